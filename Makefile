@@ -1,0 +1,60 @@
+# The one list of commands. Needs Python 3.11 or newer, make, and the package index; everything else goes into .venv.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PIP := bin/python -m pip install --quiet --disable-pip-version-check
+PYTEST := bin/python -m pytest
+# Data of one's own: make demo DATA=folder DATASET=nih
+DATA ?=
+DATASET ?= competition
+
+.PHONY: demo test lint test-tensorflow test-jax test-jax-only bench wheel clean
+
+demo: .venv/.demo
+	.venv/bin/zoo demo $(if $(DATA),--data "$(DATA)" --dataset "$(DATASET)")
+
+test: lint test-tensorflow test-jax test-jax-only
+
+lint: .venv/.test
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+test-tensorflow: .venv/.test build/wheel
+	KERAS_BACKEND=tensorflow .venv/$(PYTEST) tests
+
+test-jax: .venv/.test build/wheel
+	KERAS_BACKEND=jax .venv/$(PYTEST) tests
+
+# JAX alone, with the wheel as a user installs it: loads and predicts what TensorFlow released.
+test-jax-only: .venv-jax/.ready build/release-from-tensorflow
+	cd tests && KERAS_BACKEND=jax ZOO_TEST_RELEASE="$(CURDIR)/build/release-from-tensorflow" ../.venv-jax/$(PYTEST) .
+
+bench: .venv/.test
+	.venv/bin/python tests/benchmarks/run.py
+
+wheel: build/wheel
+
+build/wheel: .venv/.test pyproject.toml $(shell find zoo recipes hub_cards -name '*.py' -o -name '*.md')
+	rm -rf build/wheel && mkdir -p build
+	.venv/bin/python -m build --wheel --outdir build/wheel . > build/wheel.log 2>&1 || (cat build/wheel.log; exit 1)
+
+build/release-from-tensorflow: .venv/.test $(shell find zoo -name '*.py')
+	rm -rf $@ && mkdir -p build
+	KERAS_BACKEND=tensorflow .venv/bin/python tests/hub/make_release.py $@
+
+.venv/.demo: pyproject.toml
+	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	.venv/$(PIP) -e '.[cpu,train]'
+	touch $@
+
+.venv/.test: .venv/.demo
+	.venv/$(PIP) -e '.[cpu,train,jax,dev]'
+	touch $@
+
+.venv-jax/.ready: build/wheel
+	test -x .venv-jax/bin/python || $(PYTHON) -m venv .venv-jax
+	.venv-jax/$(PIP) --force-reinstall --no-deps build/wheel/*.whl
+	.venv-jax/$(PIP) "$$(ls build/wheel/*.whl)[jax]" pytest pytest-timeout
+	touch $@
+
+clean:
+	rm -rf .venv .venv-jax build dist runs

@@ -1,0 +1,30 @@
+"""KerasCV's RandAugment in a small recipe.
+
+    zoo train kerascv_options --data DIR
+
+KerasCV draws from random numbers of its own, so a run that was killed goes on well, but not to the very same weights:
+the one place where the promise of an exact resume does not hold.
+"""
+
+import dataclasses
+
+from zoo.data.splits import SplitSpec
+from zoo.training.recipe import Recipe, Stage
+
+from zoo.data import augment
+from zoo.specs import EnsembleSpec, MemberSpec
+
+recipe = Recipe(
+    name="kerascv_options",
+    ensemble=EnsembleSpec(name="kerascv-options", members=(MemberSpec("tiny"),), image_size=64),
+    stages=(Stage(name="stage1", epochs=5, batch_size=32, learning_rate=1e-3),),
+    augment=dataclasses.replace(augment.DEFAULT, kerascv="randaugment"),
+    split=SplitSpec(by="patient"),
+)
+
+if __name__ == "__main__":
+    import sys
+
+    from zoo.cli import main
+
+    sys.exit(main(["train", __file__, *sys.argv[1:]]))

@@ -1,0 +1,45 @@
+"""What `import zoo` costs and offers, each looked at in a fresh process."""
+
+import json
+import subprocess
+import sys
+
+import zoo
+
+
+def _fresh(code: str, **environment: str) -> str:
+    import os
+
+    env = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"} | environment
+    return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout
+
+
+def test_import_loads_nothing_heavy() -> None:
+    heavy = ("keras", "numpy", "pandas", "tensorflow", "jax", "torch", "PIL")
+    loaded = json.loads(_fresh(f"import zoo, sys, json; print(json.dumps([m for m in {heavy!r} if m in sys.modules]))"))
+    assert loaded == []
+
+
+def test_every_public_name_resolves() -> None:
+    for name in zoo.__all__:
+        assert getattr(zoo, name) is not None
+    assert set(zoo.__all__) <= set(dir(zoo))
+
+
+def test_unknown_attribute_is_an_attribute_error() -> None:
+    assert not hasattr(zoo, "no_such_name")
+
+
+def test_an_imported_keras_wins_over_the_choice() -> None:
+    backend = zoo.backend.current() or __import__("keras").config.backend()
+    out = _fresh(
+        "import keras, zoo, os; print(keras.config.backend(), os.environ.get('KERAS_BACKEND'))", KERAS_BACKEND=backend
+    )
+    assert out.split()[0] == backend
+
+
+def test_backend_is_the_first_installed_where_none_is_set() -> None:
+    out = _fresh("import zoo, os; from importlib.util import find_spec; "
+                 "print(os.environ['KERAS_BACKEND'], next(b for b in zoo.backend.BACKENDS if find_spec(b)))")  # fmt: skip
+    chosen, first = out.split()
+    assert chosen == first

@@ -1,0 +1,44 @@
+"""Which Keras backend runs: chosen once, before Keras is imported."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.util import find_spec
+
+BACKENDS = ("tensorflow", "jax", "torch")
+
+
+def choose(name: str | None = None) -> None:
+    """Sets `KERAS_BACKEND` for the Keras import to come.
+
+    An imported Keras stays as it is. Then `name`, then the environment, then the first of TensorFlow, JAX and
+    Torch that is installed (Keras' own default is TensorFlow, installed or not).
+
+    Raises:
+        ValueError: `name` is no backend, is not installed, or Keras already runs on another one.
+    """
+    if name is not None:
+        _check(name)
+        os.environ["KERAS_BACKEND"] = name
+    elif "keras" not in sys.modules and "KERAS_BACKEND" not in os.environ:
+        found = next((b for b in BACKENDS if find_spec(b) is not None), None)
+        if found is not None:
+            os.environ["KERAS_BACKEND"] = found
+
+
+def _check(name: str) -> None:
+    if name not in BACKENDS:
+        raise ValueError(f"unknown backend {name!r}: use one of {', '.join(BACKENDS)}")
+    running = current()
+    if running is not None and running != name:
+        raise ValueError(f"Keras already runs on {running!r}: choose {name!r} before Keras is imported")
+    if find_spec(name) is None:
+        extra = "cpu" if name == "tensorflow" else name
+        raise ValueError(f"backend {name!r} is not installed: pip install 'xrayslam-zoo[{extra}]'")
+
+
+def current() -> str | None:
+    """The backend of the imported Keras, or None while Keras is not imported."""
+    keras = sys.modules.get("keras")
+    return keras.config.backend() if keras is not None and hasattr(keras, "config") else None

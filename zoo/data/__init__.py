@@ -1,0 +1,1 @@
+"""Data: images, tables, splits, augmentation, batches, phantoms."""

@@ -1,0 +1,84 @@
+"""`zoo demo`: the whole road in some minutes, on synthetic films or on your own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zoo import predictor, workflow
+from zoo.data.images import list_images
+from zoo.data.phantoms import make_phantoms
+from zoo.evaluation import report
+from zoo.hub import release
+from zoo.training.recipe import apply_overrides, load_recipe
+
+#: Films that the demo draws, and the unseen ones it predicts at the end.
+PHANTOMS, UNSEEN = 1500, 8
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demo came to.
+
+    Attributes:
+        name: What the trained model is installed as.
+        table: The results as text.
+        report: Path of the report.
+    """
+
+    name: str
+    table: str
+    report: Path
+
+
+def run(
+    data: Path | None, dataset: str, folder: Path | None, overrides: Sequence[str], progress: workflow.Progress
+) -> Demo:
+    """Makes films if none are given, trains, evaluates, releases, installs, loads and predicts.
+
+    Args:
+        data: Folder of films and table, or None for synthetic ones.
+        dataset: Form of the table in `data`.
+        folder: Folder of the run.
+        overrides: "path=value" changes of the recipe.
+        progress: Told of every step.
+    """
+    recipe = apply_overrides(load_recipe("xrayslam_demo"), overrides)
+    name = "xrayslam-demo" if data is None else f"xrayslam-demo-{dataset}"
+    folder = folder or Path("runs") / name
+    if data is None:
+        data, dataset = folder / "phantoms", "competition"
+        _draw(data, recipe.seed, progress)
+    outcome = workflow.train(recipe, data, folder, progress, dataset=dataset)
+    assert outcome.report is not None and outcome.metrics is not None and outcome.release is not None
+    release.install(outcome.release, name)
+    sample = _predict_unseen(name, data, progress)
+    return Demo(name, f"{report.markdown(outcome.metrics)}\n{sample}", outcome.report)
+
+
+def _draw(data: Path, seed: int, progress: workflow.Progress) -> None:
+    if not (data / "train2.csv").is_file():
+        with progress.task("drawing synthetic films", PHANTOMS + UNSEEN) as advance:
+            make_phantoms(data, PHANTOMS, seed=seed, on_image=advance)
+
+
+def _predict_unseen(name: str, data: Path, progress: workflow.Progress) -> str:
+    unseen = data / "test2"
+    paths = list_images(unseen if unseen.is_dir() else data)[:UNSEEN]
+    progress.message(f"loading {name!r} and predicting {len(paths)} films")
+    table = predictor.load(name).findings(paths)
+    return _most_likely(table)
+
+
+def _most_likely(table: Any) -> str:
+    lines = ["| film | most likely findings (probability, * = at or above its threshold) |", "| --- | --- |"]
+    for image, rows in table.groupby("image", sort=False):
+        top = rows.nlargest(3, "probability")
+        stars = top["positive"].fillna(False)
+        shown = (
+            f"{f} {p:.2f}{'*' if s else ''}" for f, p, s in zip(top["finding"], top["probability"], stars, strict=True)
+        )
+        lines.append(f"| {Path(image).name} | {', '.join(shown)} |")
+    return "\n".join(lines)

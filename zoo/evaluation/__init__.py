@@ -1,0 +1,1 @@
+"""Evaluation: metrics, intervals, thresholds, calibration and the decision bundle."""

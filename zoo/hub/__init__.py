@@ -1,0 +1,1 @@
+"""Releases: a trained model as a folder that can be checked."""

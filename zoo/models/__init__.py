@@ -1,0 +1,1 @@
+"""Models: backbones, heads, classifiers and the logit-averaging ensemble."""

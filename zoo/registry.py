@@ -1,0 +1,137 @@
+"""Names to models: what ships, what is installed, what the user registered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from zoo import home
+from zoo.catalog import CATALOG
+from zoo.errors import UnknownNameError
+from zoo.models import architectures
+from zoo.specs import EnsembleSpec
+
+Kind = Literal["ensemble", "backbone"]
+
+_REGISTERED: dict[str, EnsembleSpec] = {}
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What is known of a model without building it.
+
+    Attributes:
+        name: Name in the zoo.
+        kind: "ensemble" (images to logits) or "backbone" (images to a feature map).
+        summary: One line.
+        parameters: Parameters of the backbones without heads; 0 where unknown.
+        image_size: Pixels a side, or None where any size goes.
+        findings: Outputs of an ensemble, () for a backbone.
+        members: Backbones of an ensemble.
+        preprocessing: What a backbone does with 0..255 pixels in its own graph.
+        installed: Folder of the installed release, or "".
+        source: Paper of a backbone.
+    """
+
+    name: str
+    kind: Kind
+    summary: str
+    parameters: int = 0
+    image_size: int | None = None
+    findings: tuple[str, ...] = ()
+    members: tuple[str, ...] = ()
+    preprocessing: str = ""
+    installed: str = ""
+    source: str = ""
+
+
+def list_models(pattern: str = "*", kind: Kind | None = None) -> list[str]:
+    """Names of models that match a shell pattern, sorted.
+
+    Args:
+        pattern: Such as "*121*"; case does not matter.
+        kind: "ensemble" or "backbone" alone.
+
+    Example:
+        >>> list_models("densenet*")
+        ['densenet121', 'densenet169', 'densenet201']
+    """
+    if kind not in (None, "ensemble", "backbone"):
+        raise UnknownNameError("kind", kind, ("ensemble", "backbone"))
+    names: set[str] = set()
+    if kind in (None, "ensemble"):
+        names |= {*CATALOG, *_REGISTERED, *home.installed()}
+    if kind in (None, "backbone"):
+        names |= set(architectures.ARCHITECTURES)
+    return sorted(n for n in names if fnmatchcase(n.lower(), pattern.lower()))
+
+
+def info(name: str) -> ModelInfo:
+    """What is known of a model, without building it or reading weights.
+
+    Raises:
+        UnknownNameError: No such model; names the closest ones.
+    """
+    if name in architectures.ARCHITECTURES:
+        return _backbone_info(name)
+    return _ensemble_info(name, ensemble_spec(name))
+
+
+def ensemble_spec(name: str) -> EnsembleSpec:
+    """The spec behind an ensemble's name: registered, installed or shipped, in that order.
+
+    Raises:
+        UnknownNameError: No such ensemble; names the closest ones.
+    """
+    if name in _REGISTERED:
+        return _REGISTERED[name]
+    if name in home.installed():
+        from zoo.hub import release
+
+        return release.read(home.release_dir(name)).spec
+    if name in CATALOG:
+        return CATALOG[name].spec
+    raise UnknownNameError("model", name, list_models())
+
+
+def register_ensemble(spec: EnsembleSpec) -> None:
+    """Adds an ensemble under `spec.name`, so that recipes and `info` find it.
+
+    Raises:
+        ValueError: The name is taken by another spec.
+        UnknownNameError: A member's backbone is not registered.
+    """
+    home.release_dir(spec.name)  # the name must also serve as a folder
+    for member in spec.members:
+        architectures.get(member.backbone)
+    taken = CATALOG[spec.name].spec if spec.name in CATALOG else _REGISTERED.get(spec.name, spec)
+    if taken != spec:
+        raise ValueError(f"the name {spec.name!r} is taken by another ensemble: choose a new one")
+    _REGISTERED[spec.name] = spec
+
+
+def _backbone_info(name: str) -> ModelInfo:
+    row = architectures.get(name)
+    return ModelInfo(
+        name=name,
+        kind="backbone",
+        summary=f"{row.preprocessing} preprocessing in its graph, {row.channels} feature channels",
+        parameters=row.parameters,
+        preprocessing=row.preprocessing,
+        source=row.source,
+    )
+
+
+def _ensemble_info(name: str, spec: EnsembleSpec) -> ModelInfo:
+    members = tuple(m.name for m in spec.members)
+    return ModelInfo(
+        name=name,
+        kind="ensemble",
+        summary=CATALOG[name].summary if name in CATALOG else f"mean of the logits of {', '.join(members)}",
+        parameters=sum(architectures.get(m.backbone).parameters for m in spec.members),
+        image_size=spec.image_size,
+        findings=spec.findings,
+        members=members,
+        installed=str(home.release_dir(name)) if name in home.installed() else "",
+    )

@@ -1,0 +1,142 @@
+"""What a trained run is worth: logits on tune and test, the decision fitted on tune, the figures of test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+import pandas as pd
+
+from zoo.data import tables
+from zoo.data.images import read_image
+from zoo.data.splits import Split
+from zoo.evaluation import baseline, report
+from zoo.evaluation.decision import Decision, fit_decision
+from zoo.evaluation.scores import Scores
+from zoo.models.ensemble import Ensemble
+from zoo.training.recipe import Recipe
+
+#: Side of the films that the pixel baseline sees.
+BASELINE_SIZE = 32
+
+
+class Progress(Protocol):
+    """Where the steps say how far they are."""
+
+    def task(self, title: str, total: int) -> AbstractContextManager[Callable[[], None]]:
+        """A bar of `total` items; the block gets a function that moves it on by one."""
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What `assess` found.
+
+    Attributes:
+        model: The ensemble with its released weights, float32.
+        decision: Temperature and thresholds of the ensemble.
+        member_decisions: The same of each member alone.
+        metrics: Every figure, JSON-able.
+    """
+
+    model: Ensemble
+    decision: Decision
+    member_decisions: Mapping[str, Decision]
+    metrics: dict[str, Any]
+
+
+def assess(recipe: Recipe, table: pd.DataFrame, split: Split, run: Path, progress: Progress) -> Assessment:
+    """Scores the tuning and the test part with a finished run's best weights.
+
+    The decision is fitted on tune; test is only reported, beside each member and the pixel baseline. Also writes
+    `predictions.csv`: a row for each image of both parts with its logits.
+    """
+    model = load_best(recipe, run)
+    logits = {part: predict_logits(model, table, split.rows(part), recipe, progress, part) for part in ("tune", "test")}
+    name = recipe.ensemble.name
+    tune, test = (
+        {model_name: _scores(table, split, part, values, recipe) for model_name, values in logits[part].items()}
+        for part in ("tune", "test")
+    )
+    _write_predictions(run / "predictions.csv", table, split, {part: logits[part][name] for part in logits}, recipe)
+    decisions = {model_name: fit_decision(scores, recipe=recipe.name) for model_name, scores in tune.items()}
+    test["pixel baseline"] = _baseline(table, split, recipe, progress)
+    metrics = report.evaluate(test, decisions[name], main=name)
+    members = {m.name: decisions[m.name] for m in recipe.ensemble.members if m.name in decisions}
+    return Assessment(model, decisions[name], members, metrics)
+
+
+def load_best(recipe: Recipe, run: Path) -> Ensemble:
+    """The ensemble with the best weights of the last stage, in float32, ready to predict."""
+    model = Ensemble.from_spec(recipe.ensemble)
+    model.load_weights(run / recipe.stages[-1].best_weights)
+    model.trainable = False
+    return model
+
+
+def predict_logits(
+    model: Ensemble, table: pd.DataFrame, rows: np.ndarray, recipe: Recipe, progress: Progress, title: str
+) -> dict[str, np.ndarray]:
+    """Logits of the ensemble and of each member on some rows, in one pass over the images.
+
+    Returns:
+        Name -> float32 (len(rows), findings); the ensemble's under its own name.
+    """
+    from zoo.data.pipeline import evaluation_batches
+
+    size, batch = recipe.ensemble.image_size, 32
+    named = {recipe.ensemble.name: model.output}
+    if len(model.members) > 1:
+        named |= {m.name: m(model.input) for m in model.members}
+    both = keras.Model(model.input, named)
+    paths = table["Image_path"].to_numpy()[rows]
+    parts: list[dict[str, np.ndarray]] = []
+    with progress.task(f"predicting {title}", len(rows)) as advance:
+        for pixels in evaluation_batches(paths, None, image_size=size, batch_size=batch):
+            parts.append(both.predict_on_batch(np.asarray(pixels)))
+            for _ in range(len(pixels)):
+                advance()
+    return {key: np.concatenate([np.asarray(p[key], np.float32) for p in parts]) for key in named}
+
+
+def _scores(table: pd.DataFrame, split: Split, part: str, logits: np.ndarray, recipe: Recipe) -> Scores:
+    rows, findings = split.rows(part), recipe.ensemble.findings
+    return Scores(
+        values=logits,
+        labels=tables.labels_of(table, findings)[rows],
+        findings=findings,
+        split=part,
+        split_hash=split.hash,
+        patients=table["Patient_ID"].to_numpy()[rows],
+    )
+
+
+def _baseline(table: pd.DataFrame, split: Split, recipe: Recipe, progress: Progress) -> Scores:
+    """What a logistic regression on 32 px films reaches on the same parts: the figure a network has to beat."""
+    rows = np.concatenate([split.rows("train"), split.rows("test")])
+    with progress.task("pixel baseline", len(rows)) as advance:
+        pixels = np.empty((len(rows), BASELINE_SIZE, BASELINE_SIZE, 1), np.uint8)
+        for i, path in enumerate(table["Image_path"].to_numpy()[rows]):
+            pixels[i] = read_image(path, BASELINE_SIZE)
+            advance()
+    n = len(split.rows("train"))
+    labels = tables.labels_of(table, recipe.ensemble.findings)[split.rows("train")]
+    return _scores(table, split, "test", baseline.pixel_baseline(pixels[:n], labels, pixels[n:]), recipe)
+
+
+def _write_predictions(
+    path: Path, table: pd.DataFrame, split: Split, logits: Mapping[str, np.ndarray], recipe: Recipe
+) -> None:
+    frames = []
+    for part, values in logits.items():
+        frame = pd.DataFrame(values, columns=[f"logit_{f}" for f in recipe.ensemble.findings])
+        rows = table.iloc[split.rows(part)]
+        frame.insert(0, "Patient_ID", rows["Patient_ID"].to_numpy())
+        frame.insert(0, "Image_name", rows["Image_name"].to_numpy())
+        frame.insert(0, "split", part)
+        frames.append(frame)
+    pd.concat(frames).to_csv(path, index=False)

@@ -1,0 +1,176 @@
+"""From a folder of films to a release: the steps behind `zoo train` and `zoo demo`, in order."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+
+import zoo
+from zoo.data import images, splits, tables
+from zoo.errors import CheckpointError
+from zoo.evaluation import report
+from zoo.hub import card, manifest, release
+from zoo.specs import to_dict
+from zoo.training import assess, stages
+from zoo.training.recipe import Recipe
+
+
+class Progress(stages.Listener, Protocol):
+    """Where the steps say how far they are."""
+
+    def task(self, title: str, total: int) -> AbstractContextManager[Callable[[], None]]:
+        """A bar of `total` items; the block gets a function that moves it on by one."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to.
+
+    Attributes:
+        run: Its folder.
+        stopped: Why it stopped before its end ("" when it is done): the same command goes on.
+        metrics: What `metrics.json` holds; {} when stopped.
+        report: Path of the report, or None when stopped.
+        release: Folder of the release, or None when stopped.
+    """
+
+    run: Path
+    stopped: str = ""
+    metrics: dict[str, Any] | None = None
+    report: Path | None = None
+    release: Path | None = None
+
+
+def train(
+    recipe: Recipe,
+    data: Path,
+    run: Path,
+    progress: Progress,
+    *,
+    dataset: str | None = None,
+    max_hours: float | None = None,
+) -> Outcome:
+    """Trains a recipe on a folder of films, evaluates it on held-out patients and writes a release.
+
+    The same call goes on where a killed or stopped one was. The run folder holds `recipe.json`, `skipped.csv`,
+    `split.json`, checkpoints, logs, weights, `predictions.csv`, `metrics.json`, `report.md` and `release/`.
+
+    Args:
+        recipe: What to train.
+        data: Folder of images and table.
+        run: Folder of the run; made when missing.
+        progress: Told of every step.
+        dataset: Form of the table, if another than the recipe's.
+        max_hours: Stop cleanly after so many hours.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    table = readable_table(recipe, data, run, progress, dataset)
+    split = make_split(recipe, table, run, progress)
+    table = tables.fill_gaps(table, split.rows("train"))
+    result = stages.train(recipe, table, split, run, max_hours=max_hours, listener=progress)
+    if result.stopped:
+        return Outcome(run, stopped=result.stopped)
+    return finish(recipe, table, split, run, progress)
+
+
+def readable_table(
+    recipe: Recipe, data: Path, run: Path, progress: Progress, dataset: str | None = None
+) -> pd.DataFrame:
+    """The table without the rows whose image cannot be read; those go to `skipped.csv`, with the reason.
+
+    Every image is decoded once; a later call on the same files takes the list of the first.
+    """
+    table = tables.read_table(dataset or recipe.dataset, data, uncertain=recipe.uncertain)
+    table, missing = tables.drop_missing(table)
+    paths = list(table["Image_path"])
+    stamp = _stamp(paths)
+    found = _earlier_scan(run, stamp)
+    if found is None:
+        with progress.task(f"reading {len(paths)} films", len(paths)) as advance:
+            found = images.check_images(paths, on_file=advance)
+        manifest.write_json(run / "scan.json", {"files": stamp, "unreadable": found})
+    table, unreadable = tables.drop_unreadable(table, found)
+    skipped = pd.concat([missing, unreadable], ignore_index=True)
+    skipped.to_csv(run / "skipped.csv", index=False)
+    if len(skipped):
+        names = ", ".join(skipped["Image_name"].head(5)) + (" ..." if len(skipped) > 5 else "")
+        progress.message(f"skipped {len(skipped)} of {len(table) + len(skipped)} films: {names} (skipped.csv says why)")
+    return table
+
+
+def make_split(recipe: Recipe, table: pd.DataFrame, run: Path, progress: Progress) -> splits.Split:
+    """The run's split: made once, saved as `split.json`, and read from there afterwards."""
+    path = run / "split.json"
+    if path.is_file():
+        split = splits.Split.load(path, table)
+        if (split.by, split.seed) != (recipe.split.by, recipe.split.seed):
+            raise CheckpointError(f"{path} was made by={split.by!r}, seed={split.seed}: use a new run folder")
+    else:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            split = splits.make_split(table, recipe.ensemble.findings, recipe.split)
+        for warning in caught:
+            progress.message(str(warning.message))
+        split.save(path)
+    sizes = ", ".join(f"{len(rows)} {part}" for part, rows in split.parts.items())
+    progress.message(f"split by {split.by}: {sizes} (hash {split.hash[:12]})")
+    return split
+
+
+def finish(recipe: Recipe, table: pd.DataFrame, split: splits.Split, run: Path, progress: Progress) -> Outcome:
+    """Calibrates on the tuning part, reports the test part, and writes the release."""
+    assessment = assess.assess(recipe, table, split, run, progress)
+    metrics = assessment.metrics
+    manifest.write_json(run / "metrics.json", metrics)
+    (run / "report.md").write_text(report.markdown(metrics), "utf-8")
+    folder = release.write(
+        run / "release",
+        assessment.model,
+        recipe.ensemble,
+        assessment.decision,
+        member_decisions=assessment.member_decisions,
+        metrics=metrics,
+        provenance=provenance(recipe, split),
+        card=card.render(recipe.ensemble, metrics),
+    )
+    return Outcome(run, metrics=metrics, report=run / "report.md", release=folder)
+
+
+def provenance(recipe: Recipe, split: splits.Split) -> dict[str, Any]:
+    """Where a release came from: recipe, split, seed, code and versions."""
+    import keras
+
+    return {
+        "recipe": to_dict(recipe),
+        "split": {"by": split.by, "seed": split.seed, "hash": split.hash},
+        "seed": recipe.seed,
+        "zoo": zoo.__version__,
+        "keras": keras.__version__,
+        "backend": keras.config.backend(),
+        "python": platform.python_version(),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def _stamp(paths: Sequence[str]) -> str:
+    """Changes when a file is added, removed or written anew."""
+    facts = [(p, s.st_size, s.st_mtime_ns) for p in paths for s in (Path(p).stat(),)]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _earlier_scan(run: Path, stamp: str) -> dict[str, str] | None:
+    path = run / "scan.json"
+    if not path.is_file():
+        return None
+    scan = manifest.read_json(path)
+    return scan["unreadable"] if scan.get("files") == stamp else None
