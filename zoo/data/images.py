@@ -12,7 +12,8 @@ from typing import TypeAlias
 import numpy as np
 from PIL import Image
 
-from zoo.data.decode import DECODE_ERRORS, check_size, decode, flatten, scale_depth
+from zoo.data.decode import DECODE_ERRORS, check_size, decode, flatten
+from zoo.data.depth import scale_depth
 from zoo.errors import ImageError
 
 ImageSource: TypeAlias = str | Path | bytes | Image.Image | np.ndarray
@@ -50,11 +51,11 @@ def read_image(source: ImageSource, size: int | None = None, channels: int = 1) 
     """
     if channels not in (1, 3) or (size is not None and size < 1):
         raise ValueError(f"channels must be 1 or 3 and size positive, got channels={channels}, size={size}")
+    if not isinstance(source, ImageSource):
+        raise TypeError(f"an image is a path, bytes, a Pillow image or a NumPy array, got {type(source).__name__}")
     try:
         return _finish(_load(source, size, channels), size, channels)
     except DECODE_ERRORS as error:
-        if isinstance(error, TypeError) and not isinstance(source, ImageSource):
-            raise
         reason = str(error) or type(error).__name__
         raise ImageError(f"{_name(source)}: {reason}") from error
 
@@ -121,9 +122,7 @@ def _load(source: ImageSource, size: int | None, channels: int) -> Image.Image:
         check_size(*source.size)
         source.load()
         return flatten(source)
-    if isinstance(source, np.ndarray):
-        return flatten(_from_array(source))
-    raise TypeError(f"an image is a path, bytes, a Pillow image or a NumPy array, got {type(source).__name__}")
+    return flatten(_from_array(source))
 
 
 def _finish(image: Image.Image, size: int | None, channels: int) -> np.ndarray:
@@ -145,7 +144,7 @@ def _from_array(array: np.ndarray) -> Image.Image:
     if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
         raise ImageError("an image array is (h, w), (h, w, 1), (h, w, 3) or (h, w, 4)")
     check_size(array.shape[1], array.shape[0])
-    if array.dtype == np.uint16:
+    if array.dtype.kind == "u" and array.dtype.itemsize == 2:
         return Image.fromarray(scale_depth(array))
     return Image.fromarray(_bytes_of(array))
 

@@ -1,0 +1,118 @@
+"""Every source ends as the same array, or as an `ImageError` that names it."""
+
+import os
+import threading
+
+import numpy as np
+import pytest
+from films import FILM, GREY, RAMP, quiet
+from PIL import Image
+
+from zoo.data.images import check_images, list_images, read_image
+from zoo.errors import ImageError
+
+FILMS = {".png": {}, ".bmp": {}, ".tif": {}, ".webp": {"lossless": True}, ".jpg": {"quality": 100}}
+
+
+@pytest.mark.parametrize("suffix", FILMS)
+def test_every_format_is_read_by_its_content_and_not_its_name(tmp_path, suffix):
+    path = tmp_path / "film.jpg"
+    FILM.save(tmp_path / f"film{suffix}", **FILMS[suffix])
+    (tmp_path / f"film{suffix}").rename(path)
+    pixels = quiet(path)
+    assert pixels.shape == (32, 24, 1)
+    assert pixels.dtype == np.uint8
+    np.testing.assert_allclose(pixels[..., 0].astype(int), GREY, atol=2 if suffix == ".jpg" else 0)
+
+
+def test_a_path_its_bytes_its_image_and_its_array_are_the_same(tmp_path):
+    FILM.save(tmp_path / "film.png")
+    sources = [tmp_path / "film.png", str(tmp_path / "film.png"), (tmp_path / "film.png").read_bytes(), FILM, GREY]
+    for source in sources:
+        np.testing.assert_array_equal(read_image(source, size=16), read_image(GREY, size=16))
+    np.testing.assert_array_equal(read_image(GREY, channels=3), np.repeat(GREY[..., None], 3, axis=2))
+
+
+def test_resize_stretches_to_a_square_with_antialiasing():
+    stripes = np.tile(np.array([0, 255], np.uint8), (64, 64))  # (64, 128): columns black and white in turn
+    small = read_image(stripes, size=16)
+    assert small.shape == (16, 16, 1)
+    assert np.abs(small.astype(int) - 127).max() <= 1
+
+
+@pytest.mark.parametrize("make", ["missing", "folder"])
+def test_a_path_without_a_file(tmp_path, make):
+    path = tmp_path / make
+    if make == "folder":
+        path.mkdir()
+    with pytest.raises(ImageError, match=r"no such file|a folder"):
+        read_image(path)
+
+
+@pytest.mark.parametrize(
+    "array, reason",
+    [
+        (RAMP / 255, "Multiply by 255"),
+        ((GREY > 99).astype(np.uint8), "Multiply by 255"),
+        (RAMP / 127.5 - 1, "-1..1"),
+        (RAMP * 257, "0..65535"),
+        (np.where(RAMP > 99, np.nan, RAMP), "NaN"),
+        (GREY[None, ..., None], r"\(h, w\)"),
+        (GREY > 99, "integers or floats"),
+        (np.full((32, 32), 7.0), "constant"),
+    ],
+)
+def test_arrays_in_another_range_are_refused(array, reason):
+    with pytest.raises(ImageError, match=reason):
+        read_image(array)
+
+
+def test_float_arrays_are_rounded():
+    np.testing.assert_array_equal(read_image(RAMP)[..., 0], GREY)
+    np.testing.assert_array_equal(read_image(GREY[..., None].astype(np.float16))[..., 0], GREY)
+
+
+def test_wrong_arguments_are_told_apart_from_bad_images():
+    with pytest.raises(TypeError, match="list"):
+        read_image([GREY])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="channels"):
+        read_image(GREY, channels=2)
+
+
+def test_list_images_is_sorted_deep_and_leaves_hidden_files_out(tmp_path):
+    for name in ("b.PNG", "a.jpeg", "sub/c.tif", "notes.txt", "._a.jpeg", ".cache/d.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert [p.relative_to(tmp_path).as_posix() for p in list_images(tmp_path)] == ["a.jpeg", "b.PNG", "sub/c.tif"]
+
+
+def test_list_images_of_nothing(tmp_path):
+    with pytest.raises(ImageError, match="no image"):
+        list_images(tmp_path)
+    with pytest.raises(FileNotFoundError, match="missing"):
+        list_images(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_check_images_finds_each_bad_file_and_says_why(tmp_path, workers):
+    paths = [tmp_path / f"{i}.jpg" for i in range(12)]
+    for path in paths:
+        FILM.resize((200, 160)).save(path)
+    paths[3].write_bytes(paths[3].read_bytes()[:-300])
+    paths[8].write_bytes(b"")
+    paths[9] = tmp_path / "missing.jpg"
+    seen, main = [], threading.current_thread()
+    reasons = check_images(paths, workers, on_file=lambda: seen.append(threading.current_thread() is main))
+    assert list(reasons) == [os.fspath(paths[i]) for i in (3, 8, 9)]
+    assert "truncated" in reasons[str(paths[3])]
+    assert not any(str(tmp_path) in reason for reason in reasons.values())
+    assert seen == [True] * 12
+    assert check_images(paths[:3]) == {}
+
+
+def test_real_films_are_all_readable(nih_dir):
+    paths = list_images(nih_dir / "images")
+    assert check_images(paths) == {}
+    for path in paths[:5]:
+        full = np.asarray(Image.open(path).convert("L").resize((224, 224), Image.Resampling.BILINEAR)).astype(int)
+        assert np.abs(read_image(path, 224)[..., 0] - full).mean() < 1.0

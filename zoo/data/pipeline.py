@@ -1,0 +1,228 @@
+"""Batches for training and evaluation: tf.data around the one decoder, for every Keras backend.
+
+The order of the images and the augmentation of each are pure functions of (seed, epoch, index). Nothing needs to be
+stored for a resume, and the number of threads changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import tensorflow as tf
+
+from zoo.data.augment import AugmentSpec
+from zoo.data.augment import augment as augment_image
+from zoo.data.images import read_image
+from zoo.errors import ImageError
+
+#: path, size, channels -> uint8 (size, size, channels); what a cache puts in the place of `read_image`.
+Reader: TypeAlias = Callable[[str, int, int], np.ndarray]
+
+# The third word of a generator's seed. Words that are left out count as zeros: without it, (seed, epoch) of the
+# order and (seed, epoch, 0) of the first image would be the same stream.
+_ORDER, _AUGMENT = 1, 2
+
+
+def training_batches(
+    paths: Sequence[str | Path],
+    labels: np.ndarray,
+    *,
+    image_size: int,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    augment: AugmentSpec,
+    targeted: np.ndarray | None = None,
+    start_step: int = 0,
+    channels: int = 1,
+    drop_remainder: bool = True,
+    workers: int | None = None,
+    read: Reader = read_image,
+) -> tf.data.Dataset:
+    """One epoch of shuffled, augmented batches; each image comes once.
+
+    A batch is decoded when its turn comes, two ahead of the model, so that memory does not grow with the data set.
+    Iterate inside `image_errors()` to get an unreadable file as an `ImageError`.
+
+    Args:
+        paths: n image files.
+        labels: float (n, k), 1, 0 and NaN.
+        image_size: Height and width in pixels.
+        batch_size: Images a batch.
+        seed: Of the run.
+        epoch: Counted over the whole run, from 0.
+        augment: What is done to each image.
+        targeted: bool (n,): images that get the spec's targeted steps too.
+        start_step: First step to give; a resumed epoch sees the very batches that were still to come.
+        channels: 1 (grey) or 3 (RGB).
+        drop_remainder: Leave out the last, smaller batch.
+        workers: Threads that decode; the number of processors by default.
+        read: Gives the pixels of one file; `zoo.data.images.read_image` or a cache in front of it.
+
+    Returns:
+        Dataset of (uint8 (b, image_size, image_size, channels), float32 (b, k)).
+
+    Raises:
+        ValueError: Lengths differ, there is not one whole batch, or `start_step` lies past the epoch's end.
+    """
+    n = len(paths)
+    steps = _check(n, labels, batch_size, drop_remainder)
+    if not 0 <= start_step <= steps:
+        raise ValueError(f"start_step must be 0 to {steps}, got {start_step}")
+    if targeted is not None and len(targeted) != n:
+        raise ValueError(f"{n} images, but {len(targeted)} values in `targeted`")
+    files, known = _by_position(paths), np.asarray(labels, np.float32)
+    chosen = np.zeros(n, bool) if targeted is None else np.asarray(targeted, bool)
+    on_batch = _batch_augmentation(augment, (seed, epoch))
+
+    def load(row: int) -> np.ndarray:
+        rng = _generator(seed, epoch, _AUGMENT, row)
+        image = read(str(files[row]), image_size, channels)
+        return augment_image(image, rng, augment, bool(chosen[row]))
+
+    def batch(step: int) -> list[np.ndarray]:
+        rows = _kept_order(n, seed, epoch)[step * batch_size : (step + 1) * batch_size]
+        return [*on_batch(_stack(load, rows, workers), known[rows])]
+
+    leading = batch_size if drop_remainder else None
+    shapes = [(leading, image_size, image_size, channels), (leading, known.shape[1])]
+    return _dataset(batch, start_step, steps, shapes)
+
+
+def evaluation_batches(
+    paths: Sequence[str | Path],
+    labels: np.ndarray | None,
+    *,
+    image_size: int,
+    batch_size: int,
+    channels: int = 1,
+    workers: int | None = None,
+    read: Reader = read_image,
+) -> tf.data.Dataset:
+    """All images once, in the given order and as they are; the last batch may be smaller.
+
+    Args:
+        paths: n image files.
+        labels: float (n, k), or None for images alone.
+        image_size: Height and width in pixels.
+        batch_size: Images a batch.
+        channels: 1 (grey) or 3 (RGB).
+        workers: Threads that decode; the number of processors by default.
+        read: Gives the pixels of one file.
+
+    Returns:
+        Dataset of (uint8 (b, image_size, image_size, channels), float32 (b, k)), or of the images alone.
+
+    Raises:
+        ValueError: No images, or another number of labels.
+    """
+    n = len(paths)
+    steps = _check(n, labels, batch_size, drop_remainder=False)
+    files, known = _by_position(paths), None if labels is None else np.asarray(labels, np.float32)
+
+    def load(row: int) -> np.ndarray:
+        return read(str(files[row]), image_size, channels)
+
+    def batch(step: int) -> list[np.ndarray]:
+        rows = np.arange(step * batch_size, min(n, (step + 1) * batch_size))
+        images = _stack(load, rows, workers)
+        return [images] if known is None else [images, known[rows]]
+
+    pixels = (None, image_size, image_size, channels)
+    return _dataset(batch, 0, steps, [pixels] if known is None else [pixels, (None, known.shape[1])])
+
+
+def epoch_order(n: int, seed: int, epoch: int) -> np.ndarray:
+    """The order of `n` images in an epoch: int64 permutation (n,), a pure function of its arguments."""
+    return _generator(seed, epoch, _ORDER).permutation(n).astype(np.int64)
+
+
+def steps_per_epoch(n: int, batch_size: int, drop_remainder: bool = True) -> int:
+    """Batches in an epoch of `n` images."""
+    return n // batch_size if drop_remainder else -(-n // batch_size)
+
+
+@contextmanager
+def image_errors() -> Iterator[None]:
+    """Inside it, TensorFlow's wrapper of an unreadable file becomes the `ImageError` that names the file.
+
+    Example:
+        >>> with image_errors():                      # doctest: +SKIP
+        ...     model.fit(training_batches(...))
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        found = re.search(rf"{ImageError.__name__}: (.+)", error.message)
+        if found is None:
+            raise
+        raise ImageError(found.group(1)) from error
+
+
+# TensorFlow holds a function that it was given until the process ends, one more each epoch. So the functions above hold
+# only what every epoch shares: the order comes from a small cache, and one pool of threads serves all.
+_kept_order = lru_cache(maxsize=4)(epoch_order)
+
+
+@cache
+def _pool(workers: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(workers, thread_name_prefix="zoo-decode")
+
+
+def _stack(load: Callable[[int], np.ndarray], rows: np.ndarray, workers: int | None) -> np.ndarray:
+    return np.stack(list(_pool(workers or os.cpu_count() or 1).map(load, rows.tolist())))
+
+
+def _dataset(
+    batch: Callable[[int], list[np.ndarray]], start: int, stop: int, shapes: Sequence[tuple[int | None, ...]]
+) -> tf.data.Dataset:
+    """Steps `start` to `stop` of `batch`: uint8 images and, where there is a second shape, float32 labels."""
+    types = [tf.uint8, tf.float32][: len(shapes)]
+
+    @tf.autograph.experimental.do_not_convert
+    def step(index: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, ...]:
+        tensors = tf.numpy_function(lambda i: batch(int(i)), [index], types)
+        for tensor, shape in zip(tensors, shapes, strict=True):
+            tensor.set_shape(shape)
+        return tuple(tensors) if len(shapes) > 1 else tensors[0]
+
+    return tf.data.Dataset.range(start, stop).map(step).prefetch(2)
+
+
+def _batch_augmentation(
+    spec: AugmentSpec, seed: tuple[int, int]
+) -> Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    if spec.kerascv is None:
+        return lambda images, labels: (images, labels)
+    from zoo.data.augment_kerascv import batch_augmentation  # an optional package that takes seconds to import
+
+    return batch_augmentation(spec.kerascv, spec.kerascv_strength, seed)
+
+
+def _generator(*words: int) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(list(words)))
+
+
+def _by_position(paths: Sequence[str | Path]) -> Sequence[str | Path]:
+    """`paths` itself, or a list of a pandas column, whose [i] goes by index and not by position."""
+    return paths if isinstance(paths, list | tuple | np.ndarray) else list(paths)
+
+
+def _check(n: int, labels: np.ndarray | None, batch_size: int, drop_remainder: bool) -> int:
+    """The number of steps, after a look at what was given."""
+    if labels is not None and (np.ndim(labels) != 2 or len(labels) != n):
+        raise ValueError(f"labels must be ({n}, findings) for {n} images, got {np.shape(labels)}")
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
+    steps = steps_per_epoch(n, batch_size, drop_remainder)
+    if steps == 0:
+        raise ValueError(f"{n} images do not make one batch of {batch_size}")
+    return steps
