@@ -1,0 +1,197 @@
+import json
+import struct
+import threading
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from zoo.errors import WeightsError
+from zoo.models.backbones import Backbone
+from zoo.models.classifier import Classifier
+from zoo.models.weights import load_safetensors, named_weights, save_safetensors, uninitialized
+from zoo.specs import MemberSpec
+
+
+def classifier(head: str = "gap", findings: int = 3) -> Classifier:
+    return Classifier.from_spec(MemberSpec("tiny", head=head), 32, findings)
+
+
+def values(model: Any) -> dict[str, np.ndarray]:
+    return {name: keras.ops.convert_to_numpy(v) for name, v in named_weights(model).items()}
+
+
+def test_names_say_where_a_weight_is() -> None:
+    names = list(named_weights(classifier("gem")))
+    assert names[:2] == ["backbone/stem_conv/kernel", "backbone/stem_bn/gamma"]
+    assert {n for n in names if n.startswith("head/")} == {"head/p", "head/kernel", "head/bias"}
+
+
+def _anonymous() -> keras.Model:
+    x = inputs = keras.Input((8, 8, 3))
+    for _ in range(2):
+        x = keras.layers.Conv2D(4, 3)(x)
+        x = keras.layers.BatchNormalization()(x)
+    x = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(2)])(x)
+    return keras.Model(inputs, keras.layers.Dense(1, name="last")(x))
+
+
+def test_names_do_not_depend_on_what_was_built_before() -> None:
+    first, second = _anonymous(), _anonymous()
+    assert [layer.name for layer in first.layers] != [layer.name for layer in second.layers]
+    assert list(named_weights(first)) == list(named_weights(second))
+    assert {name.rpartition("/")[0] for name in named_weights(second)} == {
+        "conv2d",
+        "conv2d_1",
+        "batch_normalization",
+        "batch_normalization_1",
+        "sequential/dense",
+        "last",
+    }
+
+
+def test_a_weight_that_cannot_be_named_is_an_error() -> None:
+    inputs = keras.Input((2,))
+    # A layer whose own name is what an automatic one becomes.
+    x = keras.layers.Dense(2, name="dense")(keras.layers.PReLU(name="dense")(inputs)) if False else inputs
+    x = keras.layers.BatchNormalization(name="twice")(x)
+    model = keras.Model(inputs, keras.layers.Dense(2, name="twice_1")(x))
+    model.get_layer("twice_1").name = "twice"
+    with pytest.raises(WeightsError, match=r"no stable names: 6 names for 6 weights|twice"):
+        named_weights(model)
+
+
+def test_round_trip(fill: Any, pixels: Any, tmp_path: Path) -> None:
+    model, again = fill(classifier("attention")), classifier("attention")
+    save_safetensors(model, tmp_path / "deep" / "w.safetensors")
+    load_safetensors(again, tmp_path / "deep" / "w.safetensors")
+    np.testing.assert_array_equal(again.predict(pixels(), verbose=0), model.predict(pixels(), verbose=0))
+    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["w.safetensors"]
+
+
+def test_half_precision_file(fill: Any, tmp_path: Path) -> None:
+    model, again = fill(classifier()), classifier()
+    path = save_safetensors(model, tmp_path / "w.safetensors", dtype="float16")
+    assert {array.dtype.name for array in load_file(path).values()} == {"float16"}
+    load_safetensors(again, path)
+    for name, value in values(again).items():
+        assert value.dtype == np.float32
+        np.testing.assert_array_equal(value, values(model)[name].astype("float16"))
+
+
+def test_one_part_of_a_file(fill: Any, tmp_path: Path) -> None:
+    model, backbone = fill(classifier()), Backbone("tiny", 32)
+    load_safetensors(backbone, save_safetensors(model, tmp_path / "w.safetensors"), prefix="backbone/")
+    np.testing.assert_array_equal(values(backbone)["stem_conv/kernel"], values(model)["backbone/stem_conv/kernel"])
+
+
+def _changed(arrays: dict[str, np.ndarray], change: str) -> dict[str, np.ndarray]:
+    kernel = arrays["head/kernel"].copy()
+    kernel[0, 0] = {"nan": np.nan, "inf": np.inf}.get(change, kernel[0, 0])
+    arrays = {**arrays, "head/kernel": kernel[:, :2] if change == "shape" else kernel}
+    if change == "missing":
+        del arrays["head/bias"]
+    if change == "extra":
+        arrays["head/more"] = np.zeros(1, "float32")
+    return arrays
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ("missing", r"of the model's 22 weights 1 are not in the file \(head/bias\); of the file's 21 0 are"),
+        ("extra", r"0 are not in the file; of the file's 23 1 are not in the model \(head/more\)"),
+        ("shape", r"1 have another shape \(head/kernel \(64, 2\) in the file, \(64, 3\) in the model\)"),
+        ("nan", "was not loaded: 1 of 192 values of head/kernel are NaN or infinite"),
+        ("inf", "was not loaded: 1 of 192 values of head/kernel are NaN or infinite"),
+    ],
+)
+def test_a_refused_file_leaves_the_model_as_it_was(change: str, message: str, fill: Any, tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    save_file(_changed(values(fill(classifier())), change), path)
+    model = classifier()
+    before = values(model)
+    with pytest.raises(WeightsError, match=message) as error:
+        load_safetensors(model, path)
+    assert "\n" not in str(error.value)
+    assert str(path) in str(error.value)
+    for name, value in values(model).items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+def test_weights_of_another_model_are_refused(fill: Any, tmp_path: Path) -> None:
+    path = save_safetensors(fill(classifier("gem")), tmp_path / "w.safetensors")
+    with pytest.raises(WeightsError, match=r"is of another model: .*1 are not in the model \(head/p\)"):
+        load_safetensors(classifier("gap"), path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"<html>not found</html>",
+        struct.pack("<Q", 1 << 62) + b"{}",
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+        struct.pack("<Q", 60) + json.dumps({"a": {"dtype": "F32", "shape": [9], "data_offsets": [0, 36]}}).encode(),
+    ],
+    ids=["empty", "html", "huge header", "lfs pointer", "truncated"],
+)
+def test_files_that_are_no_safetensors(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=r"w\.safetensors is not a readable safetensors file"):
+        load_safetensors(classifier(), path)
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"no weights file at .*none\.safetensors"):
+        load_safetensors(classifier(), tmp_path / "none.safetensors")
+
+
+@pytest.mark.parametrize("value, dtype", [(np.nan, None), (1e6, "float16")])
+def test_weights_that_could_not_be_read_again_are_not_written(value: float, dtype: Any, tmp_path: Path) -> None:
+    model, path = classifier(), tmp_path / "w.safetensors"
+    path.write_text("old")
+    named_weights(model)["head/bias"].assign([value, 0, 0])
+    with pytest.raises(WeightsError, match="was not written: 1 of 3 values of head/bias are NaN or infinite"):
+        save_safetensors(model, path, dtype=dtype)
+    assert path.read_text() == "old"
+
+
+def test_uninitialized_draws_no_weights_and_sets_the_random_state(
+    fill: Any, pixels: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save_safetensors(fill(classifier()), tmp_path / "w.safetensors")
+    for draw in ("uniform", "normal", "truncated_normal"):
+        monkeypatch.setattr(f"keras.src.backend.random.{draw}", lambda *a, **k: pytest.fail("drew random weights"))
+    with uninitialized():
+        model = classifier()
+    assert all(np.isnan(value).all() for value in values(model).values())
+    load_safetensors(model, path)
+    states = [v for v in model.non_trainable_variables if "seed" in v.path]
+    assert len(states) == 3  # stochastic depth, dropout, dropout of the head
+    for variable in model.variables:
+        assert np.isfinite(keras.ops.convert_to_numpy(variable)).all(), variable.path
+    monkeypatch.undo()
+    np.testing.assert_array_equal(model.predict(pixels(), verbose=0), fill(classifier()).predict(pixels(), verbose=0))
+    assert np.isfinite(keras.ops.convert_to_numpy(model(pixels(), training=True))).all()
+
+
+def test_uninitialized_ends_with_its_block_also_after_an_error() -> None:
+    class Stop(Exception): ...
+
+    with pytest.raises(Stop), uninitialized(), uninitialized():
+        raise Stop
+    assert all(np.isfinite(value).all() for value in values(classifier()).values())
+
+
+def test_uninitialized_concerns_its_own_thread_alone() -> None:
+    built = []
+    with uninitialized():
+        thread = threading.Thread(target=lambda: built.append(classifier()))
+        thread.start()
+        thread.join()
+    assert all(np.isfinite(value).all() for value in values(built[0]).values())

@@ -1,0 +1,34 @@
+"""Backbones of KerasCV (the last release, 0.9, which brings TensorFlow along): the only model file that imports it."""
+
+from __future__ import annotations
+
+import keras
+
+
+def resnet18(input_shape: tuple[int | None, int | None, int]) -> keras.Model:
+    """ResNet18, which `keras.applications` lacks, from KerasCV's generic class: its presets would ask the network.
+
+    Args:
+        input_shape: (height, width, 3), sides may be None.
+
+    Returns:
+        A model from preprocessed pixels to a feature map of 512 channels and 1/32 of the height and width.
+
+    Raises:
+        ImportError: KerasCV is not installed.
+    """
+    try:
+        from keras_cv.models import ResNetBackbone
+    except ImportError as error:
+        raise ImportError(
+            "backbone 'kerascv-resnet18' needs KerasCV and TensorFlow: pip install keras-cv tensorflow"
+        ) from error
+    return ResNetBackbone(
+        stackwise_filters=[64, 128, 256, 512],
+        stackwise_blocks=[2, 2, 2, 2],
+        stackwise_strides=[1, 2, 2, 2],
+        include_rescaling=False,
+        input_shape=input_shape,
+        block_type="basic_block",
+        name="kerascv_resnet18",
+    )

@@ -1,0 +1,98 @@
+"""One member: a backbone and a head."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from zoo.models import freezing
+from zoo.models.backbones import Backbone
+from zoo.models.freezing import Trainable
+from zoo.models.heads import build_head
+from zoo.models.pretrained import load_pretrained
+from zoo.specs import MemberSpec
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class Classifier(keras.Model):
+    """Pixels 0..255 (batch, height, width, channels) to float32 logits (batch, findings).
+
+    Args:
+        backbone: From pixels to a feature map.
+        head: From the feature map to logits; any layer with that contract.
+        name: The backbone's by default.
+
+    Attributes:
+        backbone: As given.
+        head: As given.
+    """
+
+    def __init__(self, backbone: Backbone, head: keras.layers.Layer, name: str | None = None) -> None:
+        image = keras.Input(backbone.input_shape[1:], dtype="float32", name="image")
+        super().__init__(inputs=image, outputs=head(backbone(image)), name=name or backbone.name)
+        self.backbone = backbone
+        self.head = head
+
+    @classmethod
+    def from_spec(
+        cls,
+        spec: MemberSpec,
+        image_size: int | None,
+        findings: int,
+        start: bool = False,
+        channels: int = 1,
+    ) -> Classifier:
+        """Builds the member of a spec.
+
+        Args:
+            spec: Backbone, head, dropout, momentum, name.
+            image_size: Height and width in pixels, or None for any.
+            findings: Number of logits.
+            start: Read `spec.weights` ("imagenet" or a file) as training does; else nothing is read.
+            channels: 1 (grey) or 3 (RGB).
+
+        Raises:
+            UnknownNameError: No such backbone or head.
+            WeightsError: The starting weights are missing or of another backbone.
+        """
+        backbone = Backbone(spec.backbone, image_size, channels, spec.batch_norm_momentum)
+        if start and spec.weights is not None:
+            load_pretrained(backbone, spec.weights)
+        return cls(backbone, build_head(spec.head, findings, spec.dropout), spec.name)
+
+    def freeze_backbone(self) -> Trainable:
+        """Only the head trains; the backbone's batch norms stop moving their statistics. Compile again after it."""
+        self.trainable = True
+        return freezing.freeze(self.backbone)
+
+    def unfreeze_all(self, batch_norm: bool = True) -> Trainable:
+        """Everything trains; batch norms only where `batch_norm`. Compile again after it."""
+        self.trainable = True
+        return freezing.unfreeze_all(self.backbone, batch_norm)
+
+    def unfreeze_top(self, n: int, batch_norm: bool = False) -> Trainable:
+        """The head and the last `n` layers of the backbone's network train; see `zoo.models.freezing.unfreeze_top`."""
+        self.trainable = True
+        return freezing.unfreeze_top(self.backbone, n, batch_norm)
+
+    def weight_parts(self) -> dict[str, keras.layers.Layer]:
+        """Name of each part with weights -> the part, for `named_weights`."""
+        return {"backbone": self.backbone, "head": self.head}
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` builds an equal model from, weights apart."""
+        return {
+            "backbone": keras.saving.serialize_keras_object(self.backbone),
+            "head": keras.saving.serialize_keras_object(self.head),
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Classifier:
+        """The model of a config; `custom_objects` as in Keras."""
+        parts = {
+            key: keras.saving.deserialize_keras_object(config[key], custom_objects=custom_objects)
+            for key in ("backbone", "head")
+        }
+        return cls(**parts, name=config["name"])

@@ -1,0 +1,135 @@
+"""Several classifiers on one image, as one functional Keras model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from zoo.errors import UnknownNameError
+from zoo.models.classifier import Classifier
+from zoo.models.freezing import Trainable
+from zoo.specs import EnsembleSpec
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class Ensemble(keras.Model):
+    """Pixels 0..255 (batch, height, width, channels) to the mean of the members' float32 logits (batch, findings).
+
+    Args:
+        members: One or more classifiers with different names, for images of one shape and the same findings.
+        weights: One number >= 0 a member, or None for the plain mean; only their ratios count.
+        name: Of the model.
+
+    Attributes:
+        members: As given, a tuple.
+
+    Raises:
+        ValueError: No members, equal names, or different shapes.
+    """
+
+    def __init__(
+        self, members: Sequence[Classifier], weights: Sequence[float] | None = None, name: str = "ensemble"
+    ) -> None:
+        _check(members, weights, name)
+        image = keras.Input(members[0].input_shape[1:], dtype="float32", name="image")
+        mean = WeightedMean(weights if weights else [1.0] * len(members), name="logits")
+        super().__init__(inputs=image, outputs=mean([member(image) for member in members]), name=name)
+        self.members = tuple(members)
+
+    @classmethod
+    def from_spec(cls, spec: EnsembleSpec, start: bool = False, channels: int = 1) -> Ensemble:
+        """Builds the ensemble of a spec; `start` and the errors are those of `Classifier.from_spec`."""
+        members = [
+            Classifier.from_spec(member, spec.image_size, len(spec.findings), start, channels)
+            for member in spec.members
+        ]
+        return cls(members, spec.member_weights or None, spec.name)
+
+    def member(self, name: str) -> Classifier:
+        """The member called `name`; `UnknownNameError` with the closest names when there is none."""
+        for member in self.members:
+            if member.name == name:
+                return member
+        raise UnknownNameError("member", name, [m.name for m in self.members])
+
+    def freeze_backbone(self) -> dict[str, Trainable]:
+        """`Classifier.freeze_backbone` of each member, by name."""
+        return {m.name: m.freeze_backbone() for m in self._unlocked()}
+
+    def unfreeze_all(self, batch_norm: bool = True) -> dict[str, Trainable]:
+        """`Classifier.unfreeze_all` of each member, by name."""
+        return {m.name: m.unfreeze_all(batch_norm) for m in self._unlocked()}
+
+    def unfreeze_top(self, n: int, batch_norm: bool = False) -> dict[str, Trainable]:
+        """`Classifier.unfreeze_top` of each member, by name: the top `n` layers of each backbone."""
+        return {m.name: m.unfreeze_top(n, batch_norm) for m in self._unlocked()}
+
+    def weight_parts(self) -> dict[str, keras.layers.Layer]:
+        """Name of each part with weights -> the part, for `named_weights`."""
+        return {member.name: member for member in self.members}
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` builds an equal model from, weights apart."""
+        return {
+            "members": [keras.saving.serialize_keras_object(member) for member in self.members],
+            "weights": list(self.get_layer("logits").weighting),
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Ensemble:
+        """The model of a config; `custom_objects` as in Keras."""
+        members = [
+            keras.saving.deserialize_keras_object(member, custom_objects=custom_objects) for member in config["members"]
+        ]
+        return cls(members, config["weights"], config["name"])
+
+    def _unlocked(self) -> tuple[Classifier, ...]:
+        """The members, once the model around them is trainable at all."""
+        self.trainable = True
+        return self.members
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class WeightedMean(keras.layers.Layer):
+    """Weighted mean of a list of equal shapes, in float32.
+
+    Args:
+        weighting: One number >= 0 an input, not all 0; only their ratios count.
+        **kwargs: Of `keras.layers.Layer`.
+    """
+
+    def __init__(self, weighting: Sequence[float], **kwargs: Any) -> None:
+        super().__init__(**{"dtype": "float32", **kwargs})
+        if not weighting or min(weighting) < 0 or sum(weighting) <= 0:
+            raise ValueError(f"weights of a mean must be numbers >= 0, not all 0, got {list(weighting)}")
+        self.weighting = tuple(float(w) for w in weighting)
+
+    def call(self, inputs: Sequence[Any]) -> Any:
+        """The mean, of the shape of each input."""
+        if len(inputs) != len(self.weighting):
+            raise ValueError(f"{len(self.weighting)} weights for {len(inputs)} inputs")
+        total = sum(self.weighting)
+        return sum(x * (w / total) for x, w in zip(inputs, self.weighting, strict=True))
+
+    def compute_output_shape(self, input_shape: Sequence[tuple[int | None, ...]]) -> tuple[int | None, ...]:
+        """That of each input."""
+        return tuple(input_shape[0])
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` builds an equal layer from."""
+        return {**super().get_config(), "weighting": list(self.weighting)}
+
+
+def _check(members: Sequence[Classifier], weights: Sequence[float] | None, name: str) -> None:
+    names = [member.name for member in members]
+    if not names or len({*names}) != len(names):
+        raise ValueError(f"ensemble {name!r} needs one or more members with different names, got {names}")
+    if weights and len(weights) != len(names):
+        raise ValueError(f"ensemble {name!r}: {len(weights)} weights for {len(names)} members")
+    for what in ("input_shape", "output_shape"):
+        shapes = {member.name: getattr(member, what) for member in members}
+        if len({*shapes.values()}) > 1:
+            raise ValueError(f"ensemble {name!r}: members differ in {what}: {shapes}")

@@ -1,0 +1,58 @@
+"""The three pixel contracts of `keras.applications`, as one layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from zoo.models.architectures import PreprocessingMode
+
+_MEAN, _DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+
+#: mode -> (scale, offset) per channel: each contract is `pixel * scale + offset`, "caffe" on channels in the order BGR.
+#: Values as in `keras.applications.imagenet_utils.preprocess_input` (github.com/keras-team/keras).
+_AFFINE = {
+    "caffe": (np.ones(3), -np.array([103.939, 116.779, 123.68])),
+    "torch": (1 / (255 * _DEVIATION), -_MEAN / _DEVIATION),
+    "tf": (np.full(3, 1 / 127.5), np.full(3, -1.0)),
+}
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class Preprocessing(keras.layers.Layer):
+    """Pixels 0..255 to what a backbone was made for; no weights.
+
+    Takes (batch, height, width, 1 or 3) of any number type; grey becomes three equal channels. Computes in float32
+    and casts at the end, so that half precision costs no grey levels. Gives (batch, height, width, 3) in the
+    compute dtype.
+
+    Args:
+        mode: "caffe", "torch" or "tf"; see `Architecture.preprocessing`.
+        **kwargs: Of `keras.layers.Layer`.
+    """
+
+    def __init__(self, mode: PreprocessingMode, **kwargs: Any) -> None:
+        super().__init__(autocast=False, **kwargs)
+        if mode not in _AFFINE:
+            raise ValueError(f"preprocessing mode must be one of {', '.join(_AFFINE)}, got {mode!r}")
+        self.mode = mode
+        self._scale, self._offset = (part.astype("float32") for part in _AFFINE[mode])
+
+    def call(self, pixels: Any) -> Any:
+        """See the class."""
+        pixels = ops.cast(pixels, "float32")
+        if self.mode == "caffe" and pixels.shape[-1] == 3:
+            pixels = ops.flip(pixels, axis=-1)
+        # A single channel is broadcast to the three of scale and offset.
+        return ops.cast(pixels * self._scale + self._offset, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """(batch, height, width, 3)."""
+        return (*input_shape[:-1], 3)
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` builds an equal layer from."""
+        return {**super().get_config(), "mode": self.mode}
