@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from zoo.evaluation.metrics import known_counts, rank
 
-#: Row weights (n, r), or None for the rows as they are -> named metrics of shape (r, ...), or (...) for None.
-Statistic = Callable[[np.ndarray | None], Mapping[str, np.ndarray]]
+K = TypeVar("K")
 
 #: Resamples worked on at a time: some 64 x n x 4 bytes, which stays near the processor's cache.
 _CHUNK = 64
@@ -40,10 +39,6 @@ class Interval:
     n: int
     positives: int
 
-    def covers(self, value: float) -> bool:
-        """Whether the interval holds `value`, or is unknown, so that nothing is shown against it."""
-        return not (self.low > value or self.high < value)
-
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it: null for NaN."""
         numbers = {"value": self.value, "low": self.low, "high": self.high}
@@ -54,9 +49,13 @@ class Interval:
 
 
 def bootstrap(
-    statistic: Statistic, clusters: np.ndarray, *, resamples: int = 2000, seed: int = 0
-) -> dict[str, np.ndarray]:
-    """Draws whole clusters with replacement and recomputes every metric on each resample (Efron 1979; Field, Welsh 2007).
+    statistic: Callable[[np.ndarray], Mapping[K, np.ndarray]],
+    clusters: np.ndarray,
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> dict[K, np.ndarray]:
+    """Draws whole clusters with replacement and recomputes every metric (Efron 1979; Field and Welsh 2007).
 
     All metrics of one call see the same resamples, so the difference of two of them is paired:
 
@@ -73,13 +72,13 @@ def bootstrap(
         Name -> float64 array, its first axis the resamples.
 
     Raises:
-        ValueError: No resamples asked for, or fewer than two clusters.
+        ValueError: No resamples asked for, or no rows.
     """
     count = int(clusters.max()) + 1 if len(clusters) else 0
-    if resamples < 1 or count < 2:
-        raise ValueError(f"a bootstrap needs resamples >= 1 and two patients, got {resamples} and {count}")
+    if resamples < 1 or count < 1:
+        raise ValueError(f"a bootstrap needs at least one resample and one patient, got {resamples} and {count}")
     rng = np.random.default_rng(seed)
-    parts: dict[str, list[np.ndarray]] = {}
+    parts: dict[K, list[np.ndarray]] = {}
     for start in range(0, resamples, _CHUNK):
         weights = _cluster_weights(rng, count, min(_CHUNK, resamples - start))[clusters]
         for name, values in statistic(weights).items():
@@ -91,7 +90,7 @@ def percentiles(samples: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, n
     """Percentile interval over the first axis of `samples` (Efron 1981), each limit of shape (...).
 
     A resample in which a metric is undefined (no positive was drawn) is left out. NaN where fewer than half remain,
-    and where all of them agree: then the data (all positives found, say) cannot tell how sure the number is.
+    and where all of them agree (one patient; all positives found): then the data cannot tell how sure the number is.
     """
     defined = np.mean(~np.isnan(samples), axis=0) >= 0.5
     usable = np.where(defined, samples, 0.0)
@@ -147,23 +146,39 @@ def _delong(
 
 def _auc_contrast(labels: np.ndarray, models: Sequence[np.ndarray], groups: np.ndarray) -> tuple[float, float]:
     """The first model's AUC less the second's (if any), and its variance by Obuchowski's clustered form."""
-    p, q = int(np.sum(labels == 1)), int(np.sum(labels == 0))
+    positive, negative = labels == 1, labels == 0
+    p, q = int(positive.sum()), int(negative.sum())
     if not p or not q:
         return np.nan, np.nan
-    # A contrast of AUCs has the same contrast of placements, so one formula serves one model and two.
-    of_positives, of_negatives = (sum(s) for s in zip(*_signed_placements(labels, models), strict=True))
-    value = float(np.sum(of_positives)) / p
-    index = np.unique(groups[~np.isnan(labels)], return_inverse=True)[1].reshape(-1)
-    truth = labels[~np.isnan(labels)] == 1
-    own, others = np.bincount(index[truth], minlength=index.max() + 1), np.bincount(
-        index[~truth], minlength=index.max() + 1
-    )
-    v10 = np.bincount(index, of_positives) - own * value
-    v01 = np.bincount(index, of_negatives) - others * value
-    with_own, with_others, all_groups = np.sum(own > 0), np.sum(others > 0), len(own)
-    if with_own < 2 or with_others < 2:
+    # A difference of AUCs has the differences of the placements, so one formula serves one model and two.
+    placements = _placements(labels, models[0])
+    for other in models[1:]:
+        placements = placements - _placements(labels, other)
+    value = float(placements[positive].mean())
+    with_positives, with_negatives = len(np.unique(groups[positive])), len(np.unique(groups[negative]))
+    if with_positives < 2 or with_negatives < 2:
         return value, np.nan
-    s10 = with_own / ((with_own - 1) * p) * np.sum(v10**2)
-    s01 = with_others / ((with_others - 1) * q) * np.sum(v01**2)
-    s11 = all_groups / (all_groups - 1) * np.sum(v10 * v01)
+    residuals = placements - value
+    v10 = np.bincount(groups, residuals * positive)
+    v01 = np.bincount(groups, residuals * negative)
+    clusters = len(np.unique(groups[positive | negative]))
+    s10 = with_positives / ((with_positives - 1) * p) * np.sum(v10**2)
+    s01 = with_negatives / ((with_negatives - 1) * q) * np.sum(v01**2)
+    s11 = clusters / (clusters - 1) * np.sum(v10 * v01)
     return value, float(s10 / p + s01 / q + 2 * s11 / (p * q))
+
+
+def _placements(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """(n,) share of the other class that each row outranks (positives) or is outranked by (negatives), ties half."""
+    result = np.zeros(len(labels))
+    for truth, values in ((labels, scores), (1 - labels, -scores)):
+        ranking = rank(truth, values)
+        result[ranking.positives] = (ranking.below + ranking.up_to) / (2 * len(ranking.negatives))
+    return result
+
+
+def _cluster_weights(rng: np.random.Generator, clusters: int, resamples: int) -> np.ndarray:
+    """How often each cluster is drawn in each resample: float32 (clusters, resamples)."""
+    drawn = rng.integers(0, clusters, size=(clusters, resamples)) * resamples + np.arange(resamples)
+    counts = np.bincount(drawn.reshape(-1), minlength=clusters * resamples)
+    return counts.reshape(clusters, resamples).astype(np.float32)

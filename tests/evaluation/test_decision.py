@@ -1,0 +1,105 @@
+import json
+
+import numpy as np
+import pytest
+
+from zoo.errors import ReleaseError, UnknownNameError
+from zoo.evaluation.decision import Decision, OperatingPoint, Origin, positives, probabilities
+
+FINDINGS = ("Edema", "Fracture", "Pneumonia")
+
+
+@pytest.fixture
+def decision() -> Decision:
+    origin = Origin("max_f1", "tune", "abc", (90, 80, 0), (9, 8, 0), date="2024-01-01", notes=("Pneumonia: none",))
+    points = {
+        "max_f1": OperatingPoint((0.35, 0.5, None), origin, (0.6, 0.7, None)),
+        "strict": OperatingPoint((0.9, 1.0, 0.0), Origin("sensitivity_at_least", target=0.9)),
+    }
+    return Decision(FINDINGS, (1.5, 1.0, 2.0), points, "max_f1", (True, True, False), origin)
+
+
+def test_a_decision_comes_back_from_json(decision):
+    assert Decision.from_dict(json.loads(json.dumps(decision.to_dict(), allow_nan=False)), FINDINGS) == decision
+
+
+def test_the_sigmoid_is_safe_and_keeps_float32():
+    with np.errstate(all="raise", under="ignore"):
+        p = probabilities(np.array([[-1e4, -100.0, 0.0, 100.0, 1e4]], np.float32))
+    assert p.dtype == np.float32
+    assert p[0, [0, 2, 4]].tolist() == [0.0, 0.5, 1.0]
+    assert probabilities(np.array([-100.0])) == pytest.approx(np.exp(-100.0))
+    assert np.isnan(probabilities(np.array([[np.nan]], np.float32))).all()
+
+
+def test_float32_and_float64_logits_give_the_same_float32_probabilities(decision):
+    logits = np.random.default_rng(0).normal(size=(1000, 3)).astype(np.float32) * 4
+    wide = probabilities(logits.astype(np.float64), decision)
+    assert np.array_equal(probabilities(logits, decision), wide.astype(np.float32))
+
+
+def test_each_finding_has_its_own_temperature(decision):
+    p = probabilities(np.full((1, 3), 3.0), decision)
+    assert p[0] == pytest.approx(1 / (1 + np.exp([-2.0, -3.0, -1.5])))
+
+
+def test_calls_are_at_and_above_the_threshold_and_undecided_without_one(decision):
+    p = np.array([[0.35, 0.49, 0.99], [0.34, np.nan, 0.0]], np.float32)
+    calls = positives(p, decision)
+    assert calls.dtype == np.float32
+    assert np.array_equal(calls, [[1, 0, np.nan], [0, np.nan, np.nan]], equal_nan=True)
+    assert positives(p[:1], decision, "strict").tolist() == [[0, 0, 1]]
+
+
+def test_without_anything_fitted_the_point_is_half():
+    plain = Decision(FINDINGS)
+    assert plain.point().thresholds == (0.5, 0.5, 0.5)
+    assert plain.point().origin.split == "none"
+    assert plain.trained == (True, True, True)
+
+
+def test_an_unknown_point_names_those_there_are(decision):
+    with pytest.raises(UnknownNameError, match="did you mean 'max_f1'"):
+        decision.point("maxf1")
+
+
+def test_another_number_of_findings_is_refused(decision):
+    with pytest.raises(ValueError, match="expected 3 findings"):
+        probabilities(np.zeros((2, 4)), decision)
+    with pytest.raises(ValueError, match="expected 3 findings"):
+        positives(np.zeros((2, 4)), decision)
+
+
+def _with_threshold(data, value):
+    data["operating_points"]["max_f1"]["thresholds"][1] = value
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda d: _with_threshold(d, 1.5), "threshold of 'Fracture' at 'max_f1' must be in 0..1 or null, got 1.5"),
+        (lambda d: _with_threshold(d, -0.1), "must be in 0..1"),
+        (lambda d: _with_threshold(d, float("nan")), "must be in 0..1 or null, got nan"),
+        (lambda d: _with_threshold(d, "0.5"), r"decision\.operating_points\.max_f1\.thresholds\.1"),
+        (lambda d: d["operating_points"]["max_f1"]["thresholds"].pop(), "must have 3 thresholds, got 2"),
+        (lambda d: d.update(temperature=[0.0]), "finite numbers > 0"),
+        (lambda d: d.update(temperature=[float("inf")]), "finite numbers > 0"),
+        (lambda d: d.update(temperature=[1.0, 2.0]), "1 or 3"),
+        (lambda d: d.update(default="best"), "'best' is none of the operating points"),
+        (lambda d: d.update(trained=[True]), "trained must have 3 entries"),
+        (lambda d: d.update(threshold=0.5), "unknown field 'threshold'"),
+        (lambda d: d.pop("findings"), "field 'findings' is missing"),
+    ],
+)
+def test_a_spoilt_decision_is_refused(decision, spoil, message):
+    data = decision.to_dict()
+    spoil(data)
+    with pytest.raises(ReleaseError, match=message):
+        Decision.from_dict(data)
+
+
+def test_findings_of_another_model_or_in_another_order_are_refused(decision):
+    with pytest.raises(ReleaseError, match="another order"):
+        Decision.from_dict(decision.to_dict(), FINDINGS[::-1])
+    with pytest.raises(ReleaseError, match=r"missing \['Hernia'\], not the model's \['Pneumonia'\]"):
+        Decision.from_dict(decision.to_dict(), ("Edema", "Fracture", "Hernia"))

@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+
+from zoo.evaluation import metrics
+from zoo.evaluation.intervals import Interval, bootstrap, delong, delong_difference, percentiles
+
+
+def _auc_samples(scores, **options):
+    return bootstrap(lambda w: {"auc": metrics.roc_auc(scores.labels, scores.logits, w)}, scores.clusters, **options)
+
+
+def test_resamples_draw_whole_patients_as_often_as_there_are(make_scores):
+    clusters = make_scores(90).clusters
+    samples = bootstrap(lambda w: {"weights": w.T.copy()}, clusters, resamples=150)["weights"]
+    assert samples.shape == (150, 90)
+    for patient in np.unique(clusters):
+        own = samples[:, clusters == patient]
+        assert (own == own[:, :1]).all()
+    first = np.unique(clusters, return_index=True)[1]
+    assert (samples[:, first].sum(axis=1) == len(first)).all()
+
+
+def test_the_seed_decides(make_scores):
+    scores = make_scores(100)
+    a, b, c = (_auc_samples(scores, resamples=70, seed=seed)["auc"] for seed in (1, 1, 2))
+    assert np.array_equal(a, b, equal_nan=True)
+    assert not np.array_equal(a, c, equal_nan=True)
+
+
+def test_bootstrap_and_delong_agree(make_scores):
+    scores = make_scores(1500)
+    low, high = percentiles(_auc_samples(scores, resamples=1000)["auc"])
+    for j, interval in enumerate(delong(scores.labels, scores.logits, scores.clusters)):
+        assert interval.value == pytest.approx(metrics.roc_auc(scores.labels, scores.logits)[j])
+        assert low[j] == pytest.approx(interval.low, abs=0.012)
+        assert high[j] == pytest.approx(interval.high, abs=0.012)
+
+
+def test_delong_by_its_definition():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([1.0, 0.0], [12, 30])
+    scores = np.round(rng.normal(size=42) + labels, 1)
+    wins = np.sign(scores[:12, None] - scores[None, 12:]) / 2 + 0.5
+    variance = wins.mean(axis=1).var(ddof=1) / 12 + wins.mean(axis=0).var(ddof=1) / 30
+    interval = delong(labels[:, None], scores[:, None])[0]
+    assert interval.value == pytest.approx(wins.mean())
+    assert interval.high - interval.value == pytest.approx(1.959964 * np.sqrt(variance), rel=1e-6)
+    assert (interval.n, interval.positives) == (42, 12)
+
+
+def test_repeating_every_film_narrows_only_the_interval_that_takes_films_for_patients(make_scores):
+    scores = make_scores(300, unknown=0.0)
+    once = delong(scores.labels, scores.logits)
+    labels, logits = np.tile(scores.labels, (4, 1)), np.tile(scores.logits, (4, 1))
+    naive, clustered = delong(labels, logits), delong(labels, logits, np.tile(np.arange(300), 4))
+    for single, repeated, honest in zip(once, naive, clustered, strict=True):
+        width = single.high - single.low
+        assert repeated.high - repeated.low < 0.6 * width
+        assert honest.high - honest.low == pytest.approx(width, rel=0.01)
+
+
+def test_paired_difference_is_narrower_than_two_intervals(make_scores):
+    scores = make_scores(800)
+    other = scores.logits + np.random.default_rng(1).normal(size=scores.logits.shape)
+    value = metrics.roc_auc(scores.labels, scores.logits) - metrics.roc_auc(scores.labels, other)
+
+    def both(weights):
+        pair = (metrics.roc_auc(scores.labels, values, weights) for values in (scores.logits, other))
+        return dict(zip("ab", pair, strict=True))
+
+    samples = bootstrap(both, scores.clusters, resamples=600)
+    low, high = percentiles(samples["a"] - samples["b"])
+    alone = np.diff(percentiles(samples["a"]), axis=0)[0] + np.diff(percentiles(samples["b"]), axis=0)[0]
+    assert (high - low < 0.75 * alone).all()
+    paired = delong_difference(scores.labels, scores.logits, other, scores.clusters)
+    assert [i.value for i in paired] == pytest.approx(value)
+    assert [i.low for i in paired] == pytest.approx(low, abs=0.012)
+    assert [i.high for i in paired] == pytest.approx(high, abs=0.012)
+
+
+def test_a_model_less_itself_has_no_interval(make_scores):
+    scores = make_scores(100)
+    for interval in delong_difference(scores.labels, scores.logits, scores.logits):
+        assert interval.value == 0
+        assert np.isnan(interval.low)
+
+
+def test_no_interval_is_claimed_where_the_data_give_none():
+    labels = np.array([[1.0, 1, 0], [1, 0, 0], [0, 0, 0], [0, 0, 0]])
+    perfect = labels + np.arange(4.0)[::-1, None] / 10
+    low, high = percentiles(bootstrap(lambda w: {"auc": metrics.roc_auc(labels, perfect, w)}, np.arange(4))["auc"])
+    assert np.isnan(low).all()
+    assert np.isnan(high).all()
+    intervals = delong(labels, perfect)
+    assert [i.value for i in intervals[:2]] == [1.0, 1.0]
+    assert np.isnan(intervals[2].value)
+    assert np.isnan([i.low for i in intervals]).all()
+
+
+def test_coverage_of_the_clustered_bootstrap():
+    """Three alike films a patient: the interval of the AUC holds the true one about as often as it says."""
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(120):
+        patients = np.repeat(np.arange(80), 3)
+        labels = (np.arange(80) % 3 == 0).astype(float)[patients]
+        scores = labels + rng.normal(size=80)[patients] + 0.3 * rng.normal(size=240)
+        samples = bootstrap(lambda w, y=labels, s=scores: {"auc": metrics.roc_auc(y, s, w)}, patients, resamples=200)
+        low, high = percentiles(samples["auc"])
+        covered += low[0] <= 0.7508 <= high[0]  # normal cdf of 1 / sqrt(2 * 1.09)
+    assert 0.87 <= covered / 120 <= 1.0
+
+
+def test_bad_bootstraps():
+    with pytest.raises(ValueError, match="at least one resample and one patient, got 0 and 3"):
+        bootstrap(lambda w: {}, np.arange(3), resamples=0)
+
+
+def test_an_interval_is_json_with_null_for_nan():
+    assert Interval(0.5, np.nan, 0.75, np.int64(9), 3).to_dict() == {
+        "value": 0.5,
+        "low": None,
+        "high": 0.75,
+        "n": 9,
+        "positives": 3,
+    }

@@ -1,0 +1,117 @@
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from zoo.evaluation import metrics
+from zoo.evaluation.report import RESEARCH_ONLY, evaluate, markdown
+from zoo.evaluation.scores import Scores
+from zoo.evaluation.thresholds import fit_decision
+
+RESAMPLES = 100
+
+
+@pytest.fixture(scope="module")
+def scores(make_scores) -> Scores:
+    found = make_scores(300, split="test", seed=1)
+    labels = found.labels.copy()
+    labels[:, 1] = 0
+    logits = found.logits.copy()
+    logits[:, 4] = np.random.default_rng(2).normal(size=300)
+    return replace(found, labels=labels, logits=logits)
+
+
+@pytest.fixture(scope="module")
+def result(scores, make_scores):
+    noisy = replace(scores, logits=scores.logits + np.random.default_rng(0).normal(size=scores.logits.shape) * 3)
+    ranks = replace(scores, kind="scores")
+    decision = fit_decision(make_scores(), default="max_f1")
+    return evaluate({"ensemble": scores, "member": noisy, "ranks": ranks}, decision, resamples=RESAMPLES)
+
+
+def test_every_number_has_its_interval_n_and_positives(result, scores):
+    json.dumps(result, allow_nan=False)
+    auc = metrics.roc_auc(scores.labels, scores.logits)
+    for j, (finding, row) in enumerate(result["findings"].items()):
+        for metric, number in row.items():
+            assert {"value", "low", "high", "n", "positives"} == set(number), metric
+        assert row["auc"]["n"] == np.sum(~np.isnan(scores.labels[:, j])), finding
+    number = result["findings"]["Finding 0"]["auc"]
+    assert number["value"] == auc[0]
+    assert number["low"] < auc[0] < number["high"]
+
+
+def test_f1_is_given_at_half_and_at_each_point(result, scores, make_scores):
+    decision = fit_decision(make_scores(), default="max_f1")
+    row, p = result["findings"]["Finding 3"], scores.calibrated(decision)
+    assert row["f1@half"]["value"] == metrics.f1(scores.labels, p)[3]
+    assert row["f1@max_f1"]["value"] == metrics.f1(scores.labels, p, decision.point("max_f1").thresholds)[3]
+    assert result["weighted"]["f1@half"]["value"] == metrics.f1(scores.labels, p, average="weighted")
+    assert result["macro"]["accuracy@half"]["value"] == pytest.approx(metrics.binary_accuracy(scores.labels, p).mean())
+    assert set(result["points"]["max_f1"]["thresholds"]) == set(scores.findings)
+    assert result["points"]["max_f1"]["origin"]["split"] == "tune"
+
+
+def test_an_undefined_finding_is_null_and_left_out_of_the_mean(result):
+    assert result["findings"]["Finding 1"]["auc"]["value"] is None
+    assert result["macro"]["auc"]["findings"] == 4
+    assert result["macro"]["auc"]["of"] == 5
+
+
+def test_differences_are_paired_and_signed(result):
+    difference = result["differences"]["member"]["macro"]["auc"]
+    alone = result["macro"]["auc"]["value"] - result["models"]["member"]["macro"]["auc"]["value"]
+    assert difference["value"] == pytest.approx(alone)
+    assert 0 < difference["low"] < difference["value"] < difference["high"]
+    same = result["differences"]["ranks"]["macro"]["auc"]
+    assert (same["value"], same["low"]) == (0.0, None)
+
+
+def test_scores_of_unknown_scale_are_only_ranked(result):
+    assert set(result["models"]["ranks"]["macro"]) == {"auc", "average_precision"}
+
+
+def test_the_table_says_what_it_must(result):
+    text = markdown(result)
+    assert RESEARCH_ONLY in text
+    assert "300 films of" in text
+    assert "95% intervals from 100 resamples of patients" in text
+    assert "| Finding 0 |" in text
+    assert "(4 of 5)" in text
+    assert "one class is missing: Finding 1." in text
+    assert "**Not shown to learn** (the interval of the AUC covers 0.5): Finding 4." in text
+    assert "F1 at `max_f1`" in text
+    assert "AUC of ensemble less this" in text
+    assert "nan" not in text.lower()
+
+
+def test_one_model_without_a_decision_or_patients(scores):
+    result = evaluate({"model": replace(scores, patients=None)}, resamples=RESAMPLES)
+    text = markdown(result)
+    assert "patients unknown" in text
+    assert "F1 at 0.5" in text
+    assert "Model |" not in text
+
+
+def test_one_patient_gives_numbers_without_intervals(scores):
+    result = evaluate({"model": replace(scores, patients=np.zeros(300))}, resamples=RESAMPLES)
+    assert result["macro"]["auc"]["value"] > 0.5
+    assert result["macro"]["auc"]["low"] is None
+    assert "–" in markdown(result)
+
+
+def test_models_on_other_rows_are_refused(scores):
+    with pytest.raises(ValueError, match="at least one model"):
+        evaluate({})
+    with pytest.raises(ValueError, match="not on the same rows"):
+        evaluate({"a": scores, "b": replace(scores, labels=1 - scores.labels)})
+    with pytest.raises(ValueError, match="other findings"):
+        evaluate({"a": scores, "b": replace(scores, findings=scores.findings[::-1])})
+
+
+def test_evaluation_needs_no_keras():
+    code = "import sys, zoo.evaluation.report, zoo.evaluation.baseline; sys.exit('keras' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

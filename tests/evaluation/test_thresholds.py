@@ -1,0 +1,143 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from zoo.errors import SplitError, UnknownNameError
+from zoo.evaluation import metrics
+from zoo.evaluation.decision import Decision, positives, probabilities
+from zoo.evaluation.scores import Scores
+from zoo.evaluation.thresholds import DEFAULT_POINTS, PointSpec, cuts, fit_decision, fit_point
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_fitting_on_another_part_than_tune_raises(make_scores, split):
+    scores = make_scores(split=split)
+    with pytest.raises(SplitError, match=f"tune part of a split, these scores are of '{split}'"):
+        fit_point(scores, "max_f1")
+    with pytest.raises(SplitError, match="tune part"):
+        fit_decision(scores)
+
+
+def test_the_sweep_is_the_best_of_its_grid(make_scores):
+    scores = make_scores()
+    point = fit_point(scores, "max_f1_sweep")
+    grid = np.arange(5, 96) / 100
+    f1 = np.array([metrics.f1(scores.labels, scores.probabilities, t) for t in grid])
+    assert point.thresholds == pytest.approx(grid[f1.argmax(axis=0)])
+    assert point.achieved == pytest.approx(f1.max(axis=0))
+
+
+def test_the_exact_optimum_is_that_of_every_cut(make_scores):
+    scores = make_scores(300)
+    point = fit_point(scores, "max_f1")
+    p = scores.probabilities
+    for j in range(5):
+        best = max(metrics.f1(scores.labels[:, j], p[:, j], t)[0] for t in np.unique(p[:, j]))
+        assert point.achieved[j] == pytest.approx(best)
+        assert metrics.f1(scores.labels[:, j], p[:, j], point.thresholds[j]) == pytest.approx([best])
+
+
+@pytest.mark.parametrize("name", DEFAULT_POINTS)
+def test_a_shipped_threshold_does_what_it_says_when_applied(make_scores, name):
+    """From float32 logits, through the public way to a call, to the measure stored with the point."""
+    scores = make_scores()
+    decision = fit_decision(scores, default=name)
+    calls = positives(probabilities(scores.logits.astype(np.float32), decision), decision)
+    counts = metrics.confusion(scores.labels, calls)
+    measured = {
+        "max_f1_sweep": counts.f1,
+        "max_f1": counts.f1,
+        "youden": counts.sensitivity + counts.specificity - 1,
+        "sensitivity_90": counts.sensitivity,
+        "specificity_90": counts.specificity,
+        "ppv_80": counts.ppv,
+    }[name]
+    assert measured == pytest.approx(decision.point().achieved, abs=1e-9)
+    target = DEFAULT_POINTS[name].target
+    assert target is None or (measured >= target).all()
+
+
+def test_youden_and_targets_by_hand():
+    labels = np.array([[1], [1], [0], [1], [0], [0], [0], [np.nan]])
+    p = np.array([[0.9], [0.8], [0.7], [0.6], [0.4], [0.3], [0.2], [0.99]])
+    scores = Scores.from_probabilities(p, labels, ("Edema",), split="tune")
+    assert fit_point(scores, "youden").thresholds == pytest.approx([0.5])
+    assert fit_point(scores, "sensitivity_at_least", target=0.6).thresholds == pytest.approx([0.75])
+    assert fit_point(scores, "sensitivity_at_least", target=0.9).achieved == (1.0,)
+    assert fit_point(scores, "specificity_at_least", target=0.75).thresholds == pytest.approx([0.5])
+    assert fit_point(scores, "specificity_at_least", target=1.0).thresholds == pytest.approx([0.75])
+    assert fit_point(scores, "ppv_at_least", target=0.75).thresholds == pytest.approx([0.5])
+
+
+def test_a_target_out_of_reach_gives_no_threshold_and_says_so():
+    scores = Scores.from_probabilities(np.array([[0.9], [0.2]]), np.array([[0], [1]]), ("Edema",), split="tune")
+    point = fit_point(scores, "ppv_at_least", target=0.8)
+    assert point.thresholds == (None,)
+    assert point.origin.notes == ("Edema: ppv_at_least 0.8 is out of reach, threshold null",)
+
+
+def test_a_finding_without_positives_has_no_threshold(make_scores):
+    scores = make_scores()
+    labels = scores.labels.copy()
+    labels[:, 1], labels[:, 2] = 0, np.nan
+    decision = fit_decision(replace(scores, labels=labels), temperature="finding")
+    for point in decision.operating_points.values():
+        assert [t is None for t in point.thresholds][:3] == [False, True, True]
+        assert point.origin.notes[0] == "Finding 1: 0 positives of 600 known labels, threshold null"
+
+
+def test_an_untrained_finding_has_no_threshold_whatever_tune_holds(make_scores):
+    decision = fit_decision(make_scores(), trained=[True, False, True, True, True])
+    assert decision.trained == (True, False, True, True, True)
+    assert decision.point().thresholds[1] is None
+    with pytest.raises(ValueError, match="trained must have 5 entries"):
+        fit_decision(make_scores(), trained=[True])
+
+
+def test_origin_tells_where_the_thresholds_come_from(make_scores):
+    scores = make_scores()
+    origin = fit_point(scores, "sensitivity_at_least", target=0.9, date="2024-02-03").origin
+    assert (origin.split, origin.split_hash, origin.date) == ("tune", "hash-of-split", "2024-02-03")
+    assert (origin.recipe, origin.target) == ("sensitivity_at_least", 0.9)
+    assert origin.n == tuple(np.sum(~np.isnan(scores.labels), axis=0))
+    assert origin.positives == tuple(np.sum(scores.labels == 1, axis=0))
+
+
+def test_thresholds_are_on_the_calibrated_probabilities(make_scores):
+    scores = make_scores(scale=3.0)
+    decision = fit_decision(scores, points={"youden": PointSpec("youden")}, default="youden")
+    assert decision.temperature[0] == pytest.approx(3.0, rel=0.3)
+    # Scaling moves no call, so a point fitted without it calls the same films, at other thresholds.
+    plain = fit_decision(scores, temperature="none", points={"youden": PointSpec("youden")}, default="youden")
+    assert plain.point().thresholds != decision.point().thresholds
+    calls = [positives(scores.calibrated(d), d) for d in (decision, plain)]
+    assert np.array_equal(*calls)
+
+
+def test_neighbouring_float32_probabilities_are_still_cut_apart():
+    low = np.float32(0.3)
+    high = np.nextafter(low, np.float32(1))
+    found = cuts(np.array([1.0, 0.0]), np.array([high, low]))
+    threshold = found.threshold(0)
+    assert metrics.at_least(np.array([high, low]), threshold).tolist() == [True, False]
+
+
+def test_bad_recipes(make_scores):
+    scores = make_scores(50)
+    with pytest.raises(UnknownNameError, match="did you mean 'youden'"):
+        fit_point(scores, "yuden")
+    with pytest.raises(ValueError, match="needs a target"):
+        fit_point(scores, "sensitivity_at_least")
+    with pytest.raises(ValueError, match="needs a target"):
+        fit_point(scores, "ppv_at_least", target=80)
+    with pytest.raises(ValueError, match="takes no target"):
+        fit_point(scores, "max_f1", target=0.5)
+    with pytest.raises(ValueError, match="unknown scale"):
+        fit_decision(replace(scores, kind="scores"))
+
+
+def test_a_point_is_valid_in_a_decision(make_scores):
+    scores = make_scores()
+    point = fit_point(scores, "youden")
+    assert Decision(scores.findings, operating_points={"youden": point}, default="youden").point() == point

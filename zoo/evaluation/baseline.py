@@ -1,0 +1,79 @@
+"""The bar a network has to clear: logistic regression on tiny grey pixels, which sees pose, devices and brightness."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+#: Height and width the films are shrunk to, in pixels.
+SIZE = 32
+
+#: Inverse strength of the L2 penalty: strong, for 1,024 standardised pixels and some hundred films or more. Fixed, so
+#: that the bar is the same in every run.
+C = 3e-3
+
+
+@dataclass(frozen=True, eq=False)
+class PixelBaseline:
+    """A fitted baseline: one linear model a finding.
+
+    Attributes:
+        mean: (1024,) mean of each pixel over the training films.
+        scale: (1024,) its standard deviation (1 where it never varies).
+        weights: (1024, k).
+        bias: (k,).
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+    weights: np.ndarray
+    bias: np.ndarray
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """float32 (n, k) logits of uint8 images (n, h, w, 1 or 3), of any size."""
+        return ((shrink(images) - self.mean) / self.scale @ self.weights + self.bias).astype(np.float32)
+
+
+def fit_pixel_baseline(images: np.ndarray, labels: np.ndarray) -> PixelBaseline:
+    """Fits the baseline on the training part.
+
+    A finding without both classes gets a constant: the log-odds of its smoothed prevalence. Needs scikit-learn.
+
+    Args:
+        images: uint8 (n, h, w, 1 or 3), of any one size.
+        labels: (n, k) of 1, 0 and NaN (left out, finding by finding).
+
+    Raises:
+        ValueError: Images and labels differ in number, or images are not uint8 (n, h, w, c).
+        ImportError: scikit-learn is not installed.
+    """
+    from sklearn.linear_model import LogisticRegression  # an extra: only whoever fits a baseline needs it
+
+    if len(images) != len(labels):
+        raise ValueError(f"got {len(images)} images and {len(labels)} rows of labels")
+    pixels = shrink(images)
+    mean, scale = pixels.mean(axis=0), pixels.std(axis=0)
+    scale[scale < 1e-6] = 1.0
+    features = (pixels - mean) / scale
+    weights, bias = np.zeros((features.shape[1], labels.shape[1])), np.zeros(labels.shape[1])
+    for j, column in enumerate(labels.T):
+        known = ~np.isnan(column)
+        truth = column[known].astype(np.int64)
+        if len(np.unique(truth)) < 2:
+            bias[j] = np.log((truth.sum() + 0.5) / (len(truth) - truth.sum() + 0.5))
+            continue
+        model = LogisticRegression(C=C, max_iter=500).fit(features[known], truth)
+        weights[:, j], bias[j] = model.coef_[0], model.intercept_[0]
+    return PixelBaseline(mean, scale, weights, bias)
+
+
+def shrink(images: np.ndarray) -> np.ndarray:
+    """uint8 images (n, h, w, 1 or 3) as float64 grey pixels (n, 1024), averaged over the area of each."""
+    images = np.asarray(images)
+    if images.ndim != 4 or images.dtype != np.uint8 or images.shape[3] not in (1, 3):
+        raise ValueError(f"images must be uint8 (n, h, w, 1 or 3), got {images.dtype} {images.shape}")
+    films = [Image.fromarray(image.squeeze(-1) if image.shape[2] == 1 else image).convert("L") for image in images]
+    small = [np.asarray(film.resize((SIZE, SIZE), Image.Resampling.BOX), np.float64) for film in films]
+    return np.stack(small).reshape(len(small), -1)
