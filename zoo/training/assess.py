@@ -16,13 +16,11 @@ from zoo.data import tables
 from zoo.data.images import read_image
 from zoo.data.splits import Split
 from zoo.evaluation import baseline, report
-from zoo.evaluation.decision import Decision, fit_decision
+from zoo.evaluation.decision import Decision
 from zoo.evaluation.scores import Scores
+from zoo.evaluation.thresholds import fit_decision
 from zoo.models.ensemble import Ensemble
 from zoo.training.recipe import Recipe
-
-#: Side of the films that the pixel baseline sees.
-BASELINE_SIZE = 32
 
 
 class Progress(Protocol):
@@ -63,9 +61,10 @@ def assess(recipe: Recipe, table: pd.DataFrame, split: Split, run: Path, progres
         for part in ("tune", "test")
     )
     _write_predictions(run / "predictions.csv", table, split, {part: logits[part][name] for part in logits}, recipe)
-    decisions = {model_name: fit_decision(scores, recipe=recipe.name) for model_name, scores in tune.items()}
+    trained = _trained(table, split, recipe)
+    decisions = {model_name: fit_decision(scores, trained=trained) for model_name, scores in tune.items()}
     test["pixel baseline"] = _baseline(table, split, recipe, progress)
-    metrics = report.evaluate(test, decisions[name], main=name)
+    metrics = report.evaluate(test, decisions)
     members = {m.name: decisions[m.name] for m in recipe.ensemble.members if m.name in decisions}
     return Assessment(model, decisions[name], members, metrics)
 
@@ -86,7 +85,7 @@ def predict_logits(
     Returns:
         Name -> float32 (len(rows), findings); the ensemble's under its own name.
     """
-    from zoo.data.pipeline import evaluation_batches
+    from zoo.data.pipeline import evaluation_batches, image_errors
 
     size, batch = recipe.ensemble.image_size, 32
     named = {recipe.ensemble.name: model.output}
@@ -95,7 +94,7 @@ def predict_logits(
     both = keras.Model(model.input, named)
     paths = table["Image_path"].to_numpy()[rows]
     parts: list[dict[str, np.ndarray]] = []
-    with progress.task(f"predicting {title}", len(rows)) as advance:
+    with image_errors(), progress.task(f"predicting {title}", len(rows)) as advance:
         for pixels in evaluation_batches(paths, None, image_size=size, batch_size=batch):
             parts.append(both.predict_on_batch(np.asarray(pixels)))
             for _ in range(len(pixels)):
@@ -106,7 +105,7 @@ def predict_logits(
 def _scores(table: pd.DataFrame, split: Split, part: str, logits: np.ndarray, recipe: Recipe) -> Scores:
     rows, findings = split.rows(part), recipe.ensemble.findings
     return Scores(
-        values=logits,
+        logits=logits,
         labels=tables.labels_of(table, findings)[rows],
         findings=findings,
         split=part,
@@ -115,17 +114,24 @@ def _scores(table: pd.DataFrame, split: Split, part: str, logits: np.ndarray, re
     )
 
 
+def _trained(table: pd.DataFrame, split: Split, recipe: Recipe) -> list[bool]:
+    """Which findings had both classes in training; the outputs of the others mean nothing."""
+    labels = tables.labels_of(table, recipe.ensemble.findings)[split.rows("train")]
+    return [bool((column == 1).any() and (column == 0).any()) for column in labels.T]
+
+
 def _baseline(table: pd.DataFrame, split: Split, recipe: Recipe, progress: Progress) -> Scores:
     """What a logistic regression on 32 px films reaches on the same parts: the figure a network has to beat."""
     rows = np.concatenate([split.rows("train"), split.rows("test")])
     with progress.task("pixel baseline", len(rows)) as advance:
-        pixels = np.empty((len(rows), BASELINE_SIZE, BASELINE_SIZE, 1), np.uint8)
+        pixels = np.empty((len(rows), baseline.SIZE, baseline.SIZE, 1), np.uint8)
         for i, path in enumerate(table["Image_path"].to_numpy()[rows]):
-            pixels[i] = read_image(path, BASELINE_SIZE)
+            pixels[i] = read_image(path, baseline.SIZE)
             advance()
     n = len(split.rows("train"))
     labels = tables.labels_of(table, recipe.ensemble.findings)[split.rows("train")]
-    return _scores(table, split, "test", baseline.pixel_baseline(pixels[:n], labels, pixels[n:]), recipe)
+    fitted = baseline.fit_pixel_baseline(pixels[:n], labels)
+    return _scores(table, split, "test", fitted.logits(pixels[n:]), recipe)
 
 
 def _write_predictions(

@@ -1,0 +1,39 @@
+import keras
+import pytest
+
+from zoo.training import devices
+
+
+def test_policy_is_set_in_the_block_and_restored_after_an_error():
+    before = keras.config.dtype_policy().name
+    with pytest.raises(KeyError), devices.precision("mixed_bfloat16") as resolved:
+        assert resolved == keras.config.dtype_policy().name == "mixed_bfloat16"
+        raise KeyError
+    assert keras.config.dtype_policy().name == before
+
+
+@pytest.mark.parametrize(
+    ("capability", "expected"),
+    [(None, "float32"), ((7, 5), "mixed_float16"), ((8, 0), "mixed_bfloat16"), ((99, 0), "mixed_bfloat16")],
+)
+def test_auto_is_what_the_device_is_good_at(monkeypatch, capability, expected):
+    monkeypatch.setattr(devices, "_capability", lambda: capability)
+    assert devices.resolve_precision("auto") == expected
+    assert devices.resolve_precision("float32") == "float32"
+
+
+def test_unknown_precision_names_the_known():
+    with pytest.raises(ValueError, match=r"mixed_bfloat16, got 'float8'"):
+        devices.resolve_precision("float8")
+
+
+def test_xla_is_off_for_tensorflow_on_a_cpu_alone(monkeypatch):
+    monkeypatch.setattr(devices, "_capability", lambda: None)
+    assert devices.jit_compile() == (False if keras.config.backend() == "tensorflow" else "auto")
+    monkeypatch.setattr(devices, "_capability", lambda: (8, 0))
+    assert devices.jit_compile() == "auto"
+
+
+def test_this_machine_has_an_answer():
+    capability = devices._capability()
+    assert capability is None or capability >= (0, 0)

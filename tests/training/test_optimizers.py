@@ -1,0 +1,115 @@
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+from zoo.training import devices
+from zoo.training.optimizers import AdamW, averaged_weights, build_optimizer, skipped_steps
+from zoo.training.recipe import Stage
+
+STAGE = Stage("s", epochs=1, batch_size=4, learning_rate=0.1)
+
+
+def make_model():
+    keras.utils.set_random_seed(0)
+    layers = [keras.Input((3,)), keras.layers.Dense(4), keras.layers.BatchNormalization(), keras.layers.Dense(2)]
+    return keras.Sequential(layers)
+
+
+def compiled(stage, model=None):
+    model = model or make_model()
+    model.compile(build_optimizer(model, stage, 10), "mse", auto_scale_loss=False, jit_compile=devices.jit_compile())
+    return model
+
+
+def values(model):
+    return [np.array(keras.ops.convert_to_numpy(v)) for v in model.trainable_variables]
+
+
+def data(n=8):
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(n, 3)).astype("float32"), rng.normal(size=(n, 2)).astype("float32")
+
+
+@pytest.mark.parametrize("all_weights", [False, True])
+def test_decay_spares_biases_and_norms_unless_asked(all_weights):
+    stage = dataclasses.replace(STAGE, weight_decay=0.5, decay_norms_and_biases=all_weights)
+    model = make_model()
+    optimizer = build_optimizer(model, stage, 10)
+    for variable in model.trainable_variables:
+        variable.assign(np.ones(variable.shape))
+    optimizer.apply([np.zeros(v.shape, "float32") for v in model.trainable_variables])
+    for variable in model.trainable_variables:
+        shrunk = 1 - 0.1 * 0.5 if all_weights or len(variable.shape) > 1 else 1.0
+        np.testing.assert_allclose(np.asarray(variable), shrunk, rtol=1e-6)
+
+
+def test_clipping_is_by_variable():
+    assert build_optimizer(make_model(), STAGE, 10).clipnorm == 1.0
+    assert build_optimizer(make_model(), dataclasses.replace(STAGE, clipnorm=None), 10).clipnorm is None
+
+
+def test_warmup_and_cosine_follow_their_formula():
+    stage = dataclasses.replace(STAGE, schedule="warmup_cosine", warmup_steps=4, min_learning_rate=0.01, accumulate=2)
+    schedule = build_optimizer(make_model(), stage, 28)._learning_rate
+    rates = [float(schedule(step)) for step in range(15)]
+    np.testing.assert_allclose(rates[:5], [0, 0.025, 0.05, 0.075, 0.1], rtol=1e-6)
+    cosine = [0.01 + 0.09 * (1 + np.cos(np.pi * i / 10)) / 2 for i in range(11)]
+    np.testing.assert_allclose(rates[4:], cosine, rtol=1e-5)
+
+
+def test_average_of_weights_is_shown_in_the_block_alone():
+    """Keras puts the average in place of the weights at the end of each `fit`; here training goes on after it."""
+    x, y = data()
+    model = compiled(dataclasses.replace(STAGE, ema_momentum=0.5))
+    plain = compiled(STAGE)
+    for _ in range(2):
+        model.fit(x, y, batch_size=4, shuffle=False, verbose=0)
+        plain.fit(x, y, batch_size=4, shuffle=False, verbose=0)
+    for ours, theirs in zip(values(model), values(plain), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+    before = values(model)
+    with averaged_weights(model):
+        shown = values(model)
+        model.predict(x, verbose=0)
+    assert all(np.abs(a - b).max() > 1e-4 for a, b in zip(before, shown, strict=True) if a.ndim > 1)
+    for a, b in zip(before, values(model), strict=True):
+        np.testing.assert_array_equal(a, b)
+    model.fit(x, y, batch_size=4, shuffle=False, verbose=0)
+
+
+def test_without_an_average_the_block_changes_nothing():
+    model = compiled(STAGE)
+    before = values(model)
+    with averaged_weights(model):
+        for a, b in zip(before, values(model), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_accumulated_gradients_equal_a_larger_batch():
+    x, y = data()
+    keep_norm = [keras.Input((3,)), keras.layers.Dense(2)]
+    keras.utils.set_random_seed(0)
+    small = keras.Sequential(keep_norm)
+    large = keras.models.clone_model(small)
+    large.set_weights(small.get_weights())
+    compiled(dataclasses.replace(STAGE, accumulate=2), small).fit(x, y, batch_size=4, shuffle=False, verbose=0)
+    compiled(STAGE, large).fit(x, y, batch_size=8, shuffle=False, verbose=0)
+    for a, b in zip(values(small), values(large), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_overflow_under_float16_skips_the_step_and_is_counted():
+    x, y = data()
+    with devices.precision("mixed_float16"):
+        model = compiled(STAGE)
+        assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+        assert isinstance(model.optimizer.inner_optimizer, AdamW)
+        before = values(model)
+        model.fit(np.full_like(x, np.inf), y, batch_size=4, verbose=0)
+        for a, b in zip(before, values(model), strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert skipped_steps(model.optimizer, 2) == 2
+        assert float(np.asarray(model.optimizer.dynamic_scale)) == 2.0**13
+    assert skipped_steps(compiled(STAGE).optimizer, 2) == 0

@@ -1,0 +1,111 @@
+import dataclasses
+import json
+
+import pytest
+from small_run import make_recipe
+
+from zoo.errors import RecipeError, UnknownNameError
+from zoo.specs import from_dict, to_dict
+from zoo.training import recipe as recipes
+from zoo.training.recipe import LossSpec, Recipe, Stage, apply_overrides, differences, load_recipe
+
+
+def stage(**changes):
+    return Stage(**{"name": "s", "epochs": 1, "batch_size": 8, "learning_rate": 1e-3, **changes})
+
+
+def test_a_recipe_survives_json():
+    recipe = make_recipe()
+    assert from_dict(Recipe, json.loads(json.dumps(to_dict(recipe)))) == recipe
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epochs", 0),
+        ("batch_size", 0),
+        ("learning_rate", 0.0),
+        ("weight_decay", -1.0),
+        ("clipnorm", 0.0),
+        ("accumulate", 0),
+        ("ema_momentum", 1.0),
+        ("early_stopping_patience", 0),
+        ("reduce_lr_factor", 1.0),
+        ("min_learning_rate", 1.0),
+        ("unfreeze_top", -1),
+        ("warmup_steps", 5),
+        ("best_weights", "../x.weights.h5"),
+        ("last_weights", "x.keras"),
+    ],
+)
+def test_a_stage_that_cannot_be_names_its_field(name, value):
+    with pytest.raises(RecipeError, match=f"stage 's': {name} must be"):
+        stage(**{name: value})
+
+
+def test_a_recipe_that_cannot_be_says_why():
+    with pytest.raises(RecipeError, match="stages is empty"):
+        make_recipe(stages=())
+    with pytest.raises(RecipeError, match="different weights files"):
+        make_recipe(stages=(stage(), stage(name="t", best_weights="s.weights.h5")))
+    with pytest.raises(RecipeError, match="different names"):
+        make_recipe(stages=(stage(), stage(best_weights="t.weights.h5")))
+    with pytest.raises(RecipeError, match="weight_range"):
+        LossSpec(weight_range=(3.0, 0.5))
+
+
+def test_overrides():
+    changed = apply_overrides(
+        make_recipe(),
+        ["stages.1.learning_rate=1e-5", "members=separate", 'loss.options={"gamma": 1}', "stages.0.clipnorm=None"],
+    )
+    assert changed.stages[1].learning_rate == 1e-5
+    assert changed.members == "separate"
+    assert changed.loss.options == {"gamma": 1.0}
+    assert changed.stages[0].clipnorm is None
+    for wrong, message in {
+        "stages.0.epoch=3": "did you mean 'epochs'",
+        "stages.9.epochs=3": "not an index",
+        "stages.0.epochs=many": "expected int",
+        "members=both": "'joint', 'separate'",
+        "epochs": "expected path=value",
+    }.items():
+        with pytest.raises(RecipeError, match=message):
+            apply_overrides(make_recipe(), [wrong])
+
+
+def test_differences_names_fields_and_forgives_the_interval_of_checkpoints():
+    recipe = make_recipe()
+    changed = apply_overrides(recipe, ["stages.1.learning_rate=1e-5", "checkpoint_minutes=1"])
+    assert differences(to_dict(recipe), changed) == ["stages.1.learning_rate"]
+    assert differences(to_dict(recipe), dataclasses.replace(recipe, stages=recipe.stages[:1]))[0].startswith(
+        "stages.1."
+    )
+    assert differences(to_dict(recipe), recipe) == []
+
+
+def test_load_recipe_from_a_file_of_the_users(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("from small_run import make_recipe\nrecipe = make_recipe()\n")
+    assert load_recipe(path) == make_recipe()
+    path.write_text("recipe = 3\n")
+    with pytest.raises(RecipeError, match=r"mine\.py: expected a Recipe called 'recipe', got int"):
+        load_recipe(str(path))
+    with pytest.raises(FileNotFoundError, match=r"none\.py"):
+        load_recipe(tmp_path / "none.py")
+
+
+def test_shipped_recipes_are_known_by_name_beside_the_package_and_in_it(tmp_path, monkeypatch):
+    package = tmp_path / "zoo"
+    for folder in (tmp_path / "recipes", package / "recipes"):
+        folder.mkdir(parents=True)
+        (folder / "small.py").write_text(
+            f"from small_run import make_recipe\nrecipe = make_recipe(name={folder.parent.name!r})\n"
+        )
+        monkeypatch.setattr(recipes.zoo, "__file__", str(package / "__init__.py"))
+    assert load_recipe("small").name == "zoo"
+    (package / "recipes" / "small.py").unlink()
+    (package / "recipes").rmdir()
+    assert load_recipe("small").name == tmp_path.name
+    with pytest.raises(UnknownNameError, match="did you mean 'small'"):
+        load_recipe("smal")

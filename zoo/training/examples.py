@@ -1,0 +1,83 @@
+"""The training and tuning parts of a table as what the pipeline takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from zoo.data import augment, pipeline, tables
+from zoo.data.splits import Split
+from zoo.errors import RecipeError, SplitError
+from zoo.training.recipe import Recipe, Stage
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Paths and labels of both parts.
+
+    Attributes:
+        recipe: Whose images and findings these are.
+        paths: Training images.
+        labels: float32 (n, findings) of 1, 0, NaN.
+        targeted: bool (n,): images with a rare finding, for the extra augmentation.
+        tune_paths: Tuning images.
+        tune_labels: float32 (m, findings).
+    """
+
+    recipe: Recipe
+    paths: list[str]
+    labels: np.ndarray
+    targeted: np.ndarray
+    tune_paths: list[str]
+    tune_labels: np.ndarray
+
+    @classmethod
+    def from_table(cls, recipe: Recipe, table: pd.DataFrame, split: Split) -> Examples:
+        """Takes the "train" and "tune" rows of a table.
+
+        Raises:
+            SplitError: No finding has both classes in the tuning part, so that val_auc would not exist.
+            RecipeError: A stage's batch is larger than the training part.
+        """
+        labels, paths = tables.labels_of(table, recipe.ensemble.findings), table["Image_path"].to_numpy()
+        train, tune = split.rows("train"), split.rows("tune")
+        for stage in recipe.stages:
+            if stage.batch_size > len(train):
+                raise RecipeError(
+                    f"stage {stage.name!r}: batch_size {stage.batch_size} is above the {len(train)} training images"
+                )
+        if not np.any(np.any(labels[tune] == 1, axis=0) & np.any(labels[tune] == 0, axis=0)):
+            raise SplitError(
+                f"no finding has both classes in the {len(tune)} images of the tune part: val_auc is undefined"
+            )
+        targeted = augment.targeted_images(labels[train])
+        return cls(recipe, list(paths[train]), labels[train], targeted, list(paths[tune]), labels[tune])
+
+    def steps(self, stage: Stage) -> int:
+        """Batches an epoch; the last, incomplete one is left out."""
+        return pipeline.steps_per_epoch(len(self.paths), stage.batch_size)
+
+    def batches(self, stage: Stage, seed: int, epoch: int, start_step: int) -> Any:
+        """Training batches of an epoch of the whole run, from one of its steps on."""
+        return pipeline.training_batches(
+            self.paths,
+            self.labels,
+            image_size=self.recipe.ensemble.image_size,
+            batch_size=stage.batch_size,
+            seed=seed,
+            epoch=epoch,
+            augment=self.recipe.augment,
+            targeted=self.targeted,
+            start_step=start_step,
+        )
+
+    def tune_batches(self, batch_size: int) -> Any:
+        """The tuning images in order, then the last one again until the last batch is full: XLA compiles one shape."""
+        missing = -len(self.tune_paths) % batch_size
+        paths = self.tune_paths + self.tune_paths[-1:] * missing
+        return pipeline.evaluation_batches(
+            paths, None, image_size=self.recipe.ensemble.image_size, batch_size=batch_size
+        )

@@ -1,0 +1,229 @@
+"""One job: a model through one stage, epoch by epoch, in such a way that it can be killed at any instant."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from zoo.data.pipeline import image_errors
+from zoo.errors import TrainingError, WeightsError
+from zoo.evaluation.metrics import roc_auc
+from zoo.models.ensemble import Ensemble
+from zoo.models.weights import uninitialized
+from zoo.training import checkpoint, devices
+from zoo.training.callbacks import StepCallback, callback_states, epoch_callbacks, restore_callbacks
+from zoo.training.examples import Examples
+from zoo.training.interruption import Interruption
+from zoo.training.jobs import Job, Position
+from zoo.training.listener import Listener
+from zoo.training.optimizers import averaged_weights, build_optimizer, skipped_steps
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What all jobs of a run share.
+
+    Attributes:
+        examples: What is trained on.
+        loss: What is minimised.
+        logs: Folder of TensorBoard's files.
+        checkpoint_minutes: Longest time between two checkpoints.
+        interruption: Why to stop.
+        listener: Who is told.
+        save: Writes a checkpoint of these variables and the run's position.
+    """
+
+    examples: Examples
+    loss: keras.losses.Loss
+    logs: Path
+    checkpoint_minutes: float
+    interruption: Interruption
+    listener: Listener
+    save: Callable[[Mapping[str, np.ndarray]], None]
+
+
+def fit_job(job: Job, around: Surroundings, position: Position, arrays: Mapping[str, np.ndarray] | None) -> str:
+    """Trains a job to its end, from its beginning or from a checkpoint of its middle.
+
+    The best weights are a file as soon as they are measured. When the job is done, `position` is at the next one.
+
+    Args:
+        job: What to do.
+        around: What it shares with the other jobs.
+        position: Moved on.
+        arrays: The variables of a checkpoint, or None to begin.
+
+    Returns:
+        "" when the job is done, otherwise why it stopped; there is then a checkpoint.
+
+    Raises:
+        TrainingError: The weights are no longer finite.
+    """
+    fitting = _Fitting(job, around, position, arrays)
+    around.listener.on_job(job.title, job.stage.epochs, fitting.steps)
+    fitting.callbacks.on_train_begin()
+    restore_callbacks(fitting.callbacks, position.callbacks)
+    position.begun = True
+    number, reason = position.job, ""
+    try:
+        while position.job == number and not reason:
+            reason = fitting.epoch()
+    finally:
+        fitting.callbacks.on_train_end()
+    return reason if position.job == number else ""
+
+
+def build(job: Job, fresh: bool = True) -> Ensemble:
+    """The job's model with the weights it begins from, the right layers unfrozen; without any if not `fresh`."""
+    keras.utils.set_random_seed(job.seed)
+    if fresh and job.start is None:
+        model = Ensemble.from_spec(job.spec, start=True)
+    else:
+        with uninitialized():
+            model = Ensemble.from_spec(job.spec)
+    if fresh and job.start is not None:
+        if not job.start.is_file():
+            raise WeightsError(f"{job.title}: the weights of the stage before are missing: {job.start}")
+        model.load_weights(job.start)
+    return model
+
+
+def save_weights(model: keras.Model, path: Path) -> None:
+    """Writes a `.weights.h5` file of the model alone, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".writing-{path.name}")
+    # Keras would add the optimiser's variables, which treble the file.
+    optimizer, model.optimizer = model.optimizer, None
+    try:
+        model.save_weights(aside)
+    finally:
+        model.optimizer = optimizer
+    with aside.open("rb") as file:
+        os.fsync(file.fileno())
+    aside.replace(path)
+
+
+class _Fitting:
+    """A compiled model with its callbacks, and the steps of an epoch."""
+
+    def __init__(
+        self, job: Job, around: Surroundings, position: Position, arrays: Mapping[str, np.ndarray] | None
+    ) -> None:
+        self.job, self.around, self.position = job, around, position
+        self.steps = around.examples.steps(job.stage)
+        self.model = build(job, fresh=arrays is None)
+        self._unfreeze()
+        self.model.compile(
+            optimizer=build_optimizer(self.model, job.stage, self.steps * job.stage.epochs),
+            loss=around.loss,
+            jit_compile=devices.jit_compile(),
+            # `build_optimizer` has seen to it, by the policy in force.
+            auto_scale_loss=False,
+        )
+        if arrays is not None:
+            checkpoint.restore(self.model, arrays)
+        self.callbacks = epoch_callbacks(job.stage, self.model, around.logs / job.title.replace(" ", "-"))
+        self._saved_at = time.monotonic()
+
+    def _unfreeze(self) -> None:
+        stage = self.job.stage
+        if stage.unfreeze_top is None:
+            self.model.unfreeze_all()
+            return
+        for name, trainable in self.model.unfreeze_top(stage.unfreeze_top, stage.train_batch_norm).items():
+            self.around.listener.message(f"{self.job.title}: {name}: {trainable}")
+
+    def epoch(self) -> str:
+        """Trains what is left of an epoch, validates, saves; returns why to stop, or ""."""
+        position, started = self.position, time.monotonic()
+        if position.step < self.steps and not self._train():
+            return self.around.interruption.reason
+        # The mean over the whole epoch: after a resume, too, since the sums behind it are in the checkpoint.
+        logs = {
+            "loss": float(self.model.get_metrics_result()["loss"]),
+            "learning_rate": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
+            "skipped_steps": skipped_steps(self.model.optimizer, (position.epoch + 1) * self.steps),
+        }
+        with averaged_weights(self.model):
+            logs |= self._validate()
+            self._keep_best(logs["val_auc"])
+        self.model.stop_training = False
+        self.callbacks.on_epoch_end(position.epoch, dict(logs))
+        seconds = round(time.monotonic() - started, 2)
+        row = {"job": self.job.title, "stage": self.job.stage.name, "epoch": position.epoch + 1}
+        position.history.append({**row, **logs, "best": position.best, "seconds": seconds})
+        self.around.listener.on_epoch(self.job.title, position.epoch, logs)
+        self._finish_epoch()
+        return self.around.interruption.reason
+
+    def _train(self) -> bool:
+        """Runs the rest of the epoch; False if it was stopped on the way (and saved)."""
+        position, model = self.position, self.model
+        trackers = [np.array(keras.ops.convert_to_numpy(v)) for v in model.metrics_variables] if position.step else []
+        callback = StepCallback(position.step, trackers, self._report, self._due, self._save_step)
+        epoch = self.job.first_epoch + position.epoch
+        with image_errors():
+            model.fit(
+                self.around.examples.batches(self.job.stage, self.job.seed, epoch, position.step),
+                initial_epoch=position.epoch,
+                epochs=position.epoch + 1,
+                shuffle=False,
+                verbose=0,
+                callbacks=[callback],
+            )
+        return not callback.stopped
+
+    def _report(self, step: int, loss: float) -> None:
+        self.around.listener.on_step(self.job.title, self.position.epoch, step, self.steps, loss)
+
+    def _due(self) -> str:
+        if self.around.interruption.reason:
+            return "stop"
+        return "save" if time.monotonic() - self._saved_at >= 60 * self.around.checkpoint_minutes else ""
+
+    def _save_step(self, step: int) -> None:
+        self.position.step = step
+        self._save()
+
+    def _save(self) -> None:
+        self.around.save(checkpoint.collect(self.model) if self.position.begun else {})
+        self._saved_at = time.monotonic()
+
+    def _validate(self) -> dict[str, float]:
+        """Exact loss and AUC over the whole tuning part, not means of batches."""
+        examples = self.around.examples
+        labels = examples.tune_labels
+        with image_errors():
+            logits = self.model.predict(examples.tune_batches(self.job.stage.batch_size), verbose=0)[: len(labels)]
+        if not np.isfinite(logits).all():
+            raise TrainingError(
+                f"{self.job.title}, epoch {self.position.epoch + 1}: the network gives NaN or infinite logits; "
+                "lower learning_rate, or use another precision"
+            )
+        return {
+            "val_loss": float(self.around.loss(labels, logits)),
+            "val_auc": float(np.nanmean(roc_auc(labels, logits))),
+        }
+
+    def _keep_best(self, val_auc: float) -> None:
+        """A copy on the disk: weights kept by reference would be the last ones in the end."""
+        if self.position.best is None or val_auc > self.position.best:
+            self.position.best = val_auc
+            save_weights(self.model, self.job.folder / self.job.stage.best_weights)
+
+    def _finish_epoch(self) -> None:
+        position, stage = self.position, self.job.stage
+        position.epoch, position.step = position.epoch + 1, 0
+        position.callbacks = callback_states(self.callbacks)
+        if self.model.stop_training or position.epoch == stage.epochs:
+            if stage.last_weights:
+                with averaged_weights(self.model):
+                    save_weights(self.model, self.job.folder / stage.last_weights)
+            position.next_job()
+        self._save()

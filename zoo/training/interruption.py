@@ -1,0 +1,54 @@
+"""Reasons to stop before the end, cleanly: a limit on hours, SIGTERM."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Interruption:
+    """Asked after each step whether to stop.
+
+    Args:
+        max_hours: Hours from now, or None.
+    """
+
+    def __init__(self, max_hours: float | None = None) -> None:
+        self._deadline = None if max_hours is None else time.monotonic() + 3600 * max_hours
+        self._signalled = False
+
+    @property
+    def reason(self) -> str:
+        """Why to stop, "" to go on."""
+        if self._signalled:
+            return "SIGTERM"
+        return "max_hours" if self._deadline is not None and time.monotonic() >= self._deadline else ""
+
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
+        """A signal handler: the step that runs is finished first."""
+        self._signalled = True
+
+
+@contextmanager
+def watch(max_hours: float | None = None) -> Iterator[Interruption]:
+    """An `Interruption` that knows of SIGTERM in the block; outside the main thread, where Python allows no handlers,
+    of the hours alone.
+
+    Raises:
+        ValueError: `max_hours` is not above 0.
+    """
+    if max_hours is not None and not max_hours > 0:
+        raise ValueError(f"max_hours must be above 0, got {max_hours}")
+    interruption = Interruption(max_hours)
+    if threading.current_thread() is not threading.main_thread():
+        yield interruption
+        return
+    before = signal.signal(signal.SIGTERM, interruption.on_signal)
+    try:
+        yield interruption
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,236 @@
+"""Multi-label losses from logits: unknown labels masked, findings weighted, on every backend the same."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import keras
+import numpy as np
+from keras import ops
+
+from zoo.errors import TableError, UnknownNameError
+
+Form = Literal["both_terms", "positive_only"]
+
+
+class FindingLoss(keras.losses.Loss):
+    """Base of the losses: checks, masks, weights and averages; a subclass says what one label costs.
+
+    The value is the mean over the known labels of a batch; a label of NaN counts neither in the sum nor in the number.
+    A batch without any known label costs 0, with gradients of 0.
+
+    Labels are (batch, findings) of 1, 0 and NaN; predictions are logits of the same shape. All arithmetic is float32.
+
+    Args:
+        label_weights: One number a finding, or None for 1 each; see `label_weights`.
+        form: "both_terms" weights a finding's positives and negatives alike, "positive_only" its positives.
+        smoothing: Share s of each label moved to the middle: 1 becomes 1 - s / 2, 0 becomes s / 2
+            (Szegedy et al. 2016, with two classes).
+        name: Name of the loss.
+    """
+
+    def __init__(
+        self,
+        label_weights: Sequence[float] | None = None,
+        form: Form = "both_terms",
+        smoothing: float = 0.0,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name, reduction="sum_over_batch_size", dtype="float32")
+        if form not in ("both_terms", "positive_only"):
+            raise ValueError(f"form must be 'both_terms' or 'positive_only', got {form!r}")
+        if not 0.0 <= smoothing < 1.0:
+            raise ValueError(f"smoothing must be in [0, 1), got {smoothing}")
+        self.label_weights = None if label_weights is None else tuple(float(w) for w in label_weights)
+        if self.label_weights and not all(np.isfinite(w) and w >= 0 for w in self.label_weights):
+            raise ValueError(f"label_weights must be finite numbers >= 0, got {self.label_weights}")
+        self.form: Form = form
+        self.smoothing = float(smoothing)
+
+    def terms(self, logits: Any) -> tuple[Any, Any]:
+        """Pure: what each logit costs if the finding is present, and if it is absent; both of the logits' shape."""
+        raise NotImplementedError
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """The mean cost of the known labels, a float32 scalar.
+
+        Raises:
+            ValueError: The shapes differ, or weights of images are given.
+        """
+        if sample_weight is not None:
+            # fit(class_weight=) arrives here too: Keras turns it into weights of images by each row's argmax.
+            raise ValueError(
+                f"{type(self).__name__} takes no sample_weight or class_weight: Keras reads class_weight by the argmax "
+                "of each row, which means nothing for several findings; give label_weights to the loss"
+            )
+        return super().__call__(y_true, y_pred)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Cost of each image, (batch,) float32, scaled such that the batch's mean is the mean over its known labels."""
+        self._check(y_true, y_pred)
+        known = ops.logical_not(ops.isnan(y_true))
+        # Before the arithmetic: 0 * NaN is NaN, in the value and in the gradient.
+        labels = ops.where(known, y_true, 0.0)
+        labels = labels * (1.0 - self.smoothing) + 0.5 * self.smoothing
+        present, absent = self.terms(y_pred)
+        weights = 1.0 if self.label_weights is None else ops.convert_to_tensor(self.label_weights, "float32")
+        absent_weights = weights if self.form == "both_terms" else 1.0
+        costs = labels * weights * present + (1.0 - labels) * absent_weights * absent
+        mask = ops.cast(known, "float32")
+        images = ops.cast(ops.shape(y_pred)[0], "float32")
+        return ops.sum(ops.where(known, costs, 0.0), axis=-1) * (images / ops.maximum(ops.sum(mask), 1.0))
+
+    def _check(self, y_true: Any, y_pred: Any) -> None:
+        if len(y_pred.shape) != 2 or len(y_true.shape) != 2 or y_true.shape[-1] != y_pred.shape[-1]:
+            raise ValueError(
+                f"labels and logits must both be (batch, findings), got {tuple(y_true.shape)} and {tuple(y_pred.shape)}"
+            )
+        if self.label_weights is not None and len(self.label_weights) != y_pred.shape[-1]:
+            raise ValueError(f"{len(self.label_weights)} label_weights for {y_pred.shape[-1]} findings")
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make the same loss again."""
+        weights = None if self.label_weights is None else list(self.label_weights)
+        return {"label_weights": weights, "form": self.form, "smoothing": self.smoothing, "name": self.name}
+
+
+@keras.saving.register_keras_serializable("zoo")
+class WeightedBCE(FindingLoss):
+    """Binary cross-entropy of the sigmoid, weighted by finding. Arguments as `FindingLoss`."""
+
+    def terms(self, logits: Any) -> tuple[Any, Any]:
+        """-log p and -log(1 - p), from the logits: finite where p rounds to 0 or 1."""
+        return ops.softplus(-logits), ops.softplus(logits)
+
+
+@keras.saving.register_keras_serializable("zoo")
+class FocalLoss(FindingLoss):
+    """Focal loss: cross-entropy times (1 - p of the true class) ** gamma (Lin et al. 2017, arXiv:1708.02002).
+
+    Args:
+        gamma: How strongly easy labels fade; 0 gives cross-entropy.
+        alpha: Weight of present against 1 - alpha of absent findings, or None for neither.
+        **options: As `FindingLoss`.
+    """
+
+    def __init__(self, gamma: float = 2.0, alpha: float | None = 0.25, **options: Any) -> None:
+        super().__init__(**options)
+        if gamma < 0 or (alpha is not None and not 0 < alpha < 1):
+            raise ValueError(f"gamma must be >= 0 and alpha in (0, 1) or None, got {gamma} and {alpha}")
+        self.gamma, self.alpha = float(gamma), alpha
+
+    def terms(self, logits: Any) -> tuple[Any, Any]:
+        """Powers of p and 1 - p are exponentials of log-sigmoids, so that no gradient divides by 0."""
+        minus_log_p, minus_log_not_p = ops.softplus(-logits), ops.softplus(logits)
+        present = ops.exp(-self.gamma * minus_log_not_p) * minus_log_p
+        absent = ops.exp(-self.gamma * minus_log_p) * minus_log_not_p
+        if self.alpha is None:
+            return present, absent
+        return self.alpha * present, (1.0 - self.alpha) * absent
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make the same loss again."""
+        return {**super().get_config(), "gamma": self.gamma, "alpha": self.alpha}
+
+
+@keras.saving.register_keras_serializable("zoo")
+class AsymmetricLoss(FindingLoss):
+    """Asymmetric loss: absent findings fade faster, and below a margin altogether (Ridnik et al. 2021).
+
+    present: (1 - p) ** gamma_positive * -log p;   absent: q ** gamma_negative * -log(1 - q), q = max(p - margin, 0).
+
+    Args:
+        gamma_positive: Focusing of present findings.
+        gamma_negative: Focusing of absent findings: 0, or at least 1 (its gradient is infinite at 0 in between).
+        margin: Probability below which an absent finding costs nothing.
+        **options: As `FindingLoss`.
+    """
+
+    def __init__(
+        self, gamma_positive: float = 0.0, gamma_negative: float = 4.0, margin: float = 0.05, **options: Any
+    ) -> None:
+        super().__init__(**options)
+        if gamma_positive < 0 or (gamma_negative != 0 and gamma_negative < 1) or not 0 <= margin < 1:
+            raise ValueError(
+                "gamma_positive must be >= 0, gamma_negative 0 or >= 1, margin in [0, 1), "
+                f"got {gamma_positive}, {gamma_negative} and {margin}"
+            )
+        self.gamma_positive, self.gamma_negative = float(gamma_positive), float(gamma_negative)
+        self.margin = float(margin)
+
+    def terms(self, logits: Any) -> tuple[Any, Any]:
+        """The two formulas above; without a margin -log(1 - p) comes from the logit, where 1 - p would round to 0."""
+        minus_log_not_p = ops.softplus(logits)
+        present = ops.exp(-self.gamma_positive * minus_log_not_p) * ops.softplus(-logits)
+        q = ops.maximum(ops.sigmoid(logits) - self.margin, 0.0)
+        absent = -ops.log(1.0 - q) if self.margin else minus_log_not_p
+        if self.gamma_negative:
+            absent = ops.power(q, self.gamma_negative) * absent
+        return present, absent
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make the same loss again."""
+        own = {
+            "gamma_positive": self.gamma_positive,
+            "gamma_negative": self.gamma_negative,
+            "margin": self.margin,
+        }
+        return {**super().get_config(), **own}
+
+
+#: Name in a recipe -> class, or any function of the same keyword arguments.
+LOSSES: dict[str, Callable[..., keras.losses.Loss]] = {
+    "weighted_bce": WeightedBCE,
+    "focal": FocalLoss,
+    "asymmetric": AsymmetricLoss,
+}
+
+
+def register_loss(name: str, loss: Callable[..., keras.losses.Loss]) -> None:
+    """Makes a loss known to recipes: called with `label_weights`, `form`, `smoothing` and the recipe's options.
+
+    Raises:
+        ValueError: The name is taken by another loss.
+    """
+    if LOSSES.get(name, loss) is not loss:
+        raise ValueError(f"loss {name!r} is registered already: {LOSSES[name]!r}")
+    LOSSES[name] = loss
+
+
+def build_loss(name: str, **options: Any) -> keras.losses.Loss:
+    """The loss called `name`; an `UnknownNameError` with the closest names when there is none."""
+    if name not in LOSSES:
+        raise UnknownNameError("loss", name, LOSSES)
+    return LOSSES[name](**options)
+
+
+def label_weights(
+    labels: np.ndarray, low: float = 0.5, high: float = 3.0, findings: Sequence[str] | None = None
+) -> np.ndarray:
+    """Weight of each finding, negatives / positives clipped to [low, high], from the training labels alone.
+
+    Args:
+        labels: (n, k) of 1, 0 and NaN (not counted).
+        low: Least weight.
+        high: Greatest weight.
+        findings: k names for the warning.
+
+    Returns:
+        float32 (k,); 1 for a finding without positives, which cannot be learned: a warning names it.
+
+    Raises:
+        TableError: No finding has both positives and negatives.
+    """
+    positives, negatives = np.sum(labels == 1, axis=0), np.sum(labels == 0, axis=0)
+    if not np.any((positives > 0) & (negatives > 0)):
+        raise TableError(
+            f"nothing to learn: no finding has both positives and negatives in {len(labels)} training rows"
+        )
+    names = [str(i) for i in range(labels.shape[1])] if findings is None else list(findings)
+    without = [name for name, count in zip(names, positives, strict=True) if count == 0]
+    if without:
+        warnings.warn(f"no positives in training, so not trained: {', '.join(without)}", UserWarning, stacklevel=2)
+    weights = np.clip(negatives / np.maximum(positives, 1), low, high)
+    return np.where(positives > 0, weights, 1.0).astype(np.float32)

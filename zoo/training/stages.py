@@ -1,0 +1,246 @@
+"""Training: a recipe's stages on the train part of a split, from wherever the last process was stopped."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import gc
+import io
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+import keras
+import numpy as np
+import pandas as pd
+
+import zoo
+from zoo.data.splits import Split
+from zoo.errors import CheckpointError
+from zoo.models.ensemble import Ensemble
+from zoo.models.weights import uninitialized
+from zoo.specs import to_dict
+from zoo.training import devices, interruption
+from zoo.training.checkpoint import Checkpoints
+from zoo.training.examples import Examples
+from zoo.training.fitting import Surroundings, fit_job, save_weights
+from zoo.training.jobs import Position, member_folder, plan, single
+from zoo.training.listener import Listener, Silent
+from zoo.training.losses import build_loss, label_weights
+from zoo.training.recipe import Recipe, differences
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a call of `train` came to.
+
+    Attributes:
+        run_dir: The run's folder.
+        stopped: "" when the run is done; otherwise why it is not ("max_hours", "SIGTERM"): the same call goes on.
+        history: A row an epoch, of all calls together; also in `history.csv`.
+        label_weights: Weight of each finding in the loss.
+        untrained: Findings without a positive in training.
+        weights: File of the last stage's best weights; not there yet when stopped before.
+    """
+
+    run_dir: Path
+    stopped: str
+    history: tuple[dict[str, Any], ...]
+    label_weights: dict[str, float]
+    untrained: tuple[str, ...]
+    weights: Path
+
+
+def train(
+    recipe: Recipe,
+    table: pd.DataFrame,
+    split: Split,
+    run_dir: str | Path,
+    *,
+    max_hours: float | None = None,
+    listener: Listener | None = None,
+) -> RunResult:
+    """Trains all stages of a recipe, or what an earlier call left of them.
+
+    After a kill, SIGTERM or `max_hours` the same call goes on from the newest checkpoint. On the same CPU, versions
+    and backend it ends with the very weights and history of a run that was never stopped.
+
+    The run folder gets `recipe.json`, `split.json`, `label_weights.json`, `history.csv`, `logs/` (TensorBoard),
+    `checkpoint/` and the weights files that the stages name; with `members="separate"` also `members/`.
+
+    Args:
+        recipe: What to train.
+        table: Canonical table; its "train" rows are trained on, its "tune" rows validate each epoch.
+        split: Of this table.
+        run_dir: Folder of the run; made when missing.
+        max_hours: Stop cleanly after so many hours.
+        listener: Told of each step and epoch.
+
+    Raises:
+        CheckpointError: Another process trains here, or the folder is of another recipe, split or precision.
+        TableError: No finding has both classes in the train part.
+        TrainingError: The weights are no longer finite.
+    """
+    run_dir, listener = Path(run_dir), listener or Silent()
+    run_dir.mkdir(parents=True, exist_ok=True)
+    with (
+        _locked(run_dir),
+        interruption.watch(max_hours) as watch,
+        devices.precision(recipe.precision) as precision,
+    ):
+        devices.leave_gpu_to_the_backend()
+        examples = Examples.from_table(recipe, table, split)
+        weights = _label_weights(recipe, examples)
+        identity = _identity(recipe, split, precision)
+        checkpoints = Checkpoints(run_dir / "checkpoint")
+        position, arrays = _resume(checkpoints, identity, recipe, listener)
+        _write_inputs(run_dir, recipe, split, weights)
+
+        def save(variables: Mapping[str, np.ndarray]) -> None:
+            _write_history(run_dir, position)
+            checkpoints.save(variables, {"identity": identity, "position": dataclasses.asdict(position)})
+
+        around = Surroundings(
+            examples=examples,
+            loss=_loss(recipe, weights),
+            logs=run_dir / "logs",
+            checkpoint_minutes=recipe.checkpoint_minutes,
+            interruption=watch,
+            listener=listener,
+            save=save,
+        )
+        stopped = _run_jobs(recipe, run_dir, around, position, arrays)
+        if not stopped and recipe.members == "separate":
+            merge_members(recipe, run_dir)
+    return RunResult(
+        run_dir=run_dir,
+        stopped=stopped,
+        history=tuple(position.history),
+        label_weights={name: facts["weight"] for name, facts in weights.items()},
+        untrained=tuple(name for name, facts in weights.items() if not facts["positives"]),
+        weights=run_dir / recipe.stages[-1].best_weights,
+    )
+
+
+def _run_jobs(
+    recipe: Recipe,
+    run_dir: Path,
+    around: Surroundings,
+    position: Position,
+    arrays: Mapping[str, np.ndarray] | None,
+) -> str:
+    jobs = plan(recipe, run_dir)
+    while position.job < len(jobs):
+        stopped = around.interruption.reason or fit_job(jobs[position.job], around, position, arrays)
+        if stopped:
+            return stopped
+        arrays = None
+        # Models refer to themselves: without this two of them would be in memory at once.
+        gc.collect()
+    return ""
+
+
+def merge_members(recipe: Recipe, run_dir: Path) -> None:
+    """Writes the ensemble's weights files from those of members that were trained one by one."""
+    with uninitialized():
+        model = Ensemble.from_spec(recipe.ensemble)
+        alone = [Ensemble.from_spec(single(recipe.ensemble, i)) for i in range(len(model.members))]
+    for file in [f for stage in recipe.stages for f in (stage.best_weights, stage.last_weights) if f]:
+        for member, one in zip(model.members, alone, strict=True):
+            one.load_weights(member_folder(run_dir, member.name) / file)
+            member.set_weights(one.members[0].get_weights())
+        save_weights(model, run_dir / file)
+
+
+@contextmanager
+def _locked(run_dir: Path) -> Iterator[None]:
+    try:
+        with filelock.FileLock(run_dir / ".lock", timeout=0):
+            yield
+    except filelock.Timeout as error:
+        raise CheckpointError(f"{run_dir}: another process is training in this folder") from error
+
+
+def _label_weights(recipe: Recipe, examples: Examples) -> dict[str, dict[str, float]]:
+    """Finding -> its weight in the loss and the counts behind it."""
+    findings, (low, high) = recipe.ensemble.findings, recipe.loss.weight_range or (1.0, 1.0)
+    weights = label_weights(examples.labels, low, high, findings)
+    counts = [np.sum(examples.labels == value, axis=0) for value in (1, 0)]
+    return {
+        name: {"weight": float(weights[i]), "positives": int(counts[0][i]), "negatives": int(counts[1][i])}
+        for i, name in enumerate(findings)
+    }
+
+
+def _loss(recipe: Recipe, weights: Mapping[str, Mapping[str, float]]) -> keras.losses.Loss:
+    spec = recipe.loss
+    values = None if spec.weight_range is None else [facts["weight"] for facts in weights.values()]
+    return build_loss(spec.name, label_weights=values, form=spec.form, smoothing=spec.smoothing, **spec.options)
+
+
+def _identity(recipe: Recipe, split: Split, precision: str) -> dict[str, Any]:
+    """What must be the same for a run to go on, and what should be."""
+    versions = {"zoo": zoo.__version__, "keras": keras.__version__, "backend": keras.config.backend()}
+    return {"recipe": to_dict(recipe), "split": split.hash, "precision": precision, "versions": versions}
+
+
+def _resume(
+    checkpoints: Checkpoints, identity: dict[str, Any], recipe: Recipe, listener: Listener
+) -> tuple[Position, Mapping[str, np.ndarray] | None]:
+    """Where to go on, and with which variables; the beginning and None in a new folder."""
+    snapshot = checkpoints.load()
+    if snapshot is None:
+        return Position(), None
+    _compare(snapshot.state["identity"], identity, recipe, checkpoints.folder.parent)
+    position = Position(**snapshot.state["position"])
+    done = f"{len(position.history)} epochs" + (f" and {position.step} steps" if position.step else "")
+    listener.message(f"going on after {done}")
+    return position, snapshot.arrays if position.begun else None
+
+
+def _compare(saved: Mapping[str, Any], now: Mapping[str, Any], recipe: Recipe, run_dir: Path) -> None:
+    changed = differences(saved["recipe"], recipe)
+    if changed:
+        raise CheckpointError(f"{run_dir} is of another recipe (differs in {', '.join(changed)}): use a new run folder")
+    if saved["split"] != now["split"]:
+        raise CheckpointError(f"{run_dir} is of another split or table: use a new run folder")
+    if saved["precision"] != now["precision"]:
+        raise CheckpointError(
+            f"{run_dir} was trained in {saved['precision']}, this device would use {now['precision']}: "
+            "go on with it on a like device, or use a new run folder"
+        )
+    for name, version in saved["versions"].items():
+        if version != now["versions"].get(name):
+            warnings.warn(
+                f"{run_dir} goes on under {name} {now['versions'].get(name)}, it began under {version}: the end will "
+                "not be bit for bit that of an uninterrupted run",
+                stacklevel=4,
+            )
+
+
+def _write_inputs(run_dir: Path, recipe: Recipe, split: Split, weights: Mapping[str, Mapping[str, float]]) -> None:
+    _replace(run_dir / "recipe.json", json.dumps(to_dict(recipe), indent=1))
+    _replace(run_dir / "label_weights.json", json.dumps(weights, indent=1))
+    if not (run_dir / "split.json").is_file():
+        split.save(run_dir / "split.json")
+
+
+def _write_history(run_dir: Path, position: Position) -> None:
+    """The whole file anew: a row that a killed process appended could not be told from one that counts."""
+    text = io.StringIO()
+    if position.history:
+        writer = csv.DictWriter(text, fieldnames=list(position.history[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(position.history)
+    _replace(run_dir / "history.csv", text.getvalue())
+
+
+def _replace(path: Path, text: str) -> None:
+    aside = path.with_name(f".writing-{path.name}")
+    aside.write_text(text, "utf-8")
+    aside.replace(path)
