@@ -39,7 +39,7 @@ build/wheel: .venv/.test pyproject.toml $(shell find zoo recipes hub_cards -name
 
 build/release-from-tensorflow: .venv/.test $(shell find zoo -name '*.py')
 	rm -rf $@ && mkdir -p build
-	KERAS_BACKEND=tensorflow .venv/bin/python tests/hub/make_release.py $@
+	KERAS_BACKEND=tensorflow .venv/bin/python tests/builders.py $@
 
 .venv/.demo: pyproject.toml
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv

@@ -8,9 +8,10 @@ on). Offline kernels give local weights: `--set ensemble.members.1.weights=/kagg
 Source: github.com/hannahjan06/X-ray-Slab-B-Kaggle. Its authors report AUC 0.91 and weighted F1 0.89 on their own
 image-level split; these weights have not been trained here, so no result of this recipe is claimed.
 
-Kept: backbones, ResNet50 from random weights (`--set ensemble.members.0.weights=imagenet` gives it a start), dropout, loss weights and their range, both learning rates, weight decays (on all weights), clip norm,
-batch sizes, epochs, callbacks, the last 50 layers of each backbone with their batch norm in stage 2, 80/20 by image at
-random state 42 (`--set split.by=patient` for the honest split), flips and quarter turns.
+Kept: backbones, ResNet50 from random weights (`--set ensemble.members.0.weights=imagenet` gives it a start), dropout,
+loss weights and their range, learning rates, weight decays (on all weights), clip norm, batch sizes, epochs,
+callbacks, the last 50 layers of each backbone with their batch norm in stage 2, 80/20 by image at random state 42
+(`--set split.by=patient` for the honest split), flips and quarter turns.
 
 Mended:
 - EfficientNet kept its ImageNet rescaling in stage 1 and lost it in stage 2: each backbone now owns its preprocessing.

@@ -39,7 +39,7 @@ def test_an_imported_keras_wins_over_the_choice() -> None:
 
 
 def test_backend_is_the_first_installed_where_none_is_set() -> None:
-    out = _fresh("import zoo, os; from importlib.util import find_spec; "
-                 "print(os.environ['KERAS_BACKEND'], next(b for b in zoo.backend.BACKENDS if find_spec(b)))")  # fmt: skip
+    first_installed = "next(b for b in zoo.backend.BACKENDS if importlib.util.find_spec(b))"
+    out = _fresh(f"import zoo, os, importlib.util; print(os.environ['KERAS_BACKEND'], {first_installed})")
     chosen, first = out.split()
     assert chosen == first

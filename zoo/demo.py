@@ -52,7 +52,9 @@ def run(
         data, dataset = folder / "phantoms", "competition"
         _draw(data, recipe.seed, progress)
     outcome = workflow.train(recipe, data, folder, progress, dataset=dataset)
-    assert outcome.report is not None and outcome.metrics is not None and outcome.release is not None
+    assert outcome.metrics is not None
+    assert outcome.report is not None
+    assert outcome.release is not None
     release.install(outcome.release, name)
     sample = _predict_unseen(name, data, progress)
     return Demo(name, f"{report.markdown(outcome.metrics)}\n{sample}", outcome.report)

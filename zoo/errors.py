@@ -58,6 +58,10 @@ class CheckpointError(ValueError):
     """A run folder that cannot be resumed as asked."""
 
 
+class TrainingError(ValueError):
+    """Training that cannot go on; names the stage and epoch."""
+
+
 class ReleaseError(ValueError):
     """A release that is incomplete, altered, of another model, or of a newer format."""
 

@@ -201,7 +201,7 @@ class Predictor:
     def _decide(self, chances: np.ndarray, point: str | None) -> tuple[np.ndarray, pd.arrays.BooleanArray]:
         if self.decision is None:
             raise ValueError(
-                f"{self!r} has no thresholds: none were fitted for this choice of members; predict() gives probabilities"
+                f"{self!r} has no thresholds: none were fitted for these members; predict() gives probabilities"
             )
         thresholds = np.asarray(self.decision.point(point).thresholds, np.float32)
         known = np.isfinite(chances) & np.isfinite(thresholds)

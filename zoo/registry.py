@@ -31,7 +31,7 @@ class ModelInfo:
         members: Backbones of an ensemble.
         preprocessing: What a backbone does with 0..255 pixels in its own graph.
         installed: Folder of the installed release, or "".
-        source: Paper of a backbone.
+        paper: Of a backbone: title, authors, year.
     """
 
     name: str
@@ -43,7 +43,7 @@ class ModelInfo:
     members: tuple[str, ...] = ()
     preprocessing: str = ""
     installed: str = ""
-    source: str = ""
+    paper: str = ""
 
 
 def list_models(pattern: str = "*", kind: Kind | None = None) -> list[str]:
@@ -119,7 +119,7 @@ def _backbone_info(name: str) -> ModelInfo:
         summary=f"{row.preprocessing} preprocessing in its graph, {row.channels} feature channels",
         parameters=row.parameters,
         preprocessing=row.preprocessing,
-        source=row.source,
+        paper=row.paper,
     )
 
 

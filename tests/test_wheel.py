@@ -1,0 +1,74 @@
+"""The wheel as a user gets it: recipes and cards inside, no backend among its requirements."""
+
+import subprocess
+import sys
+import venv
+import zipfile
+from email.parser import Parser
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel that `make` built, or one built now."""
+    built = sorted((ROOT / "build" / "wheel").glob("*.whl"))
+    if built:
+        return built[0]
+    pytest.importorskip(
+        "hatchling", reason="make test builds the wheel; without it and without hatchling there is none"
+    )
+    out = tmp_path_factory.mktemp("wheel")
+    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(out)], cwd=ROOT, check=True)
+    return next(out.glob("*.whl"))
+
+
+def test_recipes_and_cards_are_inside(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    for name in ("zoo/recipes/xrayslam.py", "zoo/recipes/xrayslam_demo.py", "zoo/hub_cards/template.md", "zoo/cli.py"):
+        assert name in names
+    assert not [n for n in names if n.startswith(("tests/", "recipes/")) or n.endswith((".h5", ".csv"))]
+
+
+def test_no_backend_is_required(wheel):
+    """A Kaggle kernel's own GPU TensorFlow must stay as it is."""
+    archive = zipfile.ZipFile(wheel)
+    meta = Parser().parsestr(archive.read(next(n for n in archive.namelist() if n.endswith("METADATA"))).decode())
+    core = [r for r in meta.get_all("Requires-Dist") if "extra ==" not in r]
+    assert core
+    assert not [r for r in core if r.lower().startswith(("tensorflow", "jax", "torch", "keras-cv", "keras_cv"))]
+    assert {"cpu", "tensorflow", "jax", "torch", "train", "report", "dicom", "serve", "scale", "dev"} <= set(
+        meta.get_all("Provides-Extra")
+    )
+
+
+def test_a_recipe_trains_by_name_from_another_folder(wheel, tmp_path):
+    pytest.importorskip("tensorflow", reason="training reads its films through tf.data")
+    from zoo.data.phantoms import make_phantoms
+
+    environment = tmp_path / "env"
+    venv.create(environment, with_pip=False)
+    site = next((environment / "lib").glob("python*")) / "site-packages"
+    zipfile.ZipFile(wheel).extractall(site)
+    # What the wheel requires is taken from this environment, after the new one's own packages.
+    (site / "requirements.pth").write_text(str(Path(find_spec("numpy").origin).parents[1]))
+    make_phantoms(tmp_path / "films", 80, seed=1)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    python = environment / "bin" / "python"
+    where = subprocess.run(
+        [python, "-c", "import zoo; print(zoo.__file__)"], cwd=elsewhere, capture_output=True, text=True
+    )
+    assert str(environment) in where.stdout
+    done = subprocess.run(
+        [python, "-m", "zoo.cli", "train", "xrayslam", "--data", tmp_path / "films", "--set", "ensemble.image_size=32",
+         "--set", 'ensemble.members=[{"backbone": "tiny"}]', "--set", "stages.0.epochs=1", "--set", "stages.1.epochs=1",
+         "--set", "stages.0.batch_size=8", "--set", "stages.1.batch_size=8", "--set", "stages.1.unfreeze_top=4"],
+        cwd=elsewhere, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (elsewhere / "runs" / "xrayslam" / "release" / "manifest.json").is_file()

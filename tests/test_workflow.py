@@ -1,0 +1,159 @@
+"""The main job at its smallest: films and a table to a release that is loaded and predicts; in Python and by command."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import zoo
+
+pytest.importorskip("tensorflow", reason="training reads its films through tf.data")
+pytest.importorskip("sklearn", reason="the pixel baseline is scikit-learn's")
+
+RECIPE = Path(__file__).parent / "tiny_recipe.py"
+
+
+def command(*arguments: str | Path, status: int = 0, **environment: str) -> subprocess.CompletedProcess:
+    done = subprocess.run(
+        [sys.executable, "-m", "zoo.cli", *map(str, arguments)],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    from zoo.data.phantoms import make_phantoms
+
+    folder = tmp_path_factory.mktemp("phantoms")
+    make_phantoms(folder, 150, seed=3)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(films, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    done = command("train", RECIPE, "--data", films, "--run", folder)
+    assert "Release:" in done.stdout
+    return folder
+
+
+def test_the_run_folder_holds_what_a_researcher_asks_for(run):
+    names = {p.name for p in run.iterdir()}
+    assert {
+        "recipe.json", "split.json", "skipped.csv", "history.csv", "metrics.json", "report.md", "predictions.csv",
+        "ensemble_model.weights.h5", "finetuned_ensemble.weights.h5", "final_finetuned_ensemble.weights.h5", "release",
+    } <= names  # fmt: skip
+    split = json.loads((run / "split.json").read_text())
+    assert split["by"] == "patient"
+    assert len(split["hash"]) == 64
+
+
+def test_broken_films_are_skipped_and_named(run, films):
+    skipped = pd.read_csv(run / "skipped.csv")
+    assert len(skipped) >= 3
+    assert skipped["Reason"].str.len().gt(5).all()
+    listed = set(pd.read_csv(films / "train2.csv")["Image_name"])
+    assert set(skipped["Image_name"]) <= listed
+
+
+def test_the_figures_are_of_the_test_part_with_n_and_interval(run, films):
+    from sklearn.metrics import roc_auc_score
+
+    metrics = json.loads((run / "metrics.json").read_text())
+    rows = pd.read_csv(run / "predictions.csv")
+    rows = rows[rows["split"] == "test"]
+    split = json.loads((run / "split.json").read_text())
+    assert set(rows["Image_name"]) == set(split["parts"]["test"]["images"])
+    report = (run / "report.md").read_text()
+    assert "not a medical device" in report
+    assert "pixel baseline" in report
+    from zoo.data import tables
+
+    table = tables.read_table("competition", films).set_index("Image_name")
+    labels = table.loc[rows["Image_name"], "Support Devices"].to_numpy()
+    known = ~np.isnan(labels)
+    ours = metrics["findings"]["Support Devices"]["auc"]
+    expected = roc_auc_score(labels[known], rows["logit_Support Devices"].to_numpy()[known])
+    assert ours["value"] == pytest.approx(expected, abs=1e-9)
+    assert ours["n"] == known.sum()
+    assert ours["low"] <= ours["value"] <= ours["high"]
+
+
+def test_the_same_command_again_changes_nothing(run, films):
+    before = (run / "finetuned_ensemble.weights.h5").read_bytes(), (run / "metrics.json").read_bytes()
+    command("train", RECIPE, "--data", films, "--run", run)
+    assert ((run / "finetuned_ensemble.weights.h5").read_bytes(), (run / "metrics.json").read_bytes()) == before
+
+
+def test_installed_it_predicts_a_folder(run, films, zoo_home, tmp_path):
+    command("install", run, "--as", "xrayslam-ensemble", ZOO_HOME=str(zoo_home))
+    unseen = sorted((films / "test2").glob("*.jpg"))
+    chances = zoo.predict_ensemble(unseen)
+    assert chances.shape == (len(unseen), 14)
+    out = tmp_path / "findings.csv"
+    command("predict", films / "test2", "--out", out, ZOO_HOME=str(zoo_home))
+    table = pd.read_csv(out)
+    assert len(table) == 14 * len(unseen)
+    np.testing.assert_allclose(table["probability"].to_numpy().reshape(-1, 14), chances, rtol=1e-4, atol=1e-6)
+
+
+def test_the_submission_has_the_competitions_columns_and_order(run, films, tmp_path):
+    sample = films / "sample_submission_2.csv"
+    out = tmp_path / "submission.csv"
+    command("submit", films / "test2", "--sample", sample, "--model", run / "release", "--out", out)
+    ours, wanted = pd.read_csv(out), pd.read_csv(sample)
+    assert list(ours.columns) == ["Image_name", *zoo.FINDINGS] == list(wanted.columns)
+    assert list(ours["Image_name"]) == list(wanted["Image_name"])
+    assert ours[list(zoo.FINDINGS)].to_numpy().min() >= 0
+    assert ours[list(zoo.FINDINGS)].to_numpy().max() <= 1
+
+
+def test_a_recipe_script_does_what_the_command_does(run, films, tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(RECIPE), "--data", str(films), "--run", str(tmp_path / "again")],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "Release:" in done.stdout
+    first, second = (pd.read_csv(folder / "predictions.csv") for folder in (run, tmp_path / "again"))
+    pd.testing.assert_frame_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["train", "xrayslan", "--data", "."], "xrayslam"),
+        (["train", "xrayslam", "--data", "nowhere"], "nowhere"),
+        (["train", "xrayslam", "--data", ".", "--set", "stages.0.epoch=3"], "epochs"),
+        (["train", "xrayslam", "--data", ".", "--set", "stages.0.epochs=three"], "int"),
+        (["train", "xrayslam", "--data", ".", "--set", "seed"], "path=value"),
+        (["predict", "nowhere", "--out", "x.csv"], "nowhere"),
+        (["info", "resnet-50"], "resnet50"),
+        (["install", "nowhere", "--as", "x"], "nowhere"),
+    ],
+)
+def test_a_mistake_is_one_line_and_a_status(arguments, says, tmp_path):
+    done = command(*arguments, status=1)
+    message = [line for line in done.stderr.splitlines() if line.startswith("zoo ")]
+    assert len(message) == 1
+    assert says in message[0]
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.real
+def test_real_films_train_and_predict(nih_dir, tmp_path):
+    run = tmp_path / "nih"
+    done = command("train", RECIPE, "--data", nih_dir, "--dataset", "nih", "--run", run, "--set", "stages.0.epochs=1")
+    assert "Cardiomegaly" in done.stdout
+    split = json.loads((run / "split.json").read_text())
+    assert sum(len(p["images"]) for p in split["parts"].values()) == 421
+    chances = zoo.load(run / "release").predict(sorted((nih_dir / "images").iterdir())[:4])
+    assert np.isfinite(chances).all()
