@@ -13,6 +13,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 from PIL import Image
@@ -80,12 +81,26 @@ def split_of(table: pd.DataFrame, recipe: Recipe) -> Any:
 
 
 def digest(run: Path) -> dict[str, Any]:
-    """What two runs must have in common: the bytes of their weights, and their history without the seconds."""
-    weights = {
-        p.relative_to(run).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(run.rglob("*.h5"))
-    }
+    """What two runs must have in common, bit for bit: the values of their weights, and their history but the seconds.
+
+    Not the bytes of the files: Keras writes the names of layers into them, which count what a process built before.
+    """
+    weights = {p.relative_to(run).as_posix(): _values_digest(p) for p in sorted(run.rglob("*.h5"))}
     history = pd.read_csv(run / "history.csv").drop(columns="seconds")
     return {"weights": weights, "history": history.to_csv(index=False)}
+
+
+def _values_digest(path: Path) -> str:
+    values = hashlib.sha256()
+
+    def add(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            array = item[()]
+            values.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
+
+    with h5py.File(path) as file:
+        file.visititems(add)
+    return values.hexdigest()
 
 
 def kill_at(point: str) -> None:

@@ -1,4 +1,4 @@
-"""The main job at its smallest: films and a table to a release that is loaded and predicts; in Python and by command."""
+"""The main job at its smallest: from films and a table to a release that is loaded and predicts."""
 
 import json
 import os

@@ -21,7 +21,7 @@ def choose(name: str | None = None) -> None:
     if name is not None:
         _check(name)
         os.environ["KERAS_BACKEND"] = name
-    elif "keras" not in sys.modules and "KERAS_BACKEND" not in os.environ:
+    elif "keras" not in sys.modules and not os.environ.get("KERAS_BACKEND"):
         found = next((b for b in BACKENDS if find_spec(b) is not None), None)
         if found is not None:
             os.environ["KERAS_BACKEND"] = found

@@ -63,7 +63,7 @@ def run(
 def _draw(data: Path, seed: int, progress: workflow.Progress) -> None:
     if not (data / "train2.csv").is_file():
         with progress.task("drawing synthetic films", PHANTOMS + UNSEEN) as advance:
-            make_phantoms(data, PHANTOMS, seed=seed, on_image=advance)
+            make_phantoms(data, PHANTOMS, seed=seed, n_test=UNSEEN, on_image=advance)
 
 
 def _predict_unseen(name: str, data: Path, progress: workflow.Progress) -> str:

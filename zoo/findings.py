@@ -40,6 +40,10 @@ class LabelSchema:
     findings: tuple[str, ...] = FINDINGS
     aliases: Mapping[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for finding in self.aliases.values():
+            self.index(finding)
+
     def index(self, finding: str) -> int:
         """Column of `finding`; a `KeyError` with the closest name when there is none."""
         if finding not in self.findings:

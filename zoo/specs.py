@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -79,7 +80,7 @@ class EnsembleSpec:
         if not 1 <= len(self.findings) <= MAX_FINDINGS or len(set(self.findings)) != len(self.findings):
             raise RecipeError(f"findings must be 1 to {MAX_FINDINGS} different names, got {self.findings}")
         weights = self.member_weights
-        if weights and (len(weights) != len(names) or min(weights) < 0 or sum(weights) <= 0):
+        if weights and (len(weights) != len(names) or not min(weights) >= 0 or not 0 < sum(weights) < math.inf):
             raise RecipeError(f"member_weights must be {len(names)} numbers >= 0, not all 0, got {weights}")
 
     def member(self, name: str) -> MemberSpec:
@@ -130,7 +131,7 @@ def _override(hint: Any, value: Any, keys: list[str], text: str, path: str) -> A
             raise RecipeError(_unknown_field(path, key, hints))
         return dataclasses.replace(value, **{key: _override(hints[key], getattr(value, key), rest, text, path)})
     if isinstance(value, tuple):
-        if not key.isdigit() or int(key) >= len(value):
+        if not key.isdecimal() or int(key) >= len(value):
             raise RecipeError(f"{path}: {key!r} is not an index of {len(value)} items")
         i = int(key)
         return (*value[:i], _override(_item(hint), value[i], rest, text, path), *value[i + 1 :])
@@ -160,10 +161,16 @@ def _parse(hint: Any, text: str) -> Any:
     """Text of the command line as a JSON value where it is one, else as the string itself."""
     if hint is str:
         return text
+    if set(typing.get_args(hint)) == {str, type(None)}:
+        return None if text in ("None", "null") else text
     try:
-        return json.loads(text)
-    except json.JSONDecodeError:
+        return json.loads(text, parse_constant=_no_number)
+    except ValueError:
         return {"None": None, "True": True, "False": False}.get(text, text)
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is no JSON number")
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:

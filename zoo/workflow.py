@@ -113,8 +113,11 @@ def make_split(recipe: Recipe, table: pd.DataFrame, run: Path, progress: Progres
     path = run / "split.json"
     if path.is_file():
         split = splits.Split.load(path, table)
-        if (split.by, split.seed) != (recipe.split.by, recipe.split.seed):
-            raise CheckpointError(f"{path} was made by={split.by!r}, seed={split.seed}: use a new run folder")
+        made, wanted = (split.by, split.seed, tuple(split.fractions)), _split_of(recipe)
+        if made != wanted:
+            raise CheckpointError(
+                f"{path} was made with (by, seed, fractions) {made}, not {wanted}: use a new run folder"
+            )
     else:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -160,6 +163,10 @@ def provenance(recipe: Recipe, split: splits.Split) -> dict[str, Any]:
         "python": platform.python_version(),
         "date": datetime.now(UTC).date().isoformat(),
     }
+
+
+def _split_of(recipe: Recipe) -> tuple[str, int, tuple[float, ...]]:
+    return recipe.split.by, recipe.split.seed, tuple(recipe.split.shares)
 
 
 def _stamp(paths: Sequence[str]) -> str:

@@ -56,10 +56,8 @@ def main() -> None:
         return {"auc": metrics.roc_auc(small.labels, small.logits, weights)}
 
     ours = seconds(lambda: intervals.bootstrap(statistic, small.clusters, resamples=2000, seed=0))
-    once = seconds(lambda: sklearn_auc(small))
-    print(
-        f"| 2,000 patient resamples of 22,000 x 14 | {ours:.1f} | {2000 * once:.0f} (2,000 x one) | {2000 * once / ours:.0f} |"
-    )
+    theirs = 2000 * seconds(lambda: sklearn_auc(small))  # the loop once, taken 2,000 times
+    print(f"| 2,000 patient resamples of 22,000 x 14 | {ours:.1f} | {theirs:.0f} | {theirs / ours:.0f} |")
 
 
 if __name__ == "__main__":

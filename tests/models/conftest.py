@@ -13,21 +13,21 @@ from zoo.models.weights import named_weights
 
 @pytest.fixture(scope="session")
 def fill() -> Callable[..., Any]:
-    """`fill(model, logit_scale=...)` sets each weight from a generator seeded with its own name."""
+    """`fill(model)` sets each weight from a generator seeded with its own name; `gain` is the mean of the gammas."""
 
-    def fill(model: Any, logit_scale: float = 1.0) -> Any:
+    def fill(model: Any, gain: float = 0.8, logit_scale: float = 1.0) -> Any:
         for name, variable in named_weights(model).items():
             rng = np.random.default_rng(zlib.crc32(name.encode()))
             value = rng.standard_normal(variable.shape)
             kind = name.rpartition("/")[2]
             if kind == "gamma":
-                value = 0.8 + 0.1 * value
+                value = gain + 0.1 * value
             elif kind == "moving_variance":
                 value = 1.0 + 0.2 * np.abs(value)
             elif kind == "p":
                 value = 3.0 + 0.1 * value
             elif len(variable.shape) < 2:
-                value = 0.1 * value
+                value = 0.05 * value
             else:
                 value = value * np.sqrt(2.0 / np.prod(variable.shape[:-1]))
             if "head/" in name and len(variable.shape) == 2:

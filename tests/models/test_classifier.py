@@ -35,7 +35,7 @@ def test_starting_weights_are_read_only_at_the_start(fill: Any, tmp_path: Path) 
         Classifier.from_spec(spec, 16, 2, start=True)
 
 
-@pytest.mark.parametrize("spec, kind", [(MemberSpec("tyni"), "backbone"), (MemberSpec("tiny", head="gapp"), "head")])
+@pytest.mark.parametrize("spec, kind", [(MemberSpec("tinny"), "backbone"), (MemberSpec("tiny", head="gapp"), "head")])
 def test_unknown_names(spec: MemberSpec, kind: str) -> None:
     with pytest.raises(UnknownNameError, match=f"unknown {kind} .*; did you mean"):
         Classifier.from_spec(spec, 16, 2)
@@ -54,7 +54,8 @@ def test_plain_keras_saves_and_loads_it(fill: Any, pixels: Any, tmp_path: Path) 
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     assert isinstance(again, Classifier)
-    assert again.get_config() == model.get_config()
+    assert (again.name, again.backbone.get_config()) == ("mine", model.backbone.get_config())
+    assert again.head.get_config() == model.head.get_config()
     np.testing.assert_array_equal(again.predict(pixels(), verbose=0), model.predict(pixels(), verbose=0))
 
 

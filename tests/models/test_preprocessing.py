@@ -48,7 +48,7 @@ def test_equals_the_layers_in_the_graph_of_keras(name: str, pixels: Any, monkeyp
     head = keras.Model(full.input, full.get_layer(INSIDE[name]).input)
     for layer in head.layers:
         if layer.weights:  # EfficientNetV1's Normalization, as the published file fills it: deviation for variance
-            layer.set_weights([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225], 0])
+            layer.set_weights([np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225]), np.array(0)])
             layer.finalize_state()
     images = pixels(2, 32, 3)
     ours = keras.ops.convert_to_numpy(Preprocessing(row.preprocessing)(images))

@@ -25,9 +25,9 @@ from zoo.specs import MemberSpec
 NORMALIZATION = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 
 
-def publish(path: Path, backbone: Backbone, normalization: Any = None, split_names: bool = False) -> Path:
-    """Writes a backbone's weights as Keras' published files have them: groups of layers, trainable weights first."""
-    layers = [(layer.name, layer) for layer in backbone.network.layers]
+def publish(path: Path, network: keras.Model, normalization: Any = None, split_names: bool = False) -> Path:
+    """Writes a network's weights as Keras' published files have them: groups of layers, trainable weights first."""
+    layers = [(layer.name, layer) for layer in network.layers]
     with h5py.File(path, "w") as file:
         names = [name.encode() for name, _ in layers]
         if normalization is not None:
@@ -85,7 +85,7 @@ def published(fill: Any, server: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     def published(name: str, normalization: Any = None, digest: str = "md5") -> Path:
         with uninitialized():
             backbone = Backbone(name, 32)
-        path = publish(server.folder / f"{name}_notop.h5", fill(backbone), normalization)
+        path = publish(server.folder / f"{name}_notop.h5", fill(backbone).network, normalization)
         row = dataclasses.replace(
             ARCHITECTURES[name],
             imagenet_url=f"{server.url}/{path.name}",
@@ -219,7 +219,7 @@ def test_an_architecture_without_published_weights() -> None:
 def test_local_files(kind: str, fill: Any, tmp_path: Path) -> None:
     model = fill(Classifier.from_spec(MemberSpec("tiny"), 32, 2))
     if kind in ("published", "split names"):
-        path = publish(tmp_path / "w.h5", model.backbone, split_names=kind == "split names")
+        path = publish(tmp_path / "w.h5", model.backbone.network, split_names=kind == "split names")
     elif kind == "keras 3":
         path = tmp_path / "w.weights.h5"
         model.backbone.save_weights(path)
@@ -233,7 +233,7 @@ def test_local_files(kind: str, fill: Any, tmp_path: Path) -> None:
 def test_a_frozen_backbone_reads_the_same_order(fill: Any, tmp_path: Path) -> None:
     source, backbone = fill(Backbone("tiny", 32)), Backbone("tiny", 32)
     backbone.trainable = False
-    load_pretrained(backbone, publish(tmp_path / "w.h5", source))
+    load_pretrained(backbone, publish(tmp_path / "w.h5", source.network))
     assert _same(backbone, source)
 
 
@@ -241,24 +241,21 @@ def test_a_file_of_another_architecture_is_refused(fill: Any, tmp_path: Path) ->
     x = inputs = keras.Input((32, 32, 3))
     x = keras.layers.Conv2D(16, 3, use_bias=False, name="stem_conv")(x)
     x = keras.layers.Conv2D(8, 3, name="narrow")(x)
-    other = Backbone("tiny", 32)
-    network, other.network = other.network, keras.Model(inputs, x)
-    path = publish(tmp_path / "w.h5", other)
-    other.network = network
+    path = publish(tmp_path / "w.h5", keras.Model(inputs, x))
     message = (
         r"w\.h5 is of another architecture than tiny: 2 layers with weights in the file, 8 in ours; the file's layer "
         r"'narrow' has shapes \[\(3, 3, 16, 8\), \(8,\)\], ours 'stem_bn' has \[\(16,\), \(16,\), \(16,\), \(16,\)\]"
     )
-    before = _arrays(other)
+    backbone = fill(Backbone("tiny", 32))
     with pytest.raises(WeightsError, match=message):
-        load_pretrained(other, path)
-    assert all(np.array_equal(before[name], value) for name, value in _arrays(other).items())
+        load_pretrained(backbone, path)
+    assert _same(backbone, fill(Backbone("tiny", 32)))
 
 
 def test_a_file_that_ends_early_or_goes_on(fill: Any, tmp_path: Path) -> None:
-    path = publish(tmp_path / "w.h5", Backbone("tiny", 32))
+    path = publish(tmp_path / "w.h5", Backbone("tiny", 32).network)
     with h5py.File(path, "a") as file:
-        names = list(file.attrs["layer_names"])
+        names = [name.encode() for name in file.attrs["layer_names"]]
         file.attrs["layer_names"] = names[:-4]
     with pytest.raises(
         WeightsError, match=r"6 layers with weights in the file, 8 in ours; ours goes on with down2_conv"
@@ -279,7 +276,7 @@ def test_a_file_that_ends_early_or_goes_on(fill: Any, tmp_path: Path) -> None:
 def test_a_network_trained_on_other_pixels_is_refused(fill: Any, tmp_path: Path) -> None:
     with uninitialized():
         backbone = fill(Backbone("efficientnetb0", 32))
-    path = publish(tmp_path / "own.h5", backbone, normalization=([0, 0, 0], [1, 1, 1]))
+    path = publish(tmp_path / "own.h5", backbone.network, normalization=([0, 0, 0], [1, 1, 1]))
     with pytest.raises(WeightsError, match=r"own\.h5 was trained on other pixels: it normalises with mean \[0.0"):
         load_pretrained(backbone, path)
 
@@ -297,6 +294,6 @@ def test_files_that_cannot_be_read(fill: Any, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"no weights file at .*none\.h5; weights is 'imagenet', a path, or None"):
         load_pretrained(backbone, tmp_path / "none.h5")
     named_weights(backbone)["stem_bn/gamma"].assign(np.full(16, np.nan))
-    path = publish(tmp_path / "nan.h5", backbone)
+    path = publish(tmp_path / "nan.h5", backbone.network)
     with pytest.raises(WeightsError, match=r"nan\.h5 was not loaded: it holds values that are NaN or infinite"):
         load_pretrained(Backbone("tiny", 32), path)

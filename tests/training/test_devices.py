@@ -6,9 +6,14 @@ from zoo.training import devices
 
 def test_policy_is_set_in_the_block_and_restored_after_an_error():
     before = keras.config.dtype_policy().name
-    with pytest.raises(KeyError), devices.precision("mixed_bfloat16") as resolved:
-        assert resolved == keras.config.dtype_policy().name == "mixed_bfloat16"
-        raise KeyError
+
+    def fails():
+        with devices.precision("mixed_bfloat16") as resolved:
+            assert resolved == keras.config.dtype_policy().name == "mixed_bfloat16"
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fails()
     assert keras.config.dtype_policy().name == before
 
 

@@ -52,7 +52,7 @@ def _mediastinum(film: Film, contrast: float) -> np.ndarray:
 def _consolidation(film: Film, contrast: float) -> np.ndarray:
     """A dense patch with air-filled bronchi branching through it."""
     x, y = film.point_in(film.air > 0.85)
-    radius = film.rng.uniform(0.18, 0.26)
+    radius = film.rng.uniform(0.22, 0.32)
     patch = _blob(film, (x, y), radius, 0.15)
     bronchi, start = [], film.rng.uniform(0, 6.28)
     for k in range(5):
@@ -60,17 +60,17 @@ def _consolidation(film: Film, contrast: float) -> np.ndarray:
         knee = (x + 0.5 * radius * np.cos(angle), y + 0.5 * radius * np.sin(angle))
         bronchi.append([(x, y), knee, (knee[0] + radius * np.cos(angle + 0.4), knee[1] + radius * np.sin(angle + 0.4))])
     inside = patch * np.maximum(*film.lungs)
-    where = _fill(film, 0.75 * contrast * inside)
-    film.extra -= 0.2 * contrast * film.lines(bronchi, 0.035) * inside
+    where = _fill(film, 0.9 * contrast * inside)
+    film.extra -= 0.25 * contrast * film.lines(bronchi, 0.045) * inside
     return where
 
 
 def _pneumonia(film: Film, contrast: float) -> np.ndarray:
     """Many small fluffy spots that run together in one part of a lung."""
     centre = film.point_in(film.air > 0.85)
-    region = _blob(film, centre, film.rng.uniform(0.26, 0.36), 0.1)
-    spots = np.clip(1.6 * film.smooth_noise(0.075), -1.0, 1.0)
-    where = _fill(film, contrast * region * (0.35 + 0.45 * spots) * np.maximum(*film.lungs))
+    region = _blob(film, centre, film.rng.uniform(0.32, 0.45), 0.1)
+    spots = np.clip(1.6 * film.smooth_noise(0.085), -1.0, 1.0)
+    where = _fill(film, contrast * region * (0.4 + 0.55 * spots) * np.maximum(*film.lungs))
     return where | ((region > 0.5) & (film.air > 0.3))
 
 
@@ -79,10 +79,10 @@ def _edema(film: Film, contrast: float) -> np.ndarray:
     side = np.abs(film.x)
     centre = film.rng.uniform(0.18, 0.26)
     reach = np.exp(-(((side - centre) / 0.26) ** 2) - ((film.y - 0.02) / 0.42) ** 2)
-    net = np.abs(film.smooth_noise(0.1))
-    net = np.clip(1.0 - net / 0.35, 0.0, 1.0) - 0.3
+    net = np.abs(film.smooth_noise(0.11))
+    net = np.clip(1.0 - net / 0.45, 0.0, 1.0) - 0.3
     where = _fill(film, 0.22 * contrast * reach)
-    film.texture = film.texture + 0.28 * contrast * np.sqrt(reach) * net
+    film.texture = film.texture + 0.36 * contrast * np.sqrt(reach) * net
     kerley = []
     for s in (-1, 1):
         for k in range(6):
@@ -110,7 +110,7 @@ def _effusion(film: Film, contrast: float) -> np.ndarray:
 def _pneumothorax(film: Film, contrast: float) -> np.ndarray:
     """Air without vessels between the chest wall and the collapsed lung, whose edge is a thin white line."""
     side = _side(film)
-    depth = film.rng.uniform(0.1, 0.22) * np.clip(0.9 - film.y, 0.4, 1.4)
+    depth = film.rng.uniform(0.14, 0.28) * np.clip(0.9 - film.y, 0.4, 1.4)
     if film.lateral:
         edge = (film.y - film.top) - depth
     else:
@@ -118,18 +118,18 @@ def _pneumothorax(film: Film, contrast: float) -> np.ndarray:
         edge = film.outer - np.abs(film.x) - depth - 0.25 * apex
     wave = edge + 0.015 * film.smooth_noise(0.3)
     free = np.clip(-wave / 0.02, 0.0, 1.0) * film.lungs[side]
-    film.texture = film.texture * (1.0 - free) - 0.1 * contrast * free
+    film.texture = film.texture * (1.0 - free) - 0.14 * contrast * free
     film.extra += 0.22 * contrast * np.exp(-((wave / 0.016) ** 2)) * film.lungs[side]
     return free > 0.5
 
 
 def _lesion(film: Film, contrast: float) -> np.ndarray:
-    """One to three round nodules with a sharp edge."""
+    """Two to four round nodules with a sharp edge."""
     where = np.zeros(film.shape, bool)
-    for _ in range(film.rng.integers(1, 4)):
+    for _ in range(film.rng.integers(2, 5)):
         x, y = film.point_in(film.air > 0.85)
-        away = np.hypot(film.x - x, film.y - y) / film.rng.uniform(0.07, 0.11)
-        film.extra += 0.34 * contrast * np.clip((1.0 - away) * 3.0, 0.0, 1.0)
+        away = np.hypot(film.x - x, film.y - y) / film.rng.uniform(0.08, 0.12)
+        film.extra += 0.42 * contrast * np.clip((1.0 - away) * 3.0, 0.0, 1.0)
         where |= away < 1.0
     return where
 
@@ -174,7 +174,7 @@ def _devices(film: Film, contrast: float) -> np.ndarray:
     layer = np.zeros(film.shape, np.float32)
     for kind in kinds:
         layer = np.maximum(layer, _DEVICES[kind](film))
-    film.extra += 0.45 * contrast * layer
+    film.extra += 0.55 * contrast * layer
     return layer > 0.3
 
 
@@ -195,7 +195,7 @@ def _central_line(film: Film) -> np.ndarray:
     side, rng = _outwards(_side(film)), film.rng
     end = rng.uniform(-0.15, 0.1)
     return film.lines(
-        [[(side * 0.75, rng.uniform(-0.75, -0.4)), (side * 0.35, -0.55), (side * 0.08, -0.42), (-0.05, end)]], 0.014
+        [[(side * 0.75, rng.uniform(-0.75, -0.4)), (side * 0.35, -0.55), (side * 0.08, -0.42), (-0.05, end)]], 0.018
     )
 
 
@@ -204,8 +204,8 @@ def _electrodes(film: Film) -> np.ndarray:
     for _ in range(rng.integers(2, 5)):
         x, y = rng.uniform(-0.5, 0.5), rng.uniform(-0.55, 0.4)
         bend = (x + rng.normal(0, 0.2), y + rng.uniform(0.15, 0.4))
-        layer = np.maximum(layer, film.lines([[(x, y), bend, (rng.uniform(-0.7, 0.7), 1.1)]], 0.01))
-        layer = np.maximum(layer, (np.hypot(film.x - x, film.y - y) < 0.028).astype(np.float32))
+        layer = np.maximum(layer, film.lines([[(x, y), bend, (rng.uniform(-0.7, 0.7), 1.1)]], 0.015))
+        layer = np.maximum(layer, (np.hypot(film.x - x, film.y - y) < 0.035).astype(np.float32))
     return layer
 
 

@@ -85,7 +85,7 @@ def _patient(rng: np.random.Generator, patient: int) -> list[Exam]:
         image += 1
         if image > 1 and rng.random() < 0.5:
             study, image = study + 1, 1
-        view = str(rng.choice(["AP", "PA", "Lateral"], p=[0.6, 0.28, 0.12]))
+        view = str(rng.choice(["AP", "PA", "Lateral"], p=[0.6, 0.3, 0.1]))
         findings = _findings(rng, cause, own)
         exams.append(Exam(patient, study, image, told_sex, told_age, view, habitus, findings))
     return exams

@@ -62,8 +62,9 @@ def draw_phantom(
         contrast: Scale of the findings' densities.
 
     Returns:
-        The film, uint8 (height, width), and for each finding the pixels that show it, bool (height, width). "No Finding"
-        has no mask. "Lung Opacity" has those of the opacities it names, or of a haze of its own when it stands alone.
+        The film, uint8 (height, width), and for each finding the pixels that show it, bool (height, width). "No
+        Finding" has no mask. "Lung Opacity" has the pixels of the opacities it names, or of a haze of its own when it
+        stands alone.
 
     Raises:
         UnknownNameError: A finding that is not one of `FINDINGS`.
@@ -128,7 +129,7 @@ def make_phantoms(
         )
         Image.fromarray(image).save(folder / part / exam.name, quality=90)
         if masks:
-            np.savez_compressed(folder / "masks" / f"{Path(exam.name).stem}.npz", **shown)
+            np.savez_compressed(folder / "masks" / f"{Path(exam.name).stem}.npz", allow_pickle=False, **shown)
 
     jobs = [("train2", i, e) for i, e in enumerate(exams)] + [("test2", i, e) for i, e in enumerate(unseen)]
     with ThreadPoolExecutor(workers) as pool:
@@ -137,7 +138,7 @@ def make_phantoms(
                 on_image()
     rng = np.random.default_rng([seed, 3])
     _label_table(rng, exams).to_csv(folder / "train2.csv", index=False)
-    submission = pd.DataFrame({"Image_name": [e.name for e in unseen]} | {f: 0.5 for f in sorted(FINDINGS)})
+    submission = pd.DataFrame({"Image_name": [e.name for e in unseen]} | dict.fromkeys(sorted(FINDINGS), 0.5))
     submission.to_csv(folder / "sample_submission_2.csv", index=False)
     for kind, place in enumerate(rng.choice(n_images, size=broken, replace=False)):
         _break(folder / "train2" / exams[place].name, kind % 3)

@@ -73,7 +73,8 @@ class Checkpoints:
             _sync(self.folder)
             _verify(target)
         except (OSError, SafetensorError) as error:
-            shutil.rmtree(self._aside, ignore_errors=True)
+            for unfinished in (self._aside, target):
+                shutil.rmtree(unfinished, ignore_errors=True)
             raise CheckpointError(f"{self.folder}: no checkpoint written ({error}); the one before is kept") from error
         for old in [*existing, target][:-KEPT]:
             shutil.rmtree(old)
@@ -85,16 +86,22 @@ class Checkpoints:
         Raises:
             CheckpointError: There are some, and all are damaged.
         """
-        damaged = []
+        damaged: list[Path] = []
         for folder in reversed(self._folders()):
             try:
-                return _read(folder)
+                snapshot = _read(folder)
             except (OSError, ValueError, SafetensorError) as error:
                 warnings.warn(f"{folder}: damaged ({error}); going back to the one before", stacklevel=2)
-                damaged.append(folder.name)
+                damaged.append(folder)
+                continue
+            # They would count among the ones that are kept.
+            for useless in damaged:
+                shutil.rmtree(useless)
+            return snapshot
         if damaged:
             raise CheckpointError(
-                f"{self.folder}: every checkpoint is damaged ({', '.join(damaged)}); delete the folder to start anew"
+                f"{self.folder}: every checkpoint is damaged ({', '.join(p.name for p in damaged)}); "
+                "delete the folder to start anew"
             )
         return None
 

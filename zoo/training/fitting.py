@@ -98,8 +98,8 @@ def save_weights(model: keras.Model, path: Path) -> None:
     """Writes a `.weights.h5` file of the model alone, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".writing-{path.name}")
-    # Keras would add the optimiser's variables, which treble the file.
-    optimizer, model.optimizer = model.optimizer, None
+    # Keras would add a compiled model's optimiser, which trebles the file.
+    optimizer, model.optimizer = getattr(model, "optimizer", None), None
     try:
         model.save_weights(aside)
     finally:

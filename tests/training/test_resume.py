@@ -1,0 +1,43 @@
+"""SIGKILL at named points: the run that goes on ends bit for bit like the one that was never killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("tensorflow", reason="training needs TensorFlow's data pipeline")
+
+SCRIPT = Path(__file__).parents[1] / "small_run.py"
+
+#: One after the other, in one run of two stages of 2 x 4 steps that saves at every step.
+KILLS = ("before_aside:2", "mid_weights:2", "before_rename:2", "best_weights:1", "after_rename:2", "between_stages:2")
+
+
+def start(folder: Path, run: str, point: str = "") -> subprocess.Popen[str]:
+    cache = {"JAX_COMPILATION_CACHE_DIR": str(folder / "jax"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), str(folder / "films"), str(folder / run), point],
+        env={**os.environ, **cache, "PYTHONPATH": str(SCRIPT.parents[1])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_killed_at_every_awkward_point(tmp_path):
+    whole = start(tmp_path, "whole")
+    for point in KILLS:
+        process = start(tmp_path, "killed", point)
+        _, errors = process.communicate()
+        assert process.returncode == -signal.SIGKILL, f"{point}: {errors[-2000:]}"
+    last = start(tmp_path, "killed")
+    ends = []
+    for process in (whole, last):
+        output, errors = process.communicate()
+        assert process.returncode == 0, errors[-2000:]
+        ends.append(json.loads(output.splitlines()[-1]))
+    assert ends[0] == ends[1]
