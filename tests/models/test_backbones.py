@@ -1,4 +1,7 @@
 import dataclasses
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -148,3 +151,8 @@ def test_a_registration_that_cannot_work_is_refused() -> None:
         register_backbone("mine", tiny, preprocessing="rgb")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="a function or 'module:function', got 'tiny'"):
         register_backbone("mine", "tiny")
+
+
+def test_the_table_is_data_that_needs_no_keras() -> None:
+    code = "import sys; from zoo.models.architectures import ARCHITECTURES; assert 'keras' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

@@ -82,10 +82,10 @@ def no_other_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def published(fill: Any, server: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """`published("tiny")`: its row now points at a self-made file on the loopback server; gives the file."""
 
-    def published(name: str, normalization: Any = None, digest: str = "md5") -> Path:
+    def published(name: str, normalization: Any = None, digest: str = "md5", gain: float = 0.8) -> Path:
         with uninitialized():
             backbone = Backbone(name, 32)
-        path = publish(server.folder / f"{name}_notop.h5", fill(backbone).network, normalization)
+        path = publish(server.folder / f"{name}_notop.h5", fill(backbone, gain).network, normalization)
         row = dataclasses.replace(
             ARCHITECTURES[name],
             imagenet_url=f"{server.url}/{path.name}",
@@ -111,28 +111,33 @@ def test_a_release_of_an_imagenet_start_gives_its_logits_again(
     published: Any, fill: Any, pixels: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """EfficientNet's hidden layer: lost in a rebuild, logits move by up to 61 % without an error."""
-    path = published("efficientnetb0", NORMALIZATION)
+    path = published("efficientnetb0", NORMALIZATION, gain=3.2)
     spec = MemberSpec("efficientnetb0", weights="imagenet")
     with uninitialized():
         started = Classifier.from_spec(spec, 32, 4, start=True)
     rng = np.random.default_rng(0)
-    started.head.linear.kernel.assign(rng.normal(0, 0.1, (1280, 4)))
+    kernel = rng.normal(0, 1, (1280, 4))
+    started.head.linear.kernel.assign(kernel)
     started.head.linear.bias.assign(np.zeros(4))
-    golden = keras.ops.convert_to_numpy(started(pixels(4)))
+    images = (pixels(4) * np.linspace(0.25, 1, 4)[:, None, None, None]).astype("uint8")
+    logits = keras.ops.convert_to_numpy(started(images))
+    started.head.linear.kernel.assign(kernel * 2 / logits.std())
+    golden = keras.ops.convert_to_numpy(started(images))
     assert golden.std() >= 1
+    assert golden.std(axis=0).max() >= 0.2  # they do depend on the pixels
 
     save_safetensors(started, tmp_path / "release.safetensors")
     with uninitialized():
         rebuilt = Classifier.from_spec(spec, 32, 4)
     load_safetensors(rebuilt, tmp_path / "release.safetensors")
-    np.testing.assert_allclose(keras.ops.convert_to_numpy(rebuilt(pixels(4))), golden, atol=1e-5)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(rebuilt(images)), golden, atol=1e-5)
 
     # The peer: Keras itself with the same file as its "imagenet", hidden layer included.
     monkeypatch.setattr("keras.src.utils.file_utils.get_file", lambda *args, **kwargs: str(path))
     with uninitialized():
         peer = keras.applications.EfficientNetB0(weights="imagenet", include_top=False, input_shape=(32, 32, 3))
-    theirs = keras.ops.convert_to_numpy(peer(np.repeat(pixels(4), 3, -1).astype("float32")))
-    ours = keras.ops.convert_to_numpy(started.backbone(pixels(4)))
+    theirs = keras.ops.convert_to_numpy(peer(np.repeat(images, 3, -1).astype("float32")))
+    ours = keras.ops.convert_to_numpy(started.backbone(images))
     np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3 * theirs.std())
 
 

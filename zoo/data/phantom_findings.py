@@ -143,7 +143,7 @@ def _atelectasis(film: Film, contrast: float) -> np.ndarray:
         length, dy = film.rng.uniform(0.18, 0.28), 0.1 * k
         plate = film.lines([[(x - length, y - dy - tilt * length), (x + length, y - dy + tilt * length)]], 0.042)
         plate *= np.maximum(*film.lungs)
-        film.extra += 0.3 * contrast * plate
+        film.extra += 0.36 * contrast * plate
         where |= plate > 0.3
     return where
 
@@ -151,7 +151,7 @@ def _atelectasis(film: Film, contrast: float) -> np.ndarray:
 def _haze(film: Film, contrast: float) -> np.ndarray:
     """An opacity without a name: a large faint patch that hides the vessels."""
     patch = _blob(film, film.point_in(film.air > 0.85), film.rng.uniform(0.2, 0.3), 0.2)
-    return _fill(film, 0.65 * contrast * patch * np.maximum(*film.lungs))
+    return _fill(film, 0.75 * contrast * patch * np.maximum(*film.lungs))
 
 
 def _fracture(film: Film, contrast: float) -> np.ndarray:
@@ -163,7 +163,7 @@ def _fracture(film: Film, contrast: float) -> np.ndarray:
         cx, cy = x + film.rng.normal(0, 0.015), y + k * step
         gap = film.lines([[(cx, cy - 0.04), (cx, cy + 0.04)]], 0.03)
         ends = [[(cx - 0.11, cy - 0.035), (cx - 0.02, cy - 0.025)], [(cx + 0.02, cy + 0.03), (cx + 0.11, cy + 0.045)]]
-        film.extra += contrast * (film.lines(ends, 0.04, 0.36) - 0.18 * gap)
+        film.extra += contrast * (film.lines(ends, 0.045, 0.4) - 0.22 * gap)
         where |= np.hypot(film.x - cx, film.y - cy) < 0.1
     return where
 
@@ -217,7 +217,7 @@ def _pleura(film: Film, contrast: float) -> np.ndarray:
     depth = film.outer - sign * film.x
     band = np.clip((0.07 + 0.025 * film.smooth_noise(0.09) - np.abs(depth - 0.04)) / 0.02, 0.0, 1.0) * stretch
     plaques = np.clip(2.0 * film.smooth_noise(0.06), 0.0, 1.0) * band
-    film.extra += contrast * (0.18 * band + 0.32 * plaques) * (sign * film.x > 0)
+    film.extra += contrast * (0.2 * band + 0.32 * plaques) * (sign * film.x > 0)
     return (band > 0.5) & (sign * film.x > 0)
 
 

@@ -42,7 +42,7 @@ def named_weights(model: keras.layers.Layer) -> dict[str, Any]:
         doubled = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
         raise WeightsError(
             f"the weights of {model.name!r} have no stable names: "
-            f"{len(named)} names for {len(model.weights)} weights; twice: {_some(doubled)}"
+            f"{len(named)} names for {len(model.weights)} weights, {len(doubled)} of them twice{_some(doubled)}"
         )
     return named
 
