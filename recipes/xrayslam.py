@@ -25,11 +25,10 @@ Mended:
 Saturation and hue stay, and do nothing on grey films, as in the original.
 """
 
-from zoo.data.splits import SplitSpec
-from zoo.training.recipe import LossSpec, Recipe, Stage
-
 from zoo.catalog import CATALOG
 from zoo.data import augment
+from zoo.data.splits import SplitSpec
+from zoo.training.recipe import LossSpec, Recipe, Stage
 
 recipe = Recipe(
     name="xrayslam",

@@ -17,7 +17,7 @@ def tiny_spec(members: int = 2, findings: tuple[str, ...] = FINDINGS3, image_siz
     heads = ("gap", "gem", "attention")
     return EnsembleSpec(
         name="tiny-ensemble",
-        members=tuple(MemberSpec("tiny", head=heads[i], name=f"tiny{i}") for i in range(members)),
+        members=tuple(MemberSpec("tiny", head=heads[i], alias=f"tiny{i}") for i in range(members)),
         image_size=image_size,
         findings=findings,
     )

@@ -61,7 +61,7 @@ def make_recipe(members: int = 1, **changes: Any) -> Recipe:
         name="small",
         ensemble=EnsembleSpec(
             name="small",
-            members=tuple(MemberSpec("tiny", name=f"tiny{i}", batch_norm_momentum=0.8) for i in range(members)),
+            members=tuple(MemberSpec("tiny", alias=f"tiny{i}", batch_norm_momentum=0.8) for i in range(members)),
             image_size=16,
             findings=FINDINGS,
         ),

@@ -13,7 +13,7 @@ FILES = sorted(p.relative_to(ROOT).as_posix() for p in ROOT.rglob("*.py") if "re
 
 #: Low to high. A module sees its own package and the lines above; two names on one line do not see each other.
 LAYERS = (
-    {"errors", "backend", "home", "progress"},
+    {"errors", "backend", "home", "progress", "terminal"},
     {"findings"},
     {"specs"},
     {"data", "models", "evaluation"},

@@ -39,7 +39,7 @@ def ensemble(**changes: Any) -> EnsembleSpec:
 @pytest.mark.parametrize(
     "spec",
     [
-        MemberSpec("tiny", head="gem", dropout=0.0, weights="imagenet", batch_norm_momentum=0.9, name="first"),
+        MemberSpec("tiny", head="gem", dropout=0.0, weights="imagenet", batch_norm_momentum=0.9, alias="first"),
         ensemble(member_weights=(1.0, 0.5), image_size=64, findings=FINDINGS[:3]),
         Outer("x", extra={"a": 1.0}, sizes=None, limit=2.0),
     ],
@@ -60,7 +60,7 @@ def test_a_member_is_called_by_its_backbone_unless_named():
     ("changes", "message"),
     [
         ({"members": ()}, "1 to 32 members, got 0"),
-        ({"members": tuple(MemberSpec("tiny", name=f"m{i}") for i in range(MAX_MEMBERS + 1))}, "got 33"),
+        ({"members": tuple(MemberSpec("tiny", alias=f"m{i}") for i in range(MAX_MEMBERS + 1))}, "got 33"),
         ({"members": (MemberSpec("tiny"), MemberSpec("tiny"))}, "need different names"),
         ({"image_size": 7}, "8 to 2048, got 7"),
         ({"image_size": 1_000_000}, "8 to 2048, got 1000000"),

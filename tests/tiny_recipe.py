@@ -1,15 +1,14 @@
 """The whole road at its smallest: two tiny members, 32 px, a few steps."""
 
-from zoo.data.splits import SplitSpec
-from zoo.training.recipe import Recipe, Stage
-
 from zoo.data import augment
+from zoo.data.splits import SplitSpec
 from zoo.specs import EnsembleSpec, MemberSpec
+from zoo.training.recipe import Recipe, Stage
 
 recipe = Recipe(
     name="tiny",
     ensemble=EnsembleSpec(
-        name="tiny", members=(MemberSpec("tiny"), MemberSpec("tiny", head="gem", name="tiny-gem")), image_size=32
+        name="tiny", members=(MemberSpec("tiny"), MemberSpec("tiny", head="gem", alias="tiny-gem")), image_size=32
     ),
     stages=(
         Stage(name="stage1", epochs=2, batch_size=16, learning_rate=1e-3, best_weights="ensemble_model.weights.h5"),

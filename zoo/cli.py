@@ -119,7 +119,7 @@ def _add_look(commands: Any) -> None:
 
 def _demo(options: argparse.Namespace) -> int:
     from zoo import demo
-    from zoo.progress import TerminalProgress
+    from zoo.terminal import TerminalProgress
 
     with TerminalProgress() as progress:
         result = demo.run(options.data, options.dataset, options.run, options.set, progress)
@@ -130,7 +130,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _phantoms(options: argparse.Namespace) -> None:
     from zoo.data.phantoms import make_phantoms
-    from zoo.progress import TerminalProgress
+    from zoo.terminal import TerminalProgress
 
     with TerminalProgress() as progress, progress.task("drawing films", options.images) as advance:
         make_phantoms(options.folder, options.images, seed=options.seed, on_image=advance)
@@ -139,7 +139,7 @@ def _phantoms(options: argparse.Namespace) -> None:
 
 def _train(options: argparse.Namespace) -> int:
     from zoo import workflow
-    from zoo.progress import TerminalProgress
+    from zoo.terminal import TerminalProgress
     from zoo.training.recipe import apply_overrides, load_recipe
 
     recipe = apply_overrides(load_recipe(options.recipe), options.set)
@@ -172,7 +172,7 @@ def _install(options: argparse.Namespace) -> None:
 
 def _predict(options: argparse.Namespace) -> int:
     from zoo import scoring
-    from zoo.progress import TerminalProgress
+    from zoo.terminal import TerminalProgress
 
     with TerminalProgress() as progress:
         counts = scoring.write_findings(
@@ -185,7 +185,7 @@ def _predict(options: argparse.Namespace) -> int:
 
 def _submit(options: argparse.Namespace) -> int:
     from zoo import scoring
-    from zoo.progress import TerminalProgress
+    from zoo.terminal import TerminalProgress
 
     with TerminalProgress() as progress:
         counts = scoring.write_submission(

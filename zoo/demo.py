@@ -12,6 +12,7 @@ from zoo.data.images import list_images
 from zoo.data.phantoms import make_phantoms
 from zoo.evaluation import report
 from zoo.hub import release
+from zoo.progress import Progress
 from zoo.training.recipe import apply_overrides, load_recipe
 
 #: Films that the demo draws, and the unseen ones it predicts at the end.
@@ -33,9 +34,7 @@ class Demo:
     report: Path
 
 
-def run(
-    data: Path | None, dataset: str, folder: Path | None, overrides: Sequence[str], progress: workflow.Progress
-) -> Demo:
+def run(data: Path | None, dataset: str, folder: Path | None, overrides: Sequence[str], progress: Progress) -> Demo:
     """Makes films if none are given, trains, evaluates, releases, installs, loads and predicts.
 
     Args:
@@ -60,13 +59,13 @@ def run(
     return Demo(name, f"{report.markdown(outcome.metrics)}\n{sample}", outcome.report)
 
 
-def _draw(data: Path, seed: int, progress: workflow.Progress) -> None:
+def _draw(data: Path, seed: int, progress: Progress) -> None:
     if not (data / "train2.csv").is_file():
         with progress.task("drawing synthetic films", PHANTOMS + UNSEEN) as advance:
             make_phantoms(data, PHANTOMS, seed=seed, n_test=UNSEEN, on_image=advance)
 
 
-def _predict_unseen(name: str, data: Path, progress: workflow.Progress) -> str:
+def _predict_unseen(name: str, data: Path, progress: Progress) -> str:
     unseen = data / "test2"
     paths = list_images(unseen if unseen.is_dir() else data)[:UNSEEN]
     progress.message(f"loading {name!r} and predicting {len(paths)} films")

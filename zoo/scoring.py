@@ -13,7 +13,7 @@ from zoo.data.images import list_images
 from zoo.errors import TableError
 from zoo.evaluation.decision import probabilities
 from zoo.predictor import Predictor, load
-from zoo.workflow import Progress
+from zoo.progress import Progress
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class MemberSpec:
         weights: Where training starts: "imagenet", a path of a weights file, or None (random). Never read when a
             release is loaded.
         batch_norm_momentum: None keeps the architecture's own; short runs from random weights need about 0.9.
-        name: Name in the ensemble; the backbone's by default.
+        alias: Name in the ensemble, where it shall be another than the backbone's.
     """
 
     backbone: str
@@ -42,13 +42,16 @@ class MemberSpec:
     dropout: float = 0.3
     weights: str | None = None
     batch_norm_momentum: float | None = None
-    name: str = ""
+    alias: str = ""
 
     def __post_init__(self) -> None:
-        if not self.name:
-            object.__setattr__(self, "name", self.backbone)
         if not 0.0 <= self.dropout < 1.0:
             raise RecipeError(f"member {self.name!r}: dropout must be in [0, 1), got {self.dropout}")
+
+    @property
+    def name(self) -> str:
+        """What the member is called: its alias, or its backbone's name."""
+        return self.alias or self.backbone
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,11 @@ import hashlib
 import json
 import platform
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pandas as pd
 
@@ -20,16 +19,10 @@ from zoo.data import images, splits, tables
 from zoo.errors import CheckpointError
 from zoo.evaluation import report
 from zoo.hub import card, manifest, release
+from zoo.progress import Progress
 from zoo.specs import to_dict
 from zoo.training import assess, stages
 from zoo.training.recipe import Recipe
-
-
-class Progress(stages.Listener, Protocol):
-    """Where the steps say how far they are."""
-
-    def task(self, title: str, total: int) -> AbstractContextManager[Callable[[], None]]:
-        """A bar of `total` items; the block gets a function that moves it on by one."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +70,7 @@ def train(
     table = readable_table(recipe, data, run, progress, dataset)
     split = make_split(recipe, table, run, progress)
     table = tables.fill_gaps(table, split.rows("train"))
-    result = stages.train(recipe, table, split, run, max_hours=max_hours, listener=progress)
+    result = stages.train(recipe, table, split, run, max_hours=max_hours, progress=progress)
     if result.stopped:
         return Outcome(run, stopped=result.stopped)
     return finish(recipe, table, split, run, progress)

@@ -14,7 +14,7 @@ from zoo.specs import MemberSpec
 
 
 def test_from_spec_builds_what_the_spec_says() -> None:
-    spec = MemberSpec("tiny", head="attention", dropout=0.2, batch_norm_momentum=0.7, name="a")
+    spec = MemberSpec("tiny", head="attention", dropout=0.2, batch_norm_momentum=0.7, alias="a")
     model = Classifier.from_spec(spec, 32, 5, channels=3)
     assert (model.name, model.input_shape, model.output_shape) == ("a", (None, 32, 32, 3), (None, 5))
     assert isinstance(model.head, AttentionHead)

@@ -20,7 +20,7 @@ BACKEND = keras.backend.backend()
 
 
 def spec(weights: Sequence[float] = (), heads: Sequence[str] = HEADS) -> EnsembleSpec:
-    members = tuple(MemberSpec("tiny", head=head, name=f"{head}-member") for head in heads)
+    members = tuple(MemberSpec("tiny", head=head, alias=f"{head}-member") for head in heads)
     return EnsembleSpec("three", members, 32, ("Edema", "Fracture"), tuple(weights))
 
 
@@ -101,7 +101,7 @@ import sys, numpy as np, zoo, keras
 from zoo.specs import EnsembleSpec, MemberSpec
 from zoo.models.ensemble import Ensemble
 from zoo.models.weights import load_safetensors, save_safetensors
-members = tuple(MemberSpec("tiny", head=head, name=f"{head}-member") for head in ("gap", "gem", "attention"))
+members = tuple(MemberSpec("tiny", head=head, alias=f"{head}-member") for head in ("gap", "gem", "attention"))
 keras.layers.Conv2D(1, 1).build((1, 1, 1, 1))   # automatic names start elsewhere than in the reader
 model = Ensemble.from_spec(EnsembleSpec("three", members, 32, ("Edema", "Fracture")))
 folder = sys.argv[1]

@@ -14,7 +14,7 @@ from zoo.data.tables import labels_of
 from zoo.errors import CheckpointError, RecipeError, SplitError, TableError, TrainingError, UnknownNameError
 from zoo.evaluation.metrics import roc_auc
 from zoo.models.ensemble import Ensemble
-from zoo.training.listener import Silent
+from zoo.progress import Silent
 
 pytest.importorskip("tensorflow", reason="training needs TensorFlow's data pipeline")
 
@@ -70,8 +70,8 @@ class Recorder(Silent):
 
 
 def test_two_stages_with_average_leave_what_they_promise(table, tmp_path):
-    recipe, listener = make_recipe(), Recorder()
-    result = train(recipe, table, split_of(table, recipe), tmp_path, listener=listener)
+    recipe, progress = make_recipe(), Recorder()
+    result = train(recipe, table, split_of(table, recipe), tmp_path, progress=progress)
     assert result.stopped == ""
     assert result.untrained == ()
     assert result.weights == tmp_path / "stage2.weights.h5"
@@ -84,10 +84,10 @@ def test_two_stages_with_average_leave_what_they_promise(table, tmp_path):
     for stage, file in (("stage1", "stage1.weights.h5"), ("stage2", "stage2.weights.h5")):
         best = history[history["stage"] == stage]["val_auc"].max()
         assert tune_auc(recipe, table, tmp_path / file) == pytest.approx(best, abs=1e-9)
-    assert [job[0] for job in listener.jobs] == ["stage1", "stage2"]
-    assert [epoch[1] for epoch in listener.epochs] == [0, 1, 0, 1]
-    assert listener.steps
-    assert any("6 layers unfrozen" in message for message in listener.messages)
+    assert [job[0] for job in progress.jobs] == ["stage1", "stage2"]
+    assert [epoch[1] for epoch in progress.epochs] == [0, 1, 0, 1]
+    assert progress.steps
+    assert any("6 layers unfrozen" in message for message in progress.messages)
 
 
 def test_one_seed_gives_one_result_and_another_seed_another(table, short, whole, tmp_path):
@@ -99,11 +99,11 @@ def test_one_seed_gives_one_result_and_another_seed_another(table, short, whole,
 
 def test_a_finished_run_is_left_alone(table, short, whole):
     before = whole.weights.stat().st_mtime_ns
-    listener = Recorder()
-    again = train(short, table, split_of(table, short), whole.run_dir, listener=listener)
+    progress = Recorder()
+    again = train(short, table, split_of(table, short), whole.run_dir, progress=progress)
     assert again == whole
     assert whole.weights.stat().st_mtime_ns == before
-    assert listener.jobs == []
+    assert progress.jobs == []
 
 
 def test_the_digest_that_these_tests_compare_sees_a_single_bit(whole, tmp_path):
@@ -178,15 +178,15 @@ class Terminator(Silent):
 def test_a_run_stopped_after_each_step_ends_like_one_that_never_was(table, short, whole, tmp_path):
     split = split_of(table, short)
     for _ in range(2):
-        assert train(short, table, split, tmp_path, listener=Terminator()).stopped == "SIGTERM"
+        assert train(short, table, split, tmp_path, progress=Terminator()).stopped == "SIGTERM"
     newest = max((tmp_path / "checkpoint").iterdir()) / "variables.safetensors"
     newest.write_bytes(newest.read_bytes()[:-1])
     with pytest.warns(UserWarning, match="damaged .* going back to the one before"):
-        train(short, table, split, tmp_path, listener=Terminator())
-    assert train(short, table, split, tmp_path, listener=Terminator()).stopped == "SIGTERM"
-    listener = Recorder()
-    last = train(short, table, split, tmp_path, listener=listener)
-    assert listener.messages == ["going on after 0 epochs and 3 steps"]
+        train(short, table, split, tmp_path, progress=Terminator())
+    assert train(short, table, split, tmp_path, progress=Terminator()).stopped == "SIGTERM"
+    progress = Recorder()
+    last = train(short, table, split, tmp_path, progress=progress)
+    assert progress.messages == ["going on after 0 epochs and 3 steps"]
     assert digest(whole.run_dir) == digest(tmp_path)
     assert last.history[0]["loss"] == whole.history[0]["loss"], "the mean over the whole epoch, not its last part"
 

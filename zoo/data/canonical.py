@@ -64,7 +64,7 @@ def build_table(
     }
     facts |= {"Sex": sexes, "Age": ages, "Image_path": locate_images(names, folders), "Source": [name] * len(names)}
     blank = [np.nan] * len(names)
-    frame = {key: pd.Series(facts.get(key, blank), dtype=float if key == "Age" else object) for key in COLUMNS}
+    frame = {key: pd.Series(list(facts.get(key, blank)), dtype=float if key == "Age" else object) for key in COLUMNS}
     return pd.DataFrame(frame | {finding: pd.Series(column) for finding, column in labels.items()})
 
 

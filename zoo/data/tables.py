@@ -165,6 +165,6 @@ def _drop(table: pd.DataFrame, reasons: pd.Series) -> tuple[pd.DataFrame, pd.Dat
     out = (reasons != "").to_numpy()
     skipped = pd.DataFrame({"Image_name": table.Image_name[out].to_numpy(), "Reason": reasons[out].to_numpy()})
     if len(table) and out.all():
-        path = Path(table.Image_path.iat[0])
+        path = Path(str(table.Image_path.iat[0]))
         raise TableError(f"{path.parent}: none of {len(table)} images can be used ({path.name}: {reasons.iat[0]})")
     return table[~out].reset_index(drop=True), skipped

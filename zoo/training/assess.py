@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 import numpy as np
@@ -20,14 +19,8 @@ from zoo.evaluation.decision import Decision
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.thresholds import fit_decision
 from zoo.models.ensemble import Ensemble
+from zoo.progress import Progress
 from zoo.training.recipe import Recipe
-
-
-class Progress(Protocol):
-    """Where the steps say how far they are."""
-
-    def task(self, title: str, total: int) -> AbstractContextManager[Callable[[], None]]:
-        """A bar of `total` items; the block gets a function that moves it on by one."""
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,12 @@ from zoo.errors import TrainingError, WeightsError
 from zoo.evaluation.metrics import roc_auc
 from zoo.models.ensemble import Ensemble
 from zoo.models.weights import uninitialized
+from zoo.progress import Progress
 from zoo.training import checkpoint, devices
 from zoo.training.callbacks import StepCallback, callback_states, epoch_callbacks, restore_callbacks
 from zoo.training.examples import Examples
 from zoo.training.interruption import Interruption
 from zoo.training.jobs import Job, Position
-from zoo.training.listener import Listener
 from zoo.training.optimizers import averaged_weights, build_optimizer, skipped_steps
 
 
@@ -35,7 +35,7 @@ class Surroundings:
         logs: Folder of TensorBoard's files.
         checkpoint_minutes: Longest time between two checkpoints.
         interruption: Why to stop.
-        listener: Who is told.
+        progress: Who is told.
         save: Writes a checkpoint of these variables and the run's position.
     """
 
@@ -44,7 +44,7 @@ class Surroundings:
     logs: Path
     checkpoint_minutes: float
     interruption: Interruption
-    listener: Listener
+    progress: Progress
     save: Callable[[Mapping[str, np.ndarray]], None]
 
 
@@ -66,7 +66,7 @@ def fit_job(job: Job, around: Surroundings, position: Position, arrays: Mapping[
         TrainingError: The weights are no longer finite.
     """
     fitting = _Fitting(job, around, position, arrays)
-    around.listener.on_job(job.title, job.stage.epochs, fitting.steps)
+    around.progress.on_job(job.title, job.stage.epochs, fitting.steps)
     fitting.callbacks.on_train_begin()
     restore_callbacks(fitting.callbacks, position.callbacks)
     position.begun = True
@@ -137,7 +137,7 @@ class _Fitting:
             self.model.unfreeze_all()
             return
         for name, trainable in self.model.unfreeze_top(stage.unfreeze_top, stage.train_batch_norm).items():
-            self.around.listener.message(f"{self.job.title}: {name}: {trainable}")
+            self.around.progress.message(f"{self.job.title}: {name}: {trainable}")
 
     def epoch(self) -> str:
         """Trains what is left of an epoch, validates, saves; returns why to stop, or ""."""
@@ -158,7 +158,7 @@ class _Fitting:
         seconds = round(time.monotonic() - started, 2)
         row = {"job": self.job.title, "stage": self.job.stage.name, "epoch": position.epoch + 1}
         position.history.append({**row, **logs, "best": position.best, "seconds": seconds})
-        self.around.listener.on_epoch(self.job.title, position.epoch, logs)
+        self.around.progress.on_epoch(self.job.title, position.epoch, logs)
         self._finish_epoch()
         return self.around.interruption.reason
 
@@ -180,7 +180,7 @@ class _Fitting:
         return not callback.stopped
 
     def _report(self, step: int, loss: float) -> None:
-        self.around.listener.on_step(self.job.title, self.position.epoch, step, self.steps, loss)
+        self.around.progress.on_step(self.job.title, self.position.epoch, step, self.steps, loss)
 
     def _due(self) -> str:
         if self.around.interruption.reason:

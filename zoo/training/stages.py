@@ -24,13 +24,13 @@ from zoo.data.splits import Split
 from zoo.errors import CheckpointError
 from zoo.models.ensemble import Ensemble
 from zoo.models.weights import uninitialized
+from zoo.progress import Progress, Silent
 from zoo.specs import to_dict
 from zoo.training import devices, interruption
 from zoo.training.checkpoint import Checkpoints
 from zoo.training.examples import Examples
 from zoo.training.fitting import Surroundings, fit_job, save_weights
 from zoo.training.jobs import Position, member_folder, plan, single
-from zoo.training.listener import Listener, Silent
 from zoo.training.losses import build_loss, label_weights
 from zoo.training.recipe import Recipe, differences
 
@@ -63,7 +63,7 @@ def train(
     run_dir: str | Path,
     *,
     max_hours: float | None = None,
-    listener: Listener | None = None,
+    progress: Progress | None = None,
 ) -> RunResult:
     """Trains all stages of a recipe, or what an earlier call left of them.
 
@@ -79,14 +79,14 @@ def train(
         split: Of this table.
         run_dir: Folder of the run; made when missing.
         max_hours: Stop cleanly after so many hours.
-        listener: Told of each step and epoch.
+        progress: Told of each step and epoch.
 
     Raises:
         CheckpointError: Another process trains here, or the folder is of another recipe, split or precision.
         TableError: No finding has both classes in the train part.
         TrainingError: The weights are no longer finite.
     """
-    run_dir, listener = Path(run_dir), listener or Silent()
+    run_dir, progress = Path(run_dir), progress or Silent()
     run_dir.mkdir(parents=True, exist_ok=True)
     with (
         _locked(run_dir),
@@ -98,7 +98,7 @@ def train(
         weights = _label_weights(recipe, examples)
         identity = _identity(recipe, split, precision)
         checkpoints = Checkpoints(run_dir / "checkpoint")
-        position, arrays = _resume(checkpoints, identity, recipe, listener)
+        position, arrays = _resume(checkpoints, identity, recipe, progress)
         _write_inputs(run_dir, recipe, split, weights)
 
         def save(variables: Mapping[str, np.ndarray]) -> None:
@@ -111,7 +111,7 @@ def train(
             logs=run_dir / "logs",
             checkpoint_minutes=recipe.checkpoint_minutes,
             interruption=watch,
-            listener=listener,
+            progress=progress,
             save=save,
         )
         stopped = _run_jobs(recipe, run_dir, around, position, arrays)
@@ -190,7 +190,7 @@ def _identity(recipe: Recipe, split: Split, precision: str) -> dict[str, Any]:
 
 
 def _resume(
-    checkpoints: Checkpoints, identity: dict[str, Any], recipe: Recipe, listener: Listener
+    checkpoints: Checkpoints, identity: dict[str, Any], recipe: Recipe, progress: Progress
 ) -> tuple[Position, Mapping[str, np.ndarray] | None]:
     """Where to go on, and with which variables; the beginning and None in a new folder."""
     snapshot = checkpoints.load()
@@ -199,7 +199,7 @@ def _resume(
     _compare(snapshot.state["identity"], identity, recipe, checkpoints.folder.parent)
     position = Position(**snapshot.state["position"])
     done = f"{len(position.history)} epochs" + (f" and {position.step} steps" if position.step else "")
-    listener.message(f"going on after {done}")
+    progress.message(f"going on after {done}")
     return position, snapshot.arrays if position.begun else None
 
 
