@@ -21,12 +21,12 @@ def test_an_unknown_name_says_the_closest_ones_and_the_whole_list():
 def test_an_unknown_name_is_a_key_error_without_a_key_errors_quotes():
     with pytest.raises(KeyError) as caught:
         raise UnknownNameError("head", "zzz", ["gap"])
-    assert str(caught.value) == "unknown head 'zzz' Known: gap."
+    assert str(caught.value) == "unknown head 'zzz'. Known: gap."
     assert (caught.value.kind, caught.value.name, caught.value.known) == ("head", "zzz", ["gap"])
 
 
 def test_an_unknown_name_beside_nothing_known_or_of_another_type():
-    assert str(UnknownNameError("model", "x", [])) == "unknown model 'x'"
+    assert str(UnknownNameError("model", "x", [])) == "unknown model 'x'."
     assert "unknown model None" in str(UnknownNameError("model", None, KNOWN))
 
 

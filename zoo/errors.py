@@ -20,8 +20,7 @@ class UnknownNameError(KeyError):
         self.kind, self.name, self.known = kind, name, sorted(known)
         message = f"unknown {kind} {name!r}"
         close = closest(str(name), self.known)
-        if close:
-            message += f"; did you mean {' or '.join(repr(c) for c in close)}?"
+        message += f"; did you mean {' or '.join(repr(c) for c in close)}?" if close else "."
         if self.known:
             message += f" Known: {', '.join(self.known)}."
         if hint:

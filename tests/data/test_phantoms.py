@@ -160,3 +160,8 @@ def test_a_data_set_depends_on_its_seed_alone(folder: Path, tmp_path: Path) -> N
     for path in [*(folder / "train2").iterdir(), *(folder / "test2").iterdir(), folder / "train2.csv"]:
         again = tmp_path / path.relative_to(folder)
         assert again.read_bytes() == path.read_bytes(), path.name
+
+
+def test_more_broken_files_than_films_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="broken must be at most n_images"):
+        make_phantoms(tmp_path, 2, broken=3)

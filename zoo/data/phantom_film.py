@@ -67,6 +67,10 @@ class Film:
         air: Air that is left, 0 to 1.
         texture: Vessels, seen where there is air.
         bone, extra: Densities of bones, and of everything laid over.
+        heart, mediastinum: What stands between the lungs, 0 to 1.
+        outer: Distance of the chest wall from the middle, at each pixel's height.
+        dome: Height of the diaphragm at each pixel's place across.
+        top, base: Where the lungs begin and end.
         lateral: Whether it is a side view.
     """
 
@@ -200,8 +204,8 @@ class Film:
         else:
             spine = side
             slant = self.y - build.slope * side + 0.25 * side**2
-        self.rib_phase = np.mod(slant / np.float32(build.spacing) + np.float32(self.rng.random()), 1.0)
-        ribs = np.exp(-(((self.rib_phase - 0.5) / 0.17) ** 2))
+        phase = np.mod(slant / np.float32(build.spacing) + np.float32(self.rng.random()), 1.0)
+        ribs = np.exp(-(((phase - 0.5) / 0.17) ** 2))
         front = np.mod((self.y + 0.7 * side) / np.float32(build.spacing * 1.15), 1.0)
         ribs += 0.35 * np.exp(-(((front - 0.5) / 0.2) ** 2)) * (side > 0.25)
         vertebrae = _soft(0.06 - spine) * (1.0 + 0.3 * np.sin(self.y * (6.28 / 0.12)))

@@ -114,7 +114,12 @@ def make_phantoms(
         masks: Also write `masks/NAME.npz`: finding -> bool (height, width).
         workers: Threads that draw.
         on_image: Called after each film.
+
+    Raises:
+        ValueError: More broken files than films.
     """
+    if broken > n_images:
+        raise ValueError(f"broken must be at most n_images ({n_images}), got {broken}")
     folder = Path(folder)
     exams = draw_exams(np.random.default_rng([seed, 0]), n_images)
     unseen = draw_exams(np.random.default_rng([seed, 1]), n_test, first_patient=exams[-1].patient + 1)
@@ -137,11 +142,13 @@ def make_phantoms(
             if on_image:
                 on_image()
     rng = np.random.default_rng([seed, 3])
-    _label_table(rng, exams).to_csv(folder / "train2.csv", index=False)
+    table = _label_table(rng, exams)
     submission = pd.DataFrame({"Image_name": [e.name for e in unseen]} | dict.fromkeys(sorted(FINDINGS), 0.5))
     submission.to_csv(folder / "sample_submission_2.csv", index=False)
     for kind, place in enumerate(rng.choice(n_images, size=broken, replace=False)):
         _break(folder / "train2" / exams[place].name, kind % 3)
+    # Last, so that a folder with a table is a folder that is done.
+    table.to_csv(folder / "train2.csv", index=False)
 
 
 def _label_table(rng: np.random.Generator, exams: list[Exam]) -> pd.DataFrame:

@@ -12,6 +12,7 @@ manifest.json        size and sha256 of all of these, and where the run came fro
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import tempfile
@@ -137,16 +138,15 @@ def build_model(release: Release, members: Sequence[str] | None = None) -> Ensem
         release: From `read`.
         members: Names of the members to take; all by default.
     """
-    import dataclasses
-
     from zoo.models.ensemble import Ensemble
     from zoo.models.weights import load_safetensors, uninitialized
 
     spec = release.spec
     if members is not None:
-        kept = [spec.member(name) for name in members]
-        weights = tuple(w for w, m in zip(spec.member_weights, spec.members, strict=False) if m in kept)
-        spec = dataclasses.replace(spec, members=tuple(kept), member_weights=weights)
+        wanted = {spec.member(name) for name in members}
+        kept = tuple(m for m in spec.members if m in wanted)
+        weights = tuple(w for w, m in zip(spec.member_weights, spec.members, strict=False) if m in wanted)
+        spec = dataclasses.replace(spec, members=kept, member_weights=weights)
     with uninitialized():
         model = Ensemble.from_spec(spec)
     for member in model.members:
