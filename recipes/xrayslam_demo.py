@@ -18,7 +18,7 @@ recipe = Recipe(
     stages=(
         Stage(
             name="stage1",
-            epochs=5,
+            epochs=4,
             batch_size=16,
             learning_rate=1e-3,
             weight_decay=1e-6,
@@ -29,11 +29,11 @@ recipe = Recipe(
         Stage(
             name="stage2",
             epochs=1,
-            batch_size=16,
+            batch_size=32,
             learning_rate=2e-4,
             weight_decay=1e-7,
             schedule="warmup_cosine",
-            warmup_steps=10,
+            warmup_steps=6,
             unfreeze_top=50,
             best_weights="finetuned_ensemble.weights.h5",
             last_weights="final_finetuned_ensemble.weights.h5",

@@ -8,7 +8,7 @@ from zoo.training.recipe import Recipe, Stage
 recipe = Recipe(
     name="tiny",
     ensemble=EnsembleSpec(
-        name="tiny", members=(MemberSpec("tiny"), MemberSpec("tiny", head="gem", alias="tiny-gem")), image_size=32
+        name="tiny-pair", members=(MemberSpec("tiny"), MemberSpec("tiny", head="gem", alias="tiny-gem")), image_size=32
     ),
     stages=(
         Stage(name="stage1", epochs=2, batch_size=16, learning_rate=1e-3, best_weights="ensemble_model.weights.h5"),

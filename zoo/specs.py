@@ -78,6 +78,8 @@ class EnsembleSpec:
             raise RecipeError(f"ensemble {self.name!r}: 1 to {MAX_MEMBERS} members, got {len(names)}")
         if len(set(names)) != len(names):
             raise RecipeError(f"ensemble {self.name!r}: members need different names, got {names}")
+        if len(names) > 1 and self.name in names:
+            raise RecipeError(f"ensemble {self.name!r}: a member of several needs a name other than the ensemble's")
         if not 8 <= self.image_size <= MAX_IMAGE_SIZE:
             raise RecipeError(f"image_size must be 8 to {MAX_IMAGE_SIZE}, got {self.image_size}")
         if not 1 <= len(self.findings) <= MAX_FINDINGS or len(set(self.findings)) != len(self.findings):

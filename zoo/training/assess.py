@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,12 @@ from zoo.evaluation.decision import Decision
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.thresholds import fit_decision
 from zoo.models.ensemble import Ensemble
+from zoo.models.weights import uninitialized
 from zoo.progress import Progress
 from zoo.training.recipe import Recipe
+
+#: Films a step.
+BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,8 @@ def assess(recipe: Recipe, table: pd.DataFrame, split: Split, run: Path, progres
     `predictions.csv`: a row for each image of both parts with its logits.
     """
     model = load_best(recipe, run)
-    logits = {part: predict_logits(model, table, split.rows(part), recipe, progress, part) for part in ("tune", "test")}
+    rows = {part: split.rows(part) for part in ("tune", "test")}
+    logits = predict_logits(model, table, rows, recipe, progress)
     name = recipe.ensemble.name
     tune, test = (
         {model_name: _scores(table, split, part, values, recipe) for model_name, values in logits[part].items()}
@@ -64,35 +69,55 @@ def assess(recipe: Recipe, table: pd.DataFrame, split: Split, run: Path, progres
 
 def load_best(recipe: Recipe, run: Path) -> Ensemble:
     """The ensemble with the best weights of the last stage, in float32, ready to predict."""
-    model = Ensemble.from_spec(recipe.ensemble)
+    with uninitialized():
+        model = Ensemble.from_spec(recipe.ensemble)
     model.load_weights(run / recipe.stages[-1].best_weights)
     model.trainable = False
     return model
 
 
 def predict_logits(
-    model: Ensemble, table: pd.DataFrame, rows: np.ndarray, recipe: Recipe, progress: Progress, title: str
-) -> dict[str, np.ndarray]:
-    """Logits of the ensemble and of each member on some rows, in one pass over the images.
+    model: Ensemble, table: pd.DataFrame, rows: Mapping[str, np.ndarray], recipe: Recipe, progress: Progress
+) -> dict[str, dict[str, np.ndarray]]:
+    """Logits of the ensemble and of each member on some parts of a table, in one pass over the images.
+
+    Args:
+        model: The ensemble.
+        table: Canonical table.
+        rows: Name of each part -> its rows.
+        recipe: Says image size and names.
+        progress: Told of each batch.
 
     Returns:
-        Name -> float32 (len(rows), findings); the ensemble's under its own name.
+        Part -> model -> float32 (rows, findings); the ensemble's under its own name.
     """
     from zoo.data.pipeline import evaluation_batches, image_errors
 
-    size, batch = recipe.ensemble.image_size, 32
-    named = {recipe.ensemble.name: model.output}
+    outputs = {recipe.ensemble.name: model.output}
     if len(model.members) > 1:
-        named |= {m.name: m(model.input) for m in model.members}
-    both = keras.Model(model.input, named)
-    paths = table["Image_path"].to_numpy()[rows]
-    parts: list[dict[str, np.ndarray]] = []
-    with image_errors(), progress.task(f"predicting {title}", len(rows)) as advance:
-        for pixels in evaluation_batches(paths, None, image_size=size, batch_size=batch):
-            parts.append(both.predict_on_batch(np.asarray(pixels)))
-            for _ in range(len(pixels)):
-                advance()
-    return {key: np.concatenate([np.asarray(p[key], np.float32) for p in parts]) for key in named}
+        # The graph has them already: calling the members once more would compute everything twice.
+        outputs |= {m.name: z for m, z in zip(model.members, model.get_layer("logits").input, strict=True)}
+    all_at_once = keras.Model(model.input, outputs)
+    found = {}
+    for part, places in rows.items():
+        paths = table["Image_path"].to_numpy()[places]
+        batches = evaluation_batches(paths, None, image_size=recipe.ensemble.image_size, batch_size=BATCH)
+        with (
+            image_errors(),
+            progress.task(f"predicting {part}, {BATCH} films a step", -(-len(places) // BATCH)) as advance,
+        ):
+            logits = all_at_once.predict(batches, verbose=0, callbacks=[_Steps(advance)])
+        found[part] = {name: np.asarray(z, np.float32) for name, z in logits.items()}
+    return found
+
+
+class _Steps(keras.callbacks.Callback):
+    def __init__(self, advance: Callable[[], None]) -> None:
+        super().__init__()
+        self._advance = advance
+
+    def on_predict_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._advance()
 
 
 def _scores(table: pd.DataFrame, split: Split, part: str, logits: np.ndarray, recipe: Recipe) -> Scores:
