@@ -127,6 +127,28 @@ def test_a_recipe_script_does_what_the_command_does(run, films, tmp_path):
     pd.testing.assert_frame_equal(first, second)
 
 
+def test_max_hours_stops_with_a_status_of_its_own_and_the_same_command_goes_on(run, films, tmp_path):
+    folder = tmp_path / "run"
+    stopped = command("train", RECIPE, "--data", films, "--run", folder, "--max-hours", "1e-6", status=75)
+    assert "goes on" in stopped.stdout
+    assert not (folder / "release").exists()
+    command("train", RECIPE, "--data", films, "--run", folder)
+    first, second = (pd.read_csv(f / "predictions.csv") for f in (run, folder))
+    pd.testing.assert_frame_equal(first, second)
+
+
+def test_another_recipe_in_a_runs_folder_is_refused(run, films):
+    done = command("train", RECIPE, "--data", films, "--run", run, "--set", "stages.0.learning_rate=0.5", status=1)
+    assert "stages.0.learning_rate" in done.stderr
+
+
+def test_the_kerascv_recipe_runs(films, tmp_path):
+    pytest.importorskip("keras_cv")
+    run = tmp_path / "kerascv"
+    command("train", "kerascv_options", "--data", films, "--run", run, "--set", "stages.0.epochs=1")
+    assert (run / "release" / "manifest.json").is_file()
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -94,6 +94,7 @@ def train(
         devices.precision(recipe.precision) as precision,
     ):
         devices.leave_gpu_to_the_backend()
+        devices.build_graphs_quickly()
         examples = Examples.from_table(recipe, table, split)
         weights = _label_weights(recipe, examples)
         identity = _identity(recipe, split, precision)
