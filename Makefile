@@ -39,7 +39,7 @@ build/wheel: .venv/.test pyproject.toml $(shell find zoo recipes hub_cards -name
 	rm -rf build/wheel && mkdir -p build
 	.venv/bin/python -m build --wheel --outdir build/wheel . > build/wheel.log 2>&1 || (cat build/wheel.log; exit 1)
 
-build/release-from-tensorflow: .venv/.test $(shell find zoo -name '*.py')
+build/release-from-tensorflow: .venv/.test tests/builders.py $(shell find zoo -name '*.py')
 	rm -rf $@ && mkdir -p build
 	KERAS_BACKEND=tensorflow .venv/bin/python tests/builders.py $@
 

@@ -25,6 +25,7 @@ def tiny_spec(members: int = 2, findings: tuple[str, ...] = FINDINGS3, image_siz
 
 def tiny_ensemble(spec: EnsembleSpec, seed: int = 0):
     """Built from the spec, with weights such that its logits spread by 1 or more on random films."""
+    from zoo.hub.release import parity_images
     from zoo.models.ensemble import Ensemble
 
     model = Ensemble.from_spec(spec)
@@ -33,9 +34,10 @@ def tiny_ensemble(spec: EnsembleSpec, seed: int = 0):
         if variable.path.endswith("kernel"):
             fan_in = max(1, int(np.prod(variable.shape[:-1])))
             variable.assign(rng.normal(0, 1.5 / np.sqrt(fan_in), variable.shape))
-    images = rng.integers(0, 256, (16, spec.image_size, spec.image_size, 1), dtype=np.uint8)
+    noise = rng.integers(0, 256, (16, spec.image_size, spec.image_size, 1), dtype=np.uint8)
     for member in model.members:
-        spread = float(np.std(np.asarray(member.predict(images, verbose=0)), axis=0).mean())
+        logits = (np.asarray(member.predict(x, verbose=0)) for x in (noise, parity_images(spec.image_size)))
+        spread = min(float(np.std(z, axis=0).mean()) for z in logits)
         for variable in member.head.trainable_variables:
             if variable.path.endswith("kernel"):
                 variable.assign(np.asarray(variable) * (2.0 / max(spread, 1e-6)))

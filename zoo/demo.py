@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import pandas as pd
 
 from zoo import predictor, workflow
 from zoo.data.images import list_images
@@ -55,7 +56,7 @@ def run(data: Path | None, dataset: str, folder: Path | None, overrides: Sequenc
     assert outcome.report is not None
     assert outcome.release is not None
     release.install(outcome.release, name)
-    sample = _predict_unseen(name, data, progress)
+    sample = _predict_unseen(name, data, folder, progress)
     return Demo(name, f"{report.markdown(outcome.metrics)}\n{sample}", outcome.report)
 
 
@@ -65,21 +66,23 @@ def _draw(data: Path, seed: int, progress: Progress) -> None:
             make_phantoms(data, PHANTOMS, seed=seed, n_test=UNSEEN, on_image=advance)
 
 
-def _predict_unseen(name: str, data: Path, progress: Progress) -> str:
-    unseen = data / "test2"
-    paths = list_images(unseen if unseen.is_dir() else data)[:UNSEEN]
-    progress.message(f"loading {name!r} and predicting {len(paths)} films")
-    table = predictor.load(name).findings(paths)
-    return _most_likely(table)
+def _predict_unseen(name: str, data: Path, run_folder: Path, progress: Progress) -> str:
+    """The findings of some films that were not trained on: the competition's own test films, or the held-out part."""
+    if (data / "test2").is_dir():
+        paths = list_images(data / "test2")
+    else:
+        rows = pd.read_csv(run_folder / "predictions.csv")
+        held_out = {Path(n).stem for n in rows.loc[rows["split"] == "test", "Image_name"]}
+        paths = [p for p in list_images(data) if p.stem in held_out]
+    progress.message(f"loading {name!r} and predicting {len(paths[:UNSEEN])} films it has not seen")
+    return _most_likely(predictor.load(name).findings(paths[:UNSEEN]))
 
 
-def _most_likely(table: Any) -> str:
+def _most_likely(table: pd.DataFrame) -> str:
     lines = ["| film | most likely findings (probability, * = at or above its threshold) |", "| --- | --- |"]
-    for image, rows in table.groupby("image", sort=False):
+    for image, rows in table[table["error"] == ""].groupby("image", sort=False):
         top = rows.nlargest(3, "probability")
-        stars = top["positive"].fillna(False)
-        shown = (
-            f"{f} {p:.2f}{'*' if s else ''}" for f, p, s in zip(top["finding"], top["probability"], stars, strict=True)
-        )
-        lines.append(f"| {Path(image).name} | {', '.join(shown)} |")
+        stars = ["*" if s else "" for s in top["positive"].fillna(False)]
+        shown = (f"{f} {p:.2f}{s}" for f, p, s in zip(top["finding"], top["probability"], stars, strict=True))
+        lines.append(f"| {Path(str(image)).name} | {', '.join(shown)} |")
     return "\n".join(lines)

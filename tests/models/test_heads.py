@@ -109,3 +109,14 @@ def test_bad_arguments() -> None:
         GAPHead(0)
     with pytest.raises(ValueError, match="temperatures must be numbers > 0 or None"):
         AttentionHead(3, temperatures=(0.0,))
+
+
+def test_attention_works_where_the_batch_size_is_not_known():
+    """Batches of several sizes make TensorFlow build its graph for any size."""
+
+    inputs = keras.Input((4, 5, 6))
+    model = keras.Model(inputs, AttentionHead(3, temperatures=(1.0, None))(inputs))
+    features = np.random.default_rng(0).normal(size=(7, 4, 5, 6)).astype(np.float32)
+    whole = np.asarray(model.predict(features, verbose=0))
+    for n in (1, 2, 3, 5):
+        np.testing.assert_allclose(model.predict(features[:n], verbose=0), whole[:n], atol=1e-5)

@@ -172,4 +172,7 @@ def _attend(scores: Any, temperature: float | None) -> Any:
     """Scores (batch, rows, columns, findings) weighed by their own softmax over the places."""
     if temperature is None:
         return ops.max(scores, axis=(1, 2))
-    return ops.sum(ops.softmax(temperature * scores, axis=(1, 2)) * scores, axis=(1, 2))
+    # Keras' own softmax over two axes fails in a TensorFlow graph whose batch size is not known.
+    scaled = temperature * scores
+    weights = ops.exp(scaled - ops.max(scaled, axis=(1, 2), keepdims=True))
+    return ops.sum(weights * scores, axis=(1, 2)) / ops.sum(weights, axis=(1, 2))
