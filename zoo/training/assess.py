@@ -107,7 +107,8 @@ def predict_logits(
             progress.task(f"predicting {part}, {BATCH} films a step", -(-len(places) // BATCH)) as advance,
         ):
             logits = all_at_once.predict(batches, verbose=0, callbacks=[_Steps(advance)])
-        found[part] = {name: np.asarray(z, np.float32) for name, z in logits.items()}
+        # By name, the ensemble first: JAX gives dictionaries back in alphabetical order.
+        found[part] = {name: np.asarray(logits[name], np.float32) for name in outputs}
     return found
 
 
