@@ -5,7 +5,7 @@ config.json          what the model is made of; format version
 labels.json          the outputs, in order
 decision.json        temperature and thresholds with their origin, of the ensemble and of each member
 metrics.json         every number of the evaluation, with n and interval
-parity.json          golden inputs (by seed) and their logits, checked against another backend
+parity.safetensors   golden images and their logits, to hold against another backend
 README.md            the same for a person
 manifest.json        size and sha256 of all of these, and where the run came from
 """
