@@ -62,7 +62,15 @@ class TrainingError(ValueError):
 
 
 class ReleaseError(ValueError):
-    """A release that is incomplete, altered, of another model, or of a newer format."""
+    """A release that is incomplete, of another model, of a newer format, or does not say what it must."""
+
+
+class IntegrityError(ReleaseError):
+    """A file of a release that is missing, or is not the one its manifest lists."""
+
+
+class HubError(ReleaseError):
+    """A Hub, or the cache of it, cannot give or take what was asked."""
 
 
 def closest(name: str, known: Iterable[str], n: int = 3) -> list[str]:

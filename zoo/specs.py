@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any, TypeVar
 
 from zoo.errors import RecipeError, UnknownNameError, closest
@@ -19,6 +21,9 @@ FORMAT_VERSION = 1
 
 #: Limits that are checked before memory is taken for what a file asks for.
 MAX_IMAGE_SIZE, MAX_MEMBERS, MAX_FINDINGS = 2048, 32, 512
+
+#: A member's name is also that of a file and of a layer; two files of a release have their own.
+_MEMBER_NAME, _TAKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"), ("ensemble", "parity")
 
 T = TypeVar("T")
 
@@ -45,6 +50,9 @@ class MemberSpec:
     alias: str = ""
 
     def __post_init__(self) -> None:
+        if not _MEMBER_NAME.fullmatch(self.name) or self.name in _TAKEN:
+            rule = f"letters, digits, '.', '_' and '-' (at most 64), and not {' or '.join(_TAKEN)}"
+            raise RecipeError(f"a member's name has {rule}, got {self.name[:80]!r}")
         if not 0.0 <= self.dropout < 1.0:
             raise RecipeError(f"member {self.name!r}: dropout must be in [0, 1), got {self.dropout}")
 
@@ -94,6 +102,11 @@ class EnsembleSpec:
             if member.name == name:
                 return member
         raise UnknownNameError("member", name, [m.name for m in self.members])
+
+    def without_paths(self) -> EnsembleSpec:
+        """The same with file names in place of local paths, as it is given to others."""
+        named = (dataclasses.replace(m, weights=m.weights and PurePath(m.weights).name) for m in self.members)
+        return dataclasses.replace(self, members=tuple(named))
 
 
 def to_dict(spec: Any) -> dict[str, Any]:
@@ -217,7 +230,10 @@ def _convert_union(hint: Any, value: Any, where: str) -> Any:
 
 def _convert_scalar(hint: Any, value: Any, where: str) -> Any:
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise RecipeError(f"{where}: a number of {len(str(value))} digits is too large") from None
     if hint in (int, str, bool) and type(value) is hint:
         return value
     raise RecipeError(f"{where}: expected {getattr(hint, '__name__', hint)}, got {value!r}")

@@ -1,24 +1,33 @@
-"""A model's weights as a flat file: stable names, strict reading, and models built without paying for random ones."""
+"""A model's weights as a flat file: stable names, strict reading, and in memory once."""
 
 from __future__ import annotations
 
-import contextlib
 import re
 import tempfile
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, Literal
 
 import keras
+import ml_dtypes
 import numpy as np
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from zoo.errors import WeightsError
+from zoo.models import host_memory
+from zoo.models.safetensors_header import DTYPES, TensorInfo, check_name, read_header
+from zoo.models.safetensors_header import count_parameters as count_parameters
+from zoo.models.uninitialized import uninitialized as uninitialized
+
+#: Of the float weights in a file.
+DType = Literal["float32", "float16", "bfloat16"]
 
 _SHOWN = 4
+
+#: Values that are checked at a time: few enough that no copy of a whole tensor is ever held.
+_PIECE = 2**18
 
 
 def named_weights(model: keras.layers.Layer) -> dict[str, Any]:
@@ -47,31 +56,28 @@ def named_weights(model: keras.layers.Layer) -> dict[str, Any]:
     return named
 
 
-def save_safetensors(
-    model: keras.layers.Layer, path: str | Path, dtype: Literal["float32", "float16"] | None = None
-) -> Path:
+def save_safetensors(model: keras.layers.Layer, path: str | Path, dtype: DType | None = None) -> Path:
     """Writes the weights of a model as a safetensors file, whole or not at all.
 
     Args:
         model: As in `named_weights`.
         path: The file to write; an older one is replaced.
-        dtype: Of the float weights in the file; None keeps theirs.
+        dtype: Of the float weights in the file; None keeps theirs. bfloat16 has float32's range and 8 bits of
+            precision, float16 has 11 bits and ends at 65,504.
 
     Returns:
         The path.
 
     Raises:
-        WeightsError: A weight is NaN or infinite (in `dtype`), so that no file that cannot be read again is written.
+        WeightsError: A weight is NaN or infinite, or becomes so in `dtype`, or has a name that would be refused: no
+            file that cannot be read again is written.
     """
     path = Path(path)
     tensors = {}
     for name, variable in named_weights(model).items():
         value = np.asarray(keras.ops.convert_to_numpy(variable), order="C")
-        if dtype is not None and np.issubdtype(value.dtype, np.floating):
-            with np.errstate(over="ignore"):  # an overflow is reported below
-                value = value.astype(dtype)
-        _require_finite(name, value, f"{path} was not written")
-        tensors[name] = value
+        _require_finite(name, _not_finite(value), value.size, f"{path} was not written")
+        tensors[name] = _stored(name, value, dtype, path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
         new = Path(folder) / path.name
@@ -81,9 +87,10 @@ def save_safetensors(
 
 
 def load_safetensors(model: keras.layers.Layer, path: str | Path, prefix: str = "") -> None:
-    """Sets every weight of a model from a safetensors file; a refused file leaves the model as it was.
+    """Sets every weight of a model from a safetensors file, in the model's dtypes.
 
-    The file is mapped and read one tensor at a time, so the weights are in memory once.
+    A refused file leaves the model as it was. The values are checked in small pieces, then read one tensor at a time
+    into memory that the backend takes over: on a CPU they are in memory once.
 
     Args:
         model: As in `named_weights`.
@@ -91,73 +98,20 @@ def load_safetensors(model: keras.layers.Layer, path: str | Path, prefix: str = 
         prefix: Take only the tensors whose names start so, without it: `"backbone/"` of a classifier's file.
 
     Raises:
-        WeightsError: No such file, not a safetensors file, names or shapes that are not exactly the model's, or a
-            value that is NaN or infinite.
+        WeightsError: No such file, not a safetensors file (as `read_header`), names, shapes or kinds of numbers that
+            are not exactly the model's, or a value that is NaN or infinite (in the model's dtype).
     """
     path, variables = Path(path), named_weights(model)
-    if not path.is_file():
-        raise WeightsError(f"no weights file at {path}")
-    try:
-        with safe_open(path, framework="numpy") as file:
-            keys = [key for key in list(file.keys()) if key.startswith(prefix)]
-            shapes = {key.removeprefix(prefix): file.get_slice(key).get_shape() for key in keys}
-            _require_same(shapes, variables, path)
-            for name in variables:
-                _require_finite(name, file.get_tensor(prefix + name), f"{path} was not loaded")
-            for name, variable in variables.items():
-                variable.assign(file.get_tensor(prefix + name).astype(variable.dtype, copy=False))
-    except (SafetensorError, TypeError) as error:
-        raise WeightsError(f"{path} is not a readable safetensors file: {error}") from error
-
-
-@contextlib.contextmanager
-def uninitialized() -> Iterator[None]:
-    """Models built inside have no starting values; load weights into them before use.
-
-    Random starting values cost most of a cold start on JAX, which compiles the generator anew for each shape. In
-    their place stand NaNs, so that a weight which nothing sets afterwards cannot pass for a trained one. Random
-    state of dropout is set as ever. Concerns the calling thread alone.
-
-    Example:
-        >>> with uninitialized():                                       # doctest: +SKIP
-        ...     model = Ensemble.from_spec(spec)
-        >>> load_safetensors(model, "model.safetensors")                # doctest: +SKIP
-    """
-    thread = threading.get_ident()
-    with _PATCHING:
-        originals = {cls: cls.__call__ for cls in _initializers() if "__call__" in vars(cls)}
-        for cls, original in originals.items():
-            cls.__call__ = _without_values(original, thread)
-        try:
-            yield
-        finally:
-            for cls, original in originals.items():
-                cls.__call__ = original
-
-
-#: The patched classes are the process's: one thread at a time.
-_PATCHING = threading.RLock()
-
-
-def _without_values(original: Callable[..., Any], thread: int) -> Callable[..., Any]:
-    def call(self: Any, shape: Any, dtype: Any = None, **kwargs: Any) -> Any:
-        name = keras.backend.standardize_dtype(dtype)
-        if threading.get_ident() != thread or "float" not in name:
-            return original(self, shape, dtype=dtype, **kwargs)
-        # With its dtype given, JAX takes the array over as it is; without one it compiles a copy for each shape.
-        return keras.ops.convert_to_tensor(np.full(shape, np.nan, "float32"), dtype=name)
-
-    return call
-
-
-def _initializers() -> set[Any]:
-    found: set[Any] = set()
-    waiting: list[Any] = [keras.initializers.Initializer]
-    while waiting:
-        subclasses = waiting.pop().__subclasses__()
-        found.update(subclasses)
-        waiting.extend(subclasses)
-    return found
+    header = read_header(path)
+    found = {key.removeprefix(prefix): tensor for key, tensor in header.items() if key.startswith(prefix)}
+    _require_same(found, variables, path)
+    with path.open("rb") as file:
+        for name, variable in variables.items():
+            dtype = np.dtype(variable.dtype)
+            wrong = sum(_not_finite(_cast(piece, dtype)) for piece in _pieces(file, found[name], path))
+            _require_finite(name, wrong, found[name].size, f"{path} was not loaded")
+        for name, variable in variables.items():
+            variable.assign(host_memory.adopt(_read(file, found[name], np.dtype(variable.dtype), path)))
 
 
 def _walk(layer: keras.layers.Layer, prefix: str) -> Iterator[tuple[str, Any]]:
@@ -191,26 +145,90 @@ def _stable_names(layers: list[keras.layers.Layer]) -> Iterator[tuple[str, keras
             yield layer.name, layer
 
 
-def _require_same(found: Mapping[str, list[int]], wanted: Mapping[str, Any], path: Path) -> None:
+def _stored(name: str, value: np.ndarray, dtype: DType | None, path: Path) -> np.ndarray:
+    """A finite value as it goes into the file."""
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise WeightsError(f"{path} was not written: {error}; give the layer another name") from None
+    if dtype is None or value.dtype.kind not in "fV":
+        return value
+    stored = _cast(value, np.dtype(dtype))
+    if over := _not_finite(stored):
+        wider = "bfloat16" if dtype == "float16" and not _not_finite(_cast(value, np.dtype("bfloat16"))) else "float32"
+        raise WeightsError(
+            f"{path} was not written: {over} of {value.size} values of {name} are beyond {dtype}'s largest "
+            f"({float(ml_dtypes.finfo(dtype).max):g}, got {np.abs(value).max():g}): use dtype {wider!r}"
+        )
+    return stored
+
+
+def _pieces(file: BufferedReader, tensor: TensorInfo, path: Path) -> Iterator[np.ndarray]:
+    """The values of a tensor, some at a time."""
+    for first in range(0, tensor.size, _PIECE):
+        yield _values(file, tensor, first, np.empty(min(_PIECE, tensor.size - first), DTYPES[tensor.dtype][0]), path)
+
+
+def _read(file: BufferedReader, tensor: TensorInfo, dtype: np.dtype, path: Path) -> np.ndarray:
+    """All values of a tensor as `dtype`, in memory for `host_memory.adopt`."""
+    value = host_memory.aligned(tensor.shape, dtype)
+    if DTYPES[tensor.dtype][0] == dtype.name:
+        return _values(file, tensor, 0, value, path)
+    flat, first = value.reshape(-1), 0
+    for piece in _pieces(file, tensor, path):
+        flat[first : first + piece.size] = _cast(piece, dtype)
+        first += piece.size
+    return value
+
+
+def _values(file: BufferedReader, tensor: TensorInfo, first: int, into: np.ndarray, path: Path) -> np.ndarray:
+    file.seek(tensor.start + first * into.itemsize)
+    # Through bytes: Python's buffers do not know bfloat16.
+    if file.readinto(into.reshape(-1).view(np.uint8).data) != into.nbytes:
+        raise WeightsError(f"{path} was cut off while it was read: load it again")
+    return into
+
+
+def _cast(value: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    with np.errstate(over="ignore"):  # an overflow is found by the caller
+        return value.astype(dtype, copy=False)
+
+
+def _require_same(found: Mapping[str, TensorInfo], wanted: Mapping[str, Any], path: Path) -> None:
     missing = [name for name in wanted if name not in found]
     extra = [name for name in found if name not in wanted]
-    other = [
-        f"{name} {tuple(found[name])} in the file, {tuple(variable.shape)} in the model"
-        for name, variable in wanted.items()
-        if name in found and tuple(found[name]) != tuple(variable.shape)
+    both = [name for name in wanted if name in found]
+    shapes = [
+        f"{name} {found[name].shape} in the file, {tuple(wanted[name].shape)} in the model"
+        for name in both
+        if found[name].shape != tuple(wanted[name].shape)
     ]
-    if missing or extra or other:
+    kinds = [
+        f"{name} {DTYPES[found[name].dtype][0]} in the file, {wanted[name].dtype} in the model"
+        for name in both
+        if not _converts(DTYPES[found[name].dtype][0], wanted[name].dtype)
+    ]
+    if missing or extra or shapes or kinds:
         raise WeightsError(
             f"{path} is of another model: of the model's {len(wanted)} weights {len(missing)} are not in the file"
             f"{_some(missing)}; of the file's {len(found)} {len(extra)} are not in the model{_some(extra)}; "
-            f"{len(other)} have another shape{_some(other)}"
+            f"{len(shapes)} have another shape{_some(shapes)}"
+            + (f"; {len(kinds)} are other kinds of numbers{_some(kinds)}" if kinds else "")
         )
 
 
-def _require_finite(name: str, value: np.ndarray, consequence: str) -> None:
-    if not np.isfinite(value).all():
-        count = value.size - int(np.isfinite(value).sum())
-        raise WeightsError(f"{consequence}: {count} of {value.size} values of {name} are NaN or infinite")
+def _converts(theirs: str, ours: str) -> bool:
+    """Any float to any float; whole numbers only to the same ones."""
+    return theirs == ours or ("float" in theirs and "float" in ours)
+
+
+def _not_finite(value: np.ndarray) -> int:
+    return value.size - int(np.isfinite(value).sum())
+
+
+def _require_finite(name: str, wrong: int, size: int, consequence: str) -> None:
+    if wrong:
+        raise WeightsError(f"{consequence}: {wrong} of {size} values of {name} are NaN or infinite")
 
 
 def _some(names: list[str]) -> str:
