@@ -3,7 +3,11 @@
 python tests/builders.py FOLDER     writes a tiny release, for a leg that runs on another backend
 """
 
+import atexit
+import functools
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +29,7 @@ def tiny_spec(members: int = 2, findings: tuple[str, ...] = FINDINGS3, image_siz
 
 def tiny_ensemble(spec: EnsembleSpec, seed: int = 0):
     """Built from the spec, with weights such that its logits spread by 1 or more on random films."""
-    from zoo.hub.release import parity_images
+    from zoo.hub import parity
     from zoo.models.ensemble import Ensemble
 
     model = Ensemble.from_spec(spec)
@@ -36,7 +40,7 @@ def tiny_ensemble(spec: EnsembleSpec, seed: int = 0):
             variable.assign(rng.normal(0, 1.5 / np.sqrt(fan_in), variable.shape))
     noise = rng.integers(0, 256, (16, spec.image_size, spec.image_size, 1), dtype=np.uint8)
     for member in model.members:
-        logits = (np.asarray(member.predict(x, verbose=0)) for x in (noise, parity_images(spec.image_size)))
+        logits = (np.asarray(member.predict(x, verbose=0)) for x in (noise, parity.images(spec.image_size)))
         spread = min(float(np.std(z, axis=0).mean()) for z in logits)
         for variable in member.head.trainable_variables:
             if variable.path.endswith("kernel"):
@@ -44,14 +48,35 @@ def tiny_ensemble(spec: EnsembleSpec, seed: int = 0):
     return model
 
 
-def tiny_release(folder: Path, members: int = 2, seed: int = 0) -> Path:
-    """A release of a tiny ensemble whose decision has one threshold a finding, none for the last."""
+def tiny_release(folder: Path, members: int = 2, seed: int = 0, **options) -> Path:
+    """A release of a tiny ensemble whose decision has one threshold a finding, none for the last.
+
+    Args:
+        folder: Where it shall lie.
+        members: How many.
+        seed: Of the weights.
+        **options: Of `release.write`, in place of the small ones here.
+    """
+    if options:
+        return _write(folder, members, seed, **options)
+    return Path(shutil.copytree(_written(members, seed), folder))
+
+
+@functools.cache
+def _written(members: int, seed: int) -> Path:
+    """Building a network takes seconds: each release is built once a process, and copied."""
+    folder = Path(tempfile.mkdtemp(prefix="tiny-release-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return _write(folder / "release", members, seed)
+
+
+def _write(folder: Path, members: int, seed: int, **options) -> Path:
     from zoo.evaluation.decision import Decision, OperatingPoint, Origin
     from zoo.hub import release
 
     spec = tiny_spec(members)
     k = len(spec.findings)
-    origin = Origin("max_f1", split="tune", split_hash="0" * 64, n=(100,) * k, positives=(10,) * k)
+    origin = Origin("max_f1", split="tune", split_hash="5" * 64, n=(100,) * k, positives=(10,) * k)
     points = {"max_f1": OperatingPoint((*(0.3,) * (k - 1), None), origin)}
     decision = Decision(spec.findings, (1.7,), points, default="max_f1")
     alone = Decision(spec.findings, (1.2,), points, default="max_f1")
@@ -61,8 +86,7 @@ def tiny_release(folder: Path, members: int = 2, seed: int = 0) -> Path:
         spec,
         decision,
         member_decisions={spec.members[0].name: alone},
-        provenance={"seed": seed},
-        card="# tiny",
+        **{"provenance": {"seed": seed}, "card": "# tiny", **options},
     )
 
 

@@ -12,7 +12,7 @@ from zoo import predictor, workflow
 from zoo.data.images import list_images
 from zoo.data.phantoms import make_phantoms
 from zoo.evaluation import report
-from zoo.hub import release
+from zoo.hub import folders
 from zoo.progress import Progress
 from zoo.training.recipe import apply_overrides, load_recipe
 
@@ -48,14 +48,15 @@ def run(data: Path | None, dataset: str, folder: Path | None, overrides: Sequenc
     recipe = apply_overrides(load_recipe("xrayslam_demo"), overrides)
     name = "xrayslam-demo" if data is None else f"xrayslam-demo-{dataset}"
     folder = folder or Path("runs") / name
+    data_name = "phantoms" if data is None else dataset
     if data is None:
         data, dataset = folder / "phantoms", "competition"
         _draw(data, recipe.seed, progress)
-    outcome = workflow.train(recipe, data, folder, progress, dataset=dataset)
+    outcome = workflow.train(recipe, data, folder, progress, dataset=dataset, data_name=data_name)
     assert outcome.metrics is not None
     assert outcome.report is not None
     assert outcome.release is not None
-    release.install(outcome.release, name)
+    folders.install(outcome.release, name)
     sample = _predict_unseen(name, data, folder, progress)
     return Demo(name, f"{report.markdown(outcome.metrics)}\n{sample}", outcome.report)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import platform
@@ -51,12 +52,14 @@ def train(
     progress: Progress,
     *,
     dataset: str | None = None,
+    data_name: str = "",
     max_hours: float | None = None,
 ) -> Outcome:
     """Trains a recipe on a folder of films, evaluates it on held-out patients and writes a release.
 
     The same call goes on where a killed or stopped one was. The run folder holds `recipe.json`, `skipped.csv`,
-    `split.json`, checkpoints, logs, weights, `predictions.csv`, `metrics.json`, `report.md` and `release/`.
+    `split.json`, checkpoints, logs, weights, `predictions.csv`, `decision.json`, `metrics.json`, `provenance.json`,
+    `report.md` and `release/`.
 
     Args:
         recipe: What to train.
@@ -64,16 +67,18 @@ def train(
         run: Folder of the run; made when missing.
         progress: Told of every step.
         dataset: Form of the table, if another than the recipe's.
+        data_name: What the films are, for the card: "phantoms", or a name of your own.
         max_hours: Stop cleanly after so many hours.
     """
     run.mkdir(parents=True, exist_ok=True)
     table = readable_table(recipe, data, run, progress, dataset)
     split = make_split(recipe, table, run, progress)
     table = tables.fill_gaps(table, split.rows("train"))
+    films = {"name": data_name, "form": dataset or recipe.dataset}
     result = stages.train(recipe, table, split, run, max_hours=max_hours, progress=progress)
     if result.stopped:
         return Outcome(run, stopped=result.stopped)
-    return finish(recipe, table, split, run, progress)
+    return finish(recipe, table, split, run, progress, films)
 
 
 def readable_table(
@@ -123,39 +128,63 @@ def make_split(recipe: Recipe, table: pd.DataFrame, run: Path, progress: Progres
     return split
 
 
-def finish(recipe: Recipe, table: pd.DataFrame, split: splits.Split, run: Path, progress: Progress) -> Outcome:
-    """Calibrates on the tuning part, reports the test part, and writes the release."""
-    assessment = assess.assess(recipe, table, split, run, progress)
-    metrics = assessment.metrics
-    manifest.write_json(run / "metrics.json", metrics)
-    (run / "report.md").write_text(report.markdown(metrics), "utf-8")
+def finish(
+    recipe: Recipe, table: pd.DataFrame, split: splits.Split, run: Path, progress: Progress, films: dict[str, Any]
+) -> Outcome:
+    """Calibrates on the tuning part, reports the test part, and writes the release; `films` says what the data is."""
+    found = assess.assess(recipe, table, split, run, progress)
+    facts = provenance(recipe, table, split, films)
+    decisions = {name: decision.to_dict() for name, decision in found.member_decisions.items()}
+    manifest.write_json(run / "decision.json", {"ensemble": found.decision.to_dict(), "members": decisions})
+    manifest.write_json(run / "metrics.json", found.metrics)
+    manifest.write_json(run / "provenance.json", facts)
+    (run / "report.md").write_text(report.markdown(found.metrics), "utf-8")
     folder = release.write(
         run / "release",
-        assessment.model,
+        found.model,
         recipe.ensemble,
-        assessment.decision,
-        member_decisions=assessment.member_decisions,
-        metrics=metrics,
-        provenance=provenance(recipe, split),
-        card=card.render(recipe.ensemble, metrics),
+        found.decision,
+        member_decisions=found.member_decisions,
+        metrics=found.metrics,
+        provenance=facts,
+        card=card.render(recipe.ensemble, found.metrics, decision=found.decision, provenance=facts),
     )
-    return Outcome(run, metrics=metrics, report=run / "report.md", release=folder)
+    return Outcome(run, metrics=found.metrics, report=run / "report.md", release=folder)
 
 
-def provenance(recipe: Recipe, split: splits.Split) -> dict[str, Any]:
-    """Where a release came from: recipe, split, seed, code and versions."""
+def provenance(
+    recipe: Recipe, table: pd.DataFrame, split: splits.Split, films: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Where a release came from: data, recipe, split, seed, code and versions."""
     import keras
 
     return {
-        "recipe": to_dict(recipe),
-        "split": {"by": split.by, "seed": split.seed, "hash": split.hash},
+        "data": {**(films or {}), "films": len(table), "patients": int(table["Patient_ID"].nunique())},
+        "recipe": to_dict(dataclasses.replace(recipe, ensemble=recipe.ensemble.without_paths())),
+        "split": {
+            "by": split.by,
+            "seed": split.seed,
+            "hash": split.hash,
+            "films": {part: len(rows) for part, rows in split.parts.items()},
+            "leaked_patients": splits.leaked_patients(table, split),
+        },
         "seed": recipe.seed,
         "zoo": zoo.__version__,
+        "code": _code(),
         "keras": keras.__version__,
         "backend": keras.config.backend(),
         "python": platform.python_version(),
         "date": datetime.now(UTC).date().isoformat(),
     }
+
+
+def _code() -> str:
+    """sha256 over the package's own source: tells two builds of one version apart."""
+    root = Path(zoo.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(f"{path.relative_to(root).as_posix()}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def _split_of(recipe: Recipe) -> tuple[str, int, tuple[float, ...]]:

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from builders import FINDINGS3, tiny_ensemble, tiny_release, tiny_spec
 
+import zoo
+from zoo import home
 from zoo.errors import ReleaseError
 from zoo.evaluation.decision import Decision
-from zoo.hub import manifest, release
+from zoo.hub import convert, folders, manifest, parity, release
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,7 @@ def test_the_model_read_is_the_model_written(folder):
     assert actual.dtype == np.float32
     assert expected.std() >= 1.0
     np.testing.assert_allclose(actual, expected, atol=1e-6)
-    assert release.parity_gap(found, model) < release.PARITY_TOLERANCE
+    assert parity.gap(found, model) < parity.TOLERANCE
 
 
 def test_one_member_is_that_member(folder):
@@ -75,11 +77,22 @@ def test_one_flipped_byte_in_the_weights_is_seen(copy):
         release.read(copy)
 
 
-def test_weights_of_another_model_are_refused(copy):
+def test_weights_of_another_model_are_refused_before_anything_is_built(copy):
     _rewrite(copy, "config.json", lambda d: d["ensemble"]["members"][0].update(backbone="mobilenetv3small"))
-    found = release.read(copy)
-    with pytest.raises(ValueError, match=r"tiny0"):
-        release.build_model(found)
+    with pytest.raises(ReleaseError, match=r"parameters of 'tiny0' must be 939,120 to .*, got 33459"):
+        release.read(copy)
+    _rewrite(copy, "manifest.json", lambda d: d["parameters"].update(tiny0=939_120))
+    with pytest.raises(ReleaseError, match=r"tiny0\.safetensors: 33,459 numbers, the manifest says 939,120"):
+        release.read(copy)
+
+
+def test_weights_of_another_head_are_refused_in_words(copy):
+    _rewrite(copy, "config.json", lambda d: d["ensemble"]["members"][0].update(head="gem"))
+    with pytest.raises(ReleaseError, match=r"tiny0\.safetensors is of another model"):
+        release.build_model(release.read(copy))
+    _rewrite(copy, "config.json", lambda d: d["ensemble"]["members"][0].update(head="gapp"))
+    with pytest.raises(ReleaseError, match="unknown head 'gapp'; did you mean 'gap'"):
+        release.build_model(release.read(copy))
 
 
 @pytest.mark.parametrize(
@@ -110,6 +123,48 @@ def test_what_does_not_fit_is_refused(copy, name, change, says):
         release.read(copy)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_smaller_weights_say_how_far_they_move_a_logit(folder, tmp_path, dtype):
+    small = convert.release_of(folder, tmp_path / "small", dtype=dtype, license="cc-by-4.0")
+    found, whole = release.read(small), release.read(folder)
+    assert (found.storage["dtype"], found.license) == (dtype, "cc-by-4.0")
+    assert (found.spec, found.decision, found.provenance) == (whole.spec, whole.decision, whole.provenance)
+    size = (folder / "tiny0.safetensors").stat().st_size
+    assert (small / "tiny0.safetensors").stat().st_size < 0.6 * size
+    ours = parity.predict(release.build_model(whole), parity.images(32))
+    model = release.build_model(found)
+    moved = float(np.abs(parity.predict(model, parity.images(32)) - ours).max())
+    assert 0 < moved < 0.1
+    np.testing.assert_allclose(moved, found.storage["logit_error"], atol=1e-5)
+    assert parity.gap(found, model) < parity.TOLERANCE
+
+
+def test_golden_logits_of_another_backend_are_held_against_this_one(copy):
+    def as_by_another(data):
+        data.update(backend="another")
+
+    _rewrite(copy, "parity.json", as_by_another)
+    found = release.read(copy)
+    parity.check(found, release.build_model(found))  # agrees, and is not asked again
+    assert len(list((home.home() / "checked").iterdir())) == 1
+    _rewrite(
+        copy, "parity.json", lambda d: d["logits"]["ensemble"][0].__setitem__(0, d["logits"]["ensemble"][0][0] + 0.01)
+    )
+    found = release.read(copy)
+    with pytest.warns(UserWarning, match=r"differ by 0\.01 from those released on another"):
+        parity.check(found, release.build_model(found))
+    _rewrite(copy, "parity.json", lambda d: d["logits"]["ensemble"][0].__setitem__(0, 99.0))
+    found = release.read(copy)
+    with pytest.raises(ReleaseError, match="not the network that was released"):
+        zoo.load(copy)
+
+
+def test_the_golden_logits_of_some_members_are_their_mean(folder):
+    found = release.read(folder)
+    for members in (["tiny0"], ["tiny1"], ["tiny0", "tiny1"]):
+        assert parity.gap(found, release.build_model(found, members)) < parity.TOLERANCE
+
+
 def test_writing_is_whole_or_not_at_all(tmp_path, monkeypatch):
     spec = tiny_spec(1)
     target = tmp_path / "release"
@@ -134,13 +189,13 @@ def test_a_folder_that_is_no_release_is_never_replaced(tmp_path):
 
 
 def test_install_checks_copies_and_replaces(folder, zoo_home):
-    first = release.install(folder, "my-model")
+    first = folders.install(folder, "my-model")
     assert first == zoo_home / "releases" / "my-model"
-    assert release.read(release.install(folder, "my-model")).spec == tiny_spec()
+    assert release.read(folders.install(folder, "my-model")).spec == tiny_spec()
     assert [p.name for p in first.parent.iterdir()] == ["my-model"]
     for name in ("../evil", "", ".hidden", "a/b", "x" * 200):
         with pytest.raises(ValueError, match="model name"):
-            release.install(folder, name)
+            folders.install(folder, name)
 
 
 def test_no_folder_is_said(tmp_path):

@@ -1,0 +1,93 @@
+"""Release folders on this machine: written whole, copied, installed under a name, found again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from zoo import home
+from zoo.errors import ReleaseError
+from zoo.hub import manifest
+
+
+@contextmanager
+def whole(target: Path) -> Iterator[Path]:
+    """A new folder beside `target` that takes its place when the block ends well, and vanishes when it does not.
+
+    Raises:
+        ReleaseError: `target` is there and is no release: it is not replaced.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    new = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        yield new
+        for file in new.rglob("*"):
+            if file.is_file():
+                file.chmod(0o644)  # some writers make files for their owner alone
+                with file.open("rb") as handle:
+                    os.fsync(handle.fileno())
+        new.chmod(0o755)
+        if target.exists():
+            if not (target / manifest.MANIFEST).is_file():
+                raise ReleaseError(f"{target} exists and is no release: choose another place")
+            old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
+            target.rename(old / target.name)
+            new.rename(target)
+            shutil.rmtree(old)
+        else:
+            new.rename(target)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def copy(source: str | Path, target: str | Path) -> Path:
+    """Copies the files that a release's manifest lists, after checking them, whole or not at all; returns `target`.
+
+    Args:
+        source: As for `local`.
+        target: Where it shall lie.
+    """
+    from zoo.hub import release
+
+    source, target = local(source), Path(target)
+    release.read(source)
+    with whole(target) as new:
+        for name in (*manifest.read_json(source / manifest.MANIFEST)["files"], manifest.MANIFEST):
+            (new / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / name, new / name)
+    return target
+
+
+def install(source: str | Path, name: str) -> Path:
+    """Copies a run's or a folder's release to where `zoo.load(name)` finds it; returns that folder."""
+    return copy(source, home.release_dir(name))
+
+
+def find(name: str) -> Path | None:
+    """The folder of a release installed as `name`, or None."""
+    return home.release_dir(name) if name in home.installed() else None
+
+
+def local(source: str | Path) -> Path:
+    """The release folder that is meant by an installed name, a release folder, or a finished run's folder.
+
+    Raises:
+        FileNotFoundError: None of these; says what was looked for.
+    """
+    if (installed := find(str(source))) is not None:
+        return installed
+    folder = Path(source).expanduser()
+    for candidate in (folder, folder / "release"):
+        if (candidate / manifest.MANIFEST).is_file():
+            return candidate
+    if folder.is_dir():
+        raise FileNotFoundError(
+            f"{folder} holds no release: neither {manifest.MANIFEST} nor release/{manifest.MANIFEST}"
+        )
+    raise FileNotFoundError(
+        f"{source!s} is neither an installed model ({', '.join(home.installed()) or 'none'}) nor a folder"
+    )
