@@ -10,6 +10,10 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import zoo  # noqa: F401  (chooses the backend where the environment does not)
 
 import pytest  # isort: skip
+from loopback_hub import session  # isort: skip
+
+# Keras imports huggingface_hub, which reads its environment at its import: from here on it knows the tests' Hub alone.
+session.start()
 
 BACKEND = os.environ["KERAS_BACKEND"]
 
