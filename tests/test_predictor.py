@@ -10,7 +10,7 @@ from PIL import Image
 
 import zoo
 from zoo.errors import ImageError, ReleaseError, UnknownNameError
-from zoo.hub import release
+from zoo.hub import folders
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +128,7 @@ def test_a_known_model_without_weights_says_three_ways(zoo_home):
 
 
 def test_an_installed_name_and_the_environment_are_found(folder, films, monkeypatch):
-    release.install(folder, "xrayslam-ensemble")
+    folders.install(folder, "xrayslam-ensemble")
     expected = zoo.load(folder).predict(films)
     np.testing.assert_array_equal(zoo.predict_ensemble(films), expected)
     plain = zoo.predict_ensemble(films, calibrated=False)

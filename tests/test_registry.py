@@ -9,7 +9,7 @@ from builders import tiny_release, tiny_spec
 import zoo
 from zoo import registry
 from zoo.errors import UnknownNameError
-from zoo.hub import release
+from zoo.hub import folders, pins
 from zoo.specs import EnsembleSpec, MemberSpec
 
 
@@ -43,7 +43,7 @@ def test_names_and_info_need_no_keras():
 
 
 def test_an_installed_release_is_listed(tmp_path):
-    folder = release.install(tiny_release(tmp_path / "r", members=1), "mine")
+    folder = folders.install(tiny_release(tmp_path / "r", members=1), "mine")
     assert "mine" in zoo.list_models()
     assert zoo.info("mine").installed == str(folder)
     assert zoo.info("mine").members == ("tiny0",)
@@ -61,3 +61,13 @@ def test_a_registered_ensemble_is_found_and_checked(monkeypatch):
         zoo.register_ensemble(EnsembleSpec("new", (MemberSpec("resnet5000"),)))
     with pytest.raises(ValueError, match="taken"):
         zoo.register_ensemble(EnsembleSpec("xrayslam-demo", (MemberSpec("tiny"),)))
+
+
+def test_a_pinned_name_is_listed_with_where_it_is():
+    pins.add("mine", pins.Pin("owner/repo", "a" * 40, "b" * 64))
+    assert "mine" in zoo.list_models("MI*", kind="ensemble")
+    assert "mine" not in zoo.list_models(kind="backbone")
+    assert (zoo.info("mine").repo, zoo.info("mine").revision) == ("owner/repo", "a" * 40)
+    with pytest.raises(UnknownNameError, match="unknown model 'mine'"):
+        registry.ensemble_spec("mine")
+    assert registry.ensemble_spec("xrayslam-demo").image_size == 64

@@ -23,6 +23,7 @@ _HOMES = {
     "predict_ensemble": "zoo.predictor",
     "list_models": "zoo.registry",
     "info": "zoo.registry",
+    "inspect": "zoo.sources",
     "register_ensemble": "zoo.registry",
     "register_backbone": "zoo.models.backbones",
     "register_head": "zoo.models.heads",
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from zoo.registry import info as info
     from zoo.registry import list_models as list_models
     from zoo.registry import register_ensemble as register_ensemble
+    from zoo.sources import inspect as inspect
     from zoo.training.losses import register_loss as register_loss
 
 

@@ -1,7 +1,7 @@
 """What ships, as data: the models the zoo knows by name.
 
-No entry carries weights of its own yet: each says how its weights come about. An entry never names a repository that
-does not exist.
+No entry carries weights of its own: each says how its weights come about. An entry names no repository; a user's own
+pin (`zoo catalog add`) does.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class CatalogEntry:
         spec: What it is made of.
         recipe: Name of the recipe that trains it.
         summary: One line for `zoo list` and `zoo.info`.
-        environment: Variable that may name a release folder of this model.
+        environment: Variable that may name a release of this model: a folder, or hf://owner/repo.
         how: The command that gives it weights.
     """
 

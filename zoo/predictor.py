@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from zoo import home, registry
-from zoo.catalog import CATALOG
+from zoo import sources
 from zoo.data.images import read_image
-from zoo.errors import ImageError, UnknownNameError
+from zoo.errors import ImageError
 from zoo.evaluation.decision import Decision, positives, probabilities
-from zoo.hub import release
+from zoo.hub import parity, release
 from zoo.specs import EnsembleSpec
 
 if TYPE_CHECKING:
@@ -44,29 +43,35 @@ class Prediction:
     errors: list[str]
 
 
-def load(name: str | Path, *, members: Sequence[str] | None = None) -> Predictor:
+def load(name: str | Path, *, members: Sequence[str] | None = None, force_download: bool = False) -> Predictor:
     """Loads a model with its weights, labels, temperature and thresholds.
 
     Args:
-        name: A name of `zoo.list_models(kind="ensemble")` that has weights on this machine, or the folder of a
-            release (a `Path`, or a string with a separator: "./release").
-        members: Names of the members to take; all by default. One member decides with its own temperature and
-            thresholds, several that are not all have none.
+        name: A name of `zoo.list_models(kind="ensemble")` that has weights; "hf://owner/repo" or
+            "hf://owner/repo@revision" on a Hub; or the folder of a release (a `Path`, or a string such as "./release").
+        members: Names of the members to take, and to download; all by default. One member decides with its own
+            temperature and thresholds, several that are not all have none.
+        force_download: Fetch from the Hub again what the cache holds already.
 
     Returns:
-        A `Predictor`. Files are checked against the release's sha256 first.
+        A `Predictor`. Files are checked against the release's sha256 first; on another backend than the one that wrote
+        the release, the network is held against the release's golden logits.
 
     Raises:
-        UnknownNameError: No such model; names the closest ones.
+        UnknownNameError: No such model or member; names the closest ones.
         FileNotFoundError: The model has no weights on this machine; says what would give it some.
-        ReleaseError: The release is incomplete or altered.
+        ReleaseError: The release is incomplete or altered, or computes something else here.
+        HubError: The Hub cannot give it.
 
     Example:
         >>> load("xrayslam-demo").findings(["film.jpg"])  # doctest: +SKIP
     """
-    found = release.read(_locate(name))
+    found = sources.find(name, members, force_download=force_download)
     model = release.build_model(found, members)
-    return Predictor(model, found.spec, _decision(found, members), name=str(name), metrics=dict(found.metrics))
+    parity.check(found, model)
+    return Predictor(
+        model, found.spec, _decision(found, members), name=str(name), metrics=dict(found.metrics), source=found.source
+    )
 
 
 def predict_ensemble(
@@ -94,6 +99,7 @@ class Predictor:
         decision: Temperature and thresholds, or None where none were fitted for this choice of members.
         name: What it was loaded as.
         metrics: What the release says of its evaluation.
+        source: "hf://owner/repo@commit" it was pulled from, or "".
     """
 
     def __init__(
@@ -104,9 +110,10 @@ class Predictor:
         *,
         name: str = "",
         metrics: dict[str, Any] | None = None,
+        source: str = "",
     ) -> None:
         self.model, self.spec, self.decision = model, spec, decision
-        self.name, self.metrics = name or spec.name, metrics or {}
+        self.name, self.metrics, self.source = name or spec.name, metrics or {}, source
 
     def __repr__(self) -> str:
         members = ", ".join(m.name for m in self.model.members)
@@ -228,30 +235,6 @@ class Predictor:
         if read.any():
             logits[read] = np.asarray(self.model.predict_on_batch(pixels), np.float32)[: len(results)][read]
         return Prediction(names, logits, [str(r) if isinstance(r, ImageError) else "" for r in results])
-
-
-def _locate(name: str | Path) -> Path:
-    """The release folder behind a name or path; a guess could load other weights, so there is none."""
-    text = str(name)
-    if isinstance(name, Path) or os.sep in text or "/" in text:
-        return Path(text).expanduser()
-    named = os.environ.get(CATALOG[text].environment) if text in CATALOG else None
-    folder = release.find(text)
-    if folder is None and named:
-        folder = Path(named).expanduser()
-    if folder is None and Path(text).is_dir():
-        raise ValueError(f"{text!r} is no installed model but a folder here: write './{text}' to load the folder")
-    if folder is None and text in CATALOG:
-        entry = CATALOG[text]
-        raise FileNotFoundError(
-            f"{text!r} has no weights on this machine. Give it some: (1) train and install them: {entry.how}; "
-            f"(2) install a release you have: zoo install FOLDER --as {text}; "
-            f"(3) name a release folder in {entry.environment}, or pass it: zoo.load('./FOLDER'). "
-            f"Looked in {home.home() / 'releases'}."
-        )
-    if folder is None:
-        raise UnknownNameError("model", text, registry.list_models(kind="ensemble"), "A folder is written './FOLDER'.")
-    return folder
 
 
 def _decision(found: release.Release, members: Sequence[str] | None) -> Decision | None:

@@ -1,7 +1,8 @@
-"""Names to models: what ships, what is installed, what the user registered."""
+"""Names to models: what ships, what is installed, what the user registered or pinned."""
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
@@ -9,6 +10,7 @@ from typing import Literal
 from zoo import home
 from zoo.catalog import CATALOG
 from zoo.errors import UnknownNameError
+from zoo.hub import pins
 from zoo.models import architectures
 from zoo.specs import EnsembleSpec
 
@@ -31,6 +33,8 @@ class ModelInfo:
         members: Backbones of an ensemble.
         preprocessing: What a backbone does with 0..255 pixels in its own graph.
         installed: Folder of the installed release, or "".
+        repo: Repository on a Hub that the user pinned the name to, or "".
+        revision: Commit of that.
         paper: Of a backbone: title, authors, year.
     """
 
@@ -43,6 +47,8 @@ class ModelInfo:
     members: tuple[str, ...] = ()
     preprocessing: str = ""
     installed: str = ""
+    repo: str = ""
+    revision: str = ""
     paper: str = ""
 
 
@@ -61,38 +67,40 @@ def list_models(pattern: str = "*", kind: Kind | None = None) -> list[str]:
         raise UnknownNameError("kind", kind, ("ensemble", "backbone"))
     names: set[str] = set()
     if kind in (None, "ensemble"):
-        names |= {*CATALOG, *_REGISTERED, *home.installed()}
+        names |= {*CATALOG, *_REGISTERED, *home.installed(), *pins.read()}
     if kind in (None, "backbone"):
         names |= set(architectures.ARCHITECTURES)
     return sorted(n for n in names if fnmatchcase(n.lower(), pattern.lower()))
 
 
 def info(name: str) -> ModelInfo:
-    """What is known of a model, without building it or reading weights.
+    """What is known of a model, without building it, reading weights, or asking a Hub.
 
     Raises:
         UnknownNameError: No such model; names the closest ones.
+        ReleaseError: Its release, or the user's catalog, is damaged.
     """
     if name in architectures.ARCHITECTURES:
         return _backbone_info(name)
-    return _ensemble_info(name, ensemble_spec(name))
+    pin = _pin(name)
+    spec = _find_spec(name, pin)
+    if spec is None and pin is None:
+        raise UnknownNameError("model", name, list_models())
+    later = f"pinned to a Hub, not fetched yet: zoo.load({name!r}) does"
+    known = _ensemble_info(name, spec) if spec else ModelInfo(name, "ensemble", later)
+    return dataclasses.replace(known, repo=pin.repo, revision=pin.revision) if pin else known
 
 
 def ensemble_spec(name: str) -> EnsembleSpec:
-    """The spec behind an ensemble's name: registered, installed or shipped, in that order.
+    """The spec behind an ensemble's name: registered, installed, pinned and in the cache, or shipped, in that order.
 
     Raises:
-        UnknownNameError: No such ensemble; names the closest ones.
+        UnknownNameError: No such ensemble, or a pinned one that is not fetched yet; names the closest ones.
     """
-    if name in _REGISTERED:
-        return _REGISTERED[name]
-    if name in home.installed():
-        from zoo.hub import release
-
-        return release.read(home.release_dir(name)).spec
-    if name in CATALOG:
-        return CATALOG[name].spec
-    raise UnknownNameError("model", name, list_models())
+    spec = _find_spec(name, _pin(name))
+    if spec is None:
+        raise UnknownNameError("model", name, list_models())
+    return spec
 
 
 def register_ensemble(spec: EnsembleSpec) -> None:
@@ -121,6 +129,26 @@ def _backbone_info(name: str) -> ModelInfo:
         preprocessing=row.preprocessing,
         paper=row.paper,
     )
+
+
+def _pin(name: str) -> pins.Pin | None:
+    """The user's pin of a name; an installed release goes before it."""
+    return None if name in home.installed() else pins.read().get(name)
+
+
+def _find_spec(name: str, pin: pins.Pin | None) -> EnsembleSpec | None:
+    if name in _REGISTERED:
+        return _REGISTERED[name]
+    if name in home.installed():
+        from zoo.hub import contents
+
+        return contents.read_spec(home.release_dir(name))
+    if pin is not None:
+        from zoo.hub import pull
+
+        if (cached := pull.cached_spec(pin.reference, manifest_sha256=pin.manifest_sha256)) is not None:
+            return cached
+    return CATALOG[name].spec if name in CATALOG else None
 
 
 def _ensemble_info(name: str, spec: EnsembleSpec) -> ModelInfo:
