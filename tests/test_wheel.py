@@ -29,8 +29,10 @@ def wheel(tmp_path_factory):
 
 def test_recipes_and_cards_are_inside(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    for name in ("zoo/recipes/xrayslam.py", "zoo/recipes/xrayslam_demo.py", "zoo/hub_cards/template.md", "zoo/cli.py"):
-        assert name in names
+    shipped = ("recipes/xrayslam.py", "recipes/xrayslam_demo.py", "cli/__init__.py", "hub/schemas/config.schema.json")
+    cards = ("hub_cards/template.md", "hub_cards/xrayslam-demo.toml", "hub_cards/xrayslam-ensemble.toml")
+    for name in (*shipped, *cards):
+        assert f"zoo/{name}" in names
     assert not [n for n in names if n.startswith(("tests/", "recipes/")) or n.endswith((".h5", ".csv"))]
 
 

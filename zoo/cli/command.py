@@ -1,0 +1,22 @@
+"""What every subcommand has, and the sentence under every result."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from zoo import backend
+
+NOT_A_DEVICE = "Research software, not a medical device: a finding here is not a diagnosis."
+
+
+def command(commands: Any, name: str, run: Callable[[argparse.Namespace], int | None], text: str) -> Any:
+    """Adds a subcommand and returns its parser."""
+    sub = commands.add_parser(name, help=text, description=text)
+    sub.add_argument(
+        "--backend", choices=backend.BACKENDS, help="Keras backend (default: KERAS_BACKEND, or the first installed)"
+    )
+    sub.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
+    sub.set_defaults(run_command=run)
+    return sub

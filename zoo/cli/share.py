@@ -1,0 +1,129 @@
+"""Releases: `zoo release`, `install`, `publish`, `verify`, `diff`, `catalog`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from zoo.cli.command import NOT_A_DEVICE, command
+
+
+def add(commands: Any) -> None:
+    """Adds the subcommands."""
+    _add_folders(commands)
+    _add_publish(commands)
+    _add_checks(commands)
+    _add_catalog(commands)
+
+
+def _add_folders(commands: Any) -> None:
+    sub = command(commands, "release", _release, "write a release from a finished run, or a new one from a release")
+    sub.add_argument("source", help="folder of a finished run or of a release, or an installed name")
+    sub.add_argument("--out", type=Path, required=True)
+    sub.add_argument("--dtype", choices=("float32", "float16", "bfloat16"), help="number type of the stored weights")
+    sub.add_argument("--license", default="", help="SPDX name of the weights' licence, such as apache-2.0")
+    sub = command(commands, "install", _install, "install a run or a release under a name that zoo.load takes")
+    sub.add_argument("source", help="folder of a finished run, or of a release")
+    sub.add_argument("--as", dest="name", required=True)
+
+
+def _add_publish(commands: Any) -> None:
+    sub = command(
+        commands, "publish", _publish, "publish a release on a Hub: one commit, then checked by downloading it"
+    )
+    sub.add_argument("source", help="folder of a finished run or of a release, or an installed name")
+    sub.add_argument("--repo", required=True, help="owner/name")
+    seen = sub.add_mutually_exclusive_group()
+    seen.add_argument("--private", dest="private", action="store_true", default=None, help="the default of a new repo")
+    seen.add_argument("--public", dest="private", action="store_false", default=None)
+    sub.add_argument("--tag", default="", help="tag of the commit, such as v1")
+    sub.add_argument("--license", default="", help="SPDX name of the weights' licence, such as apache-2.0")
+    sub.add_argument("--dry-run", action="store_true", help="only show the files and the card")
+    sub.add_argument("--pr", action="store_true", help="open a pull request instead of committing to main")
+
+
+def _add_checks(commands: Any) -> None:
+    sub = command(commands, "verify", _verify, "check all of a release: files, schemas, weights, golden logits")
+    sub.add_argument("release", help="folder, installed name, or hf://owner/repo[@revision]")
+    sub = command(commands, "diff", _diff, "what changed between two releases")
+    sub.add_argument("a", help="folder, installed name, or hf://owner/repo[@revision]")
+    sub.add_argument("b")
+
+
+def _add_catalog(commands: Any) -> None:
+    sub = command(commands, "catalog", _catalog, "names of your own for releases on a Hub, pinned to a commit")
+    actions = sub.add_subparsers(dest="action", required=True, metavar="ACTION")
+    add_one = actions.add_parser("add", help="pin a release: commit and hash of its manifest")
+    add_one.add_argument("name")
+    add_one.add_argument("reference", help="hf://owner/repo[@revision]")
+    add_one.add_argument("--replace", action="store_true", help="where the name is pinned to another release")
+    remove = actions.add_parser("remove", help="forget a name")
+    remove.add_argument("name")
+    actions.add_parser("list", help="the pinned names")
+
+
+def _release(options: argparse.Namespace) -> None:
+    from zoo.hub import convert
+
+    print(convert.release_of(options.source, options.out, dtype=options.dtype, license=options.license))
+
+
+def _install(options: argparse.Namespace) -> None:
+    from zoo.hub import folders
+
+    folder = folders.install(options.source, options.name)
+    print(f"installed at {folder}; load it: zoo.load({options.name!r})")
+
+
+def _publish(options: argparse.Namespace) -> int:
+    from zoo.hub import folders, publish
+
+    done = publish.publish(
+        folders.local(options.source), options.repo,
+        private=options.private, tag=options.tag, license=options.license, dry_run=options.dry_run, pr=options.pr,
+    )  # fmt: skip
+    for file in done.files:
+        print(f"{file.action:>8}  {file.size:>13,}  {file.sha256[:12]}  {file.name}")
+    if done.dry_run:
+        print(f"\n{done.card}")
+        if not options.dry_run:
+            print(f"zoo publish: nothing was published: {done.why_dry}", file=sys.stderr)
+        return 0 if options.dry_run else 1
+    print(f"nothing new: {done.repo} is at {done.commit}" if done.nothing_new else f"published and checked: {done.url}")
+    if done.pr_url:
+        print(f"pull request: {done.pr_url}")
+    print(f"Load it: zoo.load('hf://{done.repo}@{done.commit}')   {NOT_A_DEVICE}")
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from zoo import sources
+
+    checks = sources.verify(options.release)
+    for check in checks:
+        print(f"{'ok' if check.ok else 'FAILED':>6}  {check.name}: {check.detail}")
+    return 0 if all(check.ok for check in checks) else 1
+
+
+def _diff(options: argparse.Namespace) -> None:
+    from zoo import sources
+    from zoo.hub import diff
+
+    lines = diff.diff(sources.find(options.a, members=[]), sources.find(options.b, members=[]))
+    print("\n".join(lines) if lines else "no difference")
+
+
+def _catalog(options: argparse.Namespace) -> None:
+    from zoo.hub import pins
+
+    if options.action == "add":
+        pin = pins.add_reference(options.name, options.reference, replace=options.replace)
+        print(f"{options.name} is hf://{pin.repo}@{pin.revision}; load it: zoo.load({options.name!r})")
+    elif options.action == "remove":
+        pins.remove(options.name)
+        print(f"{options.name} is forgotten")
+    else:
+        for name, pin in pins.read().items():
+            print(f"{name}  hf://{pin.repo}@{pin.revision}")
