@@ -22,8 +22,8 @@ FORMAT_VERSION = 1
 #: Limits that are checked before memory is taken for what a file asks for.
 MAX_IMAGE_SIZE, MAX_MEMBERS, MAX_FINDINGS = 2048, 32, 512
 
-#: A member's name is also that of a file and of a layer; two files of a release have their own.
-_MEMBER_NAME, _TAKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"), ("ensemble", "parity")
+#: A member's name is also that of a file and of a layer; some files and layers have their own.
+_NAME, _TAKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"), ("ensemble", "parity", "image", "logits")
 
 T = TypeVar("T")
 
@@ -50,9 +50,9 @@ class MemberSpec:
     alias: str = ""
 
     def __post_init__(self) -> None:
-        if not _MEMBER_NAME.fullmatch(self.name) or self.name in _TAKEN:
-            rule = f"letters, digits, '.', '_' and '-' (at most 64), and not {' or '.join(_TAKEN)}"
-            raise RecipeError(f"a member's name has {rule}, got {self.name[:80]!r}")
+        if not _NAME.fullmatch(self.name) or self.name in _TAKEN:
+            rule = f"letters, digits, '.', '_' and '-' (at most 96), and is none of {', '.join(_TAKEN)}"
+            raise RecipeError(f"a member's name has {rule}; got {self.name[:80]!r}")
         if not 0.0 <= self.dropout < 1.0:
             raise RecipeError(f"member {self.name!r}: dropout must be in [0, 1), got {self.dropout}")
 
@@ -82,6 +82,9 @@ class EnsembleSpec:
 
     def __post_init__(self) -> None:
         names = [m.name for m in self.members]
+        if not _NAME.fullmatch(self.name):
+            rule = "letters, digits, '.', '_' and '-' (at most 96)"
+            raise RecipeError(f"an ensemble's name has {rule}; got {self.name[:80]!r}")
         if not 1 <= len(names) <= MAX_MEMBERS:
             raise RecipeError(f"ensemble {self.name!r}: 1 to {MAX_MEMBERS} members, got {len(names)}")
         if len(set(names)) != len(names):

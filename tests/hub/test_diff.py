@@ -192,7 +192,6 @@ def test_another_model(before, tmp_path):
 def test_fields_of_the_model_and_its_outputs(before, change):
     def alter(config):
         config["ensemble"]["members"][0].update(head="gem", dropout=0.5)
-        config["ensemble"]["image_size"] = 64
         config["ensemble"]["member_weights"] = [1.0, 3.0]
         config["ensemble"]["findings"] = ["Edema", "Atelectasis", "Fracture"]
 
@@ -207,7 +206,6 @@ def test_fields_of_the_model_and_its_outputs(before, change):
     assert of("model", lines) == [
         'member tiny0, head "gap" -> "gem"',
         "member tiny0, dropout 0.3 -> 0.5",
-        "image_size 32 -> 64",
         "member_weights [] -> [1.0, 3.0]",
     ]
     assert of("labels", lines) == [

@@ -1,4 +1,4 @@
-"""The whole road as a user goes it, by the command line and `zoo.load`: publish, an empty cache, load, offline again."""
+"""The whole road as a user goes it, by command line and `zoo.load`: publish, an empty cache, load, offline again."""
 
 import os
 import subprocess

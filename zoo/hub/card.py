@@ -122,6 +122,8 @@ def _numbers(
         "temperature": temperature,
         "temperature_origin": to_dict(origin) if origin else None,
         "untrained": untrained,
+        "calibrator": decision.calibrator.kind if decision is not None and decision.calibrator else "",
+        "shifted": decision is not None and decision.prior_shift is not None,
         "calibrated": "brier" in macro,
     }
 

@@ -17,9 +17,6 @@ from zoo.specs import EnsembleSpec
 if TYPE_CHECKING:
     from zoo.models.ensemble import Ensemble
 
-#: Characters of a line; what somebody wrote into a file could be longer than a screen.
-MAX_LINE = 600
-
 
 class Subject:
     """What the checks have found so far and build on; each field is set by the check that is named."""
@@ -231,12 +228,6 @@ def one_line(subject: Subject, error: Exception) -> str:
     """An error without the folder in front, which the reader has named."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text.removeprefix(f"{subject.folder}: ").removeprefix(f"{subject.folder}/")
-
-
-def plain(text: str) -> str:
-    """Somebody else's text on one line of bounded length, without what a terminal would obey."""
-    shown = "".join(c if c.isprintable() else "?" for c in text[:MAX_LINE])
-    return shown + ("..." if len(text) > MAX_LINE else "")
 
 
 def _require(fits: bool, otherwise: str) -> None:

@@ -10,7 +10,7 @@ import zoo
 from zoo.errors import RecipeError, ReleaseError, UnknownNameError, WeightsError
 from zoo.evaluation.decision import Decision
 from zoo.hub import manifest, parity
-from zoo.models.safetensors_header import MAX_HEADER_BYTES, count_parameters
+from zoo.models.safetensors_header import count_parameters
 from zoo.specs import FORMAT_VERSION, EnsembleSpec, from_dict
 
 #: The files beside weights and card that a release is read from; the manifest lists them.
@@ -45,12 +45,8 @@ def unsafe_alone(names: Iterable[str]) -> list[str]:
 
 
 def max_bytes(name: str) -> int:
-    """The size that no file of a release of this name exceeds."""
-    if name == manifest.MANIFEST:
-        return manifest.MAX_MANIFEST_BYTES
-    if name == parity.IMAGES:
-        return parity.MAX_BYTES
-    return 4 * MAX_PARAMETERS + MAX_HEADER_BYTES if name.endswith(".safetensors") else manifest.MAX_JSON_BYTES
+    """The size that no file of a release of this name exceeds; the golden images have their own."""
+    return parity.MAX_BYTES if name == parity.IMAGES else manifest.max_bytes(name)
 
 
 def object_of(folder: Path, listing: Mapping[str, Any], key: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from zoo.errors import ReleaseError
 from zoo.evaluation.decision import Decision, OperatingPoint
 from zoo.hub import manifest
-from zoo.hub.checks import plain
+from zoo.hub.manifest import plain
 from zoo.hub.release import Release
 from zoo.specs import to_dict
 

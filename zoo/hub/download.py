@@ -81,6 +81,19 @@ def cache_of(folder: Path) -> Path:
     return folder.parents[2]
 
 
+def strays(folder: Path) -> list[Path]:
+    """Links in a snapshot that lead out of the cache, or to themselves: the client makes none."""
+    cache = cache_of(folder).resolve()
+
+    def stays(link: Path) -> bool:
+        try:
+            return link.resolve().is_relative_to(cache)
+        except (OSError, RuntimeError):
+            return False
+
+    return [path for path in folder.rglob("*") if path.is_symlink() and not stays(path)]
+
+
 def remember(folder: Path, revision: str) -> None:
     """Notes in the cache, as the client does, that a branch or tag is this commit: to find it without the Hub.
 

@@ -55,8 +55,12 @@ def copy(source: str | Path, target: str | Path) -> Path:
 
     source, target = local(source), Path(target)
     release.read(source)
+    files = manifest.read_json(source / manifest.MANIFEST)["files"]
+    manifest.check(source, files)
+    # The card may have been taken away, as it may be edited.
+    names = [name for name in files if name != manifest.CARD or (source / name).is_file()]
     with whole(target) as new:
-        for name in (*manifest.read_json(source / manifest.MANIFEST)["files"], manifest.MANIFEST):
+        for name in (*names, manifest.MANIFEST):
             (new / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / name, new / name)
     return target

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from zoo.errors import IntegrityError, RecipeError, ReleaseError, UnknownNameError
 from zoo.hub import contents, manifest, schema
-from zoo.hub.checks import plain
+from zoo.hub.manifest import plain
 from zoo.hub.release import Release
 from zoo.specs import EnsembleSpec, MemberSpec, from_dict
 
@@ -135,7 +135,7 @@ def inspect(
     listed = dict(islice(_object(listing, "files").items(), contents.MAX_FILES))
     files = tuple(_file(folder, name, facts, root, others or {}, problems) for name, facts in listed.items())
     spec = _spec(config, problems)
-    problems += [] if problems else _misfits(folder, listed)
+    problems += [] if problems else _misfits(folder, listing)
     found = others if others is not None else _walk(folder, root)
     extra = {name: size for name, size in sorted(found.items()) if name not in listed and name != manifest.MANIFEST}
     sizes = {name: n for name, n in _object(listing, "parameters").items() if type(n) is int}
@@ -216,11 +216,12 @@ def _spec(config: Mapping[str, Any], problems: list[str]) -> EnsembleSpec | None
         return None
 
 
-def _misfits(folder: Path, listed: Mapping[str, Any]) -> list[str]:
+def _misfits(folder: Path, listing: Mapping[str, Any]) -> list[str]:
     """Where files that are each as they should be do not fit each other."""
     try:
         spec = contents.read_spec(folder)
-        contents.require(folder, listed, spec)
+        contents.require(folder, contents.listed(folder, listing), spec)
+        contents.read_parameters(folder, listing, spec, ())
         stored = manifest.read_json(folder / "decision.json")
         for decision in (stored["ensemble"], *_object(stored, "members").values()):
             contents.read_decision(folder, decision, spec)

@@ -19,8 +19,9 @@ MANIFEST = "manifest.json"
 #: The card is for people, who may edit it: it is listed, and never refused for being another.
 CARD = "README.md"
 
-#: A JSON file of a release is small, and its list of files smaller; a larger one is refused before it is parsed.
-MAX_JSON_BYTES, MAX_MANIFEST_BYTES = 4 * 2**20, 2**20
+#: A JSON file of a release is small, and its list of files smaller; a larger one is refused before it is parsed. Any
+#: other file is refused above this before it is hashed: a billion numbers of weights, in float32, with a header.
+MAX_JSON_BYTES, MAX_MANIFEST_BYTES, MAX_FILE_BYTES = 4 * 2**20, 2**20, 4 * 10**9 + 4 * 2**20
 
 #: Characters of an error: what somebody wrote into a file could be longer than a screen.
 MAX_LINE = 600
@@ -58,7 +59,7 @@ def check(
 
     Raises:
         ReleaseError: A path that leaves the folder.
-        IntegrityError: A missing file, another size, another sha256.
+        IntegrityError: A missing file, one above `max_bytes`, another size, another sha256.
     """
     paths = {name: inside(folder, name, root) for name in files}
     for name, path in paths.items():
@@ -75,8 +76,17 @@ def check(
                 f"{path}: {looks_like(path)} of {size:,} bytes{short}; its size is not the one in {MANIFEST}: fetch it "
                 "again"
             )
+        if size > max_bytes(name):
+            raise IntegrityError(f"{path}: {size:,} bytes are too many for this file (at most {max_bytes(name):,})")
         if sha256(path) != facts.get("sha256"):
             raise IntegrityError(f"{path}: altered; its sha256 is not the one in {MANIFEST}: fetch it again")
+
+
+def max_bytes(name: str) -> int:
+    """The size that no file of a release of this name exceeds."""
+    if name == MANIFEST:
+        return MAX_MANIFEST_BYTES
+    return MAX_JSON_BYTES if name.endswith(".json") else MAX_FILE_BYTES
 
 
 def inside(folder: Path, name: str, root: Path | None = None) -> Path:
@@ -107,22 +117,17 @@ def inside(folder: Path, name: str, root: Path | None = None) -> Path:
     return path
 
 
-def read_json(path: Path, max_bytes: int | None = None) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a small file; duplicate keys, NaN, numbers beyond 64 bits and half characters are refused.
-
-    Args:
-        path: The file.
-        max_bytes: A larger one is refused unread; by default `MAX_MANIFEST_BYTES` or `MAX_JSON_BYTES`, by its name.
 
     Raises:
         IntegrityError: No such file.
-        ReleaseError: Too large, or no JSON object; says what the file looks like instead.
+        ReleaseError: Above `max_bytes`, or no JSON object; says what the file looks like instead.
     """
     if not path.is_file():
         raise IntegrityError(f"{path.parent}: {path.name!r} is missing; this is not a complete release folder")
-    most = max_bytes or (MAX_MANIFEST_BYTES if path.name == MANIFEST else MAX_JSON_BYTES)
-    if (size := path.stat().st_size) > most:
-        raise ReleaseError(f"{path}: {size:,} bytes are too many for this file (at most {most:,})")
+    if (size := path.stat().st_size) > max_bytes(path.name):
+        raise ReleaseError(f"{path}: {size:,} bytes are too many for this file (at most {max_bytes(path.name):,})")
     try:
         data = _parse(path.read_text("utf-8"))
     except (ValueError, RecursionError) as error:

@@ -153,6 +153,9 @@ def _fetch_small(found: Reference, sizes: Mapping[str, int], manifest_sha256: st
         if sizes.get(name, 0) > contents.max_bytes(name):
             most = f"this file may have {contents.max_bytes(name):,}"
             raise HubError(f"{found}: {name!r} has {sizes[name]:,} bytes there, {most}; it was not downloaded")
+    if force and (folder := download.snapshot(found)):
+        for stray in download.strays(folder):
+            stray.unlink()
     download.fetch(found, {manifest.MANIFEST: sizes[manifest.MANIFEST]}, force=force)
     folder = _folder(found)
     with _anew(found):
@@ -220,7 +223,9 @@ def _check_small(folder: Path, manifest_sha256: str = "") -> EnsembleSpec:
 
 def _files(folder: Path, manifest_sha256: str = "") -> dict[str, Any]:
     """What the manifest of a folder in the cache lists; every name is a path inside it."""
-    path = manifest.inside(folder, manifest.MANIFEST, download.cache_of(folder))
+    if strays := [path.name for path in download.strays(folder)]:
+        raise IntegrityError(f"{folder}: {_some(strays)} leads outside the cache")
+    path = folder / manifest.MANIFEST
     if manifest_sha256 and manifest.sha256(path) != manifest_sha256:
         raise IntegrityError(f"{path}: altered; its sha256 is not {manifest_sha256}, which is pinned")
     try:

@@ -107,6 +107,7 @@ def write(
         (new / manifest.CARD).write_text(card, "utf-8")
         facts = {
             "format_version": FORMAT_VERSION,
+            "zoo": zoo.__version__,
             "license": license,
             "storage": storage,
             "parameters": {m.name: int(sum(np.prod(v.shape) for v in m.weights)) for m in model.members},

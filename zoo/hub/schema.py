@@ -60,16 +60,20 @@ def _validator(name: str) -> Draft202012Validator:
     from jsonschema import Draft202012Validator, validators
 
     keywords = Draft202012Validator.VALIDATORS
-    bounded = {keyword: _bounded(keywords[keyword]) for keyword in ("items", "uniqueItems")}
+    bounded = {
+        keyword: _bounded(keywords[keyword])
+        for keyword in ("items", "uniqueItems", "propertyNames", "additionalProperties")
+    }
     cls = validators.extend(Draft202012Validator, {**bounded, "pattern": _pattern})
     return cls(load(name))
 
 
 def _bounded(keyword: Callable[..., Any]) -> Callable[..., Iterator[ValidationError]]:
-    """A list that is too long is one problem: looking at all of its items could take minutes."""
+    """A list or an object that is too long is one problem: looking at all that is in it could take minutes."""
 
     def check(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
-        if not isinstance(instance, list) or len(instance) <= schema.get("maxItems", len(instance)):
+        limit = schema.get("maxItems" if isinstance(instance, list) else "maxProperties")
+        if limit is None or not isinstance(instance, list | dict) or len(instance) <= limit:
             yield from keyword(validator, value, instance, schema) or ()
 
     return check

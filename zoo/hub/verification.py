@@ -8,7 +8,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from zoo.hub import checks
+from zoo.hub import checks, manifest
 from zoo.hub.checks import Subject
 
 #: Check -> the checks that it builds on, and how it is made. What it finds stands in its line.
@@ -79,7 +79,7 @@ def verify(
 
 def _run(name: str, function: Callable[[Subject], str], subject: Subject) -> Check:
     try:
-        return Check(name, True, checks.plain(function(subject)))
+        return Check(name, True, manifest.plain(function(subject)))
     except (ValueError, KeyError, TypeError, OSError, SafetensorError) as error:
         # Our own errors are among these; Keras raises plain ones for a network that it cannot build.
-        return Check(name, False, checks.plain(checks.one_line(subject, error)))
+        return Check(name, False, manifest.plain(checks.one_line(subject, error)))

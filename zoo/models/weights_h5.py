@@ -86,7 +86,10 @@ def _run_child(path: Path, spec: EnsembleSpec, folder: Path, timeout_s: float, m
     lines = (done.stdout if done.returncode == _REFUSED else done.stderr).strip().splitlines()
     reason = lines[-1] if lines else f"status {done.returncode} and no word"
     if done.returncode < 0:
-        reason = f"the process that read it was ended by {_signal_name(-done.returncode)}; the file is damaged"
+        reason = (
+            f"the process that read it was ended by {_signal_name(-done.returncode)}; "
+            f"the file is damaged, or takes more than {memory_gb:g} GB of memory"
+        )
     raise WeightsError(f"{path} was not converted: {reason}")
 
 
@@ -108,9 +111,9 @@ def main() -> int:
     try:
         _convert_here(path, from_dict(EnsembleSpec, order["ensemble"], "ensemble"), folder, order["memory_gb"])
     except MemoryError:
-        reason = f"reading it takes more than {order['memory_gb']:g} GB of memory; the file is damaged"
+        reason = f"reading it takes more than {order['memory_gb']:g} GB of memory, or the file is damaged"
     except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:500] or type(error).__name__
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
         if not isinstance(error, WeightsError | RecipeError | UnknownNameError):
             reason = f"not readable as weights of {order['ensemble']['name']!r}: {reason}"
     else:
@@ -120,6 +123,8 @@ def main() -> int:
 
 
 def _convert_here(path: Path, spec: EnsembleSpec, folder: Path, memory_gb: float) -> None:
+    import h5py  # noqa: F401  (itself needs memory)
+
     with _limited_memory(memory_gb):
         shapes = _shapes(path)
     # Without a limit: what a backend takes for itself says nothing about the file.
