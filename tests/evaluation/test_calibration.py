@@ -4,14 +4,34 @@ import numpy as np
 import pytest
 
 from zoo.errors import SplitError
-from zoo.evaluation import calibration
-from zoo.evaluation.calibration import calibration_error, fit_temperature, reliability
+from zoo.evaluation import metrics
+from zoo.evaluation.calibration import METHODS, choose, fit_calibration
+from zoo.evaluation.decision import Decision
 from zoo.evaluation.scores import Scores
+from zoo.evaluation.thresholds import fit_decision
+
+
+def calibrated(scores, fitted):
+    return scores.calibrated(Decision(scores.findings, fitted.temperature, calibrator=fitted.calibrator))
+
+
+@pytest.fixture(scope="session")
+def shifted(make_scores):
+    """Logits that are too high as a whole, as those of a loss that weights positives up: no temperature mends it."""
+    scores = make_scores(3000, 3)
+    return replace(scores, logits=scores.logits + 1.5)
+
+
+@pytest.fixture(scope="session")
+def bent(make_scores):
+    """Log-odds through a bend, which neither a temperature nor a line can straighten."""
+    scores = make_scores(4000, 2)
+    return replace(scores, logits=np.where(scores.logits > -1, 0.05 * scores.logits, 3 * scores.logits))
 
 
 def test_the_temperature_is_the_minimum_of_the_loss(make_scores):
     scores = make_scores(scale=2.5)
-    fitted = fit_temperature(scores)
+    fitted = fit_calibration(scores)
     grid = np.linspace(0.5, 6, 4001)
     loss = [np.nanmean(np.logaddexp(0, scores.logits / t) - scores.labels * scores.logits / t) for t in grid]
     assert fitted.temperature[0] == pytest.approx(grid[np.argmin(loss)], abs=0.002)
@@ -20,8 +40,9 @@ def test_the_temperature_is_the_minimum_of_the_loss(make_scores):
 
 
 def test_scaling_undoes_overconfidence(make_scores):
-    fitted = fit_temperature(make_scores(3000, scale=3.0))
+    fitted = fit_calibration(make_scores(3000, scale=3.0))
     assert fitted.nll[1] < fitted.nll[0]
+    assert fitted.brier[1] < fitted.brier[0]
     assert fitted.ece[1] < 0.3 * fitted.ece[0]
 
 
@@ -30,89 +51,129 @@ def test_each_finding_finds_its_own_temperature(make_scores, scale):
     scores = make_scores(3000)
     logits = scores.logits.copy()
     logits[:, 3] *= scale
-    fitted = fit_temperature(replace(scores, logits=logits), "finding")
+    fitted = fit_calibration(replace(scores, logits=logits), "temperature_per_finding")
     assert fitted.temperature[3] == pytest.approx(scale, rel=0.15)
     assert fitted.temperature[4] == pytest.approx(1.0, rel=0.15)
     assert fitted.notes == ()
+
+
+def test_platt_moves_what_a_temperature_cannot(shifted):
+    fitted = {method: fit_calibration(shifted, method) for method in METHODS}
+    assert fitted["platt"].ece[1] < 0.2 * fitted["temperature"].ece[1]
+    slope, intercept = (np.array(v) for v in (fitted["platt"].calibrator.slope, fitted["platt"].calibrator.intercept))
+    # z / T * slope + intercept is the log-odds that were spoilt.
+    assert slope / fitted["platt"].temperature[0] == pytest.approx(1.0, abs=0.12)
+    assert intercept == pytest.approx(-1.5, abs=0.25)
+    means = calibrated(shifted, fitted["platt"]), shifted.labels
+    known = ~np.isnan(shifted.labels)
+    assert np.mean(means[0], axis=0, where=known) == pytest.approx(np.mean(means[1], axis=0, where=known), abs=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_no_method_moves_a_film_past_another(bent, method):
+    before, after = bent.logits, calibrated(bent, fit_calibration(bent, method))
+    order = np.argsort(before, axis=0)
+    assert (np.diff(np.take_along_axis(after, order, axis=0), axis=0) >= -1e-15).all()
+    change = metrics.roc_auc(bent.labels, after) - metrics.roc_auc(bent.labels, before)
+    assert np.abs(change).max() < (0.02 if method == "isotonic" else 1e-12)
+
+
+def test_isotonic_bends(bent):
+    fitted = {method: fit_calibration(bent, method) for method in METHODS}
+    assert min(METHODS, key=lambda method: fitted[method].nll[1]) == "isotonic"
+    assert fitted["isotonic"].ece[1] < 0.01 < fitted["platt"].ece[1]
+    p = calibrated(bent, fitted["isotonic"])
+    assert 0 < p.min() < p.max() < 1
+
+
+def test_the_choice_is_the_simplest_that_is_good_enough(make_scores, shifted, bent):
+    assert choose(make_scores(2000, scale=2.0)).method == "temperature"
+    assert choose(shifted).method == "platt"
+    assert choose(bent).method == "isotonic"
+
+
+def test_a_finding_of_another_scale_is_worth_a_temperature_of_its_own(make_scores):
+    scores = make_scores(3000)
+    logits = scores.logits * [1, 1, 1, 4, 0.3]
+    assert choose(replace(scores, logits=logits)).method == "temperature_per_finding"
+
+
+def test_the_choice_is_made_on_labels_that_were_not_fitted_to(make_scores):
+    """On few films isotonic steps fit best and predict worst."""
+    scores = make_scores(150, 2, unknown=0.0)
+    choice = choose(scores)
+    assert fit_calibration(scores, "isotonic").nll[1] < fit_calibration(scores, "temperature").nll[1]
+    assert choice.losses["isotonic"] > choice.losses["temperature"]
+    assert choice.behind["isotonic"][0] == pytest.approx(
+        choice.losses["isotonic"] - min(choice.losses.values()), abs=2e-3
+    )
+    assert choice.losses["none"] == pytest.approx(metrics.log_loss(scores.labels, scores.probabilities).mean())
+
+
+def test_films_of_one_patient_are_never_on_both_sides(make_scores):
+    """Copies of each film under the name of its patient tell nothing new: the loss stays about as it is."""
+    scores = make_scores(200, 2)
+    copied = replace(
+        scores,
+        logits=np.tile(scores.logits, (3, 1)),
+        labels=np.tile(scores.labels, (3, 1)),
+        patients=np.tile(scores.patients, 3),
+    )
+    films = [scores, copied, replace(copied, patients=None)]
+    once, thrice, leaky = (choose(s, ["isotonic"]).losses["isotonic"] for s in films)
+    assert thrice == pytest.approx(once, rel=0.05)
+    assert leaky < 0.9 * thrice  # taken for patients of their own, copies give the label away
+
+
+def test_auto_says_what_it_chose_and_why(shifted):
+    fitted = fit_calibration(shifted, "auto")
+    assert (fitted.method, fitted.calibrator.kind) == ("platt", "platt")
+    assert fitted.notes[0].startswith("platt chosen by cross-validated log loss on the tuning part (none ")
+    decision = fit_decision(shifted, calibration="auto", date="2026-01-02")
+    assert decision.calibrator == fitted.calibrator
+    assert decision.temperature_origin.recipe == "platt"
+    assert decision.temperature_origin.notes == fitted.notes
 
 
 def test_unknown_labels_do_not_enter(make_scores):
     scores = make_scores(unknown=0.0)
     half = np.arange(600) < 300
     masked = replace(scores, labels=np.where(half[:, None], scores.labels, np.nan))
-    assert fit_temperature(masked).temperature == fit_temperature(scores.subset(half)).temperature
+    for method in METHODS:
+        a, b = (fit_calibration(s, method) for s in (masked, scores.subset(half)))
+        assert (a.temperature, a.calibrator) == (b.temperature, b.calibrator)
 
 
-def test_a_finding_with_few_of_a_class_takes_the_global_temperature(make_scores):
+@pytest.mark.parametrize("method", METHODS[1:])
+def test_a_finding_with_few_of_a_class_takes_the_global_temperature(make_scores, method):
     scores = make_scores()
     labels = scores.labels.copy()
     labels[:, 1] = 0
-    fitted = fit_temperature(replace(scores, labels=labels), "finding")
-    assert fitted.temperature[1] == fit_temperature(replace(scores, labels=labels)).temperature[0]
-    assert fitted.notes == ("Finding 1: 0 positives of 600, takes the global temperature",)
-
-
-def test_perfect_separation_ends_at_the_bound_and_says_so():
-    labels = np.repeat([[0.0], [1.0]], 20, axis=0)
-    fitted = fit_temperature(Scores(2 * labels - 1, labels, ("Edema",), "tune"))
-    assert fitted.temperature == (calibration.BOUNDS[0],)
-    assert "separate the classes" in fitted.notes[0]
-
-
-def test_logits_that_rank_the_wrong_way_end_at_the_other_bound():
-    labels = np.repeat([[0.0], [1.0]], 20, axis=0)
-    fitted = fit_temperature(Scores(1 - 2 * labels, labels, ("Edema",), "tune"))
-    assert fitted.temperature == (calibration.BOUNDS[1],)
-    assert "no better than chance" in fitted.notes[0]
-
-
-def test_one_class_alone_leaves_the_temperature_at_one():
-    fitted = fit_temperature(Scores(np.ones((9, 1)), np.zeros((9, 1)), ("Edema",), "tune"), "finding")
-    assert fitted.temperature == (1.0,)
-    assert "no finding has both classes" in fitted.notes[0]
-
-
-def test_fitting_on_test_raises(make_scores):
-    with pytest.raises(SplitError, match="temperature must be fitted on the tune part"):
-        fit_temperature(make_scores(split="test"))
-
-
-def test_reliability_by_hand():
-    curve = reliability(np.array([0, 0, 1, 1, np.nan]), np.array([0.1, 0.2, 0.6, 0.8, 0.9]), bins=2)
-    assert curve.predicted == pytest.approx([0.15, 0.7])
-    assert curve.observed.tolist() == [0.0, 1.0]
-    assert curve.n.tolist() == [2, 2]
-
-
-def test_equal_probabilities_share_a_bin_in_any_order_of_rows():
-    rng = np.random.default_rng(0)
-    p, labels = np.round(rng.random(500), 1), (rng.random(500) < 0.3).astype(float)
-    order = rng.permutation(500)
-    assert calibration_error(labels[:, None], p[:, None]) == pytest.approx(
-        calibration_error(labels[order, None], p[order, None])
+    labels[:, 2] = np.nan
+    scores = replace(scores, labels=labels)
+    fitted, shared = fit_calibration(scores, method), fit_calibration(scores)
+    assert np.array_equal(calibrated(scores, fitted)[:, 1:3], calibrated(scores, shared)[:, 1:3])
+    assert not np.array_equal(calibrated(scores, fitted)[:, 0], calibrated(scores, shared)[:, 0])
+    assert fitted.notes == (
+        "Finding 1: 0 positives of 600, takes the global temperature",
+        "Finding 2: 0 positives of 0, takes the global temperature",
     )
 
 
-def test_the_error_of_a_calibrated_model_is_debiased():
-    rng = np.random.default_rng(0)
-    p = rng.random((300, 200))
-    labels = (rng.random((300, 200)) < p).astype(float)
-    plain = [_plain_square(labels[:, j], p[:, j]) for j in range(200)]
-    assert np.sqrt(np.mean(plain)) > 0.08
-    # Half of the debiased squares fall below 0, so their root is given as 0.
-    debiased = calibration_error(labels, p)
-    assert 0.3 < np.mean(debiased == 0) < 0.7
-    assert np.median(debiased) < 0.03
+@pytest.mark.parametrize("method", METHODS)
+def test_one_class_alone_leaves_the_temperature_at_one(method):
+    fitted = fit_calibration(Scores(np.ones((9, 1)), np.zeros((9, 1)), ("Edema",), "tune"), method)
+    assert (fitted.temperature, fitted.calibrator) == ((1.0,), None)
+    assert "no finding has both classes" in fitted.notes[0]
+    assert np.isnan(fitted.ece).all()
 
 
-def test_the_error_of_a_shifted_model_is_the_shift():
-    rng = np.random.default_rng(0)
-    p = rng.random((20_000, 1)) * 0.8
-    labels = (rng.random((20_000, 1)) < p + 0.1).astype(float)
-    assert calibration_error(labels, p) == pytest.approx([0.1], abs=0.015)
-    assert np.isnan(calibration_error(labels * 0, p)).all()
-
-
-def _plain_square(labels: np.ndarray, p: np.ndarray) -> float:
-    curve = reliability(labels, p)
-    return float(np.average((curve.predicted - curve.observed) ** 2, weights=curve.n))
+def test_bad_calibrations(make_scores):
+    with pytest.raises(SplitError, match="calibration must be fitted on the tune part"):
+        fit_calibration(make_scores(split="test"))
+    with pytest.raises(SplitError, match="calibration must be fitted on the tune part"):
+        choose(make_scores(split="test"))
+    with pytest.raises(ValueError, match="'temperature', 'temperature_per_finding', 'platt', 'isotonic', got 'plat'"):
+        fit_calibration(make_scores(), "plat")
+    with pytest.raises(ValueError, match="a patient for each, got 5 folds"):
+        choose(replace(make_scores(20), patients=np.arange(20) % 4))

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from zoo.errors import ReleaseError, UnknownNameError
-from zoo.evaluation.decision import Decision, OperatingPoint, Origin, positives, probabilities
+from zoo.evaluation.calibrators import Calibrator, PriorShift, Steps
+from zoo.evaluation.decision import Decision, OperatingPoint, Origin, Reached, positives, probabilities
 
 FINDINGS = ("Edema", "Fracture", "Pneumonia")
 
@@ -21,6 +22,87 @@ def decision() -> Decision:
 
 def test_a_decision_comes_back_from_json(decision):
     assert Decision.from_dict(json.loads(json.dumps(decision.to_dict(), allow_nan=False)), FINDINGS) == decision
+
+
+@pytest.fixture
+def platt() -> Calibrator:
+    return Calibrator("platt", slope=(1.0, 0.5, 2.0), intercept=(0.0, -1.0, 0.25))
+
+
+@pytest.fixture
+def isotonic() -> Calibrator:
+    return Calibrator("isotonic", steps=(Steps(), Steps((-1.0, 1.0), (0.2, 0.6)), Steps((0.0,), (0.3,))))
+
+
+def test_calibrator_shift_and_what_was_reached_come_back_too(decision, platt, isotonic):
+    reached = {"sensitivity": Reached((0.9, None, 0.8), (0.7, None, 0.6), (1.0, None, 0.9), (9, 0, 8))}
+    point = OperatingPoint((0.3, None, 0.4), Origin("youden"), (0.5, None, 0.4), reached, (0.1, 0.2, None))
+    for calibrator in (platt, isotonic):
+        full = Decision(
+            FINDINGS,
+            (2.0,),
+            {"youden": point},
+            "youden",
+            calibrator=calibrator,
+            prior_shift=PriorShift((0.1, None, 0.3), (0.2, None, 0.05)),
+        )
+        assert Decision.from_dict(json.loads(json.dumps(full.to_dict(), allow_nan=False)), FINDINGS) == full
+        assert not full.temperature_alone
+    assert decision.temperature_alone
+
+
+def test_what_was_stored_before_there_were_calibrators_is_read_still(decision):
+    data = decision.to_dict()
+    for field in ("calibrator", "prior_shift"):
+        del data[field]
+    for point in data["operating_points"].values():
+        del point["reached"], point["prevalence"]
+    assert Decision.from_dict(data) == decision
+
+
+def test_platt_comes_after_the_temperature(platt):
+    logits = np.array([[3.0, -2.0, 1.0], [np.nan, 0.0, 4.0]])
+    p = probabilities(logits, Decision(FINDINGS, (2.0,), calibrator=platt))
+    expected = 1 / (1 + np.exp(-(logits / 2 * [1, 0.5, 2] + [0, -1, 0.25])))
+    assert p == pytest.approx(expected, nan_ok=True)
+
+
+def test_isotonic_steps_are_joined_by_lines_and_flat_outside(isotonic):
+    logits = np.array([[1.0, -9.0, -5.0], [1.0, 0.0, 0.0], [1.0, 9.0, np.nan]])
+    p = probabilities(logits, Decision(FINDINGS, calibrator=isotonic))
+    plain = 1 / (1 + np.exp(-1))
+    assert p == pytest.approx(np.array([[plain, 0.2, 0.3], [plain, 0.4, 0.3], [plain, 0.6, np.nan]]), nan_ok=True)
+
+
+def test_a_prior_shift_multiplies_the_odds():
+    shift = PriorShift((0.5, None, 0.1), (0.2, None, 0.5))
+    p = probabilities(np.zeros((1, 3)), Decision(FINDINGS, prior_shift=shift))
+    assert p[0] == pytest.approx([0.2, 0.5, 0.9])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        ({"calibrator": {"kind": "beta"}}, "one of 'platt', 'isotonic', got 'beta'"),
+        (
+            {"calibrator": {"kind": "platt", "slope": [1.0], "intercept": [0.0]}},
+            "slope of the platt .* 3 entries, got 1",
+        ),
+        ({"calibrator": {"kind": "platt", "slope": [1, 0, 1], "intercept": [0, 0, 0]}}, "slopes must be finite"),
+        ({"calibrator": {"kind": "platt", "slope": [1, 1, 1], "intercept": [0, float("nan"), 0]}}, "intercepts must"),
+        ({"calibrator": {"kind": "isotonic", "steps": []}}, "steps of the isotonic .* 3 entries, got 0"),
+        ({"calibrator": {"kind": "isotonic", "steps": [{}, {}, {"log_odds": [1]}]}}, "as many never falling"),
+        ({"calibrator": {"kind": "isotonic", "steps": [{"log_odds": [1, 1], "probability": [0.1, 0.2]}]}}, "rising"),
+        ({"calibrator": {"kind": "isotonic", "steps": [{"log_odds": [1, 2], "probability": [0.3, 0.2]}]}}, "falling"),
+        ({"calibrator": {"kind": "isotonic", "steps": [{"log_odds": [1], "probability": [1.0]}]}}, "between 0 and 1"),
+        ({"prior_shift": {"source": [0.1], "target": [0.2]}}, "prior_shift must have 3 entries, got 1"),
+        ({"prior_shift": {"source": [0.1, None, None], "target": [None] * 3}}, "for the same findings"),
+        ({"prior_shift": {"source": [0.1, None, None], "target": [1.0, None, None]}}, "between 0 and 1, got 1.0"),
+    ],
+)
+def test_a_spoilt_calibration_is_refused(decision, spoil, message):
+    with pytest.raises(ReleaseError, match=message):
+        Decision.from_dict(decision.to_dict() | spoil)
 
 
 def test_the_sigmoid_is_safe_and_keeps_float32():
@@ -82,6 +164,7 @@ def _with_threshold(data, value):
         (lambda d: _with_threshold(d, float("nan")), "must be in 0..1 or null, got nan"),
         (lambda d: _with_threshold(d, "0.5"), r"decision\.operating_points\.max_f1\.thresholds\.1"),
         (lambda d: d["operating_points"]["max_f1"]["thresholds"].pop(), "must have 3 thresholds, got 2"),
+        (lambda d: d["operating_points"]["max_f1"].update(prevalence=[0.5]), "'max_f1' must have 3 entries in all it"),
         (lambda d: d.update(temperature=[0.0]), "finite numbers > 0"),
         (lambda d: d.update(temperature=[float("inf")]), "finite numbers > 0"),
         (lambda d: d.update(temperature=[1.0, 2.0]), "1 or 3"),

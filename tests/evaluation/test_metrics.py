@@ -99,6 +99,11 @@ def test_logits_are_refused_where_probabilities_belong():
         metrics.binary_accuracy(np.array([[0.0], [1.0]]), np.array([[0.2], [1.7]]))
 
 
+def test_a_probability_that_is_missing_is_named():
+    with pytest.raises(ValueError, match="probability at row 1, column 0 is NaN: leave the row out"):
+        metrics.brier(np.array([[0.0], [1.0]]), np.array([[0.2], [NAN]]))
+
+
 @pytest.mark.parametrize(
     ("labels", "scores", "message"),
     [

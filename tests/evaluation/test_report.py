@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from zoo.evaluation import metrics
+from zoo.evaluation.measures import AT_A_POINT
 from zoo.evaluation.report import RESEARCH_ONLY, evaluate, markdown
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.thresholds import fit_decision
@@ -70,8 +71,67 @@ def test_differences_are_paired_and_signed(result):
     assert (same["value"], same["low"]) == (0.0, None)
 
 
-def test_scores_of_unknown_scale_are_only_ranked(result):
+def test_scores_of_unknown_scale_are_only_ranked(result, scores):
     assert set(result["models"]["ranks"]["macro"]) == {"auc", "average_precision"}
+    alone = evaluate({"ranks": replace(scores, kind="scores")}, resamples=5)
+    assert "curves" in alone
+    assert not {"calibration", "cooccurrence"} & set(alone)
+
+
+@pytest.mark.parametrize("over", ["macro", "micro", "weighted"])
+def test_every_metric_is_averaged_in_each_way(result, over):
+    metrics_of = set(result["findings"]["Finding 0"]) - {"auc_delong"}
+    assert set(result[over]) == metrics_of
+    for metric in ("auc", "average_precision", "brier", "log_loss", "ece", "f1@half", "sensitivity@youden"):
+        number = result[over][metric]
+        assert number["low"] < number["value"] < number["high"]
+        assert number["findings"] <= number["of"] == 5
+
+
+def test_other_models_have_their_default_point_alone(result):
+    assert {m for m in result["models"]["member"]["macro"] if "@" in m} == {f"{m}@half" for m in AT_A_POINT}
+    assert {m.split("@")[1] for m in result["macro"] if "@" in m} == {"half", *result["points"]}
+
+
+def test_differences_have_a_paired_delong_interval_too(result):
+    number = result["differences"]["member"]["findings"]["Finding 0"]["auc_delong"]
+    bootstrapped = result["differences"]["member"]["findings"]["Finding 0"]["auc"]
+    assert number["value"] == pytest.approx(bootstrapped["value"])
+    assert number["low"] == pytest.approx(bootstrapped["low"], abs=0.05)
+
+
+def test_models_are_paired_by_the_patients_of_the_first(scores):
+    result = evaluate({"a": scores, "b": replace(scores, patients=None)}, resamples=RESAMPLES)
+    assert result["models"]["b"]["macro"]["auc"] == result["macro"]["auc"]
+    assert result["differences"]["b"]["macro"]["auc"]["low"] is None
+
+
+def test_calibration_before_and_after(make_scores):
+    tune, test = (make_scores(1500, 3, split=split, seed=i, scale=3.0) for i, split in enumerate(("tune", "test")))
+    decision = fit_decision(tune)
+    result = evaluate({"model": test}, decision, resamples=RESAMPLES)
+    block = result["calibration"]
+    assert (block["method"], block["split"], block["shifted"]) == ("temperature, global", "tune", False)
+    for where in (block["findings"]["Finding 1"], block["macro"], block["micro"], block["weighted"]):
+        for metric in ("log_loss", "brier", "ece"):
+            before, after, difference = (where[metric][part] for part in ("before", "after", "difference"))
+            assert after["value"] < before["value"]
+            assert difference["value"] == pytest.approx(after["value"] - before["value"])
+            assert difference["low"] < difference["value"] < difference["high"]
+    assert block["findings"]["Finding 1"]["brier"]["after"] == result["findings"]["Finding 1"]["brier"]
+    assert block["findings"]["Finding 1"]["brier"]["before"]["value"] == pytest.approx(
+        metrics.brier(test.labels, test.probabilities)[1]
+    )
+    assert block["macro"]["ece"]["difference"]["high"] < 0
+    assert "calibration" not in evaluate({"model": test}, resamples=5)
+
+
+def test_fourteen_findings_of_four_models_fit_into_a_small_file(make_scores):
+    tune, test = (make_scores(600, 14, split=split, seed=i) for i, split in enumerate(("tune", "test")))
+    models = dict.fromkeys(("ensemble", "a", "b", "pixel baseline"), test)
+    decisions = {name: fit_decision(tune) for name in ("ensemble", "a", "b")}
+    result = evaluate(models, decisions, resamples=20)
+    assert len(json.dumps(result)) < 400_000
 
 
 def test_the_table_says_what_it_must(result):

@@ -1,13 +1,16 @@
+import json
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from zoo.errors import SplitError, UnknownNameError
-from zoo.evaluation import metrics
+from zoo.evaluation import metrics, thresholds
 from zoo.evaluation.decision import Decision, positives, probabilities
+from zoo.evaluation.intervals import bootstrap, percentiles
 from zoo.evaluation.scores import Scores
-from zoo.evaluation.thresholds import DEFAULT_POINTS, PointSpec, cuts, fit_decision, fit_point
+from zoo.evaluation.thresholds import DEFAULT_POINTS, PointSpec, cuts, fit_decision, fit_point, fit_points
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
@@ -58,6 +61,101 @@ def test_a_shipped_threshold_does_what_it_says_when_applied(make_scores, name):
     assert target is None or (measured >= target).all()
 
 
+def test_what_a_point_reached_comes_again_from_the_stored_predictions(make_scores, tmp_path):
+    """From predictions.csv and decision.json as a run leaves them, to the last bit."""
+    found = make_scores(500)
+    logits = found.logits.astype(np.float32) / np.float32(3)
+    columns = [f"logit_{f}" for f in found.findings]
+    pd.DataFrame(logits, columns=columns).assign(split="tune").to_csv(tmp_path / "predictions.csv", index=False)
+    decision = fit_decision(replace(found, logits=logits))
+    (tmp_path / "decision.json").write_text(json.dumps(decision.to_dict()))
+
+    stored = pd.read_csv(tmp_path / "predictions.csv")[columns].to_numpy(np.float32)
+    shipped = Decision.from_dict(json.loads((tmp_path / "decision.json").read_text()))
+    p = probabilities(stored, shipped)
+    for name, point in shipped.operating_points.items():
+        counts = metrics.confusion(found.labels, positives(p, shipped, name))
+        for measure in ("sensitivity", "specificity", "ppv"):
+            assert getattr(counts, measure).tolist() == list(point.reached[measure].value)
+        assert (counts.tp + counts.fn).tolist() == list(point.reached["sensitivity"].n)
+        assert (counts.tn + counts.fp).tolist() == list(point.reached["specificity"].n)
+        assert (counts.tp + counts.fp).tolist() == list(point.reached["ppv"].n)
+
+
+def test_a_point_holds_its_measure_with_an_interval_the_prevalence_and_the_counts(make_scores):
+    scores = make_scores()
+    for name, point in fit_points(scores).items():
+        own = {"max_f1_sweep": "f1", "max_f1": "f1", "youden": "youden"}.get(name, name.split("_")[0])
+        assert set(point.reached) == {"sensitivity", "specificity", "ppv", own}
+        assert point.reached[own].value == pytest.approx(point.achieved)
+        for numbers in point.reached.values():
+            assert (np.array(numbers.low) <= numbers.value).all()
+            assert (np.array(numbers.value) <= numbers.high).all()
+        assert point.prevalence == pytest.approx(np.nanmean(scores.labels, axis=0))
+        assert (point.origin.split_hash, len(point.origin.positives)) == ("hash-of-split", 5)
+
+
+def test_the_intervals_of_a_point_are_those_of_a_bootstrap_over_patients(make_scores):
+    """Three alike films a patient: intervals that took films for independent would be too narrow by 1.7."""
+    once = make_scores(500, 3, unknown=0.0)
+    noise = np.random.default_rng(1).normal(size=(1500, 3)) / 10
+    scores = Scores(
+        np.repeat(once.logits, 3, axis=0) + noise,
+        np.repeat(once.labels, 3, axis=0),
+        once.findings,
+        "tune",
+        patients=np.repeat(np.arange(500), 3),
+    )
+    point = fit_point(scores, "max_f1")
+    youden = fit_point(scores, "youden")
+
+    def statistic(weights):
+        counts = metrics.confusion(scores.labels, scores.probabilities, point.thresholds, weights)
+        other = metrics.confusion(scores.labels, scores.probabilities, youden.thresholds, weights)
+        found = {name: getattr(counts, name) for name in ("sensitivity", "specificity", "ppv", "f1")}
+        return found | {"youden": other.sensitivity + other.specificity - 1}
+
+    samples = bootstrap(statistic, scores.clusters, resamples=1000)
+    for measure, resampled in samples.items():
+        low, high = percentiles(resampled)
+        numbers = (youden if measure == "youden" else point).reached[measure]
+        assert numbers.low == pytest.approx(low, abs=0.025)
+        assert numbers.high == pytest.approx(high, abs=0.025)
+        assert np.subtract(numbers.high, numbers.low) == pytest.approx(high - low, rel=0.2)
+
+
+def test_without_a_threshold_nothing_is_reached():
+    scores = Scores.from_probabilities(np.array([[0.9], [0.2]]), np.array([[0], [1]]), ("Edema",), split="tune")
+    numbers = fit_point(scores, "ppv_at_least", target=0.8).reached["sensitivity"]
+    assert (numbers.value, numbers.low, numbers.high, numbers.n) == ((None,), (None,), (None,), (0,))
+
+
+@pytest.mark.parametrize("calibration", ["platt", "isotonic"])
+def test_points_hold_under_any_calibration(make_scores, calibration):
+    scores = make_scores(800)
+    decision = fit_decision(scores, calibration=calibration)
+    assert decision.calibrator.kind == calibration
+    assert Decision.from_dict(json.loads(json.dumps(decision.to_dict(), allow_nan=False))) == decision
+    p = probabilities(scores.logits.astype(np.float32), decision)
+    for name, point in decision.operating_points.items():
+        counts = metrics.confusion(scores.labels, positives(p, decision, name))
+        assert counts.sensitivity.tolist() == list(point.reached["sensitivity"].value)
+        assert counts.specificity.tolist() == list(point.reached["specificity"].value)
+    # Isotonic steps make ties, which leave fewer ways to cut; Platt's line leaves all.
+    plain = fit_points(scores, {"max_f1": PointSpec("max_f1")})["max_f1"]
+    if calibration == "platt":
+        assert decision.point("max_f1").achieved == pytest.approx(plain.achieved)
+    assert (np.array(decision.point("max_f1").achieved) <= np.array(plain.achieved) + 1e-12).all()
+
+
+def test_a_finding_is_sorted_once_for_all_points(make_scores, monkeypatch):
+    calls = []
+    plain = thresholds.cuts
+    monkeypatch.setattr(thresholds, "cuts", lambda *given: (calls.append(1), plain(*given))[1])
+    assert len(fit_decision(make_scores()).operating_points) == 6
+    assert len(calls) == 5
+
+
 def test_youden_and_targets_by_hand():
     labels = np.array([[1], [1], [0], [1], [0], [0], [0], [np.nan]])
     p = np.array([[0.9], [0.8], [0.7], [0.6], [0.4], [0.3], [0.2], [0.99]])
@@ -81,7 +179,7 @@ def test_a_finding_without_positives_has_no_threshold(make_scores):
     scores = make_scores()
     labels = scores.labels.copy()
     labels[:, 1], labels[:, 2] = 0, np.nan
-    decision = fit_decision(replace(scores, labels=labels), temperature="finding")
+    decision = fit_decision(replace(scores, labels=labels), calibration="temperature_per_finding")
     for point in decision.operating_points.values():
         assert [t is None for t in point.thresholds][:3] == [False, True, True]
         assert point.origin.notes[0] == "Finding 1: 0 positives of 600 known labels, threshold null"
@@ -109,7 +207,7 @@ def test_thresholds_are_on_the_calibrated_probabilities(make_scores):
     decision = fit_decision(scores, points={"youden": PointSpec("youden")}, default="youden")
     assert decision.temperature[0] == pytest.approx(3.0, rel=0.3)
     # Scaling moves no call, so a point fitted without it calls the same films, at other thresholds.
-    plain = fit_decision(scores, temperature="none", points={"youden": PointSpec("youden")}, default="youden")
+    plain = fit_decision(scores, calibration="none", points={"youden": PointSpec("youden")}, default="youden")
     assert plain.point().thresholds != decision.point().thresholds
     calls = [positives(scores.calibrated(d), d) for d in (decision, plain)]
     assert np.array_equal(*calls)

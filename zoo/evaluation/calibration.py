@@ -1,182 +1,208 @@
-"""Temperature scaling (Guo et al. 2017), fitted exactly, and how far probabilities are from frequencies."""
+"""Calibration: temperature (Guo et al. 2017), Platt's line or isotonic steps, and the choice among them."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 
+from zoo.evaluation import calibrator_fits, metrics
+from zoo.evaluation.calibrators import Calibrator, Steps
 from zoo.evaluation.decision import Decision, Origin
-from zoo.evaluation.metrics import check_probabilities
+from zoo.evaluation.reliability import calibration_error
 from zoo.evaluation.scores import Scores
-
-#: Temperatures looked among. At a bound the data ask for more than a temperature can mend.
-BOUNDS = (0.1, 10.0)
 
 #: A finding with fewer positives or negatives takes the global temperature.
 MIN_CLASS = 10
 
+Method = Literal["none", "temperature", "temperature_per_finding", "platt", "isotonic"]
+
+#: The methods that are chosen among, the simpler ones first.
+METHODS: tuple[Method, ...] = ("temperature", "temperature_per_finding", "platt", "isotonic")
+
+#: What a method is called in an `Origin`.
+_RECIPES = {"temperature": "temperature, global", "temperature_per_finding": "temperature, per finding"}
+
 
 @dataclass(frozen=True)
 class Calibration:
-    """A fitted temperature and what it changed on the part it was fitted on.
+    """A fitted calibration and what it changed on the part it was fitted on.
 
     Attributes:
+        method: How it was fitted.
         temperature: One number, or one a finding.
+        calibrator: What follows it, for "platt" and "isotonic".
         nll: Mean negative log likelihood in nats over the known labels, before and after.
+        brier: Mean squared difference of probability and label over the known labels, before and after.
         ece: Mean over findings of `calibration_error`, before and after.
-        notes: Findings without a temperature of their own, and temperatures at a bound: one sentence each.
+        notes: Findings without a fit of their own, numbers at a bound, why it was chosen: one sentence each.
     """
 
+    method: str
     temperature: tuple[float, ...]
+    calibrator: Calibrator | None
     nll: tuple[float, float]
+    brier: tuple[float, float]
     ece: tuple[float, float]
     notes: tuple[str, ...] = ()
 
 
-def fit_temperature(scores: Scores, by: Literal["global", "finding"] = "global") -> Calibration:
-    """The temperature that minimises the NaN-masked negative log likelihood on the tuning part.
+def fit_calibration(scores: Scores, method: Method | Literal["auto"] = "temperature") -> Calibration:
+    """Fits one method on the tuning part, or the one that `choose` finds there.
 
-    The loss is convex in 1/T, so the minimum is found exactly, by safeguarded Newton steps. Dividing by a temperature
-    changes no ranking inside a finding.
+    Each is the exact minimum of its NaN-masked log loss. A finding with fewer than `MIN_CLASS` positives or negatives
+    has no fit of its own: it takes the global temperature. No method moves a film past another of the same finding,
+    so AUC stays as it is; isotonic steps make ties, which change it a little.
 
     Args:
         scores: Logits and labels of the tuning part.
-        by: One temperature for all findings, or one a finding. A finding with fewer than `MIN_CLASS` positives or
-            negatives takes the global one.
+        method: "none", "temperature" (one for all findings), "temperature_per_finding", "platt", "isotonic" or "auto".
 
     Raises:
         SplitError: The scores are not of the tuning part.
-        ValueError: They are scores of unknown scale, or `by` is neither.
+        ValueError: They are scores of unknown scale, or there is no such method.
     """
-    scores.check_fittable("temperature")
-    if by not in ("global", "finding"):
-        raise ValueError(f"by must be 'global' or 'finding', got {by!r}")
-    n, positives = scores.counts
-    both = (positives > 0) & (n > positives)
-    if not both.any():
-        note = "no finding has both classes: temperature 1, not fitted"
-        return _calibration(scores, (1.0,), (note,))
-    shared, notes = _fit(scores.logits[:, both], scores.labels[:, both], "all findings")
-    if by == "global":
-        return _calibration(scores, (shared,), notes)
-    temperatures = []
-    for j, finding in enumerate(scores.findings):
-        if min(positives[j], n[j] - positives[j]) < MIN_CLASS:
-            temperatures.append(shared)
-            notes += (f"{finding}: {positives[j]} positives of {n[j]}, takes the global temperature",)
-            continue
-        own, own_notes = _fit(scores.logits[:, j], scores.labels[:, j], finding)
-        temperatures.append(own)
-        notes += own_notes
-    return _calibration(scores, tuple(temperatures), notes)
+    scores.check_fittable("calibration")
+    if method == "auto":
+        choice = choose(scores)
+        return _assessed(scores, choice.method, [choice.note])
+    if method not in get_args(Method):
+        raise ValueError(f"calibration must be 'auto', {', '.join(map(repr, get_args(Method)))}, got {method!r}")
+    return _assessed(scores, method, [])
 
 
-def temperature_origin(calibration: Calibration, scores: Scores, date: str) -> Origin:
-    """What a `Decision` keeps of where its temperature comes from."""
+def calibration_origin(calibration: Calibration, scores: Scores, date: str) -> Origin:
+    """What a `Decision` keeps of where its calibration comes from."""
     n, positives = (tuple(int(c) for c in counts) for counts in scores.counts)
-    recipe = "temperature, global" if len(calibration.temperature) == 1 else "temperature, per finding"
+    recipe = _RECIPES.get(calibration.method, calibration.method)
     return Origin(recipe, scores.split, scores.split_hash, n, positives, date=date, notes=calibration.notes)
 
 
 @dataclass(frozen=True)
-class Reliability:
-    """One finding's reliability curve over bins of equal mass.
+class Choice:
+    """Which method cross-validation prefers.
 
     Attributes:
-        predicted: (b,) mean probability of each bin.
-        observed: (b,) share of positives in it.
-        n: (b,) labels in it.
+        method: The simplest one within one standard error of the best.
+        losses: Method -> mean log loss in nats on labels it was not fitted to; "none" stands beside them.
+        behind: Method -> how much more than the best's that is, and the standard error of that difference.
     """
 
-    predicted: np.ndarray
-    observed: np.ndarray
-    n: np.ndarray
+    method: Method
+    losses: Mapping[str, float]
+    behind: Mapping[str, tuple[float, float]]
+
+    @property
+    def note(self) -> str:
+        """One sentence."""
+        losses = ", ".join(f"{name} {loss:.5f}" for name, loss in self.losses.items())
+        return (
+            f"{self.method} chosen by cross-validated log loss on the tuning part ({losses}): "
+            "the simplest within one standard error of the best"
+        )
 
 
-def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = 15) -> Reliability:
-    """Mean probability against frequency in bins of equal mass, for one finding: (n,) labels and probabilities.
+def choose(scores: Scores, methods: Sequence[Method] = METHODS, *, folds: int = 5, seed: int = 0) -> Choice:
+    """Compares calibration methods by cross-validated log loss on the tuning part; patients stay together.
 
-    Equal probabilities share a bin, so the curve does not depend on the order of the rows; there may be fewer bins.
-    """
-    known = ~np.isnan(labels)
-    y, p = labels[known], check_probabilities(probabilities)[known]
-    if not len(p):
-        return Reliability(np.empty(0), np.empty(0), np.empty(0, np.int64))
-    edges = np.quantile(p, np.arange(1, bins) / bins)
-    bin_of = np.searchsorted(edges, p, side="right")
-    n = np.bincount(bin_of)
-    used = n > 0
-    mean = [np.bincount(bin_of, values)[used] / n[used] for values in (p, y)]
-    return Reliability(mean[0], mean[1], n[used])
-
-
-def calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = 15) -> np.ndarray:
-    """Expected calibration error over equal-mass bins, debiased; 0 is calibrated, in units of probability.
-
-    The root mean square gap of probability and frequency. A calibrated model has gaps too, since each bin's frequency
-    is uncertain: their expected square is subtracted, which makes the square unbiased (Kumar, Liang, Ma 2019; Roelofs
-    et al. 2022). A square below 0 is given as 0.
+    A better one has to be better by more than one standard error (Breiman et al. 1984) of the difference, taken by
+    patient over the same labels; else the simpler one is taken.
 
     Args:
-        labels: (n, k) of 1, 0 and NaN.
-        probabilities: (n, k) in 0..1.
-        bins: At most so many.
+        scores: Logits and labels of the tuning part.
+        methods: Simplest first.
+        folds: Parts, each scored by what was fitted on the others.
+        seed: Of the parts.
 
-    Returns:
-        float64 (k,); NaN where a finding has no positive or no negative.
+    Raises:
+        SplitError: The scores are not of the tuning part.
+        ValueError: They are scores of unknown scale, or fewer patients than folds.
     """
-    return np.array([_debiased_error(y, p, bins) for y, p in zip(labels.T, probabilities.T, strict=True)])
+    scores.check_fittable("calibration")
+    clusters = scores.clusters
+    if folds < 2 or clusters.max() + 1 < folds:
+        raise ValueError(f"cross-validation needs 2 folds or more and a patient for each, got {folds} folds")
+    fold_of = np.random.default_rng(seed).permutation(clusters.max() + 1)[clusters] % folds
+    losses: dict[str, np.ndarray] = {"none": _losses(scores, Decision(scores.findings))}
+    for method in methods:
+        losses[method] = np.empty_like(losses["none"])
+        for fold in range(folds):
+            held_out = scores.subset(fold_of == fold)
+            temperature, calibrator, _ = _fit(scores.subset(fold_of != fold), method)
+            decision = Decision(scores.findings, temperature, calibrator=calibrator)
+            losses[method][fold_of == fold] = _losses(held_out, decision)
+    means = {name: float(np.nanmean(loss)) for name, loss in losses.items()}
+    best = min(methods, key=lambda name: means[name])
+    behind: dict[str, tuple[float, float]] = {}
+    for method in methods:
+        behind[method] = _difference(losses[method] - losses[best], clusters)
+    return Choice(next(m for m in methods if behind[m][0] <= behind[m][1]), means, behind)
 
 
-def _debiased_error(labels: np.ndarray, probabilities: np.ndarray, bins: int) -> float:
-    if not np.any(labels == 1) or not np.any(labels == 0):
-        return math.nan
-    curve = reliability(labels, probabilities, bins)
-    chance = curve.observed * (1 - curve.observed) / np.maximum(curve.n - 1, 1)
-    square = np.average((curve.predicted - curve.observed) ** 2 - chance, weights=curve.n)
-    return math.sqrt(max(0.0, float(square)))
+def _difference(differences: np.ndarray, clusters: np.ndarray) -> tuple[float, float]:
+    """Mean of (n, k) differences and its standard error by cluster; NaN is left out."""
+    known = ~np.isnan(differences)
+    mean = float(differences[known].mean())
+    sums = np.bincount(clusters, np.sum(np.where(known, differences - mean, 0.0), axis=1))
+    return mean, float(np.sqrt(np.sum(sums**2) * len(sums) / max(1, len(sums) - 1)) / known.sum())
 
 
-def _fit(logits: np.ndarray, labels: np.ndarray, name: str) -> tuple[float, tuple[str, ...]]:
-    """The best temperature within `BOUNDS`, and a note where it is a bound."""
-    known = ~np.isnan(labels)
-    z, y = logits[known], labels[known].astype(np.float64)
-    low, high = 1 / BOUNDS[1], 1 / BOUNDS[0]
-    if _slopes(low, z, y)[0] >= 0:
-        return BOUNDS[1], (f"{name}: the logits rank no better than chance, temperature at its bound {BOUNDS[1]:g}",)
-    if _slopes(high, z, y)[0] <= 0:
-        return BOUNDS[0], (f"{name}: the logits separate the classes, temperature at its bound {BOUNDS[0]:g}",)
-    scale = 1.0
-    for _ in range(100):
-        slope, curvature = _slopes(scale, z, y)
-        low, high = (scale, high) if slope < 0 else (low, scale)
-        newton = scale - slope / curvature if curvature > 0 else low
-        # A Newton step that leaves the bracket is replaced by halving it.
-        following = newton if low < newton < high else (low + high) / 2
-        if abs(following - scale) <= 1e-12 * scale:
-            break
-        scale = following
-    return float(1 / following), ()
+def _losses(scores: Scores, decision: Decision) -> np.ndarray:
+    """(n, k) log loss of each label, from log-odds, which do not saturate where a float64 probability is 1."""
+    z = decision.log_odds(scores.logits)
+    return np.logaddexp(0, z) - scores.labels * z
 
 
-def _slopes(scale: float, z: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """First and second derivative of the summed loss in 1/T at `scale`."""
-    p = 0.5 * (1 + np.tanh(0.5 * scale * z))
-    return float(np.sum(z * (p - y))), float(np.sum(z * z * p * (1 - p)))
+def _assessed(scores: Scores, method: Method, notes: list[str]) -> Calibration:
+    temperature, calibrator, fitting_notes = _fit(scores, method)
+    decisions = Decision(scores.findings), Decision(scores.findings, temperature, calibrator=calibrator)
+    nll, brier, ece = [], [], []
+    for decision in decisions:
+        nll.append(float(np.nanmean(_losses(scores, decision))) if scores.counts[0].any() else math.nan)
+        p = scores.calibrated(decision)
+        brier.append(float(metrics.brier(scores.labels.reshape(-1), p.reshape(-1))[0]))
+        errors = calibration_error(scores.labels, p)
+        ece.append(float(np.nanmean(errors)) if not np.isnan(errors).all() else math.nan)
+    notes = [*notes, *fitting_notes]
+    return Calibration(
+        method, temperature, calibrator, (nll[0], nll[1]), (brier[0], brier[1]), (ece[0], ece[1]), tuple(notes)
+    )
 
 
-def _nll(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Mean loss in nats from logits, which does not saturate where a float64 probability is 1."""
-    return float(np.nanmean(np.logaddexp(0, logits) - labels * logits))
-
-
-def _calibration(scores: Scores, temperature: tuple[float, ...], notes: tuple[str, ...]) -> Calibration:
-    before = Decision(scores.findings)
-    after = replace(before, temperature=temperature)
-    nll = [_nll(scores.logits / np.asarray(d.temperature), scores.labels) for d in (before, after)]
-    ece = [calibration_error(scores.labels, scores.calibrated(d)) for d in (before, after)]
-    means = [float(np.nanmean(e)) if not np.isnan(e).all() else math.nan for e in ece]
-    return Calibration(temperature, (nll[0], nll[1]), (means[0], means[1]), notes)
+def _fit(scores: Scores, method: Method) -> tuple[tuple[float, ...], Calibrator | None, list[str]]:
+    """Temperature, calibrator and notes of one method."""
+    if method == "none":
+        return (1.0,), None, []
+    n, positives = scores.counts
+    both = (positives > 0) & (n > positives)
+    if not both.any():
+        return (1.0,), None, ["no finding has both classes: temperature 1, not fitted"]
+    known = ~np.isnan(scores.labels) & both
+    shared, note = calibrator_fits.temperature(scores.logits[known], scores.labels[known].astype(np.float64))
+    notes = [f"all findings: {note}"] if note else []
+    if method == "temperature":
+        return (shared,), None, notes
+    # What a finding without a fit of its own keeps: the global temperature, and nothing after it.
+    k = len(scores.findings)
+    temperatures, slopes, intercepts, steps = [shared] * k, [1.0] * k, [0.0] * k, [Steps()] * k
+    for j, finding in enumerate(scores.findings):
+        if min(positives[j], n[j] - positives[j]) < MIN_CLASS:
+            notes.append(f"{finding}: {positives[j]} positives of {n[j]}, takes the global temperature")
+            continue
+        z, y = scores.logits[known[:, j], j], scores.labels[known[:, j], j].astype(np.float64)
+        note = ""
+        if method == "temperature_per_finding":
+            temperatures[j], note = calibrator_fits.temperature(z, y)
+        elif method == "platt":
+            slopes[j], intercepts[j], note = calibrator_fits.platt(z / shared, y)
+        else:
+            steps[j] = calibrator_fits.isotonic(z / shared, y)
+        notes += [f"{finding}: {note}"] if note else []
+    if method == "temperature_per_finding":
+        return tuple(temperatures), None, notes
+    if method == "platt":
+        return (shared,), Calibrator("platt", tuple(slopes), tuple(intercepts)), notes
+    return (shared,), Calibrator("isotonic", steps=tuple(steps)), notes

@@ -1,4 +1,4 @@
-"""From logits to what a user sees: the temperature, the one sigmoid, the thresholds, and where they come from."""
+"""From logits to what a user sees: calibration, the one sigmoid, the thresholds, and where they come from."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from zoo.errors import RecipeError, ReleaseError, UnknownNameError
+from zoo.evaluation.calibrators import Calibrator, PriorShift
 from zoo.evaluation.metrics import at_least
 from zoo.specs import from_dict, to_dict
 
 
 def probabilities(logits: np.ndarray, decision: Decision | None = None) -> np.ndarray:
-    """The one sigmoid: logits (..., k), divided by the decision's temperature if one is given, to probabilities.
+    """The one sigmoid: logits (..., k), calibrated by the decision if one is given, to probabilities.
 
     Args:
         logits: Any float array; the last axis is the findings.
@@ -30,9 +31,7 @@ def probabilities(logits: np.ndarray, decision: Decision | None = None) -> np.nd
     given = np.asarray(logits)
     z = given.astype(np.float64)
     if decision is not None:
-        if z.shape[-1:] != (len(decision.findings),):
-            raise ValueError(f"expected {len(decision.findings)} findings in the last axis, got shape {z.shape}")
-        z = z / np.asarray(decision.temperature)
+        z = decision.log_odds(z)
     # The exponent is never positive, so nothing overflows.
     small = np.exp(-np.abs(z))
     result = np.where(z >= 0, 1.0, small) / (1.0 + small)
@@ -81,6 +80,24 @@ class Origin:
 
 
 @dataclass(frozen=True)
+class Reached:
+    """What the thresholds of a point reached by one measure: one entry a finding, None where there is none.
+
+    Attributes:
+        value: The measure.
+        low: Lower limit of its 95 % interval, by patient.
+        high: Upper limit.
+        n: Films it is a share of: the positives (sensitivity), the negatives (specificity), those called positive
+            (ppv), or all known labels (f1, youden).
+    """
+
+    value: tuple[float | None, ...]
+    low: tuple[float | None, ...]
+    high: tuple[float | None, ...]
+    n: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class OperatingPoint:
     """One threshold a finding, on calibrated probabilities; None where none could be fitted.
 
@@ -88,11 +105,17 @@ class OperatingPoint:
         thresholds: A probability at or above it is a positive call.
         origin: Where they come from.
         achieved: What each threshold reached, by its recipe's own measure, on the part it was fitted on.
+        reached: "sensitivity", "specificity", "ppv" and the recipe's own measure ("f1" or "youden") on that part, with
+            intervals. They flatter a threshold that was chosen for them; what it is worth, the test part tells.
+        prevalence: Share of positives that PPV and F1 hold for, one a finding: that of the part, or the one the
+            decision was shifted to. () is not recorded.
     """
 
     thresholds: tuple[float | None, ...]
     origin: Origin
     achieved: tuple[float | None, ...] = ()
+    reached: dict[str, Reached] = field(default_factory=dict)
+    prevalence: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -105,7 +128,9 @@ class Decision:
         operating_points: Name -> thresholds.
         default: The operating point used when none is named.
         trained: False for a finding that had no positives in training: its output means nothing. () is all True.
-        temperature_origin: Where the temperature comes from, or None.
+        temperature_origin: Where temperature and calibrator come from, or None.
+        calibrator: What is done to the log-odds after the temperature, or None (most often).
+        prior_shift: To another prevalence than that of the tuning part, or None.
     """
 
     findings: tuple[str, ...]
@@ -114,6 +139,8 @@ class Decision:
     default: str = "half"
     trained: tuple[bool, ...] = ()
     temperature_origin: Origin | None = None
+    calibrator: Calibrator | None = None
+    prior_shift: PriorShift | None = None
 
     def __post_init__(self) -> None:
         k = len(self.findings)
@@ -123,6 +150,20 @@ class Decision:
         if not self.trained:
             object.__setattr__(self, "trained", (True,) * k)
         self._check(k)
+
+    @property
+    def temperature_alone(self) -> bool:
+        """True where dividing the logits by the temperature is all there is before the sigmoid."""
+        return self.calibrator is None and self.prior_shift is None
+
+    def log_odds(self, logits: np.ndarray) -> np.ndarray:
+        """Logits (..., k) to calibrated log-odds: by the temperature, then the calibrator, then the prior shift."""
+        if logits.shape[-1:] != (len(self.findings),):
+            raise ValueError(f"expected {len(self.findings)} findings in the last axis, got shape {logits.shape}")
+        z = logits / np.asarray(self.temperature)
+        if self.calibrator is not None:
+            z = self.calibrator.apply(z)
+        return z if self.prior_shift is None else z + self.prior_shift.offset
 
     def point(self, name: str | None = None) -> OperatingPoint:
         """The operating point called `name`, or the default; a `KeyError` with the names there are."""
@@ -160,6 +201,10 @@ class Decision:
             raise ReleaseError(f"decision: findings must be different names, got {self.findings}")
         if len(self.temperature) not in (1, k) or not all(np.isfinite(t) and t > 0 for t in self.temperature):
             raise ReleaseError(f"decision: temperature must be 1 or {k} finite numbers > 0, got {self.temperature}")
+        if self.calibrator is not None:
+            self.calibrator.check(k)
+        if self.prior_shift is not None and len(self.prior_shift.source) != k:
+            raise ReleaseError(f"decision: prior_shift must have {k} entries, got {len(self.prior_shift.source)}")
         if len(self.trained) != k:
             raise ReleaseError(f"decision: trained must have {k} entries, got {len(self.trained)}")
         if self.default not in self.operating_points:
@@ -175,6 +220,9 @@ class Decision:
             raise ReleaseError(
                 f"decision: operating point {name!r} must have {k} thresholds, got {len(point.thresholds)}"
             )
+        facts = [point.prevalence, *(v for r in point.reached.values() for v in (r.value, r.low, r.high, r.n))]
+        if any(len(values) not in (0, k) for values in facts):
+            raise ReleaseError(f"decision: operating point {name!r} must have {k} entries in all it reached")
         for finding, threshold in zip(self.findings, point.thresholds, strict=True):
             # A NaN fails both comparisons.
             if threshold is not None and not 0.0 <= threshold <= 1.0:

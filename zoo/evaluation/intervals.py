@@ -6,18 +6,18 @@ independent is too narrow.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any, TypeVar
 
 import numpy as np
 
-from zoo.evaluation.metrics import known_counts, rank
+from zoo.evaluation.metrics import known_counts
 
 K = TypeVar("K")
 
-#: Resamples worked on at a time: some 64 x n x 4 bytes, which stays near the processor's cache.
+#: Resamples worked on at a time: some 64 x n x 8 bytes.
 _CHUNK = 64
 
 
@@ -74,16 +74,26 @@ def bootstrap(
     Raises:
         ValueError: No resamples asked for, or no rows.
     """
-    count = int(clusters.max()) + 1 if len(clusters) else 0
-    if resamples < 1 or count < 1:
-        raise ValueError(f"a bootstrap needs at least one resample and one patient, got {resamples} and {count}")
-    rng = np.random.default_rng(seed)
     parts: dict[K, list[np.ndarray]] = {}
-    for start in range(0, resamples, _CHUNK):
-        weights = _cluster_weights(rng, count, min(_CHUNK, resamples - start))[clusters]
+    for drawn in draw(int(clusters.max()) + 1 if len(clusters) else 0, resamples, seed):
+        weights = np.ascontiguousarray(drawn.T.astype(np.float32)[clusters])
         for name, values in statistic(weights).items():
             parts.setdefault(name, []).append(values)
     return {name: np.concatenate(values) for name, values in parts.items()}
+
+
+def draw(clusters: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each cluster is drawn in each resample: float64 (r, clusters), r at a time.
+
+    Raises:
+        ValueError: No resamples asked for, or no clusters.
+    """
+    if resamples < 1 or clusters < 1:
+        raise ValueError(f"a bootstrap needs at least one resample and one patient, got {resamples} and {clusters}")
+    rng = np.random.default_rng(seed)
+    for start in range(0, resamples, _CHUNK):
+        chosen = (rng.integers(0, clusters, clusters) for _ in range(min(_CHUNK, resamples - start)))
+        yield np.stack([np.bincount(one, minlength=clusters) for one in chosen]).astype(np.float64)
 
 
 def percentiles(samples: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
@@ -97,6 +107,34 @@ def percentiles(samples: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, n
     low, high = np.nanquantile(usable, [(1 - level) / 2, (1 + level) / 2], axis=0)
     known = defined & (np.nanmax(usable, axis=0) > np.nanmin(usable, axis=0))
     return np.where(known, low, np.nan), np.where(known, high, np.nan)
+
+
+def ratio(part: np.ndarray, whole: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Shares such as a sensitivity or an F1, with Wilson's score interval (Wilson 1927) for clustered rows.
+
+    Wilson's n is the number of independent rows whose share would vary as much as this one does from cluster to
+    cluster (Kish 1965), never more than there are; where nothing varies (0 or 1), it is the number of clusters.
+
+    Args:
+        part: (c, ...) sums by cluster of what is counted.
+        whole: (c, ...) of what it is a share of.
+        level: Confidence level.
+
+    Returns:
+        Value, lower and upper limit, each (...); NaN where `whole` is 0.
+    """
+    total, clusters = whole.sum(axis=0), np.sum(whole > 0, axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = part.sum(axis=0) / total
+        spread = np.sum((part - value * whole) ** 2, axis=0) * clusters / ((clusters - 1) * total**2)
+        independent = np.where(spread > 0, np.minimum(total, value * (1 - value) / spread), clusters)
+        n = np.where(clusters > 1, independent, np.where(clusters > 0, 1.0, np.nan))
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    centre = (value + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(value * (1 - value) / n + z**2 / (4 * n**2))
+    # At 0 and at 1 rounding alone keeps the limit from being the share itself.
+    low = np.where(value == 0, 0.0, np.maximum(0.0, centre - half))
+    return value, low, np.where(value == 1, 1.0, np.minimum(1.0, centre + half))
 
 
 def delong(
@@ -171,14 +209,8 @@ def _auc_contrast(labels: np.ndarray, models: Sequence[np.ndarray], groups: np.n
 def _placements(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """(n,) share of the other class that each row outranks (positives) or is outranked by (negatives), ties half."""
     result = np.zeros(len(labels))
-    for truth, values in ((labels, scores), (1 - labels, -scores)):
-        ranking = rank(truth, values)
-        result[ranking.positives] = (ranking.below + ranking.up_to) / (2 * len(ranking.negatives))
+    for truth in (1, 0):
+        own, others = labels == truth, np.sort(scores[labels == 1 - truth])
+        lower = sum(np.searchsorted(others, scores[own], side) for side in ("left", "right")) / (2 * len(others))
+        result[own] = lower if truth else 1 - lower
     return result
-
-
-def _cluster_weights(rng: np.random.Generator, clusters: int, resamples: int) -> np.ndarray:
-    """How often each cluster is drawn in each resample: float32 (clusters, resamples)."""
-    drawn = rng.integers(0, clusters, size=(clusters, resamples)) * resamples + np.arange(resamples)
-    counts = np.bincount(drawn.reshape(-1), minlength=clusters * resamples)
-    return counts.reshape(clusters, resamples).astype(np.float32)

@@ -7,11 +7,13 @@ counts as two rows. A 1-D input is one finding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+
+from zoo.evaluation.ranking import rank
 
 Thresholds = float | Sequence[float | None] | np.ndarray
 Average = Literal["macro", "micro", "weighted"]
@@ -33,7 +35,7 @@ def roc_auc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None =
     Raises:
         ValueError: Shapes differ, a label is not 0/1/NaN, or a score is not finite.
     """
-    return _by_finding(_auc, labels, scores, weights)
+    return _areas(labels, scores, weights)[0]
 
 
 def average_precision(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
@@ -41,7 +43,7 @@ def average_precision(labels: np.ndarray, scores: np.ndarray, weights: np.ndarra
 
     A ranking by chance reaches the prevalence. NaN where a finding has no positive or no negative.
     """
-    return _by_finding(_average_precision, labels, scores, weights)
+    return _areas(labels, scores, weights)[1]
 
 
 def brier(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
@@ -171,67 +173,20 @@ def check_probabilities(values: np.ndarray, findings: Sequence[str] | None = Non
     if wrong.any():
         where = np.argwhere(wrong)[0]
         what = f" ({findings[where[1]]})" if findings is not None else ""
-        raise ValueError(
-            f"probability {values[tuple(where)]:.6g} at row {', column '.join(map(str, where))}{what} is outside 0..1: "
-            "are these logits?"
-        )
+        place, value = f"row {', column '.join(map(str, where))}{what}", values[tuple(where)]
+        if np.isnan(value):
+            raise ValueError(f"probability at {place} is NaN: leave the row out, or fill it in")
+        raise ValueError(f"probability {value:.6g} at {place} is outside 0..1: are these logits?")
     return values
 
 
-@dataclass(frozen=True)
-class Ranking:
-    """One finding's known rows in order of score.
-
-    Attributes:
-        positives: (p,) row numbers, ascending in score.
-        negatives: (q,) row numbers, ascending in score.
-        below: (p,) how many negatives score below each positive.
-        up_to: (p,) how many negatives score no more than each positive.
-        first: (p,) position in `positives` of the first one with the same score.
-    """
-
-    positives: np.ndarray
-    negatives: np.ndarray
-    below: np.ndarray
-    up_to: np.ndarray
-    first: np.ndarray
-
-
-def rank(labels: np.ndarray, scores: np.ndarray) -> Ranking:
-    """Sorts one finding's labels (n,) and scores (n,) once; what AUC, AP and DeLong are read off."""
-    positives, negatives = np.flatnonzero(labels == 1), np.flatnonzero(labels == 0)
-    positives = positives[np.argsort(scores[positives], kind="stable")]
-    negatives = negatives[np.argsort(scores[negatives], kind="stable")]
-    values, others = scores[positives], scores[negatives]
-    below, up_to = np.searchsorted(others, values, "left"), np.searchsorted(others, values, "right")
-    return Ranking(positives, negatives, below, up_to, np.searchsorted(values, values, "left"))
-
-
-def _auc(ranking: Ranking, weights: np.ndarray) -> np.ndarray:
-    own, lower = weights[ranking.positives], _cumulative(weights[ranking.negatives])
-    wins = np.einsum("ij,ij->j", own, lower[ranking.below] + lower[ranking.up_to], dtype=np.float64)
-    return _ratio(wins, 2 * own.sum(axis=0, dtype=np.float64) * lower[-1])
-
-
-def _average_precision(ranking: Ranking, weights: np.ndarray) -> np.ndarray:
-    own = weights[ranking.positives]
-    true, false = _cumulative(own), _cumulative(weights[ranking.negatives])
-    found, alarms = true[-1] - true[ranking.first], false[-1] - false[ranking.below]
-    precision = found / np.maximum(found + alarms, np.finfo(found.dtype).tiny)
-    value = _ratio(np.einsum("ij,ij->j", own, precision, dtype=np.float64), true[-1])
-    return np.where(false[-1] > 0, value, np.nan)
-
-
-def _by_finding(
-    metric: Callable[[Ranking, np.ndarray], np.ndarray],
-    labels: np.ndarray,
-    scores: np.ndarray,
-    weights: np.ndarray | None,
-) -> np.ndarray:
+def _areas(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """AUC and average precision of each finding: two (k,), or (r, k) under weights (n, r)."""
     labels, scores = _pair(labels, scores)
-    w = np.ones((len(labels), 1)) if weights is None else weights
-    values = np.stack([metric(rank(y, s), w) for y, s in zip(labels.T, scores.T, strict=True)], axis=1)
-    return values[0] if weights is None else values
+    rows = np.ones((1, len(labels))) if weights is None else np.ascontiguousarray(weights.T, np.float64)
+    found = [rank(y, s).areas(rows) for y, s in zip(labels.T, scores.T, strict=True)]
+    auc, precision = (np.stack(values, axis=1) for values in zip(*found, strict=True))
+    return (auc[0], precision[0]) if weights is None else (auc, precision)
 
 
 def _pair(labels: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -243,13 +198,6 @@ def _pair(labels: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarra
     if not ((labels == 0) | (labels == 1) | np.isnan(labels)).all():
         raise ValueError("labels must be 0, 1 or NaN (unknown)")
     return (labels[:, None], values[:, None]) if labels.ndim == 1 else (labels, values)
-
-
-def _cumulative(weights: np.ndarray) -> np.ndarray:
-    """Running sums down the rows, beginning with a row of zeros; exact in float32 below 2**24 rows."""
-    sums = np.zeros((len(weights) + 1, weights.shape[1]), weights.dtype)
-    np.cumsum(weights, axis=0, out=sums[1:])
-    return sums
 
 
 def _total(cells: np.ndarray, weights: np.ndarray | None) -> np.ndarray:

@@ -1,26 +1,28 @@
-"""One evaluation: every number with its n and interval, as JSON and as a short table."""
+"""One evaluation: every number with its n and interval, as JSON holds it; `markdown` shows it in short."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from zoo.evaluation import metrics
-from zoo.evaluation.calibration import calibration_error
+from zoo.evaluation import curves
 from zoo.evaluation.decision import Decision
-from zoo.evaluation.intervals import Interval, bootstrap, delong, percentiles
+from zoo.evaluation.intervals import Interval, delong, delong_difference, percentiles
+from zoo.evaluation.measures import Measures, Values
 from zoo.evaluation.scores import Scores
+from zoo.evaluation.tables import RESEARCH_ONLY as RESEARCH_ONLY
+from zoo.evaluation.tables import markdown as markdown
 from zoo.specs import to_dict
 
-RESEARCH_ONLY = "Research software, not a medical device: not for diagnosis, triage or any decision about a patient."
+#: Metrics that two models can share, whatever their thresholds and calibration.
+_SHARED = ("auc", "average_precision")
 
-#: What an operating point is described by.
-AT_A_POINT = ("f1", "sensitivity", "specificity", "ppv", "npv", "accuracy")
-
-#: (over what, metric) -> values: "finding" (k,), or "macro", "micro", "weighted" (), under an axis of resamples if any.
-_Values = dict[tuple[str, str], np.ndarray]
+#: Metrics that calibration changes.
+_CALIBRATED = ("log_loss", "brier", "ece")
 
 
 def evaluate(
@@ -34,7 +36,8 @@ def evaluate(
     """Evaluates one model, and others beside it, on the same rows.
 
     Intervals are percentiles of a bootstrap over patients; all models see the same resamples, so that differences are
-    paired. `auc_delong` is the AUC with DeLong's clustered interval beside it.
+    paired. `auc_delong` is the AUC with DeLong's clustered interval beside it. Resampling by itself adds to an ECE;
+    its interval is moved back by as much.
 
     Args:
         scores_by_model: Name -> scores. The first is the model under report; the others (its members, a baseline) are
@@ -46,67 +49,49 @@ def evaluate(
         level: Confidence level.
 
     Returns:
-        What JSON holds: `findings.<finding>.<metric>` = {value, low, high, n, positives} of the first model, `macro`,
-        `micro` and `weighted` over findings, and the like under `models.<name>` for the others and
-        `differences.<name>` (first less other). A metric at an operating point is `<metric>@<point>`, as in
-        `f1@max_f1`; at 0.5 it is `<metric>@half`. null is undefined.
+        What JSON holds: `findings.<finding>.<metric>` = {value, low, high, n, positives} of the first model, `macro`
+        (mean over findings), `micro` (all labels pooled) and `weighted` (by positives), and the like under
+        `models.<name>` for the others and `differences.<name>` (first less other). A metric at an operating point is
+        `<metric>@<point>`, as in `f1@max_f1`; at 0.5 it is `<metric>@half`. The other models have those at their
+        default point alone, or at 0.5 without a decision. null is undefined. Limits are rounded outwards to six
+        decimals. Of the first model alone come `curves` and, unless its scores are of unknown scale, `cooccurrence`,
+        as `curves.blocks` gives them, and with a decision `calibration`: `method`, `split` and `notes` of the fit, and
+        `findings.<finding>`, `macro`, `micro` and `weighted`, where each of log_loss, brier and ece has a number
+        `before`, `after` and for their paired `difference`.
 
     Raises:
         ValueError: No models, or models on different rows, labels or findings.
     """
     main = _check_alike(scores_by_model)
     decisions = decision if isinstance(decision, Mapping) else {main: decision} if decision else {}
-    first = scores_by_model[main]
-
-    def statistic(weights: np.ndarray | None) -> dict[tuple[str, tuple[str, str]], np.ndarray]:
-        return {
-            (model, key): values
-            for model, scores in scores_by_model.items()
-            for key, values in _metrics(scores, decisions.get(model), weights).items()
-        }
-
-    values = _nest(statistic(None))
-    samples = _nest(bootstrap(statistic, first.clusters, resamples=resamples, seed=seed))
-    blocks = {}
+    first, own = scores_by_model[main], decisions.get(main)
+    values: dict[str, Values] = {}
+    samples: dict[str, Values] = {}
+    blocks: dict[str, dict[str, Any]] = {}
+    scores_by_model = {model: replace(scores, patients=first.patients) for model, scores in scores_by_model.items()}
     for model, scores in scores_by_model.items():
+        # The same seed draws the same patients for each.
+        measures = Measures(scores, decisions.get(model), _points(scores, decisions.get(model), model == main))
+        values[model], samples[model] = measures.values(), measures.resampled(resamples, seed)
         blocks[model] = _block(scores, values[model], samples[model], level)
-        _add_delong(blocks[model], scores, level)
-        _add_calibration_error(blocks[model], scores, decisions.get(model))
-    others = [model for model in scores_by_model if model != main]
-    return {
+        _add_delong(blocks[model], delong(scores.labels, scores.logits, scores.clusters, level))
+    result = {
         "model": main,
         **_setting(first, resamples, seed, level),
-        **_thresholds_of(decisions.get(main)),
+        **_thresholds_of(own),
         **blocks[main],
-        "models": {model: blocks[model] for model in others},
+        "models": {model: block for model, block in blocks.items() if model != main},
         "differences": {
-            model: _block(first, _less(values[main], values[model]), _less(samples[main], samples[model]), level)
-            for model in others
+            model: _difference((first, scores), (values[main], values[model]), (samples[main], samples[model]), level)
+            for model, scores in scores_by_model.items()
+            if model != main
         },
     }
-
-
-def markdown(result: Mapping[str, Any]) -> str:
-    """The result of `evaluate` as Markdown: what was evaluated, a table by finding, and the models compared."""
-    interval = result["interval"]
-    rows = f"{result['n']:,} films of {result['patients']:,} patients"
-    if not result["patients_known"]:
-        rows = f"{result['n']:,} films (patients unknown: each film is taken for one)"
-    lines = [
-        f"## {result['model']}, {result['split']} part",
-        "",
-        RESEARCH_ONLY,
-        "",
-        f"{rows}, split `{result['split_hash'][:12] or 'unnamed'}`. In brackets: {interval['level']:.0%} intervals "
-        f"from {interval['resamples']:,} resamples of patients, seed {interval['seed']}.",
-        "",
-        *_finding_table(result),
-        "",
-        *_notes(result),
-    ]
-    if result["models"]:
-        lines += ["", *_model_table(result)]
-    return "\n".join(lines) + "\n"
+    if own is not None and first.kind == "logits":
+        before = Measures(first, None, {}, ranking=False)
+        pair = (before.values(), values[main]), (before.resampled(resamples, seed), samples[main])
+        result["calibration"] = _calibration(first, own, *pair, level)
+    return result | curves.blocks(first, own)
 
 
 def _check_alike(scores_by_model: Mapping[str, Scores]) -> str:
@@ -139,47 +124,36 @@ def _thresholds_of(decision: Decision | None) -> dict[str, Any]:
         "temperature": list(decision.temperature),
         "default_point": decision.default,
         "points": {
-            name: {"thresholds": dict(zip(decision.findings, p.thresholds, strict=True)), "origin": to_dict(p.origin)}
+            name: {
+                "thresholds": dict(zip(decision.findings, p.thresholds, strict=True)),
+                "prevalence": dict(zip(decision.findings, p.prevalence, strict=True)) if p.prevalence else {},
+                "origin": to_dict(p.origin),
+            }
             for name, p in decision.operating_points.items()
         },
     }
 
 
-def _metrics(scores: Scores, decision: Decision | None, weights: np.ndarray | None) -> _Values:
-    """Every resampled metric of one model."""
-    labels = scores.labels
-    found = {
-        "auc": metrics.roc_auc(labels, scores.logits, weights),
-        "average_precision": metrics.average_precision(labels, scores.logits, weights),
-    }
-    averages: _Values = {}
-    if scores.kind == "logits":
-        p = scores.calibrated(decision)
-        found |= {"brier": metrics.brier(labels, p, weights), "log_loss": metrics.log_loss(labels, p, weights)}
-        points = {name: point.thresholds for name, point in decision.operating_points.items()} if decision else {}
-        for name, thresholds in ({"half": (0.5,) * labels.shape[1]} | points).items():
-            counts = metrics.confusion(labels, p, thresholds, weights)
-            found |= {f"{metric}@{name}": getattr(counts, metric) for metric in AT_A_POINT}
-            averages |= {("micro", f"f1@{name}"): counts.f1_average("micro")}
-            averages |= {("weighted", f"f1@{name}"): counts.f1_average("weighted")}
-    by_finding: _Values = {("finding", metric): v for metric, v in found.items()}
-    macro: _Values = {("macro", metric): metrics.mean_over_findings(v)[0] for metric, v in found.items()}
-    return by_finding | macro | averages
+def _points(scores: Scores, decision: Decision | None, every: bool) -> dict[str, Sequence[float | None]]:
+    """The operating points a model is measured at."""
+    half: dict[str, Sequence[float | None]] = {"half": (0.5,) * len(scores.findings)}
+    if decision is None:
+        return half
+    names = decision.operating_points if every else [decision.default]
+    points = {name: decision.point(name).thresholds for name in names}
+    return half | points if every else {**points}
 
 
-def _nest(values: Mapping[tuple[str, tuple[str, str]], np.ndarray]) -> dict[str, _Values]:
-    nested: dict[str, _Values] = {}
-    for (model, key), value in values.items():
-        nested.setdefault(model, {})[key] = value
-    return nested
+def _some(found: Values, metrics: Sequence[str]) -> Values:
+    return {key: values for key, values in found.items() if key[1] in metrics}
 
 
-def _less(a: _Values, b: _Values) -> _Values:
-    """`a` less `b` for the metrics that need no threshold, which two models can share."""
-    return {key: a[key] - b[key] for key in a if key[1] in ("auc", "average_precision")}
+def _less(a: Values, b: Values, metrics: Sequence[str]) -> Values:
+    """`a` less `b` where both have one of the metrics."""
+    return {key: a[key] - b[key] for key in a if key in b and key[1] in metrics}
 
 
-def _block(scores: Scores, values: _Values, samples: _Values, level: float) -> dict[str, Any]:
+def _block(scores: Scores, values: Values, samples: Values, level: float) -> dict[str, Any]:
     """One model's numbers: `findings`, and `macro`, `micro` and `weighted` over them."""
     n, positives = scores.counts
     block: dict[str, Any] = {"findings": {finding: {} for finding in scores.findings}}
@@ -188,85 +162,61 @@ def _block(scores: Scores, values: _Values, samples: _Values, level: float) -> d
         if over == "finding":
             for j, finding in enumerate(scores.findings):
                 number = Interval(value[j], low[j], high[j], n[j], positives[j])
-                block["findings"][finding][metric] = number.to_dict()
+                block["findings"][finding][metric] = _json(number)
             continue
         number = Interval(float(value), float(low), float(high), n.sum(), positives.sum())
         used = int(np.sum(~np.isnan(values["finding", metric])))
-        block.setdefault(over, {})[metric] = number.to_dict() | {"findings": used, "of": len(scores.findings)}
+        block.setdefault(over, {})[metric] = _json(number) | {"findings": used, "of": len(scores.findings)}
     return block
 
 
-def _add_delong(block: dict[str, Any], scores: Scores, level: float) -> None:
-    intervals = delong(scores.labels, scores.logits, scores.clusters, level)
-    for finding, interval in zip(scores.findings, intervals, strict=True):
-        block["findings"][finding]["auc_delong"] = interval.to_dict()
+def _add_delong(block: dict[str, Any], intervals: Sequence[Interval]) -> None:
+    for numbers, interval in zip(block["findings"].values(), intervals, strict=True):
+        numbers["auc_delong"] = _json(interval)
 
 
-def _add_calibration_error(block: dict[str, Any], scores: Scores, decision: Decision | None) -> None:
-    """The calibration error, without an interval: resampling would itself add to it."""
-    if scores.kind != "logits":
-        return
-    n, positives = scores.counts
-    errors = calibration_error(scores.labels, scores.calibrated(decision))
-    for j, finding in enumerate(scores.findings):
-        number = Interval(errors[j], np.nan, np.nan, n[j], positives[j])
-        block["findings"][finding]["ece"] = number.to_dict()
+def _json(interval: Interval) -> dict[str, Any]:
+    """With short limits: resampling tells no more digits, and they are most of the file."""
+    number = interval.to_dict()
+    for limit, outwards in (("low", math.floor), ("high", math.ceil)):
+        if number[limit] is not None:
+            number[limit] = outwards(round(number[limit] * 1e6, 3)) / 1e6
+    return number
 
 
-def _finding_table(result: Mapping[str, Any]) -> list[str]:
-    columns = {"auc": "AUC", "average_precision": "AP", "f1@half": "F1 at 0.5"}
-    point = result["default_point"]
-    if point:
-        columns |= {f"{m}@{point}": f"{m.capitalize()} at `{point}`" for m in ("f1", "sensitivity", "specificity")}
-    columns = {key: title for key, title in columns.items() if key in result["macro"]}
-    lines = [f"| Finding | n | Positives | {' | '.join(columns.values())} |", "|---|" + "---:|" * (len(columns) + 2)]
-    for finding, row in result["findings"].items():
-        cells = [f"{row['auc']['n']:,}", f"{row['auc']['positives']:,}", *(_cell(row[c]) for c in columns)]
-        lines.append(f"| {finding} | {' | '.join(cells)} |")
-    means = [_cell(result["macro"][c]) + _counted(result["macro"][c]) for c in columns]
-    return [*lines, f"| **Mean over findings** | | | {' | '.join(means)} |"]
+def _difference(
+    scores: tuple[Scores, Scores], values: tuple[Values, Values], samples: tuple[Values, Values], level: float
+) -> dict[str, Any]:
+    """The first model less the second, paired."""
+    first, other = scores
+    block = _block(first, _less(*values, _SHARED), _less(*samples, _SHARED), level)
+    _add_delong(block, delong_difference(first.labels, first.logits, other.logits, first.clusters, level))
+    return block
 
 
-def _notes(result: Mapping[str, Any]) -> list[str]:
-    point, notes = result["default_point"], []
-    for name in ("half", point) if point and point != "half" else ("half",):
-        if "weighted" in result:
-            weighted, micro = (_cell(result[how][f"f1@{name}"]) for how in ("weighted", "micro"))
-            at = "0.5" if name == "half" else f"`{name}`"
-            notes.append(f"F1 at {at}, all findings: {weighted} weighted by positives, {micro} micro.")
-    if point:
-        notes.append(
-            f"The thresholds of `{point}` were fitted on the {result['points'][point]['origin']['split']} part."
-        )
-    undefined = [f for f, row in result["findings"].items() if row["auc"]["value"] is None]
-    weak = [f for f, row in result["findings"].items() if f not in undefined and _covers(row["auc"], 0.5)]
-    if undefined:
-        notes.append(f"Left out of the mean AUC, since one class is missing: {', '.join(undefined)}.")
-    if weak:
-        notes.append(f"**Not shown to learn** (the interval of the AUC covers 0.5): {', '.join(weak)}.")
-    return [f"- {note}" for note in notes]
-
-
-def _model_table(result: Mapping[str, Any]) -> list[str]:
-    lines = ["| Model | Mean AUC | Mean AP | AUC of " + result["model"] + " less this |", "|---|---:|---:|---:|"]
-    for name, block in {result["model"]: result, **result["models"]}.items():
-        cells = [_cell(block["macro"]["auc"]), _cell(block["macro"]["average_precision"])]
-        cells.append(_cell(result["differences"][name]["macro"]["auc"], "+") if name != result["model"] else "")
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return lines
-
-
-def _cell(number: Mapping[str, Any], sign: str = "") -> str:
-    if number["value"] is None:
-        return "\u2013"
-    if number["low"] is None:
-        return f"{number['value']:{sign}.3f}"
-    return f"{number['value']:{sign}.3f} [{number['low']:{sign}.3f}, {number['high']:{sign}.3f}]"
-
-
-def _counted(mean: Mapping[str, Any]) -> str:
-    return "" if mean["findings"] == mean["of"] else f" ({mean['findings']} of {mean['of']})"
-
-
-def _covers(number: Mapping[str, Any], value: float) -> bool:
-    return number["low"] is None or number["low"] <= value <= number["high"]
+def _calibration(
+    scores: Scores, decision: Decision, values: tuple[Values, Values], samples: tuple[Values, Values], level: float
+) -> dict[str, Any]:
+    """What calibration changed, from the numbers before and after it."""
+    origin = decision.temperature_origin
+    block: dict[str, Any] = {
+        "method": origin.recipe if origin else "not fitted",
+        "split": origin.split if origin else "none",
+        "notes": list(origin.notes) if origin else [],
+        "shifted": decision.prior_shift is not None,
+        "findings": {finding: {} for finding in scores.findings},
+    }
+    parts = {
+        "before": (_some(values[0], _CALIBRATED), _some(samples[0], _CALIBRATED)),
+        "after": (_some(values[1], _CALIBRATED), _some(samples[1], _CALIBRATED)),
+        "difference": (_less(*values[::-1], _CALIBRATED), _less(*samples[::-1], _CALIBRATED)),
+    }
+    for part, (value, resampled) in parts.items():
+        numbers = _block(scores, value, resampled, level)
+        for finding, row in numbers.pop("findings").items():
+            for metric, number in row.items():
+                block["findings"][finding].setdefault(metric, {})[part] = number
+        for over, row in numbers.items():
+            for metric, number in row.items():
+                block.setdefault(over, {}).setdefault(metric, {})[part] = number
+    return block

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
@@ -10,8 +10,10 @@ from typing import Literal
 import numpy as np
 
 from zoo.errors import UnknownNameError
-from zoo.evaluation.calibration import fit_temperature, temperature_origin
+from zoo.evaluation.calibration import Method, calibration_origin, fit_calibration
+from zoo.evaluation.cuts import RECIPES, Choice, cuts
 from zoo.evaluation.decision import Decision, OperatingPoint, Origin
+from zoo.evaluation.reached import reached
 from zoo.evaluation.scores import Scores
 
 
@@ -33,21 +35,25 @@ DEFAULT_POINTS: Mapping[str, PointSpec] = {
     "ppv_80": PointSpec("ppv_at_least", 0.8),
 }
 
+#: What is kept of every point, and of the recipes that look at something else.
+_KEPT, _OWN = ("sensitivity", "specificity", "ppv"), {"max_f1_sweep": "f1", "max_f1": "f1", "youden": "youden"}
+
 
 def fit_decision(
     scores: Scores,
     *,
-    temperature: Literal["none", "global", "finding"] = "global",
+    calibration: Method | Literal["auto"] = "temperature",
     points: Mapping[str, PointSpec] = DEFAULT_POINTS,
     default: str = "max_f1_sweep",
     trained: Sequence[bool] = (),
     date: str | None = None,
 ) -> Decision:
-    """Temperature and operating points for one model, or again for one's own data, in one call.
+    """Calibration and operating points for one model, or again for one's own data, in one call.
 
     Args:
         scores: Logits and labels of the tuning part.
-        temperature: No scaling, one for all findings, or one a finding.
+        calibration: As `fit_calibration` takes it. An export that knows of temperatures alone needs one of
+            "temperature", "temperature_per_finding" and "none".
         points: Name -> how it is fitted, on the calibrated probabilities.
         default: The point used when none is named.
         trained: Which findings had positives in training; all by default. The others get no threshold, whatever the
@@ -56,21 +62,22 @@ def fit_decision(
 
     Raises:
         SplitError: The scores are not of the tuning part.
-        ValueError: They are scores of unknown scale, or a point cannot be fitted as asked.
+        ValueError: They are scores of unknown scale, or something cannot be fitted as asked.
     """
     scores.check_fittable("a decision")
     date = date or _today()
     scores = _trained_only(scores, trained)
-    scale: tuple[float, ...] = (1.0,)
-    origin = None
-    if temperature != "none":
-        calibration = fit_temperature(scores, temperature)
-        scale, origin = calibration.temperature, temperature_origin(calibration, scores, date)
-    fitted = {
-        name: fit_point(scores, spec.recipe, target=spec.target, temperature=scale, date=date)
-        for name, spec in points.items()
-    }
-    return Decision(scores.findings, scale, fitted, default, tuple(bool(t) for t in trained), origin)
+    fitted = fit_calibration(scores, calibration)
+    calibrated = Decision(scores.findings, fitted.temperature, calibrator=fitted.calibrator)
+    return Decision(
+        scores.findings,
+        fitted.temperature,
+        fit_points(scores, points, decision=calibrated, date=date),
+        default,
+        tuple(bool(t) for t in trained),
+        None if calibration == "none" else calibration_origin(fitted, scores, date),
+        fitted.calibrator,
+    )
 
 
 def fit_point(
@@ -78,158 +85,74 @@ def fit_point(
     recipe: str = "max_f1_sweep",
     *,
     target: float | None = None,
-    temperature: Sequence[float] = (1.0,),
+    decision: Decision | None = None,
     date: str | None = None,
 ) -> OperatingPoint:
-    """One threshold a finding by one of `RECIPES`; None for a finding without both classes, or a target out of reach.
+    """One operating point; otherwise as `fit_points`.
 
     Args:
         scores: Logits and labels of the tuning part.
         recipe: A name of `RECIPES`.
         target: What an `_at_least` recipe has to reach, in (0, 1].
-        temperature: One number, or one a finding; the thresholds hold for probabilities under it.
+        decision: Under whose calibration the thresholds hold; uncalibrated by default.
+        date: ISO date kept with the fit; today's by default.
+    """
+    return fit_points(scores, {"point": PointSpec(recipe, target)}, decision=decision, date=date)["point"]
+
+
+def fit_points(
+    scores: Scores,
+    points: Mapping[str, PointSpec] = DEFAULT_POINTS,
+    *,
+    decision: Decision | None = None,
+    date: str | None = None,
+) -> dict[str, OperatingPoint]:
+    """One threshold a finding for each point; None for a finding without both classes, or a target out of reach.
+
+    Each finding is sorted once, for all points.
+
+    Args:
+        scores: Logits and labels of the tuning part.
+        points: Name -> how it is fitted.
+        decision: Under whose calibration the thresholds hold; uncalibrated by default.
         date: ISO date kept with the fit; today's by default.
 
     Raises:
         SplitError: The scores are not of the tuning part.
         UnknownNameError: No such recipe.
-        ValueError: A target where none is used, none where one is needed, or one outside (0, 1].
+        ValueError: They are scores of unknown scale; a target where none is used, none where one is needed, or one
+            outside (0, 1].
     """
     scores.check_fittable("thresholds")
-    _check_recipe(recipe, target)
-    probabilities = scores.calibrated(Decision(scores.findings, tuple(temperature)))
+    for spec in points.values():
+        _check_recipe(spec.recipe, spec.target)
+    probabilities = scores.calibrated(decision)
+    n, positives = scores.counts
+    choices: dict[str, list[Choice]] = {name: [] for name in points}
+    for j in range(len(scores.findings)):
+        found = cuts(scores.labels[:, j], probabilities[:, j]) if 0 < positives[j] < n[j] else None
+        for name, spec in points.items():
+            choices[name].append(RECIPES[spec.recipe](found, spec.target or 0.0) if found else (None, None))
+    measured = reached(scores, probabilities, [[t for t, _ in choices[name]] for name in points])
+    prevalence = tuple(float(p / count) if count else None for p, count in zip(positives, n, strict=True))
+    fitted = {}
+    for (name, spec), measures in zip(points.items(), measured, strict=True):
+        thresholds, achieved = zip(*choices[name], strict=True)
+        kept = {measure: measures[measure] for measure in (*_KEPT, *filter(None, [_OWN.get(spec.recipe)]))}
+        origin = _origin(scores, spec, thresholds, date or _today())
+        fitted[name] = OperatingPoint(thresholds, origin, achieved, kept, prevalence)
+    return fitted
+
+
+def _origin(scores: Scores, spec: PointSpec, thresholds: Sequence[float | None], date: str) -> Origin:
     n, positives = (tuple(int(c) for c in counts) for counts in scores.counts)
-    choices: list[_Choice] = []
-    notes: list[str] = []
+    notes = []
     for j, finding in enumerate(scores.findings):
         if not 0 < positives[j] < n[j]:
-            choices.append((None, None))
             notes.append(f"{finding}: {positives[j]} positives of {n[j]} known labels, threshold null")
-            continue
-        choices.append(RECIPES[recipe](cuts(scores.labels[:, j], probabilities[:, j]), target or 0.0))
-        if choices[-1][0] is None:
-            notes.append(f"{finding}: {recipe} {target} is out of reach, threshold null")
-    thresholds, achieved = zip(*choices, strict=True)
-    origin = Origin(recipe, scores.split, scores.split_hash, n, positives, target, date or _today(), tuple(notes))
-    return OperatingPoint(thresholds, origin, achieved)
-
-
-@dataclass(frozen=True)
-class Cuts:
-    """Every different way to cut one finding's probabilities, strictest first.
-
-    Attributes:
-        values: (c,) float32, the different probabilities, falling; a cut calls these and all above.
-        tp: (c,) positives called at each.
-        fp: (c,) negatives called at each.
-        positives: Positives in all.
-        negatives: Negatives in all.
-    """
-
-    values: np.ndarray
-    tp: np.ndarray
-    fp: np.ndarray
-    positives: int
-    negatives: int
-
-    @property
-    def f1(self) -> np.ndarray:
-        """F1 at each cut."""
-        return 2 * self.tp / (self.tp + self.fp + self.positives)
-
-    @property
-    def sensitivity(self) -> np.ndarray:
-        """Sensitivity at each cut; never falls along them."""
-        return self.tp / self.positives
-
-    @property
-    def specificity(self) -> np.ndarray:
-        """Specificity at each cut; never grows along them."""
-        return 1 - self.fp / self.negatives
-
-    @property
-    def ppv(self) -> np.ndarray:
-        """PPV at each cut."""
-        return self.tp / (self.tp + self.fp)
-
-    def threshold(self, cut: int) -> float:
-        """Halfway to the next lower probability, so that a last-bit difference between backends changes no call."""
-        upper = self.values[cut]
-        lower = self.values[cut + 1] if cut + 1 < len(self.values) else upper
-        middle = (upper + lower) / np.float32(2)
-        # Between neighbouring float32 numbers the middle rounds to one of them, and must not admit the lower.
-        chosen = middle if middle > lower else upper
-        return float(str(chosen))  # the shortest decimal that reads back as the same float32
-
-
-def cuts(labels: np.ndarray, probabilities: np.ndarray) -> Cuts:
-    """All cuts of one finding: labels (n,) of 1, 0, NaN with both classes; probabilities (n,), taken as float32."""
-    known = ~np.isnan(labels)
-    p = probabilities[known].astype(np.float32)
-    order = np.argsort(-p, kind="stable")
-    values, truth = p[order], labels[known][order] == 1
-    last_of_equals = np.flatnonzero(np.append(values[1:] != values[:-1], True))
-    tp = np.cumsum(truth)[last_of_equals]
-    return Cuts(values[last_of_equals], tp, last_of_equals + 1 - tp, int(truth.sum()), int((~truth).sum()))
-
-
-#: Threshold and what it reaches, or two None.
-_Choice = tuple[float | None, float | None]
-
-
-def _max_f1_sweep(found: Cuts, _: float) -> _Choice:
-    """Best F1 of the thresholds 0.05, 0.06, ... 0.95; the lowest of equals, as a sweep that keeps the first best."""
-    grid = np.arange(5, 96) / 100
-    reached = len(found.values) - np.searchsorted(found.values[::-1], grid.astype(np.float32), side="left")
-    f1 = np.where(reached > 0, found.f1[reached - 1], 0.0)
-    best = int(np.argmax(f1))
-    return float(grid[best]), float(f1[best])
-
-
-def _max_f1(found: Cuts, _: float) -> _Choice:
-    return _best(found, found.f1, np.ones_like(found.tp, bool))
-
-
-def _youden(found: Cuts, _: float) -> _Choice:
-    """Largest sensitivity + specificity - 1 (Youden 1950)."""
-    return _best(found, found.sensitivity + found.specificity - 1, np.ones_like(found.tp, bool))
-
-
-def _sensitivity_at_least(found: Cuts, target: float) -> _Choice:
-    """The strictest cut that is sensitive enough; its specificity is the highest there is."""
-    enough = found.sensitivity >= target
-    cut = int(np.argmax(enough))
-    return found.threshold(cut), float(found.sensitivity[cut])
-
-
-def _specificity_at_least(found: Cuts, target: float) -> _Choice:
-    """The most sensitive cut that is specific enough."""
-    return _best(found, found.sensitivity, found.specificity >= target, found.specificity)
-
-
-def _ppv_at_least(found: Cuts, target: float) -> _Choice:
-    """The most sensitive cut with enough PPV (at the tuning part's prevalence)."""
-    return _best(found, found.sensitivity, found.ppv >= target, found.ppv)
-
-
-def _best(found: Cuts, measure: np.ndarray, allowed: np.ndarray, report: np.ndarray | None = None) -> _Choice:
-    """The allowed cut with the largest measure, the strictest of equals; None where no allowed cut finds a positive."""
-    allowed = allowed & (found.tp > 0)
-    if not allowed.any():
-        return None, None
-    cut = int(np.argmax(np.where(allowed, measure, -np.inf)))
-    return found.threshold(cut), float((measure if report is None else report)[cut])
-
-
-#: Recipe -> (cuts, target) -> threshold and what it reaches.
-RECIPES: Mapping[str, Callable[[Cuts, float], _Choice]] = {
-    "max_f1_sweep": _max_f1_sweep,
-    "max_f1": _max_f1,
-    "youden": _youden,
-    "sensitivity_at_least": _sensitivity_at_least,
-    "specificity_at_least": _specificity_at_least,
-    "ppv_at_least": _ppv_at_least,
-}
+        elif thresholds[j] is None:
+            notes.append(f"{finding}: {spec.recipe} {spec.target} is out of reach, threshold null")
+    return Origin(spec.recipe, scores.split, scores.split_hash, n, positives, spec.target, date, tuple(notes))
 
 
 def _trained_only(scores: Scores, trained: Sequence[bool]) -> Scores:

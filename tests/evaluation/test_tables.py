@@ -1,0 +1,55 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from zoo.evaluation.report import evaluate
+from zoo.evaluation.tables import markdown
+from zoo.evaluation.thresholds import fit_decision
+
+
+@pytest.fixture(scope="module")
+def named(make_scores):
+    """Names as other people choose them."""
+    names = ("Edema|left", "Effusion \\| right", "New\nline")
+    tune, test = (replace(make_scores(200, 3, split=split), findings=names) for split in ("tune", "test"))
+    decision = fit_decision(tune, default="max_f1")
+    return evaluate({"ours|1": test, "theirs": test}, {"ours|1": decision}, resamples=20)
+
+
+def test_names_break_no_table(named):
+    text = markdown(named)
+    assert "| Edema\\|left |" in text
+    assert "| Effusion \\| right |" in text  # escaped already
+    assert "| New line |" in text
+    assert "AUC of ours\\|1 less this" in text
+    tables = [block for block in text.split("\n\n") if block.startswith("|")]
+    for table in tables:
+        widths = {line.replace("\\|", "").count("|") for line in table.splitlines()}
+        assert len(widths) == 1
+
+
+def test_calibration_is_shown_before_and_after(named):
+    text = markdown(named)
+    numbers = named["calibration"]["macro"]["log_loss"]
+    assert "Calibration (temperature, global, fitted on the tune part), means over findings: " in text
+    assert f"log loss {numbers['before']['value']:.4f} [" in text
+    assert f"to {numbers['after']['value']:.4f} [" in text
+
+
+def test_a_result_of_before_there_was_such_a_block_is_shown_without(named):
+    old = {key: value for key, value in named.items() if key not in ("calibration", "curves", "cooccurrence")}
+    assert "Calibration" not in markdown(old)
+    assert "means over findings" not in markdown(old)
+
+
+def test_scores_of_unknown_scale_have_a_table_too(make_scores):
+    text = markdown(evaluate({"ranks": replace(make_scores(80, 2, split="test"), kind="scores")}, resamples=5))
+    assert "| Finding | n | Positives | AUC | AP |" in text
+    assert "F1" not in text
+
+
+def test_a_comparison_without_numbers_is_a_dash(make_scores):
+    scores = replace(make_scores(60, 2, split="test"), patients=np.zeros(60))
+    text = markdown(evaluate({"a": scores}, resamples=5))
+    assert "nan" not in text.lower()

@@ -1,0 +1,99 @@
+"""Fingerprints of films, by which the same film is found again under another name, format or size of file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from zoo.data.images import read_image
+from zoo.errors import ImageError, SplitError
+
+_CHUNK = 1024
+
+
+@dataclass(frozen=True)
+class Fingerprints:
+    """Hashes of image files.
+
+    Attributes:
+        hashes: Path -> {"bytes": hex sha256 of the file, "pixels": hex sha256 of what it decodes to}, in the order
+            given. A file that is no readable image has no "pixels", one that cannot be opened has neither.
+        unreadable: Path -> why it cannot be opened or decoded.
+    """
+
+    hashes: dict[str, dict[str, str]]
+    unreadable: dict[str, str]
+
+
+def fingerprints(
+    paths: Sequence[str | Path],
+    *,
+    pixels: bool = True,
+    workers: int | None = None,
+    on_file: Callable[[], None] | None = None,
+) -> Fingerprints:
+    """Hashes every file, each read once; a file that cannot be read is reported and does not stop the others.
+
+    Args:
+        paths: Image files.
+        pixels: Whether to decode them too, which finds a film that was saved again without loss (as PNG, or with
+            other metadata), at some 10 ms a film. The pixels are those of `read_image`: grey, 0..255, full size.
+        workers: Threads; the number of processors by default.
+        on_file: Called after each file, in the caller's thread.
+    """
+    found = Fingerprints({}, {})
+    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+        for start in range(0, len(paths), _CHUNK):
+            chunk = [str(path) for path in paths[start : start + _CHUNK]]
+            for path, (hashes, reason) in zip(chunk, pool.map(lambda p: _hash(p, pixels), chunk), strict=True):
+                found.hashes[path] = hashes
+                if reason:
+                    found.unreadable[path] = reason
+                if on_file is not None:
+                    on_file()
+    return found
+
+
+def split_images(path: str | Path) -> dict[str, tuple[str, ...]]:
+    """Part -> image names, as a split's manifest lists them; without the table, which may be on another machine.
+
+    Args:
+        path: `split.json`, or the run folder that holds it.
+
+    Raises:
+        FileNotFoundError: No such file.
+        SplitError: Not a split's manifest.
+    """
+    path = Path(path)
+    path = path / "split.json" if path.is_dir() else path
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such split manifest")
+    try:
+        parts = {part: facts["images"] for part, facts in json.loads(path.read_text("utf-8"))["parts"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SplitError(f"{path}: not a split manifest ({type(error).__name__}: {error})") from None
+    for part, names in parts.items():
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise SplitError(f"{path}: not a split manifest: the images of {part!r} must be a list of names")
+    return {part: tuple(names) for part, names in parts.items()}
+
+
+def _hash(path: str, pixels: bool) -> tuple[dict[str, str], str]:
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        return {}, error.strerror or type(error).__name__
+    hashes = {"bytes": hashlib.sha256(data).hexdigest()}
+    if not pixels:
+        return hashes, ""
+    try:
+        film = read_image(data)
+    except ImageError as error:
+        return hashes, str(error).partition(": ")[2]
+    # The shape belongs to the content: the same bytes in other rows are another film.
+    return hashes | {"pixels": hashlib.sha256(str(film.shape).encode() + film.tobytes()).hexdigest()}, ""

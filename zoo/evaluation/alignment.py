@@ -1,0 +1,156 @@
+"""Several models' predictions and the labels brought to the same rows and findings, all joined by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from zoo.errors import TableError
+from zoo.evaluation.columns import same_name, shortened
+from zoo.evaluation.joining import match_ids
+from zoo.evaluation.predictions import Kind, Predictions
+from zoo.evaluation.rows import Rows
+from zoo.evaluation.schemas import AUTO, names_of
+from zoo.evaluation.scores import Scores
+
+
+@dataclass(frozen=True, eq=False)
+class Aligned:
+    """Several models' scores on the same rows and findings.
+
+    Attributes:
+        scores: Name -> scores, in the order that was given.
+        ids: (n,) str.
+        groups: Grouping -> (n,) str, as `subgroups.subgroups` takes them.
+        kinds: Name -> what the file's numbers were.
+        notes: What was taken for granted, dropped, joined or stripped, one sentence each.
+    """
+
+    scores: Mapping[str, Scores]
+    ids: np.ndarray
+    groups: Mapping[str, np.ndarray]
+    kinds: Mapping[str, Kind]
+    notes: tuple[str, ...]
+
+
+def to_scores(predictions: Predictions, labels: Rows | None = None, split: str = "test") -> Scores:
+    """Predictions with their labels, as everything in `zoo.evaluation` takes them.
+
+    Rows are joined by identifier, findings by name; what only one of the two has is left out (`align` says what).
+
+    Args:
+        predictions: Of one model.
+        labels: As `read_labels` gives them; by default those in the predictions' own file.
+        split: Part of the split these rows are. Where the file has a column of parts, the rows of this one are taken.
+
+    Raises:
+        TableError: No labels, no row or finding in common, or no row of that part.
+    """
+    return align([predictions], labels, split=split).scores[predictions.name]
+
+
+def align(predictions: Sequence[Predictions], labels: Rows | None = None, *, split: str = "test") -> Aligned:
+    """Brings predictions and labels to the rows and findings that all of them have; arguments as `to_scores`.
+
+    Labels come from `labels`, or else from the first predictions that have them; so do patients and groups.
+
+    Raises:
+        TableError: As `to_scores`.
+        ValueError: No predictions, or two of one name.
+    """
+    if not predictions or len({p.name for p in predictions}) != len(predictions):
+        raise ValueError(f"predictions need different names, got {[p.name for p in predictions]}")
+    truth = labels or next((p.labels for p in predictions if p.labels is not None), None)
+    if truth is None:
+        raise TableError(f"{predictions[0].name}: no labels in the file: give a file of labels (--labels)")
+    parts, notes = _same_rows([*predictions, truth])
+    notes += [note for p in predictions if p.labels is not None for note in _other_labels(truth, p.labels, p.name)]
+    parts, split_notes = _of_part(parts, split)
+    findings, finding_notes = _shared_findings(parts)
+    *models, truth = parts
+    patients = next((part.patients for part in (truth, *models) if part.patients is not None), None)
+    notes = [note for part in (*predictions, truth) for note in part.notes] + notes + split_notes + finding_notes
+    if patients is None:
+        notes.append("patients are not known: each row is taken for one, and intervals may be too narrow")
+    known, kinds = _columns(truth, findings), {given.name: given.kind for given in predictions}
+    scores = {
+        model.name: _scores(kinds[model.name], _columns(model, findings), known, findings, split, patients)
+        for model in models
+    }
+    groups = {name: group for part in (*reversed(models), truth) for name, group in part.groups.items()}
+    return Aligned(scores, models[0].ids, groups, kinds, tuple(dict.fromkeys(notes)))
+
+
+def place(finding: str, findings: Sequence[str]) -> int | None:
+    """Position of a finding in another list, under any of its names, or None."""
+    there = {same_name(name): i for i, name in enumerate(findings)}
+    return next((there[key] for name in names_of(finding, AUTO) if (key := same_name(name)) in there), None)
+
+
+def _same_rows(parts: Sequence[Rows]) -> tuple[list[Rows], list[str]]:
+    """The rows that all parts have, in the order of the first."""
+    first = parts[0]
+    matches = [match_ids(first.ids, part.ids, first.name, part.name) for part in parts[1:]]
+    rows = np.flatnonzero(np.all([match.rows >= 0 for match in matches], axis=0))
+    if not len(rows):
+        raise TableError(f"{', '.join(part.name for part in parts)}: no row is in all of them")
+    others = [part.take(match.rows[rows]) for part, match in zip(parts[1:], matches, strict=True)]
+    return [first.take(rows), *others], [note for match in matches for note in match.notes]
+
+
+def _other_labels(truth: Rows, labels: Rows, name: str) -> list[str]:
+    """What to say where a file has labels of its own that are not those in use."""
+    _, rows, others = np.intersect1d(truth.ids, labels.ids, return_indices=True)
+    shared = [(i, j) for j, finding in enumerate(labels.findings) if (i := place(finding, truth.findings)) is not None]
+    ours, theirs = truth.values[rows][:, [i for i, _ in shared]], labels.values[others][:, [j for _, j in shared]]
+    different = int(np.sum((ours != theirs) & ~(np.isnan(ours) & np.isnan(theirs))))
+    return [f"{name}: own labels that differ from those of {truth.name}, which are used: {different:,}"] * (
+        different > 0
+    )
+
+
+def _of_part(parts: list[Rows], split: str) -> tuple[list[Rows], list[str]]:
+    """The rows of one part of the split, where a file says of which part its rows are."""
+    said = next((part for part in parts if part.split is not None), None)
+    if said is None or said.split is None:
+        return parts, []
+    rows = np.flatnonzero(said.split == split)
+    if not len(rows):
+        there = ", ".join(sorted(set(said.split)))
+        raise TableError(f"{said.name}: no row is of the {split!r} part; there are rows of {there}: name one by split=")
+    if len(rows) == len(said.split):
+        return parts, []
+    note = f"{said.name}: rows of other parts than {split!r}, left out: {len(said.split) - len(rows):,}"
+    return [part.take(rows) for part in parts], [note]
+
+
+def _shared_findings(parts: Sequence[Rows]) -> tuple[tuple[str, ...], list[str]]:
+    first, notes = parts[0], []
+    shared = tuple(f for f in first.findings if all(place(f, part.findings) is not None for part in parts))
+    if not shared:
+        columns = "; ".join(f"{part.name} has {shortened(part.findings, 5)}" for part in parts)
+        raise TableError(f"no finding is in all files: {columns}")
+    for part in parts:
+        extra = [name for name in part.findings if place(name, shared) is None]
+        if extra:
+            notes.append(f"{part.name}: left out, since not all files have them: {', '.join(extra)}")
+    return shared, notes
+
+
+def _columns(part: Rows, findings: Sequence[str]) -> np.ndarray:
+    return part.values[:, [i for finding in findings if (i := place(finding, part.findings)) is not None]]
+
+
+def _scores(
+    kind: Kind,
+    values: np.ndarray,
+    labels: np.ndarray,
+    findings: tuple[str, ...],
+    split: str,
+    patients: np.ndarray | None,
+) -> Scores:
+    if kind == "probabilities":
+        return Scores.from_probabilities(values, labels, findings, split=split, patients=patients)
+    return Scores(values, labels, findings, split, patients=patients, kind=kind)

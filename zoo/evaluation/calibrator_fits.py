@@ -1,0 +1,132 @@
+"""The exact fit of one finding's temperature, Platt line or isotonic steps: each the minimum of its log loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from zoo.evaluation.calibrators import Steps
+
+#: Temperatures looked among; a Platt slope lies between their inverses. At a bound the data ask for more than such a
+#: number can mend.
+BOUNDS = (0.1, 10.0)
+
+#: From a number to the first and second derivative of a convex loss there.
+_Slopes = Callable[[float], tuple[float, float]]
+
+
+def temperature(z: np.ndarray, y: np.ndarray) -> tuple[float, str]:
+    """The temperature that minimises the log loss of sigmoid(z / temperature), which is convex in its inverse.
+
+    Args:
+        z: (n,) logits.
+        y: (n,) of 1 and 0, both there.
+
+    Returns:
+        The temperature, and what a reader has to know ("" where it lies within `BOUNDS`).
+    """
+
+    def slopes(scale: float) -> tuple[float, float]:
+        p = _sigmoid(scale * z)
+        return float(np.sum(z * (p - y))), float(np.sum(z * z * p * (1 - p)))
+
+    scale, note = _scale(slopes)
+    return 1 / scale, note.format(f"temperature at its bound {1 / scale:g}")
+
+
+def platt(z: np.ndarray, y: np.ndarray) -> tuple[float, float, str]:
+    """Slope and intercept that minimise the log loss of sigmoid(slope * z + intercept).
+
+    Plain maximum likelihood, with the slope within the inverse `BOUNDS`: so kept above 0, it needs no smoothed labels
+    (Platt 1999) to stay finite. At each slope the best intercept is found first; the loss is convex in what is left.
+
+    Args:
+        z: (n,) log-odds.
+        y: (n,) of 1 and 0, both there.
+
+    Returns:
+        Slope, intercept and a note as `temperature` gives it.
+    """
+
+    intercept = 0.0  # the search for the next one starts here
+
+    def slopes(slope: float) -> tuple[float, float]:
+        nonlocal intercept
+        intercept = _intercept(slope * z, y, intercept)
+        p = _sigmoid(slope * z + intercept)
+        w = p * (1 - p)
+        mixed, own = np.sum(z * w), np.sum(w)
+        curvature = np.sum(z * z * w) - (mixed**2 / own if own > 0 else 0.0)
+        return float(np.sum(z * (p - y))), float(curvature)
+
+    slope, note = _scale(slopes)
+    return slope, _intercept(slope * z, y, intercept), note.format(f"slope at its bound {slope:g}")
+
+
+def isotonic(z: np.ndarray, y: np.ndarray) -> Steps:
+    """The never falling curve with the smallest log loss (and squared error), by pooling adjacent violators.
+
+    Films of equal log-odds count as one point. Between the pools the curve is interpolated. It is kept within
+    1 / (n + 2) of 0 and 1: n films cannot show a probability to be more extreme (rule of succession, Laplace).
+
+    Args:
+        z: (n,) log-odds.
+        y: (n,) of 1 and 0.
+    """
+    values, of = np.unique(z, return_inverse=True)
+    n, positives = np.bincount(of), np.bincount(of, y).astype(np.int64)
+    first = np.arange(len(values))
+    while True:
+        # Next to each other and not rising, compared as whole numbers: exact. A whole falling run is pooled at once.
+        falls = positives[:-1] * n[1:] >= positives[1:] * n[:-1]
+        if not falls.any():
+            break
+        starts = np.flatnonzero(np.append(True, ~falls))
+        n, positives, first = np.add.reduceat(n, starts), np.add.reduceat(positives, starts), first[starts]
+    last = np.append(first[1:], len(values)) - 1
+    bound = 1 / (len(z) + 2)
+    p = np.clip(positives / n, bound, 1 - bound)
+    ends, where = np.unique(np.stack([first, last], axis=1).reshape(-1), return_index=True)
+    return Steps(tuple(values[ends].tolist()), tuple(np.repeat(p, 2)[where].tolist()))
+
+
+def _intercept(z: np.ndarray, y: np.ndarray, start: float) -> float:
+    """What has to be added to log-odds z for their mean probability to be the share of positives."""
+    share = float(np.mean(y))
+    centre = float(np.log(share) - np.log1p(-share))
+
+    def slopes(added: float) -> tuple[float, float]:
+        p = _sigmoid(z + added)
+        return float(np.sum(p - y)), float(np.sum(p * (1 - p)))
+
+    return _root(slopes, centre - float(z.max()), centre - float(z.min()), start)
+
+
+def _scale(slopes: _Slopes) -> tuple[float, str]:
+    """The best factor of the logits, and a note with a place for its name where it is a bound."""
+    low, high = 1 / BOUNDS[1], 1 / BOUNDS[0]
+    if slopes(low)[0] >= 0:
+        return low, "the logits rank no better than chance, {}"
+    if slopes(high)[0] <= 0:
+        return high, "the logits separate the classes, {}"
+    return _root(slopes, low, high, 1.0), ""
+
+
+def _root(slopes: _Slopes, low: float, high: float, start: float) -> float:
+    """Where the first derivative is 0, between `low` and `high`, by Newton's steps kept inside of the bracket."""
+    at = min(max(start, low), high)
+    for _ in range(100):
+        slope, curvature = slopes(at)
+        low, high = (at, high) if slope < 0 else (low, at)
+        step = slope / curvature if curvature > 0 else np.inf
+        if abs(step) <= 1e-12 * max(1.0, abs(at)):
+            break
+        # A step that leaves the bracket is replaced by halving it.
+        at = at - step if low < at - step < high else (low + high) / 2
+    return float(at)
+
+
+def _sigmoid(z: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):  # of what is next to 0 in any case
+        return 1 / (1 + np.exp(-z))

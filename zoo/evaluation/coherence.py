@@ -1,0 +1,297 @@
+"""Findings that contradict each other: a child without its parent, a finding where there is "No Finding".
+
+`contradictions` counts them; `project` moves probabilities as little as it takes to have none, and `reordering` says
+what that did to the rankings. The rules are data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from zoo.evaluation.decision import Decision, positives
+from zoo.evaluation.intervals import Interval
+from zoo.evaluation.metrics import check_probabilities
+from zoo.evaluation.proportions import proportion
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What coherent findings keep to.
+
+    Attributes:
+        children: Parent -> the findings that imply it: P(child) <= P(parent). A finding has one parent at most.
+        normal: The finding that says there is no other: P(normal) + P(other) <= 1. "" for none.
+        beside_normal: Findings that may be there all the same.
+
+    Raises:
+        ValueError: A finding with two parents, above itself, or in two of these roles.
+    """
+
+    children: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    normal: str = ""
+    beside_normal: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        listed = [child for children in self.children.values() for child in children]
+        for name in listed:
+            if listed.count(name) > 1:
+                raise ValueError(f"rules: {name!r} has two parents, a finding has one at most")
+            if name in self.above(name):
+                raise ValueError(f"rules: {name!r} is above itself")
+        for name in (self.normal, *self.beside_normal):
+            if name in listed or name in self.children:
+                raise ValueError(f"rules: {name!r} cannot be a parent or a child, being normal or beside it")
+
+    def above(self, finding: str) -> list[str]:
+        """The parent of `finding`, the parent's parent and so on."""
+        parent_of = {child: parent for parent, children in self.children.items() for child in children}
+        found: list[str] = []
+        while (parent := parent_of.get(found[-1] if found else finding)) is not None and parent not in found:
+            found.append(parent)
+        return found
+
+    def excluded(self, findings: Sequence[str]) -> list[str]:
+        """Which of `findings` cannot be there with `normal`; none where `normal` is not among them."""
+        kept = (self.normal, *self.beside_normal)
+        return [name for name in findings if name not in kept] if self.normal in findings else []
+
+    def skipped(self, findings: Sequence[str]) -> list[str]:
+        """The rules that need a finding which is not among `findings`, in words."""
+        rules = [(parent, child) for parent, children in self.children.items() for child in children]
+        lost = [f"{parent} >= {child}" for parent, child in rules if not {parent, child} <= set(findings)]
+        alone = [f"{self.normal} excludes the others"] if self.normal and not self.excluded(findings) else []
+        return lost + alone
+
+
+#: After the hierarchy of CheXpert (Irvin et al. 2019).
+CHEXPERT_RULES = Rules(
+    children={
+        "Lung Opacity": ("Edema", "Consolidation", "Pneumonia", "Lung Lesion", "Atelectasis"),
+        "Enlarged Cardiomediastinum": ("Cardiomegaly",),
+    },
+    normal="No Finding",
+    beside_normal=("Support Devices",),
+)
+
+
+def contradictions(
+    probabilities: np.ndarray,
+    findings: Sequence[str],
+    decision: Decision | None = None,
+    point: str | None = None,
+    *,
+    margin: float = 1e-6,
+    patients: np.ndarray | None = None,
+    rules: Rules = CHEXPERT_RULES,
+    level: float = 0.95,
+) -> dict[str, Any]:
+    """Counts the rows whose probabilities, or whose calls at an operating point, contradict each other.
+
+    Args:
+        probabilities: (n, k) calibrated; NaN is unknown, and contradicts nothing.
+        findings: The k names.
+        decision: Whose thresholds make the calls; 0.5 without one. A finding without a threshold is not called.
+        point: Operating point; the decision's default otherwise.
+        margin: By how much a probability has to be too high; the default leaves rounding out, and no more.
+        patients: (n,) each row's patient, for the intervals.
+        rules: What holds between the findings.
+        level: Confidence level of the intervals.
+
+    Returns:
+        What JSON holds. A rate is a `proportion` {value, low, high, n, positives}: of n rows that could contradict,
+        `positives` do.
+        `children.<child>`: `parent` (the next one above that is there); `probability`, higher than the parent's;
+        `calls`, positive where the parent is negative.
+        `normal.<finding>`: `probability`, adding up to more than 1 with that of No Finding; `calls`, both positive.
+        `any`: the same of rows with at least one contradiction.
+        `skipped`: the rules that need a finding which is not there, in words.
+
+    Raises:
+        ValueError: Probabilities outside 0..1 or of another shape, or a decision for other findings.
+    """
+    names, p = tuple(findings), _checked(probabilities, findings)
+    calls = _calls(p, names, decision, point)
+    clusters = None if patients is None else np.unique(np.asarray(patients).astype(str), return_inverse=True)[1]
+    found: dict[str, list[np.ndarray]] = {"probability": [], "calls": []}
+
+    def rates(lower: str, upper: str, excluded: bool = False) -> dict[str, Any]:
+        pair = [names.index(lower), names.index(upper)]
+        (own, other), (own_call, other_call) = p[:, pair].T, calls[:, pair].T
+        limit, wrong = (1 - other, 1) if excluded else (other, 0)
+        hits = {
+            "probability": _known(own > limit + margin, p[:, pair]),
+            "calls": _known((own_call == 1) & (other_call == wrong), calls[:, pair]),
+        }
+        for kind, values in hits.items():
+            found[kind].append(values)
+        return {kind: proportion(values, clusters, level).to_dict() for kind, values in hits.items()}
+
+    children = {child: {"parent": parent} | rates(child, parent) for child, parent in _next_above(rules, names).items()}
+    normal = {other: rates(other, rules.normal, excluded=True) for other in rules.excluded(names)}
+    return {
+        "children": children,
+        "normal": normal,
+        "any": {kind: proportion(_any(values, len(p)), clusters, level).to_dict() for kind, values in found.items()},
+        "skipped": rules.skipped(names),
+    }
+
+
+def project(probabilities: np.ndarray, findings: Sequence[str], rules: Rules = CHEXPERT_RULES) -> np.ndarray:
+    """The coherent probabilities nearest to the given ones, row by row.
+
+    The rules are a tree: each parent stands above its children, and 1 - P(No Finding) above all that No Finding
+    excludes. The nearest point in least squares is then the isotonic regression on a tree, found by pooling adjacent
+    violators from the leaves up (Pardalos and Xue 1999): a parent and the children above it meet at their mean. It is
+    nearest in Kullback-Leibler divergence as well (Barlow and Brunk 1972).
+
+    A coherent row is handed back as it is, and projecting twice changes nothing more. No finding moves further than it
+    must, yet two rows may change places (`reordering`). Where a row's labels are all known and coherent, they are a
+    point of the set projected on: its squared error, summed over the findings, never grows. Do it after calibration;
+    thresholds fitted without it do not hold with it.
+
+    Args:
+        probabilities: (n, k) calibrated; NaN stays NaN, its children are bound by what is above it.
+        findings: The k names. Rules that need others are left out (`Rules.skipped` names them).
+        rules: What holds between the findings.
+
+    Returns:
+        (n, k) of the dtype that came (float64 where that was no float); the input is left alone.
+
+    Raises:
+        ValueError: Probabilities outside 0..1, or arrays of another shape.
+    """
+    names, given = tuple(findings), _checked(probabilities, findings)
+    dtype = np.asarray(probabilities).dtype
+    dtype = dtype if dtype.kind == "f" else np.dtype(np.float64)
+    result = given.copy()
+    patterns, pattern_of = np.unique(np.isnan(given), axis=0, return_inverse=True)
+    for number, pattern in enumerate(patterns):
+        rows = np.flatnonzero(pattern_of.reshape(-1) == number)
+        present = [name for name, missing in zip(names, pattern, strict=True) if not missing]
+        where = np.ix_(rows, np.flatnonzero(~pattern))
+        result[where] = _pool(given[where], present, rules, dtype)
+    return result.astype(dtype)
+
+
+def reordering(before: np.ndarray, after: np.ndarray, findings: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What a projection did to each finding.
+
+    Args:
+        before: (n, k) probabilities; rows with NaN are left out of their finding.
+        after: (n, k), projected.
+        findings: The k names.
+
+    Returns:
+        Finding -> `reordered`, the share of the pairs of rows with an order before that have the opposite one
+        afterwards; `mean_change` and `largest_change` of the probability. Each {value, low, high, n, positives},
+        without limits, on n rows, of which `positives` changed.
+    """
+    old, new = _checked(before, findings), _checked(after, findings)
+    if old.shape != new.shape:
+        raise ValueError(f"before and after must have one shape, got {old.shape} and {new.shape}")
+    result = {}
+    for j, finding in enumerate(findings):
+        known = ~np.isnan(old[:, j] + new[:, j])
+        a, b = old[known, j], new[known, j]
+        moved = np.abs(b - a)
+        changed = int(np.sum(moved > 0))
+        measured = {"reordered": _reordered(a, b)}
+        if len(a):
+            measured |= {"mean_change": float(moved.mean()), "largest_change": float(moved.max())}
+        result[finding] = {
+            name: Interval(value, np.nan, np.nan, len(a), changed).to_dict() for name, value in measured.items()
+        }
+    return result
+
+
+def _pool(p: np.ndarray, names: list[str], rules: Rules, dtype: np.dtype) -> np.ndarray:
+    """`project` for rows where all of `names` are known."""
+    values = p.copy()
+    excluded = rules.excluded(names)
+    normal = names.index(rules.normal) if excluded else -1
+    parents = [name for name in rules.children if name in names]
+    below = {names.index(top): [j for j, name in enumerate(names) if top in rules.above(name)] for top in parents}
+    if excluded:
+        values[:, normal] = 1 - p[:, normal]
+        below[normal] = [names.index(name) for name in excluded]
+    # Fewest below first, so that a tree is coherent before it is hung under its parent.
+    for top in sorted(below, key=lambda top: len(below[top])):
+        others = below[top]
+        # Less than the dtype can hold is no violation: else rounding would be mended for ever.
+        wrong = values[:, others].max(axis=1, initial=0.0) > values[:, top] + np.finfo(dtype).eps
+        values[wrong] = _hang(values[wrong], top, others)
+    if excluded:
+        untouched = values[:, normal] == 1 - p[:, normal]
+        values[:, normal] = np.where(untouched, p[:, normal], 1 - values[:, normal])
+    return values
+
+
+def _hang(values: np.ndarray, top: int, below: list[int]) -> np.ndarray:
+    """Pools one parent with all below it, which are coherent among themselves already.
+
+    The parent ends at the highest mean of itself and its m highest descendants; what stands above comes down to it.
+    """
+    falling = -np.sort(-values[:, below], axis=1)
+    means = (values[:, [top]] + np.cumsum(falling, axis=1)) / np.arange(2, len(below) + 2)
+    pooled = values.copy()
+    pooled[:, top] = means.max(axis=1)
+    pooled[:, below] = np.minimum(values[:, below], pooled[:, [top]])
+    return pooled
+
+
+def _next_above(rules: Rules, names: Sequence[str]) -> dict[str, str]:
+    """Child -> the nearest of the findings above it that is there."""
+    above = {name: [upper for upper in rules.above(name) if upper in names] for name in names}
+    return {name: uppers[0] for name, uppers in above.items() if uppers}
+
+
+def _calls(p: np.ndarray, names: tuple[str, ...], decision: Decision | None, point: str | None) -> np.ndarray:
+    decision = decision or Decision(names)
+    if decision.findings != names:
+        raise ValueError(f"the decision is for {decision.findings}, the probabilities are for {names}")
+    return positives(p, decision, point)
+
+
+def _known(flags: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+    """(n,) 1 and 0, NaN where one of the inputs (n, 2 or more) is."""
+    return np.where(np.isnan(inputs).any(axis=1), np.nan, flags)
+
+
+def _any(hits: list[np.ndarray], rows: int) -> np.ndarray:
+    """(n,) 1 where one is, 0 where none of those known is, NaN where none is known."""
+    stacked = np.stack(hits) if hits else np.full((1, rows), np.nan)
+    return np.where(np.isnan(stacked).all(axis=0), np.nan, (stacked == 1).any(axis=0))
+
+
+def _reordered(before: np.ndarray, after: np.ndarray) -> float:
+    """Share of the pairs ordered before that are turned round afterwards."""
+    ranks, ties = np.unique(before, return_inverse=True, return_counts=True)[1:]
+    new_ranks = np.unique(after, return_inverse=True)[1]
+    pairs = len(before) * (len(before) - 1) // 2 - int(np.sum(ties * (ties - 1) // 2))
+    # Equal ones before go in the order they have after, so that no inversion is counted for them.
+    return _inversions(new_ranks[np.lexsort((new_ranks, ranks))]) / pairs if pairs else np.nan
+
+
+def _inversions(ranks: np.ndarray) -> int:
+    """How many pairs stand in falling order, counted at the highest bit in which the two differ."""
+    count = 0
+    for bit in range(int(ranks.max(initial=0)).bit_length()):
+        order = np.argsort(ranks >> (bit + 1), kind="stable")
+        group, ones = (ranks >> (bit + 1))[order], (ranks[order] >> bit) & 1
+        before = np.cumsum(ones) - ones
+        in_group = before - before[np.searchsorted(group, group, side="left")]
+        count += int(np.sum((1 - ones) * in_group))
+    return count
+
+
+def _checked(values: np.ndarray, findings: Sequence[str]) -> np.ndarray:
+    """(n, k) float64, NaN allowed."""
+    given = np.asarray(values, np.float64)
+    if given.ndim != 2 or given.shape[1] != len(findings):
+        raise ValueError(f"probabilities must be (rows, {len(findings)}), one column a finding, got {given.shape}")
+    check_probabilities(np.nan_to_num(given), tuple(findings))
+    return given

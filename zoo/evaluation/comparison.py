@@ -1,0 +1,192 @@
+"""Several models on the same rows: what their mean reaches, and which of them the data tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
+from statistics import NormalDist
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from zoo.errors import UnknownNameError
+from zoo.evaluation.cells import make_cells, measure
+from zoo.evaluation.intervals import Interval, bootstrap, delong_difference, percentiles
+from zoo.evaluation.metrics import mean_over_findings, roc_auc
+from zoo.evaluation.scores import Scores
+
+How: TypeAlias = Literal["logits", "probabilities", "ranks"]
+HOW: tuple[How, ...] = ("logits", "probabilities", "ranks")
+
+
+def ensemble(members: Sequence[Scores], how: How = "logits") -> Scores:
+    """The mean of several models, all with one weight.
+
+    Args:
+        members: On the same rows, labels and findings.
+        how: "logits", "probabilities", or "ranks": each member's ranks among these rows, finding by finding, ties
+            sharing theirs, as a share of the rows. Ranks take numbers of any scale, and their mean is again only a
+            ranking of these rows.
+
+    Returns:
+        Scores of the first member's rows; of kind "scores" where ranks were averaged.
+
+    Raises:
+        UnknownNameError: `how` is none of these.
+        ValueError: No members, members on other rows, or scores of unknown scale, which have no logits.
+    """
+    if how not in HOW:
+        raise UnknownNameError("ensemble", how, HOW)
+    _check_alike({f"member {i}": scores for i, scores in enumerate(members, 1)})
+    if how == "ranks":
+        return replace(members[0], logits=np.mean([_ranks(m.logits) for m in members], axis=0), kind="scores")
+    for i, member in enumerate(members, 1):
+        if member.kind == "scores":
+            raise ValueError(
+                f"member {i} of {len(members)} has scores of unknown scale, which have no mean of {how}: "
+                "average the ranks, or give logits or probabilities"
+            )
+    if how == "logits":
+        return replace(members[0], logits=np.mean([m.logits for m in members], axis=0))
+    first, mean = members[0], np.mean([m.probabilities for m in members], axis=0)
+    return Scores.from_probabilities(
+        mean, first.labels, first.findings, split=first.split, split_hash=first.split_hash, patients=first.patients
+    )
+
+
+def compare(
+    scores_by_model: Mapping[str, Scores], *, resamples: int = 2000, seed: int = 0, level: float = 0.95
+) -> dict[str, Any]:
+    """Differences of AUC of each two models, on the same rows.
+
+    Args:
+        scores_by_model: Name -> scores, on the same rows, labels and findings.
+        resamples: Of the bootstrap over patients; all models see the same ones.
+        seed: Of the resamples.
+        level: Confidence level.
+
+    Returns:
+        What JSON holds. `pairs` has for each two models `a` and `b`: `findings.<finding>.auc` (AUC of a less that of
+        b, with the bootstrap's interval) and `.auc_delong` (with DeLong's paired one), `macro.auc` over findings,
+        and `macro.auc_joint`, whose interval is so wide that all pairs' intervals hold together at this level
+        (Bonferroni; the bootstrap's standard error in a normal distribution, since its percentiles do not reach so
+        far out). `told_apart` lists [better, worse] where the joint interval leaves out 0. `notes` are sentences.
+
+    Raises:
+        ValueError: Fewer than two models, or models on other rows, labels or findings.
+    """
+    _check_alike(scores_by_model)
+    if len(scores_by_model) < 2:
+        raise ValueError(f"a comparison needs two models or more, got {len(scores_by_model)}")
+    first = next(iter(scores_by_model.values()))
+    everybody = np.arange(len(first.labels))
+    cells = {
+        name: make_cells(scores, None, (None,) * len(scores.findings), everybody, (1, 1))
+        for name, scores in scores_by_model.items()
+    }
+    samples = bootstrap(
+        lambda weights: {name: measure(own, weights, 1)[:, 0] for name, own in cells.items()},
+        first.clusters,
+        resamples=resamples,
+        seed=seed,
+    )
+    both = list(combinations(scores_by_model, 2))
+    pairs = [
+        _pair((a, b), (scores_by_model[a], scores_by_model[b]), samples[a] - samples[b], level, len(both))
+        for a, b in both
+    ]
+    told_apart = [
+        [pair["a"], pair["b"]] if pair["macro"]["auc"]["value"] > 0 else [pair["b"], pair["a"]]
+        for pair in pairs
+        if _leaves_out_0(pair["macro"]["auc_joint"])
+    ]
+    return {
+        "interval": {"method": "bootstrap over patients", "resamples": resamples, "seed": seed, "level": level},
+        "joint_level": 1 - (1 - level) / len(pairs),
+        "pairs": pairs,
+        "told_apart": told_apart,
+        "notes": _notes(pairs, told_apart, level),
+    }
+
+
+def _pair(
+    names: tuple[str, str], scores: tuple[Scores, Scores], samples: np.ndarray, level: float, pairs: int
+) -> dict[str, Any]:
+    a, b = scores
+    values = roc_auc(a.labels, a.logits) - roc_auc(b.labels, b.logits)
+    low, high = percentiles(samples, level)
+    n, positives = a.counts
+    exact = delong_difference(a.labels, a.logits, b.logits, a.clusters, level)
+    findings = {
+        finding: {
+            "auc": Interval(values[j], low[j], high[j], n[j], positives[j]).to_dict(),
+            "auc_delong": exact[j].to_dict(),
+        }
+        for j, finding in enumerate(a.findings)
+    }
+    same = [f for j, f in enumerate(a.findings) if np.array_equal(a.logits[:, j], b.logits[:, j])]
+    macro = _macro(values, samples, (int(n.sum()), int(positives.sum())), level, pairs)
+    return {"a": names[0], "b": names[1], "findings": findings, "macro": macro, "identical": same}
+
+
+def _macro(
+    values: np.ndarray, samples: np.ndarray, counts: tuple[int, int], level: float, pairs: int
+) -> dict[str, dict[str, Any]]:
+    """The mean over findings, with its own interval and with the one that allows for the number of pairs."""
+    value, used = (a.item() for a in mean_over_findings(values))
+    means = mean_over_findings(samples)[0]
+    low, high = (float(limit) for limit in percentiles(means, level))
+    error = float(np.nanstd(means)) if not np.isnan(means).all() else 0.0
+    spread = NormalDist().inv_cdf(1 - (1 - level) / (2 * pairs)) * error if error > 0 else np.nan
+    intervals = {"auc": (low, high), "auc_joint": (value - spread, value + spread)}
+    return {
+        name: Interval(value, *limits, *counts).to_dict() | {"findings": used, "of": len(values)}
+        for name, limits in intervals.items()
+    }
+
+
+def _notes(pairs: Sequence[Mapping[str, Any]], told_apart: Sequence[Sequence[str]], level: float) -> list[str]:
+    k = len(pairs[0]["findings"])
+    apart = ", ".join(f"{better} above {worse}" for better, worse in told_apart)
+    notes = [
+        f"In mean AUC the data tell apart: {apart}." if apart else "In mean AUC the data tell no two models apart.",
+    ]
+    if len(pairs) * k > 1:
+        count = len(pairs) * k
+        notes.append(
+            f"{len(pairs)} pairs of models times {k} findings make {count} intervals at {level:.0%}: of models that "
+            f"are all alike, some {count * (1 - level):.1f} would leave out 0. Only the mean's joint interval allows "
+            "for the number of pairs."
+        )
+    notes += [
+        f"{pair['a']} and {pair['b']} have the same predictions of {', '.join(pair['identical'])}."
+        for pair in pairs
+        if pair["identical"]
+    ]
+    return notes
+
+
+def _leaves_out_0(number: Mapping[str, Any]) -> bool:
+    return number["low"] is not None and not number["low"] <= 0 <= number["high"]
+
+
+def _check_alike(scores_by_model: Mapping[str, Scores]) -> None:
+    if not scores_by_model:
+        raise ValueError("expected the scores of at least one model, got none")
+    (main, first), *others = scores_by_model.items()
+    for name, other in others:
+        if other.findings != first.findings:
+            raise ValueError(f"{name} has other findings than {main}: {other.findings}, not {first.findings}")
+        if not np.array_equal(other.labels, first.labels, equal_nan=True):
+            raise ValueError(f"{name} and {main} are not on the same rows: their labels differ")
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """(n, k) mean rank of each value in its column, as a share in 0..1."""
+    columns = []
+    for column in values.T:
+        _, place, count = np.unique(column, return_inverse=True, return_counts=True)
+        last = np.cumsum(count)
+        columns.append((last - (count - 1) / 2 - 0.5)[place.reshape(-1)] / len(column))
+    return np.stack(columns, axis=1)

@@ -1,0 +1,181 @@
+"""The curves of a report as thinned arrays: ROC, precision-recall, reliability, threshold curves; and co-occurrence."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from zoo.evaluation.decision import Decision, positives
+from zoo.evaluation.proportions import proportion
+from zoo.evaluation.reliability import BINS, bins_of
+from zoo.evaluation.scores import Scores
+
+#: Most points of a curve.
+POINTS = 200
+
+#: A point nearer than this to the line through those that are kept is left out: half a pixel of 250.
+TOLERANCE = 2e-3
+
+_Arrays = dict[str, list[float | None]]
+
+
+def blocks(scores: Scores, decision: Decision | None = None) -> dict[str, Any]:
+    """What a report draws of one model, as JSON holds it.
+
+    Curves are thinned to at most `POINTS` points: straight lines through them are off by no more than `TOLERANCE` where
+    so many suffice, and the areas under ROC and precision-recall curve stay within 0.001 of AUC and average precision.
+
+    Args:
+        scores: The evaluated part. Scores of unknown scale have `roc` and `pr` alone.
+        decision: Its calibration and operating points; without one, temperature 1 and 0.5.
+
+    Returns:
+        `curves.findings.<finding>`: `n` and `positives`, and where there are both classes `roc` = {fpr, tpr}, `pr` =
+        {recall, precision}, `thresholds` = {threshold, f1, sensitivity, specificity, ppv} on calibrated probabilities,
+        and `reliability` = {before, after}, each {predicted, observed, low, high, n} with one entry a bin (`after`
+        with a decision only). `curves.pooled` has the reliability of all labels together.
+        `cooccurrence.labels` and `cooccurrence.calls` (at the default operating point, or at 0.5): k x k counts of
+        films in which both findings are known (`known`), the row's is positive (`first`) and both are (`both`).
+    """
+    stages: dict[str, np.ndarray] = {}
+    if scores.kind == "logits":
+        stages = {"before": scores.probabilities} | ({"after": scores.calibrated(decision)} if decision else {})
+    found: dict[str, Any] = {"findings": {}}
+    for j, finding in enumerate(scores.findings):
+        own = {stage: p[:, j] for stage, p in stages.items()}
+        found["findings"][finding] = _of_finding(scores.labels[:, j], scores.logits[:, j], own, scores.clusters)
+    if not stages:
+        return {"curves": found}
+    pooled = scores.labels.reshape(-1), np.repeat(scores.clusters, len(scores.findings))
+    curves = {stage: reliability_curve(pooled[0], p.reshape(-1), pooled[1]) for stage, p in stages.items()}
+    calls = positives([*stages.values()][-1], decision or Decision(scores.findings))
+    return {
+        "curves": found | {"pooled": {"reliability": curves}},
+        "cooccurrence": {
+            "findings": list(scores.findings),
+            "labels": cooccurrence(scores.labels),
+            "calls": cooccurrence(calls) | {"point": decision.default if decision else "half"},
+        },
+    }
+
+
+def _of_finding(
+    labels: np.ndarray, scores: np.ndarray, stages: Mapping[str, np.ndarray], clusters: np.ndarray
+) -> dict[str, Any]:
+    """The curves of one finding; without both classes its counts alone."""
+    found: dict[str, Any] = {"n": int(np.sum(~np.isnan(labels))), "positives": int(np.sum(labels == 1))}
+    if not 0 < found["positives"] < found["n"]:
+        return found
+    found |= ranking_curves(labels, scores)
+    if stages:
+        found["thresholds"] = threshold_curve(labels, [*stages.values()][-1])
+        found["reliability"] = {stage: reliability_curve(labels, p, clusters) for stage, p in stages.items()}
+    return found
+
+
+def ranking_curves(labels: np.ndarray, scores: np.ndarray) -> dict[str, _Arrays]:
+    """`roc` and `pr` of one finding, thinned: labels (n,) with both classes, scores (n,) on any scale."""
+    known = ~np.isnan(labels)
+    order = np.argsort(scores[known])[::-1]
+    s, truth = scores[known][order], labels[known][order] == 1
+    ends = np.flatnonzero(np.append(s[1:] != s[:-1], True))  # equal scores are one cut
+    tp = np.append(0, np.cumsum(truth)[ends])
+    fp = np.append(0, ends + 1) - tp
+    fpr, tpr = fp / fp[-1], tp / tp[-1]
+    gains = np.flatnonzero(np.diff(tp)) + 1  # cuts that find a positive: the others only add false alarms
+    precision = tp[gains] / (tp[gains] + fp[gains])
+    # Steps, with both corners of each: the area under them is the average precision, which has no interpolation.
+    recall, precision = np.repeat(np.append(0.0, tpr[gains]), 2)[1:-1], np.repeat(precision, 2)
+    roc, pr = thin(fpr, tpr), thin(recall, precision)
+    return {
+        "roc": {"fpr": _rounded(fpr[roc]), "tpr": _rounded(tpr[roc])},
+        "pr": {"recall": _rounded(recall[pr]), "precision": _rounded(precision[pr])},
+    }
+
+
+def threshold_curve(labels: np.ndarray, probabilities: np.ndarray) -> _Arrays:
+    """F1, sensitivity, specificity and PPV of one finding over thresholds; None where nothing is called (PPV).
+
+    At thresholds of two kinds, even ones and quantiles of both classes, so that neither their distance nor the steps
+    between them can be seen. Each number is exact at its threshold.
+
+    Args:
+        labels: (n,) with both classes.
+        probabilities: (n,) calibrated.
+    """
+    own, others = (np.sort(probabilities[labels == truth].astype(np.float32)) for truth in (1, 0))
+    shares = np.linspace(0, 1, 21)
+    grid = np.concatenate([np.linspace(0, 1, 41), np.quantile(own, shares), np.quantile(others, shares)])
+    thresholds = np.array(sorted({float(f"{t:.4g}") for t in grid}))
+    # The smallest float32 at or above each is found by the same comparison that makes the calls.
+    tp, fp = (len(p) - np.searchsorted(p, thresholds.astype(np.float32), "left") for p in (own, others))
+    called = tp + fp
+    ppv = np.divide(tp, called, out=np.full(len(tp), np.nan), where=called > 0)
+    return {
+        "threshold": thresholds.tolist(),
+        "f1": _rounded(2 * tp / (called + len(own))),
+        "sensitivity": _rounded(tp / len(own)),
+        "specificity": _rounded(1 - fp / len(others)),
+        "ppv": _rounded(ppv),
+    }
+
+
+def reliability_curve(labels: np.ndarray, probabilities: np.ndarray, clusters: np.ndarray) -> _Arrays:
+    """Mean probability and frequency in bins of equal mass, the latter with its 95 % interval by patient."""
+    known = ~np.isnan(labels)
+    y, p, of = labels[known].astype(np.float64), probabilities[known], clusters[known]
+    bin_of = bins_of(p) if len(p) else np.empty(0, np.int64)
+    curve: _Arrays = {key: [] for key in ("predicted", "observed", "low", "high", "n")}
+    for number in range(BINS):
+        rows = bin_of == number
+        if rows.any():
+            share = proportion(y[rows], of[rows])
+            numbers = (float(p[rows].mean()), share.value, share.low, share.high)
+            for key, value in zip(curve, [*_rounded(np.array(numbers)), share.n], strict=True):
+                curve[key].append(value)
+    return curve
+
+
+def cooccurrence(values: np.ndarray) -> dict[str, Any]:
+    """Counts of pairs in (n, k) of 1, 0 and NaN, as k x k lists `known`, `first` (the row's is 1) and `both` (are)."""
+    known, one = (~np.isnan(values)).astype(np.float64), (values == 1).astype(np.float64)
+    pairs = {"known": known.T @ known, "first": one.T @ known, "both": one.T @ one}
+    return {name: counts.astype(np.int64).tolist() for name, counts in pairs.items()}
+
+
+def thin(x: np.ndarray, y: np.ndarray, most: int = POINTS, tolerance: float = TOLERANCE) -> np.ndarray:
+    """Positions, rising, of the points of a curve that are enough to draw it.
+
+    The point farthest from the line through its kept neighbours is added until none is farther than `tolerance`, or
+    there are `most` (Ramer 1972; Douglas and Peucker 1973).
+    """
+    kept = [0, len(x) - 1]
+    segments: list[tuple[float, int, int, int]] = []
+
+    def split(first: int, last: int) -> None:
+        if last - first < 2:
+            return
+        dx, dy = x[last] - x[first], y[last] - y[first]
+        px, py = x[first + 1 : last] - x[first], y[first + 1 : last] - y[first]
+        length = float(np.hypot(dx, dy))
+        distance = np.abs(px * dy - py * dx) / length if length > 0 else np.hypot(px, py)
+        worst = int(np.argmax(distance))
+        heapq.heappush(segments, (-float(distance[worst]), first, first + 1 + worst, last))
+
+    split(*kept)
+    while segments and len(kept) < most:
+        distance, first, middle, last = heapq.heappop(segments)
+        if -distance <= tolerance:
+            break
+        kept.append(middle)
+        split(first, middle)
+        split(middle, last)
+    return np.unique(kept)
+
+
+def _rounded(values: np.ndarray) -> list[float | None]:
+    """Four decimals, and None for NaN."""
+    return [None if np.isnan(v) else round(float(v), 4) for v in values]

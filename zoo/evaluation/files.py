@@ -1,0 +1,240 @@
+"""Files of predictions, labels and readers in, one evaluation out: what `zoo evaluate --predictions` does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo.evaluation import comparison, report
+from zoo.evaluation.alignment import Aligned, align, place
+from zoo.evaluation.columns import CsvColumns, read_columns
+from zoo.evaluation.comparison import How, compare
+from zoo.evaluation.decision import Decision
+from zoo.evaluation.joining import match_ids
+from zoo.evaluation.labels import labelled_names, labels_in
+from zoo.evaluation.long_form import widen
+from zoo.evaluation.predictions import ARE_THESE_LOGITS, Kind, model_name, predictions_in
+from zoo.evaluation.readers import reader_points
+from zoo.evaluation.rows import id_headers
+from zoo.evaluation.schemas import Schema
+from zoo.evaluation.scores import Scores
+
+#: Nearer than this to 0 or 1, a probability was rounded to it.
+_SMALLEST = 1e-15
+
+
+@dataclass(frozen=True, eq=False)
+class Study(Aligned):
+    """What the files hold, brought to the same rows and findings.
+
+    Attributes:
+        readers: Name -> (n, k) calls of 1, 0 and NaN (not read).
+    """
+
+    readers: Mapping[str, np.ndarray]
+
+
+def read_files(
+    predictions: Sequence[str | Path],
+    labels: str | Path | None = None,
+    *,
+    schema: Schema = "auto",
+    id_column: str | None = None,
+    prefix: str | None = None,
+    kind: Kind | None = None,
+    readers: Sequence[str | Path] = (),
+    split: str = "test",
+    drop_missing: bool = False,
+) -> Study:
+    """Reads models' predictions, their labels and readers' calls, and joins them by name.
+
+    Args:
+        predictions: CSV files, gzipped or not, one a model.
+        labels: CSV file of labels; None takes those in the predictions' files (the first that has some).
+        schema: "auto" (the findings that all files share), "chexpert", "nih", or one's own findings.
+        id_column: Column of the identifiers, in all files; by default the usual one they share.
+        prefix: What stands in front of each finding's name in the predictions; found out by default.
+        kind: What the predictions are, if the files do not tell; see `predictions.read_predictions`.
+        readers: CSV files of 1 and 0, one a reader.
+        split: The part these rows are; the rows of it where a file has a column of parts.
+        drop_missing: True leaves out rows with a missing prediction, and says how many.
+
+    Raises:
+        FileNotFoundError: No such file.
+        TableError: A file that cannot be used, or files without a row or finding in common; one line that says why.
+        ValueError: No files.
+    """
+    if not predictions:
+        raise ValueError("expected at least one file of predictions, got none")
+    paths = [Path(path) for path in (*predictions, *([labels] if labels else []), *readers)]
+    tables = [widen(read_columns(path)) if i < len(predictions) else read_columns(path) for i, path in enumerate(paths)]
+    ids = id_headers(tables, id_column)
+    count = len(predictions)
+    names = _names(paths[:count])
+    among = set().union(*(labelled_names(table) for table in tables[count:]))
+    models = [
+        replace(
+            predictions_in(
+                table,
+                header,
+                schema=schema,
+                prefix=prefix,
+                kind=kind,
+                drop_missing=drop_missing,
+                own_labels=labels is None,
+                among=among,
+            ),
+            name=name,
+        )
+        for table, header, name in zip(tables[:count], ids[:count], names, strict=True)
+    ]
+    truth = labels_in(tables[count], models[0].findings, schema, ids[count]) if labels else None
+    aligned = align(models, truth, split=split)
+    first = count + (labels is not None)
+    calls, notes = _calls(aligned, tables[first:], ids[first:], _names(paths[first:]))
+    facts = {name: getattr(aligned, name) for name in ("scores", "ids", "groups", "kinds")}
+    return Study(**facts, notes=aligned.notes + notes, readers=calls)
+
+
+def evaluate_files(
+    predictions: Sequence[str | Path],
+    labels: str | Path | None = None,
+    *,
+    schema: Schema = "auto",
+    id_column: str | None = None,
+    prefix: str | None = None,
+    kind: Kind | None = None,
+    ensemble: How | None = None,
+    readers: Sequence[str | Path] = (),
+    decision: Decision | None = None,
+    split: str = "test",
+    drop_missing: bool = False,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """`read_files`, then `evaluate_study`; their arguments, and what the second returns."""
+    study = read_files(
+        predictions,
+        labels,
+        schema=schema,
+        id_column=id_column,
+        prefix=prefix,
+        kind=kind,
+        readers=readers,
+        split=split,
+        drop_missing=drop_missing,
+    )
+    return evaluate_study(study, how=ensemble, decision=decision, resamples=resamples, seed=seed)
+
+
+def evaluate_study(
+    study: Study,
+    *,
+    how: How | None = None,
+    decision: Decision | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> dict[str, Any]:
+    """Evaluates what was read.
+
+    Args:
+        study: The models; the first is under report, or their ensemble where one is asked for.
+        how: What the ensemble of all models averages: "logits", "probabilities" or "ranks". None makes none.
+        decision: Of the model under report.
+        resamples: Of the bootstrap over patients.
+        seed: Of the resamples.
+        level: Confidence level.
+
+    Returns:
+        What `report.evaluate` returns and, beside it, `kinds` (what each model's numbers are), `ensemble` (how, and
+        of which models) or None, `comparison` (`comparison.compare`) with two models or more, or None, `readers`
+        (`readers.reader_points`) or None, and `notes`: what was dropped, joined or stripped, a sentence each.
+
+    Raises:
+        ValueError: An ensemble of one model, or of scores that have no such mean; or a decision for scores of unknown
+            scale, or for other findings.
+    """
+    models = _with_ensemble(study, how)
+    main = next(iter(models))
+    if decision is not None and models[main].kind == "scores":
+        raise ValueError(
+            f"{main}: scores of unknown scale rank, but are refused for calibration and thresholds; {ARE_THESE_LOGITS}"
+        )
+    result = report.evaluate(models, decision, resamples=resamples, seed=seed, level=level)
+    compared = compare(models, resamples=resamples, seed=seed, level=level) if len(models) > 1 else None
+    points = None
+    if study.readers:
+        points = reader_points(models, study.readers, resamples=resamples, seed=seed, level=level)
+    return result | {
+        "kinds": dict(study.kinds),
+        "ensemble": {"how": how, "members": list(study.scores)} if how else None,
+        "comparison": compared,
+        "readers": points,
+        "notes": [*study.notes, *_saturated(study, how)],
+    }
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """A name for each file, with its folder's where two files have one."""
+    names = [model_name(path) for path in paths]
+    names = [f"{path.parent.name}/{n}" if names.count(n) > 1 else n for n, path in zip(names, paths, strict=True)]
+    for name, path in zip(names, paths, strict=True):
+        if names.count(name) > 1:
+            raise ValueError(f"{path}: another file is called {name!r} too: rename one of the two")
+    return names
+
+
+def _calls(
+    aligned: Aligned, tables: Sequence[CsvColumns], ids: Sequence[str | None], names: Sequence[str]
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """Each reader's calls in the rows and findings of the scores, and what is to be said of them."""
+    findings = next(iter(aligned.scores.values())).findings
+    found: dict[str, np.ndarray] = {}
+    notes: tuple[str, ...] = ()
+    for table, header, name in zip(tables, ids, names, strict=True):
+        rows = labels_in(table, findings, "auto", header)
+        match = match_ids(aligned.ids, rows.ids, "the predictions", name)
+        calls = np.full((len(aligned.ids), len(findings)), np.nan)
+        read = np.flatnonzero(match.rows >= 0)
+        for j, finding in enumerate(findings):
+            column = place(finding, rows.findings)
+            if column is not None:
+                calls[read, j] = rows.values[match.rows[read], column]
+        found[name], notes = calls, notes + rows.notes
+        if len(read) < len(calls):
+            notes += (f"{name}: rows that were not read: {len(calls) - len(read):,} of {len(calls):,}",)
+    return found, notes
+
+
+def _with_ensemble(study: Study, how: How | None) -> dict[str, Scores]:
+    """The models, behind their mean where one is asked for."""
+    models = dict(study.scores)
+    if how is None:
+        return models
+    if len(models) < 2:
+        raise ValueError(f"an ensemble needs two files of predictions or more, got {len(models)}")
+    unranked = [name for name, scores in models.items() if scores.kind == "scores"]
+    if unranked and how != "ranks":
+        raise ValueError(
+            f"{unranked[0]}: scores of unknown scale have no mean of {how}: average ranks, or: {ARE_THESE_LOGITS}"
+        )
+    return {f"mean of {how}": comparison.ensemble(list(models.values()), how), **models}
+
+
+def _saturated(study: Study, how: How | None) -> list[str]:
+    """A word on probabilities of exactly 0 and 1, whose log-odds outweigh all others in a mean of logits."""
+    counts = {
+        name: int(np.sum((scores.probabilities <= _SMALLEST) | (scores.probabilities >= 1 - _SMALLEST)))
+        for name, scores in study.scores.items()
+        if how == "logits" and study.kinds[name] == "probabilities"
+    }
+    return [
+        f"{name}: {count:,} probabilities are 0 or 1, whose log-odds outweigh the other models' in the mean of logits"
+        for name, count in counts.items()
+        if count
+    ]

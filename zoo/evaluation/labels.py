@@ -1,0 +1,177 @@
+"""Labels from somebody's file: a list of names in one field, or columns of 1, 0, -1 and blank."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from zoo.errors import TableError, closest
+from zoo.evaluation.columns import MISSING, CsvColumns, read_columns, same_name, shortened
+from zoo.evaluation.rows import FINDING_LABELS, Rows, id_headers, is_fact, read_rows
+from zoo.evaluation.schemas import NIH_14, Schema, find_schema, names_of, without_label_prefix
+
+#: "No Finding" means none of NIH's 14.
+_NIH_LABELS = (*NIH_14.findings, "No Finding")
+
+
+def read_labels(
+    path: str | Path, findings: Sequence[str], *, schema: Schema = "auto", id_column: str | None = None
+) -> Rows:
+    """The labels of `findings`: 1, 0 and NaN (blank, or -1 as CheXpert writes an uncertain label).
+
+    They come from the names in a column `Finding Labels` ("Effusion|Mass"), which are split and never searched for
+    substrings, or from columns of the findings' names, found in any order and spelling.
+
+    Args:
+        path: CSV file, gzipped or not.
+        findings: Whose labels are wanted, as the predictions name them.
+        schema: "auto", "chexpert", "nih", or one's own findings.
+        id_column: Column of the identifiers.
+
+    Returns:
+        Rows whose findings are those of `findings` that the file labels; `notes` name the others.
+
+    Raises:
+        FileNotFoundError: No such file.
+        TableError: None of the findings is labelled, one of one's own is not, or a label is none of these values.
+    """
+    table = read_columns(path)
+    (id_header,) = id_headers([table], id_column)
+    return labels_in(table, findings, schema, id_header)
+
+
+def labels_in(
+    table: CsvColumns,
+    findings: Sequence[str],
+    schema: Schema = "auto",
+    id_header: str | None = None,
+    taken: Collection[str] = (),
+) -> Rows:
+    """The same of a table that is read already, leaving out the columns `taken` by predictions."""
+    known, name = find_schema(schema), table.path.name
+    listed = _listed(table, findings, schema)
+    rest = [finding for finding in findings if finding not in listed]
+    headers = label_columns(table, rest, schema, taken)
+    columns = listed | {finding: _column(table, header) for finding, header in headers.items()}
+    found = [finding for finding in findings if finding in columns]
+    absent = [finding for finding in findings if finding not in columns]
+    if absent and known.name == "own":
+        table.required(absent[0], "its labels are needed")
+    if not found:
+        raise TableError(
+            f"{table.path}: no labels of {shortened(findings)}: neither a column {FINDING_LABELS!r} nor columns of "
+            f"these names; it has {shortened([header for header in table.columns if header not in taken])}"
+        )
+    field = table.header(FINDING_LABELS)
+    used = {finding: headers.get(finding, field or "") for finding in found}
+    values = np.stack([columns[finding] for finding in found], axis=1)
+    rows = read_rows(table, used, np.where(values == -1, np.nan, values), id_header, name)
+    notes = _notes(name, values, absent)
+    renamed = [f"{f!r} is {h!r} there" for f, h in headers.items() if not same_name(h).endswith(same_name(f))]
+    renamed += [f"{f!r} is {n!r} there" for f in listed if (n := _listed_name(f, schema)) and n != f]
+    if renamed:
+        notes += (f"{name}: {', '.join(renamed)}",)
+    return replace(rows, notes=rows.notes + notes)
+
+
+def label_columns(
+    table: CsvColumns, findings: Sequence[str], schema: Schema = "auto", taken: Collection[str] = ()
+) -> dict[str, str]:
+    """Finding -> the column of its labels, with or without a prefix such as "label_"; `taken` are no labels."""
+    known, columns = find_schema(schema), [h for h in table.columns if h not in taken and not is_fact(h)]
+    own = {without_label_prefix(header): header for header in columns}
+    found = {f: [own[key] for name in names_of(f, known) if (key := same_name(name)) in own] for f in findings}
+    return {finding: headers[0] for finding, headers in found.items() if headers}
+
+
+def labelled_names(table: CsvColumns) -> set[str]:
+    """What a table seems to label, as names are compared: the columns that begin with a label, the names listed."""
+    names = {same_name(label) for text in _field(table) for label in text.split("|")}
+    for header, texts in table.columns.items():
+        first = next((text for text in texts if text.lower() not in MISSING), "")
+        if not is_fact(header) and _label(first) is not None:
+            names.add(without_label_prefix(header))
+    return names
+
+
+def _field(table: CsvColumns) -> frozenset[str]:
+    """The different texts of the column `Finding Labels`."""
+    header = table.header(FINDING_LABELS)
+    return frozenset(table.columns[header]) if header is not None else frozenset()
+
+
+def _notes(name: str, values: np.ndarray, absent: Sequence[str]) -> tuple[str, ...]:
+    uncertain, blank = int(np.sum(values == -1)), int(np.isnan(values).sum())
+    notes: tuple[str, ...] = ()
+    if absent:
+        notes += (f"{name}: without labels, and left out: {', '.join(absent)}",)
+    if uncertain or blank:
+        notes += (f"{name}: labels that count as unknown: {blank:,} blank, {uncertain:,} uncertain (-1)",)
+    return notes
+
+
+def _column(table: CsvColumns, header: str) -> np.ndarray:
+    """(n,) of 1, 0, -1 and NaN."""
+    meaning = {text: _label(text) for text in set(table.columns[header])}
+    for row, text in enumerate(table.columns[header]):
+        if meaning[text] is None:
+            raise table.error(row, header, f"a label is 0, 1, -1 (uncertain) or blank, got {text!r}")
+    return np.array([meaning[text] for text in table.columns[header]], np.float64)
+
+
+def _label(text: str) -> float | None:
+    if text.lower() in MISSING:
+        return np.nan
+    try:
+        return value if (value := float(text)) in (0.0, 1.0, -1.0) else None
+    except ValueError:
+        return None
+
+
+def _listed(table: CsvColumns, findings: Sequence[str], schema: Schema) -> dict[str, np.ndarray]:
+    """Finding -> (n,) of 1, 0 and NaN (a blank field), read off the column `Finding Labels` if there is one."""
+    field = table.header(FINDING_LABELS)
+    if field is None:
+        return {}
+    texts = table.columns[field]
+    sets = {text: frozenset(map(same_name, text.split("|"))) for text in set(texts)}
+    seen = {same_name(label): label.strip() for text in sets for label in text.split("|") if label.strip()}
+    _check_listed(table, field, seen, sets, schema)
+    of_nih = {same_name(label) for label in _NIH_LABELS}
+    # A data set that uses NIH's names labels all of them, also those that none of these rows has.
+    vocabulary = set(seen) | of_nih if of_nih & set(seen) else set(seen)
+    columns = {}
+    for finding in findings:
+        own = {same_name(name) for name in names_of(finding, find_schema(schema))} & vocabulary
+        if own:
+            answer = {text: np.nan if not text else float(not own.isdisjoint(of)) for text, of in sets.items()}
+            columns[finding] = np.array([answer[text] for text in texts])
+    return columns
+
+
+def _listed_name(finding: str, schema: Schema) -> str:
+    """NIH's name of a finding, or ""."""
+    names = names_of(finding, find_schema(schema))
+    own = {same_name(label): label for label in _NIH_LABELS}
+    return next((own[same_name(name)] for name in names if same_name(name) in own), "")
+
+
+def _check_listed(
+    table: CsvColumns, field: str, seen: dict[str, str], sets: dict[str, frozenset[str]], schema: Schema
+) -> None:
+    nih, name = {same_name(label) for label in _NIH_LABELS}, find_schema(schema).name
+    # One's own data may have labels of its own; in NIH's they are typing errors, which would count as negatives.
+    free = name == "own" or (name == "auto" and not nih & set(seen))
+    strange = [] if free else sorted(set(seen) - nih)
+    for row, text in enumerate(table.columns[field]):
+        labels = sets[text]
+        if strange and not labels.isdisjoint(strange):
+            name = next(seen[label] for label in strange if label in labels)
+            near = closest(name, _NIH_LABELS, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"NIH's are {', '.join(_NIH_LABELS)}"
+            raise table.error(row, field, f"unknown NIH label {name!r}; {hint} (or name your findings with schema=)")
+        if same_name("No Finding") in labels and len(labels) > 1:
+            raise table.error(row, field, f"'No Finding' beside other labels in {text!r}")

@@ -1,0 +1,35 @@
+"""Tables of a row for each image and finding, as `zoo predict` writes them, turned into a row for each image."""
+
+from __future__ import annotations
+
+from zoo.evaluation.columns import CsvColumns
+from zoo.evaluation.rows import IMAGE_IDS
+
+#: What the table says of a finding that had no positives in training: its output means nothing.
+UNTRAINED = "not trained"
+
+
+def widen(table: CsvColumns) -> CsvColumns:
+    """The table with a column for each finding; one that has no columns "finding" and "probability" stays as it is.
+
+    A finding marked "not trained" is left out.
+
+    Raises:
+        TableError: An image that has a finding twice.
+    """
+    image, finding, value = table.header(*IMAGE_IDS), table.header("finding"), table.header("probability", "logit")
+    if image is None or finding is None or value is None:
+        return table
+    error = table.header("error")
+    marks = table.columns[error] if error is not None else ("",) * len(table)
+    names = dict.fromkeys(f for f, m in zip(table.columns[finding], marks, strict=True) if m != UNTRAINED)
+    first: dict[str, int] = {}
+    cells: dict[tuple[str, str], str] = {}
+    for row, key in enumerate(zip(table.columns[image], table.columns[finding], strict=True)):
+        if key in cells:
+            raise table.error(row, finding, f"{key[0]!r} has {key[1]!r} twice")
+        first.setdefault(key[0], row)
+        cells[key] = table.columns[value][row]
+    prefix = "logit_" if value.lower() == "logit" else ""
+    columns = {image: tuple(first)} | {prefix + f: tuple(cells.get((i, f), "") for i in first) for f in names}
+    return CsvColumns(table.path, tuple(table.lines[row] for row in first.values()), columns)

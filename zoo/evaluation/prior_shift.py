@@ -1,0 +1,215 @@
+"""The same model where a finding is more or less common: corrected probabilities, and thresholds that move along.
+
+Only label shift is corrected: the share of positives differs, while films with the finding look like those the model
+was calibrated on, and films without it as well. Other devices, other patients, other views or other labelling rules are
+not corrected. The probabilities have to be calibrated at the source prevalence. A temperature alone leaves them too
+high as a whole where the loss weighted positives up: fit with "platt" or "isotonic" before shifting such a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from zoo.errors import UnknownNameError
+from zoo.evaluation.calibrators import PriorShift
+from zoo.evaluation.decision import Decision, OperatingPoint, Reached
+from zoo.evaluation.metrics import check_probabilities
+
+#: One number for all findings, one a finding (None: not shifted), or finding -> number (others: not shifted).
+Prevalence = float | Sequence[float | None] | np.ndarray | Mapping[str, float]
+
+
+def adjust_prevalence(
+    probabilities: np.ndarray,
+    source_prevalence: float | Sequence[float] | np.ndarray,
+    target_prevalence: float | Sequence[float] | np.ndarray,
+) -> np.ndarray:
+    """Calibrated probabilities as they would be at another prevalence, by Bayes' rule (Elkan 2001, theorem 2).
+
+    Args:
+        probabilities: (..., k) in 0..1, calibrated at the source prevalence. NaN stays NaN.
+        source_prevalence: One number or one a finding, between 0 and 1.
+        target_prevalence: One number or one a finding, in 0..1.
+
+    Returns:
+        The same shape and float type; the order of films inside a finding stays.
+
+    Raises:
+        ValueError: A probability or a target outside 0..1, or a source not between 0 and 1.
+    """
+    given = np.asarray(probabilities)
+    check_probabilities(given[~np.isnan(given)])
+    source, target = _priors(source_prevalence, target_prevalence)
+    p = given.astype(np.float64)
+    positive, negative = p * (target / source), (1 - p) * ((1 - target) / (1 - source))
+    with np.errstate(invalid="ignore"):
+        adjusted = positive / (positive + negative)  # 0 of 0 where a target of 0 meets a probability of 1
+    return np.where(positive + negative > 0, adjusted, p).astype(given.dtype if given.dtype == np.float32 else p.dtype)
+
+
+def estimate_prevalence(
+    probabilities: np.ndarray, source_prevalence: float | Sequence[float] | np.ndarray
+) -> np.ndarray:
+    """Prevalence of each finding in films without labels, by maximum likelihood (Saerens et al. 2002).
+
+    The likelihood is concave in the prevalence, so the value that their EM algorithm converges to is found directly.
+    As sure as the films are many and the model separates the classes; off wherever more than the prevalence differs.
+
+    Args:
+        probabilities: (n, k) in 0..1 of the unlabelled films, calibrated at the source prevalence. NaN is left out.
+        source_prevalence: One number or one a finding, between 0 and 1.
+
+    Returns:
+        float64 (k,) in 0..1; NaN where there is no film.
+
+    Raises:
+        ValueError: A probability outside 0..1, or a source not between 0 and 1.
+    """
+    given = np.asarray(probabilities, np.float64)
+    check_probabilities(given[~np.isnan(given)])
+    source, _ = _priors(source_prevalence, 0.5)
+    return np.array(
+        [
+            _most_likely(p[~np.isnan(p)], s)
+            for p, s in zip(given.T, np.broadcast_to(source, given.shape[1:]), strict=True)
+        ]
+    )
+
+
+def shift_decision(
+    decision: Decision, target_prevalence: Prevalence, *, source_prevalence: Prevalence | None = None
+) -> Decision:
+    """A decision for a place where findings are as common as `target_prevalence` says.
+
+    Its probabilities are those of `adjust_prevalence`, and its thresholds move with them: the same films are called as
+    before (but for the last bit of float32), so sensitivity and specificity stay. PPV and F1 do not: they are worked
+    out again from these two, without intervals, and a point fitted for the best F1 or for a PPV is no longer that one;
+    `fit_points` on labelled films of the place is better where there are any.
+
+    Args:
+        decision: Fitted on the tuning part, or shifted already: then it is shifted on from there to the new target.
+        target_prevalence: One number, one a finding, or finding -> number, between 0 and 1.
+        source_prevalence: Likewise, where the decision is to be taken as calibrated at another prevalence than the one
+            it holds (that of the tuning part).
+
+    Raises:
+        UnknownNameError: A finding that the decision does not have.
+        ValueError: A prevalence not between 0 and 1, or no source prevalence known for a finding to be shifted.
+    """
+    target = _by_finding(decision, target_prevalence)
+    sources = _by_finding(decision, source_prevalence) if source_prevalence is not None else _source(decision)
+    earlier = decision.prior_shift
+    for j, finding in enumerate(decision.findings):
+        if target[j] is None and earlier is not None:
+            target[j] = earlier.target[j]
+        if target[j] is not None and sources[j] is None:
+            raise ValueError(f"the prevalence that {finding!r} was calibrated at is not known: give source_prevalence")
+    source = [s if t is not None else None for s, t in zip(sources, target, strict=True)]
+    for prevalence in (*source, *target):
+        if prevalence is not None and not 0 < prevalence < 1:
+            raise ValueError(f"a prevalence must lie between 0 and 1, got {prevalence}")
+    shift = PriorShift(tuple(source), tuple(target))
+    moved = shift.offset - (earlier.offset if earlier is not None else 0.0)
+    points = {name: _moved(point, moved, target) for name, point in decision.operating_points.items()}
+    return replace(decision, operating_points=points, prior_shift=shift)
+
+
+def _moved(point: OperatingPoint, offset: np.ndarray, target: Sequence[float | None]) -> OperatingPoint:
+    """A point with its thresholds moved by so much log-odds, and what depends on the prevalence worked out again."""
+    thresholds = tuple(
+        t if t is None or not o or t in (0.0, 1.0) else _shortest(1 / (1 + (1 - t) / t * np.exp(-o)))
+        for t, o in zip(point.thresholds, offset, strict=True)
+    )
+    before = point.prevalence or (None,) * len(thresholds)
+    prevalence = tuple(b if t is None else t for b, t in zip(before, target, strict=True))
+    reached = {}
+    for measure, numbers in point.reached.items():
+        if measure not in ("ppv", "f1"):
+            reached[measure] = numbers
+        elif {"sensitivity", "specificity"} <= point.reached.keys():
+            reached[measure] = _at_prevalence(measure, numbers, point.reached, target)
+    own = {"max_f1_sweep": "f1", "max_f1": "f1", "ppv_at_least": "ppv"}.get(point.origin.recipe)
+    achieved = point.achieved
+    if own is not None and achieved:
+        fresh = reached[own].value if own in reached else (None,) * len(thresholds)
+        achieved = tuple(a if t is None else f for a, f, t in zip(achieved, fresh, target, strict=True))
+    note = "thresholds moved to another prevalence: sensitivity and specificity are those of the tuning part"
+    notes = (*(n for n in point.origin.notes if n != note), note)
+    return OperatingPoint(thresholds, replace(point.origin, notes=notes), achieved, reached, prevalence)
+
+
+def _at_prevalence(
+    measure: str, numbers: Reached, reached: Mapping[str, Reached], target: Sequence[float | None]
+) -> Reached:
+    """PPV or F1 at the target prevalence, from sensitivity and specificity; without an interval."""
+    values: list[float | None] = []
+    for j, prevalence in enumerate(target):
+        sensitivity, specificity = (reached[m].value[j] for m in ("sensitivity", "specificity"))
+        if prevalence is None or sensitivity is None or specificity is None:
+            values.append(numbers.value[j])
+            continue
+        tp, fp = sensitivity * prevalence, (1 - specificity) * (1 - prevalence)
+        whole = tp + fp if measure == "ppv" else (tp + fp + prevalence) / 2
+        values.append(tp / whole if whole > 0 else None)
+    low, high = (
+        tuple(old if t is None else None for old, t in zip(limits, target, strict=True))
+        for limits in (numbers.low, numbers.high)
+    )
+    return Reached(tuple(values), low, high, numbers.n)
+
+
+def _source(decision: Decision) -> list[float | None]:
+    """The prevalence each finding was calibrated at, as far as the decision says."""
+    origin = decision.temperature_origin
+    known: Sequence[float | None] = decision.point().prevalence or (None,) * len(decision.findings)
+    if origin is not None and origin.n:
+        known = [p / n if 0 < p < n else None for p, n in zip(origin.positives, origin.n, strict=True)]
+    if decision.prior_shift is None:
+        return list(known)
+    return [k if s is None else s for k, s in zip(known, decision.prior_shift.source, strict=True)]
+
+
+def _by_finding(decision: Decision, prevalence: Prevalence) -> list[float | None]:
+    if isinstance(prevalence, Mapping):
+        for name in prevalence:
+            if name not in decision.findings:
+                raise UnknownNameError("finding", name, decision.findings)
+        return [prevalence.get(name) for name in decision.findings]
+    if isinstance(prevalence, float | int):
+        return [float(prevalence)] * len(decision.findings)
+    values = [None if p is None or np.isnan(p) else float(p) for p in prevalence]
+    if len(values) != len(decision.findings):
+        raise ValueError(f"expected {len(decision.findings)} prevalences, one a finding, got {len(values)}")
+    return values
+
+
+def _priors(
+    source: float | Sequence[float] | np.ndarray, target: float | Sequence[float] | np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    before, after = np.asarray(source, np.float64), np.asarray(target, np.float64)
+    if not ((before > 0) & (before < 1)).all():
+        raise ValueError(f"a source prevalence must lie between 0 and 1, got {source}")
+    if not ((after >= 0) & (after <= 1)).all():
+        raise ValueError(f"a target prevalence must lie in 0..1, got {target}")
+    return before, after
+
+
+def _most_likely(p: np.ndarray, source: float) -> float:
+    """Where the slope of sum(log(prevalence * a + (1 - prevalence) * b)) is 0, by halving; or the end it points to."""
+    if not len(p):
+        return np.nan
+    a, b = p / source, (1 - p) / (1 - source)
+    low, high = (source, source) if np.allclose(a, b) else (0.0, 1.0)  # films that tell nothing leave it as it was
+    for _ in range(60):
+        middle = (low + high) / 2
+        rising = np.sum((a - b) / (middle * a + (1 - middle) * b)) > 0
+        low, high = (middle, high) if rising else (low, middle)
+    return (low + high) / 2
+
+
+def _shortest(value: float) -> float:
+    """The shortest decimal that reads back as the same float32."""
+    return float(str(np.float32(value)))

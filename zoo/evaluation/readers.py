@@ -1,0 +1,217 @@
+"""Radiologists beside a model: each reader is a point, and a curve that passes above it reads these films better.
+
+As in the figures of Irvin et al. 2019. A reader whose own reading went into the labels lies nearer to the corner than
+he would elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from zoo.evaluation.intervals import Interval, bootstrap, percentiles
+from zoo.evaluation.proportions import proportion
+from zoo.evaluation.scores import Scores
+
+#: Model, finding and reader.
+_Key: TypeAlias = tuple[str, str, str]
+
+
+def reader_points(
+    scores_by_model: Mapping[str, Scores],
+    readers: Mapping[str, np.ndarray],
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> dict[str, Any]:
+    """Each reader's point in the ROC plane, and on which side of each model's curve it lies.
+
+    A model's sensitivity is read off its curve at the reader's own false positive rate. There the curve is upright, as
+    a rule, and a reader between its foot and its top is on it; where scores are equal it is a slope. A `margin` is how
+    far the curve passes above the reader (below: negative), in sensitivity, with an interval from a bootstrap over
+    patients in which curve and reader move together.
+
+    Args:
+        scores_by_model: Name -> scores, on the same rows, labels and findings.
+        readers: Name -> (n, k) calls of 1, 0 and NaN (not read), rows and findings those of the scores.
+        resamples: Of the bootstrap.
+        seed: Of the resamples.
+        level: Confidence level.
+
+    Returns:
+        What JSON holds. `readers.<reader>.<finding>` has `false_positive_rate` and `sensitivity` (Wilson's interval,
+        patients taken as clusters), and is null without both classes among the films that were read.
+        `models.<model>.<finding>` has `under`, `on` and `over` (how many readers lie there, `of` how many),
+        `shown_under` and `shown_over` (how many of their margins leave out 0), and `margins.<reader>`.
+
+    Raises:
+        ValueError: Calls of another shape, or other than 1, 0 and NaN.
+    """
+    first = next(iter(scores_by_model.values()))
+    for name, calls in readers.items():
+        if np.shape(calls) != first.labels.shape:
+            raise ValueError(
+                f"reader {name!r} has calls of shape {np.shape(calls)}, the labels are {first.labels.shape}"
+            )
+        if not (np.isin(calls, (0, 1)) | np.isnan(calls)).all():
+            raise ValueError(f"reader {name!r}: a call is 1, 0 or NaN (not read)")
+    points = {name: _points(calls, first, level) for name, calls in readers.items()}
+    margins: dict[_Key, Interval] = {}
+    curves = {
+        (model, finding): _curves(scores, j, {r: calls[:, j] for r, calls in readers.items() if points[r][finding]})
+        for model, scores in scores_by_model.items()
+        for j, finding in enumerate(first.findings)
+    }
+    if any(curves.values()):
+        margins = _margins(curves, first.clusters, resamples, seed, level)
+    return {
+        "interval": {"method": "bootstrap over patients", "resamples": resamples, "seed": seed, "level": level},
+        "readers": points,
+        "models": {
+            model: {
+                finding: _sides({r: m for (of, on, r), m in margins.items() if (of, on) == (model, finding)})
+                for finding in first.findings
+            }
+            for model in scores_by_model
+        },
+    }
+
+
+def _margins(
+    curves: Mapping[tuple[str, str], Sequence[_Curve]], clusters: np.ndarray, resamples: int, seed: int, level: float
+) -> dict[_Key, Interval]:
+    keys = [(model, finding, r) for (model, finding), own in curves.items() for curve in own for r in curve.readers]
+    counts = [(curve.n, curve.positives) for own in curves.values() for curve in own for _ in curve.readers]
+
+    def statistic(weights: np.ndarray) -> dict[str, np.ndarray]:
+        return {"margin": np.concatenate([curve.margins(weights) for own in curves.values() for curve in own]).T}
+
+    values = statistic(np.ones((len(clusters), 1), np.float32))["margin"][0]
+    lows, highs = percentiles(bootstrap(statistic, clusters, resamples=resamples, seed=seed)["margin"], level)
+    limits = zip(values.tolist(), lows.tolist(), highs.tolist(), counts, strict=True)
+    return dict(zip(keys, (Interval(value, low, high, *count) for value, low, high, count in limits), strict=True))
+
+
+def _points(calls: np.ndarray, scores: Scores, level: float) -> dict[str, Any]:
+    """One reader's rates by finding."""
+    points: dict[str, Any] = {}
+    for j, finding in enumerate(scores.findings):
+        truth, call = scores.labels[:, j], np.asarray(calls[:, j], np.float64)
+        read = ~np.isnan(truth) & ~np.isnan(call)
+        n, positives = int(read.sum()), int(np.sum(truth[read] == 1))
+        points[finding] = None
+        if 0 < positives < n:
+            points[finding] = {
+                rate: replace(
+                    proportion(np.where(read & (truth == of), call, np.nan), scores.clusters, level),
+                    n=n,
+                    positives=positives,
+                ).to_dict()
+                for rate, of in (("false_positive_rate", 0), ("sensitivity", 1))
+            }
+    return points
+
+
+def _sides(margins: Mapping[str, Interval]) -> dict[str, Any]:
+    sides = [int(np.sign(round(margin.value, 12))) for margin in margins.values()]
+    return {
+        "under": sides.count(1),
+        "on": sides.count(0),
+        "over": sides.count(-1),
+        "of": len(sides),
+        "shown_under": sum(bool(margin.low > 0) for margin in margins.values()),
+        "shown_over": sum(bool(margin.high < 0) for margin in margins.values()),
+        "margins": {reader: margin.to_dict() for reader, margin in margins.items()},
+    }
+
+
+def _curves(scores: Scores, column: int, calls: Mapping[str, np.ndarray]) -> list[_Curve]:
+    """One curve for all readers of the same films."""
+    truth, values = scores.labels[:, column], scores.logits[:, column]
+    films: dict[bytes, list[str]] = {}
+    for reader, of in calls.items():
+        films.setdefault(np.isnan(of).tobytes(), []).append(reader)
+    return [_Curve.of(truth, values, {reader: calls[reader] for reader in readers}) for readers in films.values()]
+
+
+@dataclass(frozen=True, eq=False)
+class _Curve:
+    """One finding's curve on the films that some readers read, and their calls.
+
+    Its points are the origin and one behind each of the g different scores that negatives have. From a point it rises
+    by the positives that score between two of these, then it slopes over those that score as the negatives do.
+
+    Attributes:
+        readers: The m readers' names.
+        rows: Rows of the positives (p,) and of the negatives (q,), falling in score.
+        passed: (g + 1,) how many negatives lie behind each point.
+        foot: (g + 1,) how many positives score no less than these.
+        top: (g + 1,) how many positives score above the next negative.
+        called: The readers' calls of positives (m, p) and negatives (m, q), float32.
+    """
+
+    readers: tuple[str, ...]
+    rows: tuple[np.ndarray, np.ndarray]
+    passed: np.ndarray
+    foot: np.ndarray
+    top: np.ndarray
+    called: tuple[np.ndarray, np.ndarray]
+
+    @classmethod
+    def of(cls, truth: np.ndarray, scores: np.ndarray, calls: Mapping[str, np.ndarray]) -> _Curve:
+        """Sorts once what is then weighted by thousands of resamples."""
+        made = np.stack(list(calls.values()))
+        found = [np.flatnonzero(~np.isnan(made[0]) & (truth == label)) for label in (1, 0)]
+        positives, negatives = (own[np.argsort(-scores[own], kind="stable")] for own in found)
+        levels, count = np.unique(-scores[negatives], return_counts=True)
+        above, no_less = (np.searchsorted(-scores[positives], levels, side) for side in ("left", "right"))
+        return cls(
+            tuple(calls),
+            (positives, negatives),
+            np.append(0, np.cumsum(count)),
+            np.append(0, no_less),
+            np.append(above, len(positives)),
+            (made[:, positives].astype(np.float32), made[:, negatives].astype(np.float32)),
+        )
+
+    @property
+    def n(self) -> int:
+        """Films that were read and whose label is known."""
+        return len(self.rows[0]) + len(self.rows[1])
+
+    @property
+    def positives(self) -> int:
+        """Positives among them."""
+        return len(self.rows[0])
+
+    def margins(self, weights: np.ndarray) -> np.ndarray:
+        """(m, r) how far the curve passes above each reader, in sensitivity, under row weights (n, r)."""
+        own, others = (np.take(weights, rows, axis=0) for rows in self.rows)
+        # Not "@": on busy cores the threads of a matrix product wait for each other far longer than they work.
+        found, alarms = (np.einsum("ij,jk->ik", made, of) for made, of in zip(self.called, (own, others), strict=True))
+        true, false = _running(own), np.take(_running(others), self.passed, axis=0)
+        columns = list(zip(np.ascontiguousarray(false.T), alarms.T, strict=True))
+        # The first and the last point with the reader's alarms; where there is none, the last with fewer.
+        first = np.stack([np.searchsorted(points, of, "left") for points, of in columns], axis=1)
+        last = np.stack([np.searchsorted(points, of, "right") for points, of in columns], axis=1) - 1
+        column = np.arange(own.shape[1])
+        upright, after = false[last, column] == alarms, np.minimum(last + 1, len(false) - 1)
+        step = np.where(upright, 1.0, false[after, column] - false[last, column])
+        share = (alarms - false[last, column]) / step.astype(np.float64)
+        top, end = true[self.top[last], column], true[self.foot[after], column]
+        top = top + np.where(upright, 0.0, share * (end - top))
+        foot = np.where(upright, true[self.foot[first], column], top)
+        gap = np.where(found < foot, foot - found, np.minimum(top - found, 0.0))
+        defined = (true[-1] > 0) & (false[-1] > 0)
+        return np.where(defined, gap / np.maximum(true[-1], 1.0).astype(np.float64), np.nan)
+
+
+def _running(weights: np.ndarray) -> np.ndarray:
+    """Running sums down the rows, beginning with a row of zeros; exact in float32 below 2**24 rows."""
+    sums = np.zeros((len(weights) + 1, weights.shape[1]), weights.dtype)
+    np.cumsum(weights, axis=0, out=sums[1:])
+    return sums

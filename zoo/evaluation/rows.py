@@ -1,0 +1,221 @@
+"""The rows of somebody's file: identifiers, patients, groups and parts of a split, found by the columns' names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+import numpy as np
+
+from zoo.errors import TableError
+from zoo.evaluation.columns import MISSING, CsvColumns, same_name, shortened
+from zoo.evaluation.subgroups import age_bands
+
+IMAGE_IDS = ("Image Index", "Image_name", "Image", "Image ID", "File name", "File", "Image path", "Path", "DICOM ID")
+IDS = (*IMAGE_IDS, "Study", "Study ID", "Accession number", "ID")
+PATIENTS = ("Patient ID", "Patient", "Subject ID")
+SPLITS = ("Split", "Part", "Partition", "Subset")
+FINDING_LABELS = "Finding Labels"
+
+_SEX = ("Sex", "Gender", "Patient Sex", "Patient Gender")
+_AGE = ("Age", "Patient Age", "Age years")
+_GROUPS: Mapping[str, tuple[str, ...]] = {
+    "view": ("View Category", "Frontal/Lateral", "View"),
+    "position": ("View Position", "AP/PA"),
+    "source": ("Source", "Dataset"),
+}
+_OTHERS = ("Follow-up #", "OriginalImage[Width", "Height]", "OriginalImagePixelSpacing[x", "y]", "Unnamed: 0", "Index")
+_NAMES = (*IDS, *PATIENTS, *SPLITS, FINDING_LABELS, *_SEX, *_AGE, *sum(_GROUPS.values(), ()), *_OTHERS)
+_FACTS = frozenset(map(same_name, _NAMES))
+
+_SEXES = {"f": "F", "female": "F", "m": "M", "male": "M"}
+#: "58", "58.0" or NIH's older "058Y", "003M", "012D"; ages above are typing errors (NIH's first release has 414).
+_AGE_TEXT = re.compile(r"(\d+(?:\.\d+)?)\s*([ymwd]?)")
+_UNITS_A_YEAR = {"": 1.0, "y": 1.0, "m": 12.0, "w": 52.18, "d": 365.25}
+_OLDEST = 120.0
+
+_PARTS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("tune", "val", "valid", "validation", "dev"), "tune"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+
+#: Where a patient stands in an image's name: CheXpert's folders; NIH's 00000013_005.png, the competition's
+#: 00000013_005_001.jpg.
+_PATIENT_IN_ID = (
+    re.compile(r"(?:^|.*[\\/])patient(\d+)(?:[\\/].*)?"),
+    re.compile(r"(?:.*[\\/])?(\d{8})_\d{3}(?:_\d{3})?(?:\.\w+)?"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Numbers of one file, each with a row and a finding.
+
+    Attributes:
+        name: What the file is called in results and messages.
+        ids: (n,) str, each once.
+        values: (n, k) float64.
+        findings: The k column names.
+        patients: (n,) str, or None where nothing tells them.
+        groups: Grouping ("sex", "age", "view", "position", "source") -> (n,) str, "" where unknown; ages are in bands.
+        split: (n,) "train", "tune" or "test", or None.
+        notes: What was taken for granted, dropped or stripped, one sentence each.
+    """
+
+    name: str
+    ids: np.ndarray
+    values: np.ndarray
+    findings: tuple[str, ...]
+    patients: np.ndarray | None = None
+    groups: Mapping[str, np.ndarray] = field(default_factory=dict)
+    split: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+
+    def take(self, rows: np.ndarray) -> Self:
+        """The given rows, by position."""
+        return replace(
+            self,
+            ids=self.ids[rows],
+            values=self.values[rows],
+            patients=None if self.patients is None else self.patients[rows],
+            groups={name: group[rows] for name, group in self.groups.items()},
+            split=None if self.split is None else self.split[rows],
+        )
+
+    def column(self, finding: str) -> np.ndarray:
+        """(n,) the values of one finding."""
+        return self.values[:, self.findings.index(finding)]
+
+
+def read_rows(
+    table: CsvColumns, headers: Mapping[str, str], values: np.ndarray, id_header: str | None, name: str
+) -> Rows:
+    """The table's rows with what it says of them; of equal rows of one identifier one is kept.
+
+    Args:
+        table: The file.
+        headers: Finding -> its column.
+        values: (n, k) what was read of these columns.
+        id_header: Column of the identifiers; None numbers the lines.
+        name: Of the result.
+
+    Raises:
+        TableError: A blank identifier, or two rows of one identifier with different values.
+    """
+    split, split_notes = _split(table)
+    groups, age_notes = _groups(table)
+    notes = (*split_notes, *age_notes)
+    if id_header is None:
+        ids, kept = np.array([f"line {line}" for line in table.lines]), np.arange(len(table))
+    else:
+        ids = np.array(table.columns[id_header])
+        facts = [header for header in (table.header(*PATIENTS), table.header(*SPLITS)) if header]
+        kept, same = _unique(table, id_header, [*headers.values(), *facts])
+        notes += same
+    rows = Rows(name, ids, values, tuple(headers), patients_of(table, ids), groups, split, notes)
+    return rows.take(kept)
+
+
+def is_fact(header: str) -> bool:
+    """Whether a column describes the row (an identifier, age, view) or has no name: it is no finding."""
+    return not header or same_name(header) in _FACTS
+
+
+def id_headers(tables: Sequence[CsvColumns], id_column: str | None = None) -> list[str | None]:
+    """The column that identifies the rows of each table: one they share, else each one's column of image names.
+
+    None for a single table without identifiers.
+
+    Raises:
+        TableError: `id_column` is not there, or the tables share no identifiers.
+    """
+    if id_column is not None:
+        return [table.required(id_column) for table in tables]
+    for name in IDS:
+        shared = [table.header(name) for table in tables]
+        if all(header is not None for header in shared):
+            return shared
+    own = [table.header(*IMAGE_IDS) for table in tables]
+    if all(header is not None for header in own) or len(tables) == 1:
+        return own
+    columns = "; ".join(f"{table.path.name} has {shortened(table.columns, 4)}" for table in tables[:3])
+    raise TableError(f"no column identifies the rows of all files: {columns}: name it with id_column= (--id)")
+
+
+def patients_of(table: CsvColumns, ids: np.ndarray) -> np.ndarray | None:
+    """(n,) the patients by their column, else by the names of the images; None where neither tells them.
+
+    A row with a blank in the column is taken for a patient of its own.
+    """
+    header = table.header(*PATIENTS)
+    texts = table.columns[header] if header is not None else ("",) * len(table)
+    if any(text.lower() not in MISSING for text in texts):
+        return np.array([t if t.lower() not in MISSING else f"unknown: {i}" for t, i in zip(texts, ids, strict=True)])
+    for pattern in _PATIENT_IN_ID:
+        found = [pattern.fullmatch(str(text)) for text in ids]
+        if all(found):
+            return np.array([str(int(match[1])) for match in found if match])
+    return None
+
+
+def _unique(table: CsvColumns, id_header: str, used: Collection[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The rows to keep, by position."""
+    ids, columns = table.columns[id_header], [table.columns[header] for header in used]
+    first: dict[str, int] = {}
+    repeated = []
+    for row, text in enumerate(ids):
+        if not text:
+            raise table.error(row, id_header, "the identifier is blank")
+        if first.setdefault(text, row) == row:
+            continue
+        earlier = first[text]
+        if other := next((h for h, c in zip(used, columns, strict=True) if c[row] != c[earlier]), None):
+            raise table.error(
+                row, id_header, f"{text!r} is on line {table.lines[earlier]} already, with another {other!r}; keep one"
+            )
+        repeated.append(text)
+    kept = np.array(sorted(first.values()))
+    if not repeated:
+        return kept, ()
+    return kept, (
+        f"{table.path.name}: repeated rows, all the same, left out: {len(repeated):,}, first {repeated[0]!r}",
+    )
+
+
+def _groups(table: CsvColumns) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    found = {name: header for name, own in _GROUPS.items() if (header := table.header(*own)) is not None}
+    groups = {name: np.array([_known(text) for text in table.columns[header]]) for name, header in found.items()}
+    notes: tuple[str, ...] = ()
+    if (header := table.header(*_AGE)) is not None:
+        years = np.array([_years(text.lower()) for text in table.columns[header]])
+        groups = {"age": age_bands(years)} | groups
+        lost = sum(bool(_known(t)) and np.isnan(y) for t, y in zip(table.columns[header], years, strict=True))
+        notes = (f"{table.path.name}: ages that cannot be read, and count as unknown: {lost:,}",) if lost else ()
+    if (header := table.header(*_SEX)) is not None:
+        groups = {"sex": np.array([_SEXES.get(text.lower(), "") for text in table.columns[header]])} | groups
+    return {name: group for name, group in groups.items() if (group != "").any()}, notes
+
+
+def _known(text: str) -> str:
+    return "" if text.lower() in MISSING else text
+
+
+def _years(text: str) -> float:
+    match = _AGE_TEXT.fullmatch(text)
+    years = float(match[1]) / _UNITS_A_YEAR[match[2]] if match else np.nan
+    return years if years <= _OLDEST else np.nan
+
+
+def _split(table: CsvColumns) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    header = table.header(*SPLITS)
+    if header is None:
+        return None, ()
+    parts = [_PARTS.get(text.lower(), "") for text in table.columns[header]]
+    if all(parts):
+        return np.array(parts), ()
+    wrong = table.columns[header][parts.index("")]
+    note = f"{table.path.name}: column {header!r} was not used: {wrong!r} is none of train, tune, test"
+    return None, (note,)

@@ -1,0 +1,240 @@
+"""Which column of a file holds which finding: by name, never by position."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from zoo.errors import TableError, UnknownNameError, closest
+from zoo.evaluation.columns import MISSING, CsvColumns, same_name, shortened
+from zoo.evaluation.rows import is_fact
+from zoo.findings import FINDINGS, NIH, LabelSchema
+
+#: "auto", "chexpert", "nih", a schema, or one's own findings, all of which a file must then have.
+Schema: TypeAlias = str | LabelSchema | Sequence[str]
+
+#: NIH's own 14 findings (Wang et al. 2017), in its own spelling.
+NIH_14 = LabelSchema(
+    "nih-14",
+    (
+        "Atelectasis",
+        "Cardiomegaly",
+        "Consolidation",
+        "Edema",
+        "Effusion",
+        "Emphysema",
+        "Fibrosis",
+        "Hernia",
+        "Infiltration",
+        "Mass",
+        "Nodule",
+        "Pleural_Thickening",
+        "Pneumonia",
+        "Pneumothorax",
+    ),
+    aliases={"Pleural Effusion": "Effusion"},
+)
+
+#: Any findings: the columns that predictions and labels share. Two data sets' names of one finding are one name.
+AUTO = LabelSchema("auto", tuple(dict.fromkeys((*FINDINGS, *NIH_14.findings))), aliases=NIH.aliases)
+
+SCHEMAS: Mapping[str, LabelSchema] = {
+    "auto": AUTO,
+    "chexpert": LabelSchema("chexpert-14", aliases=NIH.aliases),
+    "nih": NIH_14,
+}
+
+#: What may stand in front of each finding's name, as in "prob_Edema" (compared without signs).
+_LOGITS = {"logit", "logits"}
+_PREDICTIONS = {"prob", "probs", "probability", "p", "pred", "prediction", "score", *_LOGITS}
+_LABELS = {"label", "labels", "true", "truth", "groundtruth", "gt", "target", "y"}
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The columns of a file that hold findings.
+
+    Attributes:
+        headers: Finding -> the file's header.
+        prefix: What stands in front of each finding's name, "" for nothing.
+        notes: What was left out, one sentence each.
+    """
+
+    headers: Mapping[str, str]
+    prefix: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def are_logits(self) -> bool:
+        """Whether the prefix says so."""
+        return same_name(self.prefix) in _LOGITS
+
+
+def find_schema(schema: Schema) -> LabelSchema:
+    """The schema of that name, the schema itself, or one of one's own findings.
+
+    Raises:
+        UnknownNameError: A name that is none of `SCHEMAS`.
+        ValueError: One's own list is empty, or has a name twice.
+    """
+    if isinstance(schema, LabelSchema):
+        return schema
+    if isinstance(schema, str):
+        if schema not in SCHEMAS:
+            raise UnknownNameError("schema", schema, SCHEMAS, "Or give a list of findings.")
+        return SCHEMAS[schema]
+    findings = tuple(schema)
+    if not findings or len({same_name(finding) for finding in findings}) != len(findings):
+        raise ValueError(f"schema must be one or more different findings, got {findings}")
+    return LabelSchema("own", findings)
+
+
+def names_of(finding: str, schema: LabelSchema) -> tuple[str, ...]:
+    """What a finding is called in the data sets the schema knows, its own name first."""
+    own = [alias for alias, of in schema.aliases.items() if of == finding]
+    theirs = [of for alias, of in schema.aliases.items() if same_name(alias) == same_name(finding)]
+    return (finding, *own, *theirs)
+
+
+def prediction_columns(
+    table: CsvColumns, schema: Schema = "auto", prefix: str | None = None, among: Collection[str] = ()
+) -> Chosen:
+    """The columns that hold predictions.
+
+    Args:
+        table: The file.
+        schema: See `Schema`. Of a named schema those findings are taken that the file has. "auto" takes the columns
+            behind a prefix, or those of CheXpert's, NIH's and the names `among`; of no such name, all numbers.
+        prefix: What stands in front of each finding's name; found out where it is not given.
+        among: Names that have labels.
+
+    Raises:
+        TableError: No column is a finding's, one's own finding has none, or several prefixes are possible.
+    """
+    known = find_schema(schema)
+    prefix = _prefix(table, known) if prefix is None else _given(table, prefix)
+    headers = _headers(table, known, prefix, among)
+    blank = [h for h in headers.values() if all(text.lower() in MISSING for text in table.columns[h])]
+    if blank and known.name != "own":
+        headers = {finding: header for finding, header in headers.items() if header not in blank}
+    where = f" behind {prefix!r}" if prefix else ""
+    if known.name == "own":
+        for finding in known.findings:
+            if finding not in headers:
+                table.required(prefix + finding, "columns are matched by name")
+    if not headers:
+        raise TableError(
+            f"{table.path}: no column{where} is named like a finding of {known.name!r}; it has "
+            f"{shortened(table.columns)}: name your findings with schema="
+        )
+    notes: tuple[str, ...] = ()
+    if prefix:
+        notes += (f"{table.path.name}: columns were read without their prefix {prefix!r}",)
+    if blank:
+        notes += (f"{table.path.name}: columns without a single prediction, left out: {', '.join(blank)}",)
+    return Chosen(headers, prefix, notes + _unused(table, known, headers))
+
+
+def without_label_prefix(header: str) -> str:
+    """The name behind a prefix such as "label_", as names are compared."""
+    match = re.match(r"([^\W_]+)[\W_]+(.+)", header)
+    return same_name(match[2] if match and same_name(match[1]) in _LABELS else header)
+
+
+def _given(table: CsvColumns, prefix: str) -> str:
+    if prefix and not any(header.lower().startswith(prefix.lower()) for header in table.columns):
+        raise TableError(f"{table.path}: no column begins with {prefix!r}; it has {shortened(table.columns)}")
+    return prefix
+
+
+def _prefix(table: CsvColumns, known: LabelSchema) -> str:
+    """The prefix that the most findings share; labels' prefixes do not count, nor do labels that have none."""
+    headers, wanted = [header for header in table.columns if not is_fact(header)], _wanted(known)
+    found = _grouped((_split(header, wanted), header) for header in headers)
+    if not found and known.name == "auto":
+        found = _grouped((_usual(header), header) for header in headers if table.is_numeric(header))
+    usual = [prefix for prefix in found if same_name(prefix) in _PREDICTIONS]
+    # A first word may be a part of the name ("Left Effusion"); that of several findings is a prefix.
+    other = [p for p in found if p and p not in usual and same_name(p) not in _LABELS and len(found[p]) > 1]
+    plain = [""] if "" in found and not ((usual or other) and _are_labels(table, found[""])) else []
+    most = max((len(found[prefix]) for prefix in (*usual, *plain, *other)), default=0)
+    best = next((b for group in (usual, plain, other) if (b := [p for p in group if len(found[p]) == most])), [""])
+    if len(best) > 1:
+        raise TableError(f"{table.path}: columns begin with {' and '.join(map(repr, best))}: choose one by prefix=")
+    return found[best[0]][0][: len(best[0])] if best[0] else ""
+
+
+def _grouped(pairs: Iterable[tuple[str | None, str]]) -> dict[str, list[str]]:
+    """Prefix -> the headers that have it; those without a prefix (None) are left out."""
+    found: dict[str, list[str]] = {}
+    for prefix, header in pairs:
+        if prefix is not None:
+            found.setdefault(prefix.lower(), []).append(header)
+    return found
+
+
+def _split(header: str, wanted: Collection[str]) -> str | None:
+    """What stands before a finding's name, or None where the header ends in no finding."""
+    heads = ["", *_heads(header)]
+    return next((head for head in heads if same_name(header[len(head) :]) in wanted), None)
+
+
+def _usual(header: str) -> str:
+    """What stands before any name, where it is one of the usual words for a prediction or a label."""
+    return next((head for head in _heads(header) if same_name(head) in _PREDICTIONS | _LABELS), "")
+
+
+def _heads(header: str) -> list[str]:
+    """The header's beginnings, up to each sign in it."""
+    return [header[: match.end()] for match in re.finditer(r"[\W_]+", header)]
+
+
+def _headers(table: CsvColumns, known: LabelSchema, prefix: str, among: Collection[str]) -> dict[str, str]:
+    wanted = _wanted(known)
+    headers: dict[str, str] = {}
+    others: dict[str, str] = {}
+    for header in table.columns:
+        if is_fact(header) or not header.lower().startswith(prefix.lower()):
+            continue
+        name = header[len(prefix) :]
+        finding = wanted.get(same_name(name))
+        # A column of the finding's own name goes before one of an alias.
+        if finding is not None and (finding not in headers or same_name(finding) == same_name(name)):
+            headers[finding] = header
+        # Any name will do where the labels' own names decide; text and "label_Edema" are no predictions.
+        elif (
+            known.name == "auto"
+            and name
+            and table.is_numeric(header)
+            and same_name(header) == without_label_prefix(header)
+        ):
+            others[name] = header
+    if headers and not prefix:
+        others = {name: header for name, header in others.items() if same_name(name) in among}
+    order = list(table.columns) if known.name == "auto" else list(known.findings)
+    found = (headers | others).items()
+    return dict(sorted(found, key=lambda item: order.index(item[known.name == "auto"])))
+
+
+def _wanted(known: LabelSchema) -> dict[str, str]:
+    """Compared name -> finding. Under "auto" a finding keeps the name of its data set."""
+    aliases = {} if known.name == "auto" else {same_name(alias): of for alias, of in known.aliases.items()}
+    return aliases | {same_name(finding): finding for finding in known.findings}
+
+
+def _are_labels(table: CsvColumns, headers: Iterable[str]) -> bool:
+    """Whether columns hold nothing but labels or words."""
+    texts = {text.lower() for header in headers if table.is_numeric(header) for text in table.columns[header]}
+    return {text.removesuffix(".0") for text in texts - MISSING} <= {"-1", "0", "1"}
+
+
+def _unused(table: CsvColumns, known: LabelSchema, headers: Mapping[str, str]) -> tuple[str, ...]:
+    """A note on the schema's findings without a column, with the nearest unread column of the first."""
+    rest = [header for header in table.columns if header not in headers.values() and not is_fact(header)]
+    absent = [finding for finding in known.findings if finding not in headers] if known.name != "auto" else []
+    if not absent:
+        return ()
+    near = next((f"; is {c[0]!r} meant for {f!r}?" for f in absent if (c := closest(f, rest, n=1))), "")
+    return (f"{table.path.name}: no column for {', '.join(absent)}{near}",)

@@ -1,0 +1,278 @@
+"""Whom a model serves less well: its numbers by sex, age band, view, source or any grouping, and the largest gaps.
+
+A number that a group is too small to carry is refused, not shown. Two groups' means over findings are compared over
+the same findings, since a finding that one group lacks would move its mean by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from zoo.evaluation.cells import make_cells, measure
+from zoo.evaluation.decision import Decision
+from zoo.evaluation.intervals import Interval, bootstrap, percentiles
+from zoo.evaluation.metrics import known_counts, mean_over_findings
+from zoo.evaluation.scores import Scores
+
+#: More groups than this are, most often, a number that was not put into bands.
+MAX_GROUPS = 20
+
+#: First age of each band, and its name.
+AGE_BANDS = {0: "0-17", 18: "18-39", 40: "40-59", 60: "60-79", 80: "80+"}
+
+#: What unknown values turn into where arrays are made of tables.
+_UNKNOWN = ("", "nan", "NaN", "None", "<NA>", "NaT")
+
+
+def age_bands(ages: np.ndarray | Sequence[float]) -> np.ndarray:
+    """The band of each age in years: "0-17", "18-39", "40-59", "60-79", "80+", and "" where it is unknown (NaN).
+
+    Raises:
+        ValueError: An age below 0.
+    """
+    years = np.asarray(ages, np.float64)
+    if (years < 0).any():
+        raise ValueError(f"age {years[years < 0][0]:g} is below 0: give NaN for an unknown age")
+    band = np.searchsorted(list(AGE_BANDS), np.nan_to_num(years), side="right") - 1
+    return np.where(np.isnan(years), "", np.array(list(AGE_BANDS.values()))[band])
+
+
+def subgroups(
+    scores: Scores,
+    groups: Mapping[str, np.ndarray],
+    decision: Decision | None = None,
+    *,
+    point: str | None = None,
+    min_positives: int = 10,
+    min_negatives: int = 10,
+    resamples: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> dict[str, Any]:
+    """AUC, sensitivity, specificity and calibration of one model in each group of each grouping, and the largest gaps.
+
+    Patients are resampled once for all groups, so that the gap of groups that share patients is paired. Resampling
+    alone adds to a calibration error: its interval is moved back by as much.
+
+    Args:
+        scores: What is evaluated; scores of unknown scale have an AUC alone.
+        groups: Grouping, such as "sex" -> (n,) group of each row; "" and NaN are unknown, which is only counted.
+        decision: Its temperature and thresholds; without one, temperature 1 and 0.5 (the point "half").
+        point: Operating point; the decision's default otherwise.
+        min_positives: A finding with fewer positive labels in a group is refused there; at least 1.
+        min_negatives: The same of negative labels.
+        resamples: Of the bootstrap.
+        seed: Of the resamples.
+        level: Confidence level.
+
+    Returns:
+        What JSON holds. A number is {value, low, high, n, positives}; the metrics are auc, sensitivity@<point>,
+        specificity@<point>, ece and calibration_in_the_large (observed less predicted frequency).
+        `all` (everybody) and `groupings.<grouping>.groups.<group>`: `findings.<finding>.<metric>`, `macro.<metric>`
+        (over the findings shown, counted as `findings` of `of`) and `refused.<finding>` = {n, positives}.
+        `groupings.<grouping>.gaps.<metric>`: the two groups furthest apart (`higher` and `lower`, each one's number
+        under `values`), by finding in `findings`, in `macro` (over the findings both show; `left_out` names the
+        others), and in `largest`, the finding with the largest gap; null without two groups. The pair is chosen among
+        `pairs`, which the interval's `level` makes up for (Bonferroni), but not for the choice of the finding.
+        `groupings.<grouping>.within`: AUC inside the groups, averaged by how many pairs of films each compares, beside
+        `pooled`, everybody's on the same findings; `between`, what `pooled` has above it, comes from telling the
+        groups apart. `groupings.<grouping>.unknown` counts the rows without a group.
+
+    Raises:
+        ValueError: A grouping of another length than the scores or of more than `MAX_GROUPS` groups, or a decision for
+            other findings.
+        UnknownNameError: No such operating point.
+    """
+    names = {grouping: _names(grouping, values, len(scores.labels)) for grouping, values in groups.items()}
+    rows = {("", ""): np.arange(len(scores.labels))}
+    for grouping, name_of in names.items():
+        rows |= {(grouping, str(name)): np.flatnonzero(name_of == name) for name in np.unique(name_of) if name}
+    decision = decision or Decision(scores.findings)
+    point, thresholds = point or decision.default, decision.point(point).thresholds
+    smallest = (max(1, min_positives), max(1, min_negatives))
+    metrics: tuple[str, ...] = ("auc",)
+    p = scores.calibrated(decision) if scores.kind == "logits" else None
+    if p is not None:
+        metrics += (f"sensitivity@{point}", f"specificity@{point}", "ece", "calibration_in_the_large")
+    cells = {key: make_cells(scores, p, thresholds, own, smallest) for key, own in rows.items()}
+
+    def statistic(weights: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
+        return {key: measure(found, weights, len(metrics)) for key, found in cells.items()}
+
+    values = statistic(np.ones((len(scores.labels), 1)))
+    samples = bootstrap(statistic, scores.clusters, resamples=resamples, seed=seed)
+    found = {}
+    for key, own in rows.items():
+        counts = np.stack(known_counts(scores.labels[own]))
+        found[key] = _Group(scores.findings, len(own), counts, metrics, values[key][0], samples[key], level)
+    return {
+        "point": point,
+        "min_positives": smallest[0],
+        "min_negatives": smallest[1],
+        "interval": {"method": "bootstrap over patients", "resamples": resamples, "seed": seed, "level": level},
+        "all": found["", ""].block(),
+        "groupings": {
+            grouping: _grouping({name: g for (of, name), g in found.items() if of == grouping}, found["", ""])
+            | {"unknown": int(np.sum(name_of == ""))}
+            for grouping, name_of in names.items()
+        },
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """One group's numbers: counts (2, k) of known and positive, values (metrics, k), samples (resamples, metrics, k).
+
+    A value is NaN where the group is too small, or the metric undefined.
+    """
+
+    findings: tuple[str, ...]
+    size: int
+    counts: np.ndarray
+    metrics: tuple[str, ...]
+    values: np.ndarray
+    samples: np.ndarray
+    level: float
+
+    def block(self) -> dict[str, Any]:
+        """The group as JSON."""
+        block: dict[str, Any] = {"n": self.size, "findings": {}, "macro": {}, "refused": {}}
+        for j, finding in enumerate(self.findings):
+            if self.has(0)[j]:  # what is not refused has both classes, and so an AUC
+                numbers = {name: self.number(m, [j]).to_dict() for m, name in enumerate(self.metrics)}
+                block["findings"][finding] = numbers
+            else:
+                block["refused"][finding] = {"n": int(self.counts[0, j]), "positives": int(self.counts[1, j])}
+        for m, name in enumerate(self.metrics):
+            used = np.flatnonzero(self.has(m))
+            block["macro"][name] = self.number(m, used).to_dict() | {"findings": len(used), "of": len(self.findings)}
+        return block
+
+    def has(self, metric: int) -> np.ndarray:
+        """(k,) bool: the findings that have a metric."""
+        return ~np.isnan(self.values[metric])
+
+    def number(self, metric: int, over: Sequence[int] | np.ndarray) -> Interval:
+        """The mean of a metric over findings, by position."""
+        n, positives = self.counts[:, over].sum(axis=1)
+        return _interval(self.metrics[metric], *self.mean(metric, over), n, positives, self.level)
+
+    def mean(self, metric: int, over: Sequence[int] | np.ndarray) -> tuple[float, np.ndarray]:
+        """The same without its interval, and its samples (resamples,)."""
+        values, samples = self.values[metric, over], self.samples[:, metric, over]
+        return float(mean_over_findings(values)[0]), mean_over_findings(samples)[0]
+
+
+def _grouping(groups: Mapping[str, _Group], everybody: _Group) -> dict[str, Any]:
+    return {
+        "groups": {name: group.block() for name, group in groups.items()},
+        "gaps": {name: _gaps(groups, m, everybody) for m, name in enumerate(everybody.metrics)},
+        "within": _within(list(groups.values()), everybody),
+    }
+
+
+def _gaps(groups: Mapping[str, _Group], metric: int, everybody: _Group) -> dict[str, Any]:
+    shared = {(a, b): np.flatnonzero(groups[a].has(metric) & groups[b].has(metric)) for a, b in combinations(groups, 2)}
+    shared = {pair: over for pair, over in shared.items() if len(over)}
+    gaps: dict[str, Any] = {"findings": {}, "macro": None, "largest": None}
+    for j, finding in enumerate(everybody.findings):
+        pairs = {pair: np.array([j]) for pair, over in shared.items() if j in over}
+        if pairs:
+            gaps["findings"][finding] = _widest(groups, metric, pairs)[0]
+    if shared:
+        macro, used = _widest(groups, metric, shared)
+        left_out = [finding for j, finding in enumerate(everybody.findings) if j not in used]
+        gaps["macro"] = macro | {"findings": len(used), "of": len(everybody.findings), "left_out": left_out}
+        widest = max(gaps["findings"], key=lambda finding: gaps["findings"][finding]["value"])
+        gaps["largest"] = {"finding": widest} | gaps["findings"][widest]
+    return gaps
+
+
+def _widest(
+    groups: Mapping[str, _Group], metric: int, pairs: Mapping[tuple[str, str], np.ndarray]
+) -> tuple[dict[str, Any], np.ndarray]:
+    """The widest gap of pairs of groups, each compared over its findings; and the findings of that pair."""
+
+    def gap_of(pair: tuple[str, str]) -> float:
+        return groups[pair[0]].mean(metric, pairs[pair])[0] - groups[pair[1]].mean(metric, pairs[pair])[0]
+
+    chosen = max(pairs, key=lambda pair: abs(gap_of(pair)))
+    used, names = pairs[chosen], chosen if gap_of(chosen) >= 0 else chosen[::-1]
+    (value, samples), (less, less_samples) = (groups[name].mean(metric, used) for name in names)
+    higher, lower = (groups[name] for name in names)
+    n, positives = (higher.counts + lower.counts)[:, used].sum(axis=1)
+    level = 1 - (1 - higher.level) / len(pairs)
+    gap = _interval(f"{higher.metrics[metric]} gap", value - less, samples - less_samples, n, positives, level)
+    return gap.to_dict() | {
+        "higher": names[0],
+        "lower": names[1],
+        "values": {name: groups[name].number(metric, used).to_dict() for name in names},
+        "pairs": len(pairs),
+        "level": level,
+    }, used
+
+
+def _within(groups: Sequence[_Group], everybody: _Group) -> dict[str, Any]:
+    """AUC inside the groups, weighted by their pairs of a positive and a negative, and everybody's beside it."""
+    counts = np.stack([np.where(group.has(0), group.counts, 0) for group in groups]) if groups else np.zeros((1, 2, 1))
+    pairs = (counts[:, 1] * (counts[:, 0] - counts[:, 1])).astype(np.float64)
+    if not pairs.any():
+        return {}
+    values = _mean(np.stack([group.values[0] for group in groups]), pairs)
+    samples = _mean(np.stack([group.samples[:, 0] for group in groups]), pairs[:, None])
+    inside = _Group(
+        everybody.findings,
+        sum(group.size for group in groups),
+        counts.sum(axis=0),
+        ("auc",),
+        values[None],
+        samples[:, None],
+        everybody.level,
+    )
+    used = np.flatnonzero(inside.has(0) & everybody.has(0))
+    (pooled, pooled_samples), (within, within_samples) = everybody.mean(0, used), inside.mean(0, used)
+    n, positives = everybody.counts[:, used].sum(axis=1)
+    between = _interval("auc gap", pooled - within, pooled_samples - within_samples, n, positives, everybody.level)
+    block = inside.block()
+    return {
+        "findings": block["findings"],
+        "macro": block["macro"],
+        "pooled": everybody.number(0, used).to_dict(),
+        "between": between.to_dict(),
+    }
+
+
+def _mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weighted mean over the first axis, NaN left out; NaN where nothing is left."""
+    weights = np.where(np.isnan(values), 0.0, weights)
+    total = weights.sum(axis=0)
+    return np.where(total > 0, np.sum(weights * np.nan_to_num(values), axis=0) / np.maximum(total, 1), np.nan)
+
+
+def _interval(metric: str, value: float, samples: np.ndarray, n: int, positives: int, level: float) -> Interval:
+    """The percentile interval; that of a calibration error is moved back by what resampling added to it."""
+    if metric.startswith("ece") and not np.isnan(samples).all():
+        samples = samples - (np.nanmean(samples) - value)
+        samples = np.maximum(samples, 0.0) if metric == "ece" else samples
+    low, high = percentiles(samples, level)
+    return Interval(value, float(low), float(high), n, positives)
+
+
+def _names(grouping: str, values: np.ndarray, rows: int) -> np.ndarray:
+    """(n,) str, "" where unknown."""
+    given = np.asarray(values, object)
+    if given.shape != (rows,):
+        raise ValueError(f"grouping {grouping!r} must have one group for each of {rows} rows, got shape {given.shape}")
+    texts = np.array([str(value).strip() for value in given])
+    texts[np.isin(texts, _UNKNOWN)] = ""
+    count = len(np.unique(texts[texts != ""]))
+    if count > MAX_GROUPS:
+        raise ValueError(
+            f"grouping {grouping!r} has {count} groups, at most {MAX_GROUPS} can be compared: put numbers into bands"
+        )
+    return texts
