@@ -16,12 +16,13 @@ import pandas as pd
 
 from zoo import sources
 from zoo.data.images import read_image
-from zoo.errors import ImageError
+from zoo.errors import ImageError, UnknownNameError
 from zoo.evaluation.decision import Decision, positives, probabilities
 from zoo.hub import parity, release
 from zoo.specs import EnsembleSpec
 
 if TYPE_CHECKING:
+    from zoo.explain.explanation import Explanation
     from zoo.models.ensemble import Ensemble
 
 #: Path, encoded bytes, PIL image, or array of 0..255 grey levels (h, w) or (h, w, 1 or 3).
@@ -170,6 +171,28 @@ class Predictor:
         """
         tables = [self.table(b, point) for b in self.stream(images, batch_size=batch_size, strict=strict)]
         return pd.concat(tables, ignore_index=True) if tables else self.table(_empty(len(self.labels)), point)
+
+    def explain(self, image: Image, finding: str, method: str = "gradcam") -> Explanation:
+        """Where on a film a finding's logit comes from; it shows what the network used, not where disease is.
+
+        Args:
+            image: As one of `predict`'s.
+            finding: One of `labels`.
+            method: "gradcam", "gradcam++" or "layercam"; "cam" for GAP heads. See `zoo.explain.cam`.
+
+        Returns:
+            Heatmap in the film's own geometry; `.save("map.png")` writes it over the film.
+
+        Raises:
+            UnknownNameError: No such finding or method.
+            ImageError: The image cannot be read.
+        """
+        from zoo.explain.explanation import explain
+
+        if finding not in self.labels:
+            raise UnknownNameError("finding", finding, self.labels)
+        index = self.labels.index(finding)
+        return explain(self.model, image, index, method, findings=self.labels, decision=self.decision)
 
     def stream(self, images: Iterable[Image], *, batch_size: int = 16, strict: bool = False) -> Iterator[Prediction]:
         """Logits batch by batch, in order; the next batch is decoded while the network works on this one."""

@@ -1,0 +1,249 @@
+"""Where on a film a finding's logit comes from, for a classifier or an ensemble of them.
+
+An ensemble's logit is the weighted mean of its members' logits. Its map is therefore the weighted mean of theirs, with
+the same weights, each enlarged to the film: for CAM that is the ensemble's own CAM, exactly. A member's map is not
+scaled to its own maximum first, since that would give a member that saw nothing as loud a voice as one that is sure.
+Members may cancel each other, so negative parts are cut off (the ReLU of Grad-CAM) after the mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from zoo.data.images import ImageSource, read_image
+from zoo.evaluation.decision import Decision, probabilities
+from zoo.explain.cam import check_method, class_maps, gap_kernel
+from zoo.explain.gradients import feature_maps, head_gradients
+from zoo.explain.overlay import ALPHA, save_png
+from zoo.explain.overlay import overlay as lay_over
+from zoo.models.classifier import Classifier
+from zoo.models.ensemble import Ensemble
+
+#: A map whose largest value is below this share of its largest size is rounding: nothing on it speaks for the finding.
+_ROUNDING = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """What speaks for a finding on one film. It shows what the network used, not where disease is.
+
+    Attributes:
+        film: uint8 (h, w), the film in grey at its own size.
+        heatmap: float32 (h, w) in 0..1: the positive part of `raw` over its maximum; all 0 where nothing speaks for
+            the finding. It shows where, never how much: that is `logit`.
+        raw: float32 (h, w), signed, in logits per film (see `zoo.explain.cam`).
+        logit: Of the finding, of the whole model.
+        probability: Of the finding, calibrated where a decision was given.
+        method: One of `zoo.explain.cam.METHODS`.
+        index: The finding's column.
+        finding: Its name, or "".
+        members: Name -> float32 (rows, columns): each member's raw map on its own grid.
+    """
+
+    film: np.ndarray
+    heatmap: np.ndarray
+    raw: np.ndarray
+    logit: float
+    probability: float
+    method: str
+    index: int
+    finding: str
+    members: dict[str, np.ndarray]
+
+    def overlay(self, alpha: float = ALPHA) -> np.ndarray:
+        """uint8 (h, w, 3): the heatmap in colour over the film; see `zoo.explain.overlay.overlay`."""
+        return lay_over(self.film, self.heatmap, alpha)
+
+    def save(self, path: str | Path, alpha: float = ALPHA) -> Path:
+        """Writes the overlay as PNG, with finding, probability and method in its text; returns the path."""
+        facts = {"Finding": self.finding or str(self.index), "Method": self.method}
+        return save_png(path, self.overlay(alpha), Probability=f"{self.probability:.3f}", **facts)
+
+
+def explain(
+    model: Classifier | Ensemble,
+    image: ImageSource,
+    index: int,
+    method: str = "gradcam",
+    *,
+    findings: Sequence[str] = (),
+    decision: Decision | None = None,
+) -> Explanation:
+    """Explains one finding on one film, in the film's own geometry.
+
+    Args:
+        model: A classifier or an ensemble; left as it is.
+        image: Anything `read_image` reads, at any size.
+        index: The finding's column.
+        method: "gradcam", "gradcam++" or "layercam", for any head; "cam" for GAP heads.
+        findings: Names of the columns; those of the decision by default.
+        decision: Temperature for the probability; the plain sigmoid without it.
+
+    Raises:
+        UnknownNameError: No such method.
+        ValueError: No such column; a finding the model never learned; "cam" of a head without a closed form.
+        ImageError: The image cannot be read.
+
+    Example:
+        >>> explain(model, "film.jpg", 3).save("edema.png")  # doctest: +SKIP
+    """
+    size, channels = _input(model)
+    film = read_image(image)[..., 0]
+    # Not scaled from `film`: a JPEG that is decoded small differs a little, and this is the image that is predicted.
+    pixels = read_image(image, size, channels)[None]
+    return next(_explain(model, pixels, [film], np.asarray([index]), method, findings, decision))
+
+
+def explain_batch(
+    model: Classifier | Ensemble,
+    pixels: np.ndarray,
+    indices: Sequence[int] | np.ndarray,
+    method: str = "gradcam",
+    *,
+    findings: Sequence[str] = (),
+    decision: Decision | None = None,
+    batch_size: int = 16,
+) -> list[Explanation]:
+    """Explains one finding on each of many images, at the network's own size.
+
+    Args:
+        model: A classifier or an ensemble; left as it is.
+        pixels: (n, size, size, channels) of 0..255, as `read_image(..., size)` gives them.
+        indices: (n,) column of each image's finding.
+        method: As for `explain`.
+        findings: As for `explain`.
+        decision: As for `explain`.
+        batch_size: Images to the network at once.
+
+    Returns:
+        n explanations, whose film is the image as given (its mean over channels where there are three).
+
+    Raises:
+        UnknownNameError: As for `explain`.
+        ValueError: As for `explain`; or pixels of another shape or range, or not one index an image.
+    """
+    values = np.asarray(pixels)
+    expected = tuple(model.input_shape[1:])
+    fits = values.ndim == 4 and all(want in (None, got) for want, got in zip(expected, values.shape[1:], strict=True))
+    if not fits or np.shape(indices) != values.shape[:1]:
+        raise ValueError(
+            f"expected pixels (n, {', '.join(map(str, expected))}) and n findings, "
+            f"got {values.shape} and {np.shape(indices)}"
+        )
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    if not len(values):
+        return []
+    if not (values.min() >= 0 and values.max() <= 255):  # a NaN fails both
+        raise ValueError(f"pixels must be in 0..255, got {values.min():g}..{values.max():g}")
+    films = list(np.rint(values.mean(axis=-1)).astype(np.uint8))
+    return list(_explain(model, values, films, np.asarray(indices), method, findings, decision, batch_size))
+
+
+def enlarge(grid: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """A float32 map (rows, columns) at the size of a film (h, w), bilinear.
+
+    A cell of the grid covers its share of the film, its value stands at the cell's middle, and what lies outside the
+    outermost middles has their value: the inverse of how `read_image` stretches a film to the network's square.
+    """
+    enlarged = Image.fromarray(np.ascontiguousarray(grid, np.float32)).resize(shape[::-1], Image.Resampling.BILINEAR)
+    return np.array(enlarged)
+
+
+def _explain(
+    model: Classifier | Ensemble,
+    pixels: np.ndarray,
+    films: list[np.ndarray],
+    indices: np.ndarray,
+    method: str,
+    findings: Sequence[str],
+    decision: Decision | None,
+    batch_size: int = 16,
+) -> Iterator[Explanation]:
+    """One explanation an image, each at the size of its film."""
+    members, weights = _members(model)
+    names = tuple(findings) or (decision.findings if decision is not None else ())
+    _check(members, indices, method, names, decision)
+    for start in range(0, len(pixels), batch_size):
+        rows = slice(start, start + batch_size)
+        # A last, short batch is filled up, so that one shape is compiled and not two.
+        filled = _fill(pixels[rows], min(batch_size, len(pixels)))
+        wanted = _fill(indices[rows], len(filled))
+        own = {member.name: _member_maps(member, filled, wanted, method) for member in members}
+        logits = _mean([z for z, _ in own.values()], weights)
+        chances = probabilities(logits, decision)
+        for i, (film, index) in enumerate(zip(films[rows], indices[rows], strict=True)):
+            grids = {name: maps[i] for name, (_, maps) in own.items()}
+            raw = _mean([enlarge(grid, film.shape) for grid in grids.values()], weights)
+            yield Explanation(
+                film, _heatmap(raw), raw, float(logits[i, index]), float(chances[i, index]),
+                method, int(index), names[index] if names else "", grids,
+            )  # fmt: skip
+
+
+def _member_maps(
+    member: Classifier, pixels: np.ndarray, indices: np.ndarray, method: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits (n, findings) and maps (n, rows, columns) of one member."""
+    features = feature_maps(member.backbone, pixels)
+    logits, gradients = head_gradients(member.head, features, indices)
+    return logits, class_maps(member.head, features, gradients, indices, method, member.name)
+
+
+def _mean(values: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:
+    return np.tensordot(np.asarray(weights, np.float32), np.stack(values), axes=1)
+
+
+def _heatmap(raw: np.ndarray) -> np.ndarray:
+    peak = raw.max()
+    if not peak > _ROUNDING * np.abs(raw).max():
+        return np.zeros_like(raw)
+    return np.maximum(raw, 0) / peak
+
+
+def _members(model: Classifier | Ensemble) -> tuple[tuple[Classifier, ...], tuple[float, ...]]:
+    """The classifiers and their shares of the mean, which sum to 1."""
+    if isinstance(model, Ensemble):
+        weighting = model.get_layer("logits").weighting
+        return model.members, tuple(w / sum(weighting) for w in weighting)
+    if isinstance(model, Classifier):
+        return (model,), (1.0,)
+    raise TypeError(f"a Classifier or an Ensemble can be explained, got {type(model).__name__}")
+
+
+def _input(model: Classifier | Ensemble) -> tuple[int | None, int]:
+    """Image size (None: any) and channels a model takes."""
+    _members(model)
+    _, size, _, channels = model.input_shape
+    return size, channels
+
+
+def _check(
+    members: Sequence[Classifier],
+    indices: np.ndarray,
+    method: str,
+    names: Sequence[str],
+    decision: Decision | None,
+) -> None:
+    """What can be known before a network runs."""
+    check_method(method)
+    if method == "cam":
+        for member in members:
+            gap_kernel(member.head, member.name)
+    count = members[0].output_shape[-1]
+    if names and len(names) != count:
+        raise ValueError(f"the model has {count} findings, got {len(names)} names")
+    if indices.dtype.kind not in "iu" or ((indices < 0) | (indices >= count)).any():
+        raise ValueError(f"a finding is a column in 0..{count - 1}, got {indices.tolist()}")
+    for index in indices:
+        if decision is not None and not decision.trained[index]:
+            raise ValueError(f"{decision.findings[index]!r} was not trained: its logit has nothing to explain")
+
+
+def _fill(values: np.ndarray, length: int) -> np.ndarray:
+    return np.concatenate([values, np.zeros((length - len(values), *values.shape[1:]), values.dtype)])
