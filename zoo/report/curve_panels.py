@@ -1,0 +1,143 @@
+"""Panels of one finding's curves: ROC, precision-recall, reliability, and measures over the threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from zoo.report.drawing import LIGHT, SERIES
+from zoo.report.layout import Margins, Number, Panel
+
+#: A thinned curve of metrics.json: its arrays by name, None for an undefined value.
+Curve: TypeAlias = Mapping[str, Sequence[float | None]]
+
+_CHANCE: dict[str, Any] = {"color": LIGHT["muted"], "linewidth": 1, "linestyle": (0, (1, 2)), "zorder": 1}
+_POINT: dict[str, Any] = {"color": LIGHT["ink"], "marker": "o", "markersize": 7, "fillstyle": "none", "linestyle": ""}
+_READER: dict[str, Any] = {"color": LIGHT["vermillion"], "marker": "^", "markersize": 6, "linestyle": ""}
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What stands beside a curve.
+
+    Attributes:
+        words: Two lines above the curve.
+        point: Name, abscissa and ordinate of the operating point, or None.
+        readers: (false positive rate, sensitivity) of each reader.
+    """
+
+    words: tuple[str, ...] = ()
+    point: tuple[str, float, float] | None = None
+    readers: Sequence[tuple[Number, Number]] = ()
+
+
+def roc(title: str, description: str, curve: Curve, marks: Marks) -> Panel:
+    """Sensitivity over false positive rate, with the readers."""
+
+    def draw(axes: Any) -> None:
+        axes.plot([0, 1], [0, 1], label="chance", **_CHANCE)
+        axes.plot(_known(curve["fpr"]), _known(curve["tpr"]), label="model", **_line(0))
+        for rate, sensitivity in marks.readers:
+            _cross(axes, rate, sensitivity)
+        if marks.readers:
+            rates, sensitivities = ([n["value"] for n in numbers] for numbers in zip(*marks.readers, strict=True))
+            axes.plot(rates, sensitivities, label="readers", **_READER)
+        _finish(axes, "False positive rate", "Sensitivity", marks)
+
+    return Panel(title, description, draw)
+
+
+def precision_recall(title: str, description: str, curve: Curve, prevalence: float, marks: Marks) -> Panel:
+    """PPV over sensitivity; calling films at random has the prevalence as its PPV."""
+
+    def draw(axes: Any) -> None:
+        axes.plot([0, 1], [prevalence, prevalence], label="chance", **_CHANCE)
+        recall, precision = _known(curve["recall"]), _known(curve["precision"])
+        # Between two cuts the precision of the later one holds: a straight line would promise more.
+        axes.plot(recall, precision, label="model", drawstyle="steps-pre", **_line(0))
+        _finish(axes, "Sensitivity (recall)", "PPV (precision)", marks)
+
+    return Panel(title, description, draw)
+
+
+def reliability(title: str, description: str, stages: Mapping[str, Curve], words: tuple[str, ...]) -> Panel:
+    """Observed frequency over predicted probability, `before` and, where anything was fitted, `after` calibration."""
+    last = list(stages)[-1]
+    top = max(
+        [0.0, *(v for c in stages.values() for key in ("predicted", "observed") for v in c[key] if v is not None)]
+    )
+    # A rare finding's bins lie in a corner of the whole square.
+    top = 1.0 if top > 0.6 else 1.15 * top or 1.0
+
+    def draw(axes: Any) -> None:
+        axes.plot([0, top], [0, top], label="perfect", **_CHANCE)
+        for stage, curve in stages.items():
+            x, y = _known(curve["predicted"]), _known(curve["observed"])
+            style = dict(SERIES[0 if stage == last else 1]) | {"fillstyle": "full" if stage == last else "none"}
+            if stage == last:
+                axes.vlines(x, _known(curve["low"]), _known(curve["high"]), color=style["color"], linewidth=0.8)
+            axes.plot(
+                x, y, label=f"{stage} calibration" if len(stages) > 1 else "model", markersize=4, **_no_size(style)
+            )
+        _finish(axes, "Predicted probability", "Observed frequency", Marks(words), top)
+        axes.locator_params(nbins=4)
+
+    return Panel(title, description, draw, margins=Margins(left=0.64))
+
+
+def over_thresholds(
+    title: str, description: str, curve: Curve, point: tuple[str, float] | None, words: tuple[str, ...]
+) -> Panel:
+    """Sensitivity, specificity, PPV and F1 over the threshold, and where the operating point is."""
+    x = _known(curve["threshold"])
+    # Where no film is called positive any more there is nothing left to see.
+    top = next((t for t, s in zip(x, _known(curve["sensitivity"]), strict=True) if s < 0.02), 1.0)
+    top = min(1.0, max(top, 1.4 * point[1] if point else 0.0))
+
+    def draw(axes: Any) -> None:
+        names = {"sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "f1": "F1"}
+        for i, (key, name) in enumerate(names.items()):
+            axes.plot(x, _known(curve[key]), label=name, **_line(i))
+        if point is not None:
+            axes.axvline(point[1], color=LIGHT["ink"], linewidth=1.2, label=point[0])
+            axes.plot([point[1]], [1.03], marker="v", markersize=7, color=LIGHT["ink"], clip_on=False, linestyle="")
+        _finish(axes, "Threshold", "", Marks(words), columns=3)
+        axes.set_xlim(-0.02 * top, 1.02 * top)
+
+    return Panel(title, description, draw)
+
+
+def _cross(axes: Any, x: Number, y: Number) -> None:
+    """A reader's two intervals."""
+    thin = {"color": LIGHT["vermillion"], "linewidth": 0.7, "zorder": 2}
+    if x["low"] is not None:
+        axes.plot([x["low"], x["high"]], [y["value"], y["value"]], **thin)
+    if y["low"] is not None:
+        axes.plot([x["value"], x["value"]], [y["low"], y["high"]], **thin)
+
+
+def _finish(axes: Any, x: str, y: str, marks: Marks, top: float = 1.0, columns: int = 2) -> None:
+    if marks.point is not None:
+        name, *place = marks.point
+        axes.plot(*([v] for v in place), label=name, zorder=4, markeredgewidth=1.6, **_POINT)
+    axes.set_xlim(-0.02 * top, 1.02 * top)
+    axes.set_ylim(-0.02 * top, 1.03 * top)
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.42, -0.15), ncols=columns, columnspacing=1.0, handletextpad=0.5)
+    # Above the axes: inside them, some curve would run through any corner.
+    axes.text(-0.16, 1.02, "\n".join(marks.words), transform=axes.transAxes, va="bottom", size=8, linespacing=1.3)
+
+
+def _line(i: int) -> dict[str, Any]:
+    return dict(SERIES[i]) | {"marker": ""}
+
+
+def _no_size(style: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in style.items() if key != "markersize"}
+
+
+def _known(values: Sequence[float | None]) -> list[float]:
+    """Undefined values as NaN, which is a gap in a line."""
+    return [float("nan") if v is None else v for v in values]

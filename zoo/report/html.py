@@ -1,0 +1,127 @@
+"""`report.html`: one page that opens offline, on a phone, in print and in the dark, from what metrics.json holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from zoo.evaluation.report import RESEARCH_ONLY
+from zoo.report import checks, curves, drawing, groups, layout, points, results, together, training_curves
+from zoo.report.layout import Section
+from zoo.report.mistakes import Mistake, data_uri
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write_report(
+    metrics: Mapping[str, Any],
+    folder: str | Path,
+    *,
+    history: Iterable[Mapping[str, Any]] | None = None,
+    mistakes: Sequence[Mistake] = (),
+    title: str = "",
+    heatmap_method: str = "",
+    command: str = "",
+) -> Path:
+    """Writes `report.html`, and its figures as `figures/<name>.png` beside it.
+
+    Args:
+        metrics: What `evaluation.report.evaluate` gave. A block that is not there is said to be missing.
+        folder: Where to; made if need be.
+        history: Rows of a run's `history.csv`, for the training curves.
+        mistakes: The most confident ones, grouped by finding in the order of the page.
+        title: Heading; the model's name by default.
+        heatmap_method: How the mistakes' heatmaps were made, such as "Grad-CAM, mean over members".
+        command: What makes these numbers again.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    out = Path(folder)
+    sections = _sections(metrics, history)
+    (out / "figures").mkdir(parents=True, exist_ok=True)
+    pictures = {
+        chart.name: [Markup(markup) for markup in drawing.render(chart, out / "figures")]
+        for section in sections
+        for chart in section.charts
+    }
+    page = _environment().get_template("report.html.jinja")
+    path = out / "report.html"
+    path.write_text(
+        page.render(
+            title=title or metrics["model"],
+            metrics=metrics,
+            sections=sections,
+            # Drawn by us: texts in them are escaped by ElementTree.
+            pictures=pictures,
+            mistakes=_grouped(mistakes),
+            heatmap_method=heatmap_method,
+            command=command,
+            research_only=RESEARCH_ONLY,
+            light=drawing.LIGHT,
+            dark=drawing.DARK,
+        ).strip()
+        + "\n",
+        "utf-8",
+    )
+    return path
+
+
+def _sections(metrics: Mapping[str, Any], rows: Iterable[Mapping[str, Any]] | None) -> list[Section]:
+    return [
+        results.notes(metrics),
+        results.summary(metrics),
+        results.models(metrics),
+        curves.ranking(metrics),
+        results.readers(metrics),
+        curves.calibration(metrics),
+        points.section(metrics),
+        groups.section(metrics),
+        together.section(metrics),
+        checks.coherence(metrics),
+        checks.leakage(metrics),
+        training_curves.section(rows),
+    ]
+
+
+def _grouped(mistakes: Sequence[Mistake]) -> dict[str, list[Mistake]]:
+    by_finding: dict[str, list[Mistake]] = {}
+    for mistake in mistakes:
+        by_finding.setdefault(mistake.finding, []).append(mistake)
+    return by_finding
+
+
+def _environment() -> Any:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "decimals": layout.decimals,
+        "digits": layout.digits,
+        "percent": layout.percent,
+        "data_uri": data_uri,
+        "share": _share,
+    }
+    environment.tests |= {
+        "a_number": lambda cell: isinstance(cell, Mapping),
+        "text": lambda cell: isinstance(cell, str),
+    }
+    environment.globals["style"] = Markup((_TEMPLATES / "report.css").read_text("utf-8"))
+    return environment
+
+
+def _share(value: float, ends: tuple[float, float]) -> str:
+    """Where a value lies between two ends, in percent for CSS."""
+    share = (value - ends[0]) / (ends[1] - ends[0])
+    return f"{100 * min(1.0, max(0.0, share)):.1f}%"

@@ -1,0 +1,54 @@
+"""Films the model was most wrong about, with where it looked."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+#: Longest side of a picture in the report, in pixels.
+_SIDE = 512
+
+
+@dataclass(frozen=True, eq=False)
+class Mistake:
+    """One film, one finding, one wrong and confident answer.
+
+    Attributes:
+        image: Name of the film.
+        finding: Which finding.
+        label: 1 or 0.
+        probability: What the model gave.
+        film: uint8 (h, w).
+        overlay: uint8 (h, w, 3), the film under its heatmap; None where there is none.
+    """
+
+    image: str
+    finding: str
+    label: int
+    probability: float
+    film: np.ndarray
+    overlay: np.ndarray | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """What JSON holds of it: without the pictures."""
+        return {
+            "image": self.image,
+            "finding": self.finding,
+            "label": int(self.label),
+            "probability": float(self.probability),
+        }
+
+
+def data_uri(picture: np.ndarray) -> str:
+    """A picture, uint8 (h, w) or (h, w, 3), made no larger than a page needs, as the source of an `<img>`."""
+    from PIL import Image
+
+    image = Image.fromarray(picture)
+    image.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

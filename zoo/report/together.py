@@ -1,0 +1,81 @@
+"""The section on which findings go together, on the films and in what the model says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from zoo.report.layout import Chart, Margins, Panel, Section, Table, named
+
+_ID, _TITLE = "together", "Findings that go together"
+
+#: Inches of a cell, and of a letter of a name.
+_CELL, _LETTER = 0.34, 0.078
+
+#: From nothing to all: white to a dark blue, its lightness falling evenly.
+_FROM, _TO = (0.965, 0.975, 0.985), (0.0, 0.22, 0.42)
+
+
+def section(metrics: Mapping[str, Any]) -> Section:
+    """What `curves.cooccurrence` counted: of the films with one finding, how many have another."""
+    block = metrics.get("cooccurrence")
+    if not block:
+        return Section(_ID, _TITLE, absent="There are no calls to count, since there are no probabilities.")
+    findings = block["findings"]
+    parts = {"Labels": block["labels"], f"Calls at {named(block['calls']['point'])}": block["calls"]}
+    words = (
+        "A row is all films with one finding; a cell counts those with the column's finding too, of those where both "
+        "are known. The darker, the larger their share. A model that puts together what the labels keep apart has "
+        "learnt something else than the findings."
+    )
+    return Section(
+        _ID,
+        _TITLE,
+        charts=(
+            Chart("together", "Counts of films", tuple(_panel(*part, findings) for part in parts.items()), words, 2),
+        ),
+        tables=tuple(_table(title, counts, findings) for title, counts in parts.items()),
+    )
+
+
+def _panel(title: str, counts: Mapping[str, Any], findings: Sequence[str]) -> Panel:
+    both, first = counts["both"], counts["first"]
+    k = len(findings)
+
+    def draw(axes: Any) -> None:
+        shares = [[_share(both[i][j], first[i][j]) for j in range(k)] for i in range(k)]
+        colours = [[[a + s * (b - a) for a, b in zip(_FROM, _TO, strict=True)] for s in row] for row in shares]
+        axes.pcolormesh(range(k + 1), range(k + 1), colours, edgecolors="white", linewidth=0.8)
+        for i, row in enumerate(shares):
+            for j, share in enumerate(row):
+                place = (j + 0.5, i + 0.5, _short(both[i][j]))
+                axes.text(*place, ha="center", va="center", size=7, color="white" if share > 0.68 else "black")
+        axes.set_xlim(0, k)
+        axes.set_ylim(k, 0)
+        axes.grid(False)
+        axes.xaxis.tick_top()
+        axes.set_xticks([i + 0.5 for i in range(k)], findings, rotation=55, ha="left", rotation_mode="anchor")
+        axes.set_yticks([i + 0.5 for i in range(k)], findings)
+        axes.tick_params(length=0)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+
+    longest = min(40, max(map(len, findings))) * _LETTER + 0.2
+    margins = Margins(left=longest, right=0.6 * longest, top=0.85 * longest, bottom=0.1)
+    size = (margins.left + k * _CELL + margins.right, margins.top + k * _CELL + margins.bottom)
+    description = f"{title}: for each two findings the number of films with both. The table of this section has them."
+    return Panel(title, description, draw, size, margins, wide=True)
+
+
+def _table(title: str, counts: Mapping[str, Any], findings: Sequence[str]) -> Table:
+    rows = tuple((finding, counts["first"][i][i], *counts["both"][i]) for i, finding in enumerate(findings))
+    return Table(f"{title}: films with both findings", ("Finding", "Films with it", *findings), rows, folded=True)
+
+
+def _share(part: int, whole: int) -> float:
+    """What the colour shows: rare pairs would all look alike without the root."""
+    return (part / whole) ** 0.7 if whole else 0.0
+
+
+def _short(count: int) -> str:
+    return str(count) if count < 10000 else f"{count // 1000}k"
