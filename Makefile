@@ -35,7 +35,7 @@ bench: .venv/.test
 
 wheel: build/wheel
 
-build/wheel: .venv/.test pyproject.toml $(shell find zoo recipes hub_cards -name '*.py' -o -name '*.md' -o -name '*.toml' -o -name '*.json')
+build/wheel: .venv/.test pyproject.toml $(shell find zoo recipes hub_cards -type f -not -name '*.pyc')
 	rm -rf build/wheel && mkdir -p build
 	.venv/bin/python -m build --wheel --outdir build/wheel . > build/wheel.log 2>&1 || (cat build/wheel.log; exit 1)
 

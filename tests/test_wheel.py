@@ -31,7 +31,8 @@ def test_recipes_and_cards_are_inside(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     shipped = ("recipes/xrayslam.py", "recipes/xrayslam_demo.py", "cli/__init__.py", "hub/schemas/config.schema.json")
     cards = ("hub_cards/template.md", "hub_cards/xrayslam-demo.toml", "hub_cards/xrayslam-ensemble.toml")
-    for name in (*shipped, *cards):
+    report = ("report/templates/report.html.jinja", "report/templates/report.css")
+    for name in (*shipped, *cards, *report):
         assert f"zoo/{name}" in names
     assert not [n for n in names if n.startswith(("tests/", "recipes/")) or n.endswith((".h5", ".csv"))]
 

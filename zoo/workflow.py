@@ -16,9 +16,9 @@ from typing import Any
 import pandas as pd
 
 import zoo
+from zoo import results
 from zoo.data import images, splits, tables
 from zoo.errors import CheckpointError
-from zoo.evaluation import report
 from zoo.hub import card, manifest, release
 from zoo.progress import Progress
 from zoo.specs import to_dict
@@ -59,7 +59,7 @@ def train(
 
     The same call goes on where a killed or stopped one was. The run folder holds `recipe.json`, `skipped.csv`,
     `split.json`, checkpoints, logs, weights, `predictions.csv`, `decision.json`, `metrics.json`, `provenance.json`,
-    `report.md` and `release/`.
+    `report.md`, `report.html` and `release/`.
 
     Args:
         recipe: What to train.
@@ -134,22 +134,28 @@ def finish(
     """Calibrates on the tuning part, reports the test part, and writes the release; `films` says what the data is."""
     found = assess.assess(recipe, table, split, run, progress)
     facts = provenance(recipe, table, split, films)
+    tested = table.iloc[split.rows("test")]
+    with progress.task("report", 3) as advance:
+        metrics = results.complete(found.metrics, found.scores, found.decision, groups=results.groups_of(tested))
+        advance()
+        wrong = results.mistakes(found.model, list(tested["Image_path"]), found.scores, found.decision)
+        advance()
+        shown = results.write(metrics, run, history=run / "history.csv", mistakes=wrong)
+        advance()
     decisions = {name: decision.to_dict() for name, decision in found.member_decisions.items()}
     manifest.write_json(run / "decision.json", {"ensemble": found.decision.to_dict(), "members": decisions})
-    manifest.write_json(run / "metrics.json", found.metrics)
     manifest.write_json(run / "provenance.json", facts)
-    (run / "report.md").write_text(report.markdown(found.metrics), "utf-8")
     folder = release.write(
         run / "release",
         found.model,
         recipe.ensemble,
         found.decision,
         member_decisions=found.member_decisions,
-        metrics=found.metrics,
+        metrics=metrics,
         provenance=facts,
-        card=card.render(recipe.ensemble, found.metrics, decision=found.decision, provenance=facts),
+        card=card.render(recipe.ensemble, metrics, decision=found.decision, provenance=facts),
     )
-    return Outcome(run, metrics=found.metrics, report=run / "report.md", release=folder)
+    return Outcome(run, metrics=metrics, report=shown, release=folder)
 
 
 def provenance(

@@ -59,7 +59,11 @@ sys.stdin.readline()
 
 def make(folder: str, members: tuple[str, ...] = MEMBERS) -> None:
     """Writes `<member>.safetensors` of zeros for each member."""
-    subprocess.run([sys.executable, "-c", MAKE, folder, *members], env=environment("tensorflow"), check=True)
+    subprocess.run(
+        [sys.executable, "-c", MAKE, folder, *members],
+        env=environment(os.environ.get("KERAS_BACKEND", "jax")),
+        check=True,
+    )
 
 
 def measure(folder: str, members: tuple[str, ...], backend: str) -> dict[str, float]:

@@ -67,6 +67,7 @@ def _phantoms(options: argparse.Namespace) -> None:
 
 def _train(options: argparse.Namespace) -> int:
     from zoo import workflow
+    from zoo.evaluation import report
     from zoo.terminal import TerminalProgress
     from zoo.training.recipe import apply_overrides, load_recipe
 
@@ -80,7 +81,7 @@ def _train(options: argparse.Namespace) -> int:
     if outcome.stopped:
         print(f"stopped: {outcome.stopped}. The same command goes on.")
         return GOES_ON
-    assert outcome.report is not None
-    print(outcome.report.read_text("utf-8"))
+    assert outcome.metrics is not None
+    print(report.markdown(outcome.metrics))
     print(f"Report: {outcome.report}\nRelease: {outcome.release}\nInstall it: zoo install {run} --as NAME")
     return 0

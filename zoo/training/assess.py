@@ -36,12 +36,14 @@ class Assessment:
         decision: Temperature and thresholds of the ensemble.
         member_decisions: The same of each member alone.
         metrics: Every figure, JSON-able.
+        scores: The ensemble's on the test part.
     """
 
     model: Ensemble
     decision: Decision
     member_decisions: Mapping[str, Decision]
     metrics: dict[str, Any]
+    scores: Scores
 
 
 def assess(recipe: Recipe, table: pd.DataFrame, split: Split, run: Path, progress: Progress) -> Assessment:
@@ -64,7 +66,7 @@ def assess(recipe: Recipe, table: pd.DataFrame, split: Split, run: Path, progres
     test["pixel baseline"] = _baseline(table, split, recipe, progress)
     metrics = report.evaluate(test, decisions)
     members = {m.name: decisions[m.name] for m in recipe.ensemble.members if m.name in decisions}
-    return Assessment(model, decisions[name], members, metrics)
+    return Assessment(model, decisions[name], members, metrics, test[name])
 
 
 def load_best(recipe: Recipe, run: Path) -> Ensemble:

@@ -1,0 +1,127 @@
+"""What an evaluation leaves behind: every figure in `metrics.json`, and the reports that show them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from zoo.data.images import read_image
+from zoo.evaluation import coherence, report
+from zoo.evaluation.decision import Decision
+from zoo.evaluation.scores import Scores
+from zoo.evaluation.subgroups import age_bands, subgroups
+from zoo.hub import manifest
+
+if TYPE_CHECKING:
+    from zoo.models.ensemble import Ensemble
+    from zoo.report.mistakes import Mistake
+
+#: How the heatmaps of the report are made.
+METHOD = "gradcam"
+
+
+def groups_of(table: pd.DataFrame) -> dict[str, np.ndarray]:
+    """The groupings of a canonical table's rows that say something: at least two groups, or one and unknown rows."""
+    columns = {"sex": "Sex", "view": "ViewPosition", "source": "Source"}
+    groups = {name: table[column].fillna("").to_numpy(str) for name, column in columns.items()}
+    groups["age"] = np.asarray(age_bands(table["Age"].to_numpy(float)), str)
+    return {name: values for name, values in groups.items() if len({*values} - {""}) > 1}
+
+
+def complete(
+    metrics: Mapping[str, Any],
+    scores: Scores,
+    decision: Decision | None = None,
+    *,
+    groups: Mapping[str, np.ndarray] | None = None,
+    leakage: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The result of `report.evaluate` with subgroups, coherence and leakage of the model under report.
+
+    Args:
+        metrics: As `report.evaluate` gave it.
+        scores: Of the model under report.
+        decision: Its decision.
+        groups: Grouping -> (n,) name of each row's group.
+        leakage: What `evaluation.leakage` found, by name.
+    """
+    result, interval = dict(metrics), metrics["interval"]
+    if groups:
+        drawn = {key: interval[key] for key in ("resamples", "seed", "level")}
+        result["subgroups"] = subgroups(scores, groups, decision, **drawn)
+    if scores.kind == "logits":
+        result["coherence"] = coherence.contradictions(
+            scores.calibrated(decision), scores.findings, decision, patients=scores.patients
+        )
+    if leakage:
+        result["leakage"] = dict(leakage)
+    return result
+
+
+def mistakes(
+    model: Ensemble, paths: Sequence[str], scores: Scores, decision: Decision | None, *, heatmaps: bool = True
+) -> list[Mistake]:
+    """For each finding the positive film that the model was surest is negative, and the other way round.
+
+    Args:
+        model: The ensemble whose scores these are.
+        paths: (n,) image file of each row.
+        scores: Of the model.
+        decision: Its calibration.
+        heatmaps: Whether to show where the network looked.
+    """
+    from zoo.explain.explanation import explain
+    from zoo.report.mistakes import Mistake
+
+    found, chances = [], scores.calibrated(decision)
+    for j, finding in enumerate(scores.findings):
+        for label in (1, 0):
+            rows = np.flatnonzero(scores.labels[:, j] == label)
+            if not len(rows):
+                continue
+            row = int(rows[np.argmin(chances[rows, j]) if label else np.argmax(chances[rows, j])])
+            film = read_image(paths[row])[..., 0]
+            seen = explain(model, paths[row], j, METHOD, findings=scores.findings) if heatmaps else None
+            overlay = seen.overlay() if seen is not None else None
+            name = Path(paths[row]).name
+            found.append(Mistake(name, finding, label, float(chances[row, j]), film, overlay))
+    return found
+
+
+def write(
+    metrics: Mapping[str, Any],
+    folder: Path,
+    *,
+    history: Path | None = None,
+    mistakes: Sequence[Mistake] = (),
+    command: str = "",
+) -> Path:
+    """Writes `metrics.json`, `report.md` and, where matplotlib is installed, `report.html` with its figures.
+
+    Args:
+        metrics: As of `complete`.
+        folder: Where to; made if need be.
+        history: A run's `history.csv`.
+        mistakes: As of `mistakes`.
+        command: What makes these numbers again.
+
+    Returns:
+        The report that a person opens.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    found = {"mistakes": [m.to_dict() for m in mistakes]} if mistakes else {}
+    manifest.write_json(folder / "metrics.json", {**metrics, **found})
+    (folder / "report.md").write_text(report.markdown(metrics), "utf-8")
+    if find_spec("matplotlib") is None:
+        return folder / "report.md"
+    from zoo.report.html import write_report
+
+    rows = list(csv.DictReader(history.open(encoding="utf-8"))) if history and history.is_file() else None
+    method = "Grad-CAM, mean over the members" if any(m.overlay is not None for m in mistakes) else ""
+    return write_report(metrics, folder, history=rows, mistakes=mistakes, heatmap_method=method, command=command)
