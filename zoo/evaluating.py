@@ -70,7 +70,8 @@ def evaluate_release(
     metrics["notes"] = [f"{len(missing)} films of the table are not in the folder"] if len(missing) else []
     metrics["notes"] += [f"unreadable, left out: {reason}" for reason in unreadable]
     wrong = results.mistakes(model.model, list(table["Image_path"]), scores, model.decision)
-    return Evaluation(metrics, results.write(metrics, out, mistakes=wrong, command=command))
+    shown = results.write(metrics, out, mistakes=wrong, method=results.method(model.model), command=command)
+    return Evaluation(metrics, shown)
 
 
 def evaluate_predictions(

@@ -94,12 +94,22 @@ def mistakes(
     return found
 
 
+def method(model: Ensemble) -> str:
+    """How the heatmaps of a model's mistakes are made, and how coarse they are, for a reader."""
+    places = sorted({f"{m.backbone.output_shape[1]} x {m.backbone.output_shape[2]}" for m in model.members})
+    return (
+        f"Grad-CAM, mean over {len(model.members)} members, from maps of {' and '.join(places)} places; without "
+        "colour: nothing on the film speaks for the finding"
+    )
+
+
 def write(
     metrics: Mapping[str, Any],
     folder: Path,
     *,
     history: Path | None = None,
     mistakes: Sequence[Mistake] = (),
+    method: str = "",
     command: str = "",
 ) -> Path:
     """Writes `metrics.json`, `report.md` and, where matplotlib is installed, `report.html` with its figures.
@@ -109,6 +119,7 @@ def write(
         folder: Where to; made if need be.
         history: A run's `history.csv`.
         mistakes: As of `mistakes`.
+        method: As of `method`.
         command: What makes these numbers again.
 
     Returns:
@@ -123,5 +134,4 @@ def write(
     from zoo.report.html import write_report
 
     rows = list(csv.DictReader(history.open(encoding="utf-8"))) if history and history.is_file() else None
-    method = "Grad-CAM, mean over the members" if any(m.overlay is not None for m in mistakes) else ""
     return write_report(metrics, folder, history=rows, mistakes=mistakes, heatmap_method=method, command=command)

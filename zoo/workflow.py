@@ -140,7 +140,9 @@ def finish(
         advance()
         wrong = results.mistakes(found.model, list(tested["Image_path"]), found.scores, found.decision)
         advance()
-        shown = results.write(metrics, run, history=run / "history.csv", mistakes=wrong)
+        shown = results.write(
+            metrics, run, history=run / "history.csv", mistakes=wrong, method=results.method(found.model)
+        )
         advance()
     decisions = {name: decision.to_dict() for name, decision in found.member_decisions.items()}
     manifest.write_json(run / "decision.json", {"ensemble": found.decision.to_dict(), "members": decisions})

@@ -22,6 +22,11 @@ def classifier(head: str = "gap", findings: int = 3) -> Classifier:
     return Classifier.from_spec(MemberSpec("tiny", head=head), 32, findings)
 
 
+def blank() -> Classifier:
+    with uninitialized():
+        return classifier()
+
+
 def values(model: Any) -> dict[str, np.ndarray]:
     return {name: keras.ops.convert_to_numpy(v) for name, v in named_weights(model).items()}
 
@@ -87,8 +92,7 @@ def test_a_model_of_half_precision_takes_any_file(fill: Any, policy: Any, tmp_pa
     path = save_safetensors(fill(classifier()), tmp_path / "w.safetensors")
     full = values(fill(classifier()))
     policy("bfloat16")
-    with uninitialized():
-        model = classifier()
+    model = blank()
     load_safetensors(model, path)
     kernel = values(model)["backbone/stem_conv/kernel"]
     assert kernel.dtype == ml_dtypes.bfloat16
@@ -96,13 +100,13 @@ def test_a_model_of_half_precision_takes_any_file(fill: Any, policy: Any, tmp_pa
     assert load_file(save_safetensors(model, path))["backbone/stem_conv/kernel"].dtype == ml_dtypes.bfloat16
 
 
-def test_values_that_overflow_in_the_model_are_refused(policy: Any, tmp_path: Path) -> None:
-    model, path = classifier(), tmp_path / "w.safetensors"
+def test_values_that_overflow_in_the_model_are_refused(fill: Any, policy: Any, tmp_path: Path) -> None:
+    model, path = fill(blank()), tmp_path / "w.safetensors"
     named_weights(model)["backbone/stem_conv/kernel"].assign(np.full((3, 3, 3, 16), 1e6))
     save_safetensors(model, path)
     policy("float16")
     with pytest.raises(WeightsError, match="432 of 432 values of backbone/stem_conv/kernel are NaN or infinite"):
-        load_safetensors(classifier(), path)
+        load_safetensors(blank(), path)
 
 
 def test_one_part_of_a_file(fill: Any, tmp_path: Path) -> None:
@@ -258,8 +262,7 @@ def test_uninitialized_concerns_its_own_thread_alone() -> None:
 
 
 def test_weights_without_values_do_not_share_what_is_done_to_one() -> None:
-    with uninitialized():
-        model = classifier()
+    model = blank()
     first, second = (named_weights(model)[f"backbone/{name}_conv/kernel"] for name in ("stem", "down1"))
     first.assign(np.zeros(first.shape))
     first.assign_add(np.ones(first.shape))
@@ -271,8 +274,8 @@ def test_weights_without_values_do_not_share_what_is_done_to_one() -> None:
 
 def test_loaded_weights_train(fill: Any, pixels: Any, tmp_path: Path) -> None:
     """They lie in memory that was not the backend's, which it must neither write to by mistake nor free."""
-    path = save_safetensors(fill(classifier()), tmp_path / "w.safetensors")
-    model, other = classifier(), classifier()
+    path = save_safetensors(fill(blank()), tmp_path / "w.safetensors")
+    model, other = blank(), blank()
     load_safetensors(model, path)
     load_safetensors(other, path)
     before = values(other)

@@ -56,16 +56,16 @@ def _notes(result: Mapping[str, Any]) -> list[str]:
             at = "0.5" if name == "half" else f"`{_name(name)}`"
             notes.append(f"F1 at {at}, all findings: {weighted} weighted by positives, {micro} micro.")
     if point:
-        notes.append(
-            f"The thresholds of `{_name(point)}` were fitted on the {result['points'][point]['origin']['split']} part."
-        )
+        part = result["points"][point]["origin"]["split"]
+        fitted = "were not fitted on any data" if part == "none" else f"were fitted on the {part} part"
+        notes.append(f"The thresholds of `{_name(point)}` {fitted}.")
     undefined = [f for f, row in result["findings"].items() if row["auc"]["value"] is None]
     weak = [f for f, row in result["findings"].items() if f not in undefined and _covers(row["auc"], 0.5)]
     if undefined:
         notes.append(f"Left out of the mean AUC, since one class is missing: {', '.join(map(_name, undefined))}.")
     if weak:
         notes.append(f"**Not shown to learn** (the interval of the AUC covers 0.5): {', '.join(map(_name, weak))}.")
-    if result.get("calibration"):
+    if result.get("calibration") and result["calibration"]["split"] != "none":
         notes.append(_calibration(result["calibration"]))
     return [f"- {note}" for note in notes]
 
