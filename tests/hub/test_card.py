@@ -198,7 +198,7 @@ def test_a_model_of_ones_own_may_have_words_too(tmp_path, monkeypatch):
 
 def test_names_that_others_chose_break_nothing():
     evil = "A|B <!-- zoo:end results -->\n# Not a heading"
-    spec = dataclasses.replace(tiny_spec(), findings=(evil, "Edema"), name="../../etc/passwd")
+    spec = dataclasses.replace(tiny_spec(), findings=(evil, "Edema"), name="nobody-knows-it")
     spec = dataclasses.replace(spec, members=(MemberSpec("tiny", weights="/home/jane/secret/start.weights.h5"),))
     text = card.render(spec, license="mit", **finished_run(spec))
     assert card.merge(text, text) == text

@@ -14,12 +14,12 @@ from typing import Any
 import h5py
 import keras
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
 from zoo.errors import WeightsError
 from zoo.home import home
 from zoo.models.architectures import Architecture
 from zoo.models.backbones import Backbone
+from zoo.models.safetensors_header import read_header
 from zoo.models.weights import load_safetensors
 
 #: What EfficientNetV1's files say about pixels: mean and *deviation*, stored under the name of a variance. With the
@@ -119,11 +119,7 @@ def _hash(path: Path, architecture: Architecture) -> str:
 
 def _prefix(path: Path) -> str:
     """What the names of a backbone's weights begin with: those of a whole classifier with "backbone/"."""
-    try:
-        with safe_open(path, framework="numpy") as file:
-            return "backbone/" if any(key.startswith("head/") for key in list(file.keys())) else ""
-    except SafetensorError as error:
-        raise WeightsError(f"{path} is not a readable safetensors file: {error}") from error
+    return "backbone/" if any(key.startswith("head/") for key in read_header(path)) else ""
 
 
 def _load_published(backbone: Backbone, root: h5py.Group, path: Path) -> None:
