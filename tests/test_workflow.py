@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -92,6 +93,21 @@ def test_the_same_command_again_changes_nothing(run, films):
     before = (run / "finetuned_ensemble.weights.h5").read_bytes(), (run / "metrics.json").read_bytes()
     command("train", RECIPE, "--data", films, "--run", run)
     assert ((run / "finetuned_ensemble.weights.h5").read_bytes(), (run / "metrics.json").read_bytes()) == before
+
+
+def test_a_run_whose_release_is_gone_is_converted_from_its_training_weights(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoint", "figures"))
+    command("release", copy, "--out", tmp_path / "copied")
+    shutil.rmtree(copy / "release")
+    command("release", copy, "--out", tmp_path / "converted")
+    weights = sorted(p.name for p in (run / "release").glob("*.safetensors"))
+    assert len(weights) >= 2
+    for folder in ("copied", "converted"):
+        for name in (*weights, "config.json", "decision.json", "metrics.json"):
+            assert (tmp_path / folder / name).read_bytes() == (run / "release" / name).read_bytes(), (folder, name)
+    (copy / "decision.json").unlink()
+    unfinished = command("release", copy, "--out", tmp_path / "none", status=1)
+    assert "the run is not finished (decision.json missing)" in unfinished.stderr
 
 
 def test_installed_it_predicts_a_folder(run, films, zoo_home, tmp_path):

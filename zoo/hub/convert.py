@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo.errors import RecipeError, ReleaseError, WeightsError
+from zoo.evaluation.decision import Decision
 from zoo.hub import card, contents, folders, manifest, release
 from zoo.specs import EnsembleSpec, from_dict
+
+if TYPE_CHECKING:
+    from zoo.models.ensemble import Ensemble
 
 
 def release_of(source: str | Path, out: str | Path, *, dtype: release.DType | None = None, license: str = "") -> Path:
@@ -37,23 +42,15 @@ def release_of(source: str | Path, out: str | Path, *, dtype: release.DType | No
     if dtype is None and not license:
         return folders.copy(folder, out)
     found = release.read(folder)
-    return _write(out, found, dtype or found.storage.get("dtype", "float32"), license or found.license)
-
-
-def _write(out: Path, found: release.Release, dtype: release.DType, license: str) -> Path:
-    return release.write(
+    return _write(
         out,
         release.build_model(found),
         found.spec,
         found.decision,
-        member_decisions=found.member_decisions,
-        metrics=found.metrics,
-        provenance=found.provenance,
-        card=card.render(
-            found.spec, found.metrics, decision=found.decision, provenance=found.provenance, license=license
-        ),
-        license=license,
-        dtype=dtype,
+        found.member_decisions,
+        (found.metrics, found.provenance),
+        dtype or found.storage.get("dtype", "float32"),
+        license or found.license,
     )
 
 
@@ -79,7 +76,20 @@ def _from_run(run: Path, out: Path, dtype: release.DType, license: str) -> Path:
     metrics, provenance = (manifest.read_json(run / name) for name in ("metrics.json", "provenance.json"))
     decision = contents.read_decision(run, decisions.get("ensemble"), spec)
     members = {n: contents.read_decision(run, d, spec) for n, d in decisions.get("members", {}).items()}
-    text = card.render(spec, metrics, decision=decision, provenance=provenance, license=license)
+    return _write(out, model, spec, decision, members, (metrics, provenance), dtype, license)
+
+
+def _write(
+    out: Path,
+    model: Ensemble,
+    spec: EnsembleSpec,
+    decision: Decision,
+    members: Mapping[str, Decision],
+    facts: tuple[Mapping[str, Any], Mapping[str, Any]],
+    dtype: release.DType,
+    license: str,
+) -> Path:
+    metrics, provenance = facts
     return release.write(
         out,
         model,
@@ -88,7 +98,7 @@ def _from_run(run: Path, out: Path, dtype: release.DType, license: str) -> Path:
         member_decisions=members,
         metrics=metrics,
         provenance=provenance,
-        card=text,
+        card=card.render(spec, metrics, decision=decision, provenance=provenance, license=license),
         license=license,
         dtype=dtype,
     )

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 DType = Literal["float32", "float16", "bfloat16"]
 
+#: What a run's metrics name single films by: a release carries no name of a film.
+_STAYS_AT_HOME = ("mistakes",)
+
 
 @dataclass(frozen=True)
 class Release:
@@ -88,7 +91,7 @@ def write(
         spec: What `model` was built from.
         decision: Fitted on a tuning part; its findings are the spec's.
         member_decisions: The same of each member alone, by name.
-        metrics: What the evaluation found; JSON-able.
+        metrics: What the evaluation found; JSON-able. Its `mistakes`, which name films, are left out.
         provenance: Recipe, seed, split hash, versions; JSON-able.
         card: Text of `README.md`.
         license: SPDX name of the weights' licence, where it is known.
@@ -102,7 +105,8 @@ def write(
         manifest.write_json(new / "config.json", _config(spec))
         manifest.write_json(new / "labels.json", {"findings": list(spec.findings)})
         manifest.write_json(new / "decision.json", decisions)
-        manifest.write_json(new / "metrics.json", dict(metrics or {}))
+        shared = {key: value for key, value in (metrics or {}).items() if key not in _STAYS_AT_HOME}
+        manifest.write_json(new / "metrics.json", shared)
         storage = _write_weights(new, model, spec, dtype)
         (new / manifest.CARD).write_text(card, "utf-8")
         facts = {
