@@ -12,7 +12,7 @@ import pandas as pd
 
 from zoo import predictor, results
 from zoo.data import duplicates, tables
-from zoo.evaluation import comparison, files, leakage, report
+from zoo.evaluation import files, leakage, report
 from zoo.evaluation.comparison import How
 from zoo.evaluation.scores import Scores
 from zoo.progress import Progress
@@ -101,8 +101,7 @@ def evaluate_predictions(
     """
     study = files.read_files(predictions, labels, readers=readers, **reading)
     metrics = files.evaluate_study(study, how=how, resamples=resamples, seed=seed)
-    models = list(study.scores.values())
-    main = comparison.ensemble(models, how) if how else models[0]
+    main = files.with_ensemble(study, how)[metrics["model"]]
     metrics = results.complete(metrics, main, groups=study.groups)
     return Evaluation(metrics, results.write(metrics, out, command=command))
 

@@ -59,7 +59,25 @@ class LabelSchema:
 
 CHEXPERT = LabelSchema("chexpert-14")
 
-#: NIH ChestX-ray14 (Wang et al. 2017) on the 14: what NIH does not label is unknown (NaN), never negative.
+#: NIH ChestX-ray14's own 14 findings (Wang et al. 2017), alphabetical, in its own spelling.
+NIH_FINDINGS: tuple[str, ...] = (
+    "Atelectasis",
+    "Cardiomegaly",
+    "Consolidation",
+    "Edema",
+    "Effusion",
+    "Emphysema",
+    "Fibrosis",
+    "Hernia",
+    "Infiltration",
+    "Mass",
+    "Nodule",
+    "Pleural_Thickening",
+    "Pneumonia",
+    "Pneumothorax",
+)
+
+#: NIH ChestX-ray14 on the 14: what NIH does not label is unknown (NaN), never negative.
 NIH = LabelSchema("nih-on-chexpert-14", aliases={"Effusion": "Pleural Effusion"})
 
 #: The same with the debatable mappings, which a user has to ask for.

@@ -11,26 +11,10 @@ import pandas as pd
 from zoo.data.canonical import build_table
 from zoo.data.csv_columns import CsvColumns, read_columns
 from zoo.errors import TableError, closest
-from zoo.findings import NIH, LabelSchema
+from zoo.findings import NIH, NIH_FINDINGS, LabelSchema
 
 #: NIH's own names, as "Finding Labels" holds them, joined by "|".
-NIH_LABELS = (
-    "Atelectasis",
-    "Cardiomegaly",
-    "Consolidation",
-    "Edema",
-    "Effusion",
-    "Emphysema",
-    "Fibrosis",
-    "Hernia",
-    "Infiltration",
-    "Mass",
-    "No Finding",
-    "Nodule",
-    "Pleural_Thickening",
-    "Pneumonia",
-    "Pneumothorax",
-)
+NIH_LABELS = tuple(sorted((*NIH_FINDINGS, "No Finding")))
 
 _COLUMNS = {
     "Image_name": "Image Index",

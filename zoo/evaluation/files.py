@@ -159,7 +159,7 @@ def evaluate_study(
         ValueError: An ensemble of one model, or of scores that have no such mean; or a decision for scores of unknown
             scale, or for other findings.
     """
-    models = _with_ensemble(study, how)
+    models = with_ensemble(study, how)
     main = next(iter(models))
     if decision is not None and models[main].kind == "scores":
         raise ValueError(
@@ -211,7 +211,7 @@ def _calls(
     return found, notes
 
 
-def _with_ensemble(study: Study, how: How | None) -> dict[str, Scores]:
+def with_ensemble(study: Study, how: How | None) -> dict[str, Scores]:
     """The models, behind their mean where one is asked for."""
     models = dict(study.scores)
     if how is None:

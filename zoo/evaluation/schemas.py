@@ -10,32 +10,13 @@ from typing import TypeAlias
 from zoo.errors import TableError, UnknownNameError, closest
 from zoo.evaluation.columns import MISSING, CsvColumns, same_name, shortened
 from zoo.evaluation.rows import is_fact
-from zoo.findings import FINDINGS, NIH, LabelSchema
+from zoo.findings import FINDINGS, NIH, NIH_FINDINGS, LabelSchema
 
 #: "auto", "chexpert", "nih", a schema, or one's own findings, all of which a file must then have.
 Schema: TypeAlias = str | LabelSchema | Sequence[str]
 
-#: NIH's own 14 findings (Wang et al. 2017), in its own spelling.
-NIH_14 = LabelSchema(
-    "nih-14",
-    (
-        "Atelectasis",
-        "Cardiomegaly",
-        "Consolidation",
-        "Edema",
-        "Effusion",
-        "Emphysema",
-        "Fibrosis",
-        "Hernia",
-        "Infiltration",
-        "Mass",
-        "Nodule",
-        "Pleural_Thickening",
-        "Pneumonia",
-        "Pneumothorax",
-    ),
-    aliases={"Pleural Effusion": "Effusion"},
-)
+#: NIH's own findings, not mapped on ours.
+NIH_14 = LabelSchema("nih-14", NIH_FINDINGS, aliases={"Pleural Effusion": "Effusion"})
 
 #: Any findings: the columns that predictions and labels share. Two data sets' names of one finding are one name.
 AUTO = LabelSchema("auto", tuple(dict.fromkeys((*FINDINGS, *NIH_14.findings))), aliases=NIH.aliases)

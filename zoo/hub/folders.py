@@ -51,12 +51,13 @@ def copy(source: str | Path, target: str | Path) -> Path:
         source: As for `local`.
         target: Where it shall lie.
     """
-    from zoo.hub import release
+    from zoo.hub import contents, release
 
     source, target = local(source), Path(target)
-    release.read(source)
+    found = release.read(source)
     files = manifest.read_json(source / manifest.MANIFEST)["files"]
-    manifest.check(source, files)
+    read = {*contents.SMALL, *(f"{member.name}.safetensors" for member in found.spec.members)}
+    manifest.check(source, files, only=files.keys() - read)
     # The card may have been taken away, as it may be edited.
     names = [name for name in files if name != manifest.CARD or (source / name).is_file()]
     with whole(target) as new:
