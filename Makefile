@@ -1,4 +1,6 @@
-# The one list of commands. Needs Python 3.11 or newer, make, and the package index; everything else goes into .venv.
+# The one list of commands. Needs Python 3.11 or newer, make, bash and the package index; the rest goes into .venv.
+SHELL := bash
+.SHELLFLAGS := -o pipefail -c
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP := bin/python -m pip install --quiet --disable-pip-version-check
 PYTEST := bin/python -m pytest
@@ -7,13 +9,20 @@ JAX_ONLY := hub/test_release.py hub/test_pull.py hub/test_road.py explain data/t
 # Data of one's own: make demo DATA=folder DATASET=nih
 DATA ?=
 DATASET ?= competition
+# Some of the benchmarks: make bench ONLY="load memory"
+ONLY ?=
 
 .PHONY: demo test lint test-tensorflow test-jax test-jax-only bench wheel clean
 
 demo: .venv/.demo
 	.venv/bin/zoo demo $(if $(DATA),--data "$(DATA)" --dataset "$(DATASET)")
 
-test: lint test-tensorflow test-jax test-jax-only
+# The legs share nothing but what is built first, and each keeps one core busy: two at a time, on lines with their name.
+LEGS := test-tensorflow test-jax test-jax-only
+NAMED = $(if $(filter 0,$(MAKELEVEL)),,2>&1 | awk '{ print "$@: " $$0; fflush() }')
+
+test: lint build/wheel .venv-jax/.ready build/release-from-tensorflow
+	$(MAKE) --no-print-directory --jobs=2 $(LEGS)
 
 lint: .venv/.test
 	.venv/bin/ruff check .
@@ -21,17 +30,17 @@ lint: .venv/.test
 	.venv/bin/mypy
 
 test-tensorflow: .venv/.test build/wheel
-	KERAS_BACKEND=tensorflow .venv/$(PYTEST) tests
+	KERAS_BACKEND=tensorflow .venv/$(PYTEST) tests $(NAMED)
 
 test-jax: .venv/.test build/wheel
-	KERAS_BACKEND=jax .venv/$(PYTEST) tests
+	KERAS_BACKEND=jax .venv/$(PYTEST) tests $(NAMED)
 
 # JAX alone, with the wheel as a user installs it: loads and predicts what TensorFlow released.
 test-jax-only: .venv-jax/.ready build/release-from-tensorflow
-	cd tests && KERAS_BACKEND=jax ZOO_TEST_RELEASE="$(CURDIR)/build/release-from-tensorflow" ../.venv-jax/$(PYTEST) $(JAX_ONLY)
+	cd tests && KERAS_BACKEND=jax ZOO_TEST_RELEASE="$(CURDIR)/build/release-from-tensorflow" ../.venv-jax/$(PYTEST) $(JAX_ONLY) $(NAMED)
 
-bench: .venv/.test
-	.venv/bin/python tests/benchmarks/run.py
+bench: .venv/.bench
+	.venv/bin/python tests/benchmarks/run.py $(ONLY)
 
 wheel: build/wheel
 
@@ -49,7 +58,13 @@ build/release-from-tensorflow: .venv/.test tests/builders.py $(shell find zoo -n
 	touch $@
 
 .venv/.test: .venv/.demo
-	.venv/$(PIP) -e '.[cpu,train,jax,dev]'
+	.venv/$(PIP) -e '.[cpu,train,jax,serve,parquet,dev]'
+	touch $@
+
+# A peer that cannot be installed here is skipped with a word, and named in the table. Without a GPU PyTorch's CPU build
+# is enough: install it into .venv first.
+.venv/.bench: .venv/.test
+	.venv/$(PIP) -e '.[cpu,train,jax,serve,parquet,dev,bench]' || echo "without the peers: pip could not install them"
 	touch $@
 
 .venv-jax/.ready: build/wheel

@@ -1,6 +1,6 @@
 """A run that takes seconds and has all that a checkpoint must hold: BN, dropout, stochastic depth, EMA, loss scale.
 
-python tests/small_run.py DATA RUN [KILL_POINT]     trains it, killing itself at a named point
+python tests/small_run.py DATA RUN CACHE [KILL_POINT]     trains it, killing itself at a named point; CACHE may be ""
 """
 
 import dataclasses
@@ -137,14 +137,17 @@ def kill_at(point: str) -> None:
     setattr(owner, attribute, dies)
 
 
-def main(data: str, run: str, point: str = "") -> None:
+def main(data: str, run: str, cache: str, point: str = "") -> None:
+    from zoo.data.cache import cache_films
+    from zoo.data.images import read_image
     from zoo.training.stages import train
 
     recipe = make_recipe(precision="mixed_float16", checkpoint_minutes=1e-9)
     table = make_table(Path(data))
+    read = cache_films(table["Image_path"], cache, 16, root=data).read if cache else read_image
     if point:
         kill_at(point)
-    result = train(recipe, table, split_of(table, recipe), run)
+    result = train(recipe, table, split_of(table, recipe), run, read=read)
     print(json.dumps({"stopped": result.stopped, **digest(Path(run))}))
 
 

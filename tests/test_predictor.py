@@ -10,7 +10,11 @@ from PIL import Image
 
 import zoo
 from zoo.errors import ImageError, ReleaseError, UnknownNameError
-from zoo.hub import folders
+from zoo.evaluation.coherence import project
+from zoo.evaluation.decision import Decision
+from zoo.evaluation.thresholds import fit_decision
+from zoo.hub import folders, manifest
+from zoo.specs import EnsembleSpec, MemberSpec
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +99,34 @@ def test_a_stream_holds_two_batches_at_most(predictor):
     assert len(drawn) <= 8
 
 
+def test_a_stream_that_goes_on_gives_the_same_bits(predictor, films):
+    whole = np.concatenate([b.logits for b in predictor.stream(films, batch_size=2)])
+    rest = list(predictor.stream(films[4:], batch_size=2, start=4))
+    assert [b.names for b in rest] == [[str(films[4])]]
+    np.testing.assert_array_equal(rest[0].logits, whole[4:])
+    arrays = [np.asarray(Image.open(film)) for film in films]
+    assert next(predictor.stream(arrays, start=7)).names == [f"image {7 + i}" for i in range(5)]
+
+
+def test_a_few_films_are_not_filled_up_to_a_batch(predictor, films, monkeypatch):
+    """A program for one film, and not that for sixteen: of numbers of films there are powers of two."""
+    fulls = []
+    logits = predictor.runtime.logits
+    monkeypatch.setattr(predictor.runtime, "logits", lambda pixels, full: fulls.append(full) or logits(pixels, full))
+    for n in (1, 2, 3, 5):
+        predictor.predict(films[:n])
+    predictor.predict(films, batch_size=3)
+    predictor.predict(films, batch_size=4)
+    assert fulls == [1, 2, 4, 8, 3, 3, 4, 4]
+
+
+def test_the_wide_table_has_a_row_for_each_film(predictor, films):
+    (batch,) = predictor.stream(films)
+    table = predictor.wide_table(batch)
+    assert list(table.columns) == ["image", *FINDINGS3, "error"]
+    np.testing.assert_array_equal(table[list(FINDINGS3)].to_numpy(), predictor.predict(films))
+
+
 def test_one_image_for_a_list_is_said(predictor, films):
     with pytest.raises(TypeError, match="list"):
         predictor.predict(films[0])
@@ -160,3 +192,41 @@ def test_a_png_in_memory_is_read(predictor, films):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         np.testing.assert_allclose(predictor.predict([buffer.getvalue()]), predictor.predict([films[2]]), atol=1e-6)
+
+
+def test_a_decision_of_ones_own_in_place_of_the_releases(predictor, films, tmp_path):
+    labels = np.array([[1, 0, 1], [0, 1, 0], [1, 1, np.nan], [0, 0, 1], [1, 0, 0]])
+    scores = predictor.scores(films, labels, patients=[1, 1, 2, 3, 4])
+    np.testing.assert_array_equal(scores.logits, next(predictor.stream(films)).logits)
+    assert (scores.split, scores.findings, scores.patients.tolist()) == ("tune", FINDINGS3, list("11234"))
+    own = fit_decision(scores, calibration="none", default="youden")
+    manifest.write_json(tmp_path / "decision.json", own.to_dict())
+    for decision in (own, tmp_path / "decision.json", str(tmp_path / "decision.json")):
+        other = predictor.with_decision(decision)
+        assert other.findings(films)["threshold"].tolist()[:3] == pytest.approx(own.point("youden").thresholds)
+        np.testing.assert_allclose(other.predict(films), predictor.predict(films, calibrated=False))
+    assert predictor.decision.temperature == (1.7,)
+    with pytest.raises(ReleaseError, match="findings"):
+        predictor.with_decision(Decision(("Edema",)))
+    with pytest.raises(ImageError, match=r"gone\.png"):
+        predictor.scores([*films, "gone.png"], labels)
+
+
+def test_coherent_probabilities_are_asked_for(films):
+    class Contradictory:
+        """More sure of the child than of its parent, and of both that there is nothing."""
+
+        name, precision, batch_size = "keras", "float32", 2
+
+        def logits(self, pixels, full=0):
+            return np.tile(np.float32([-1, 1, 2]), (len(pixels), 1))
+
+    spec = EnsembleSpec(
+        "made-up", (MemberSpec("tiny"),), image_size=32, findings=("Lung Opacity", "Edema", "No Finding")
+    )
+    model = zoo.Predictor(Contradictory(), spec)
+    plain, coherent = model.predict(films), model.predict(films, coherent=True)
+    np.testing.assert_array_equal(coherent, project(plain, spec.findings))
+    assert (plain[:, 1] > plain[:, 0]).all()
+    assert (coherent[:, 1] <= coherent[:, 0]).all()
+    assert coherent.dtype == np.float32

@@ -58,6 +58,21 @@ def test_the_run_folder_holds_what_a_researcher_asks_for(run):
     assert len(split["hash"]) == 64
 
 
+def test_what_the_test_part_shares_with_training_is_counted_and_a_release_names_no_film(run):
+    metrics, released = (json.loads((folder / "metrics.json").read_text()) for folder in (run, run / "release"))
+    leakage = metrics["leakage"]
+    assert leakage["patients"]["shared"] == {
+        "value": 0,
+        "low": None,
+        "high": None,
+        "n": metrics["patients"],
+        "positives": 0,
+    }
+    assert leakage["files"]["rows"]["n"] == leakage["content"]["within"]["n"] == metrics["n"]
+    assert metrics["mistakes"]
+    assert not {"mistakes", "leakage"} & released.keys()
+
+
 def test_broken_films_are_skipped_and_named(run, films):
     skipped = pd.read_csv(run / "skipped.csv")
     assert len(skipped) >= 3
@@ -133,22 +148,20 @@ def test_the_submission_has_the_competitions_columns_and_order(run, films, tmp_p
     assert ours[list(zoo.FINDINGS)].to_numpy().max() <= 1
 
 
-def test_a_recipe_script_does_what_the_command_does(run, films, tmp_path):
-    done = subprocess.run(
-        [sys.executable, str(RECIPE), "--data", str(films), "--run", str(tmp_path / "again")],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert "Release:" in done.stdout
-    first, second = (pd.read_csv(folder / "predictions.csv") for folder in (run, tmp_path / "again"))
-    pd.testing.assert_frame_equal(first, second)
+def test_max_hours_stops_with_a_status_of_its_own_and_the_recipes_own_script_goes_on(run, films, tmp_path):
+    """The command and the script are one thing: what one began the other ends, like a run that nothing stopped.
 
-
-def test_max_hours_stops_with_a_status_of_its_own_and_the_same_command_goes_on(run, films, tmp_path):
+    So are films that are read from a cache.
+    """
     folder = tmp_path / "run"
     stopped = command("train", RECIPE, "--data", films, "--run", folder, "--max-hours", "1e-6", status=75)
     assert "goes on" in stopped.stdout
     assert not (folder / "release").exists()
-    command("train", RECIPE, "--data", films, "--run", folder)
+    done = subprocess.run(
+        [sys.executable, str(RECIPE), "--data", str(films), "--run", str(folder), "--set", "cache=always"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "Release:" in done.stdout
     first, second = (pd.read_csv(f / "predictions.csv") for f in (run, folder))
     pd.testing.assert_frame_equal(first, second)
 
@@ -184,6 +197,12 @@ def test_a_mistake_is_one_line_and_a_status(arguments, says, tmp_path):
     assert len(message) == 1
     assert says in message[0]
     assert "Traceback" not in done.stderr
+
+
+def test_a_mistake_in_a_recipe_is_told_before_keras_is_imported():
+    code = "import sys; from zoo.cli import main; assert main(sys.argv[1:]) == 1; assert 'keras' not in sys.modules"
+    for mistake in (["xrayslan"], ["xrayslam", "--set", "stages.0.epoch=3"]):
+        subprocess.run([sys.executable, "-c", code, "train", *mistake, "--data", "."], check=True)
 
 
 @pytest.mark.real

@@ -41,6 +41,10 @@ class ImageError(ValueError):
     """A file that is not a readable image; names the file and the reason."""
 
 
+class CacheError(ValueError):
+    """A cache of decoded films that cannot be used or filled as asked; names its folder."""
+
+
 class SplitError(ValueError):
     """A split that cannot be made, or that is not the one a step must use."""
 
@@ -54,7 +58,7 @@ class WeightsError(ValueError):
 
 
 class CheckpointError(ValueError):
-    """A run folder that cannot be resumed as asked."""
+    """A run folder, or a file in the making, that cannot be resumed as asked."""
 
 
 class TrainingError(ValueError):
@@ -67,6 +71,10 @@ class ReleaseError(ValueError):
 
 class IntegrityError(ReleaseError):
     """A file of a release that is missing, or is not the one its manifest lists."""
+
+
+class ExportError(ValueError):
+    """A model that cannot be exported, or an export that is not the model; says where and by how much."""
 
 
 class HubError(ReleaseError):

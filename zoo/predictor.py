@@ -2,54 +2,50 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from zoo import sources
-from zoo.data.images import read_image
-from zoo.errors import ImageError, UnknownNameError
-from zoo.evaluation.decision import Decision, positives, probabilities
-from zoo.hub import parity, release
+from zoo.errors import UnknownNameError
+from zoo.evaluation.coherence import project
+from zoo.evaluation.decision import Decision, probabilities
+from zoo.evaluation.scores import Scores
+from zoo.findings_table import long_table, wide_table
+from zoo.hub import manifest, release
+from zoo.serve import starting
+from zoo.serve.runtime import KerasRuntime, Runtime
+from zoo.serve.starting import Choice, RuntimeName
 from zoo.specs import EnsembleSpec
+from zoo.stream import Image, Prediction, stream
 
 if TYPE_CHECKING:
     from zoo.explain.explanation import Explanation
     from zoo.models.ensemble import Ensemble
 
-#: Path, encoded bytes, PIL image, or array of 0..255 grey levels (h, w) or (h, w, 1 or 3).
-Image = Any
 
-
-@dataclass(frozen=True)
-class Prediction:
-    """One batch of a stream.
-
-    Attributes:
-        names: A name for each image: the path, or its running number.
-        logits: float32 (n, findings); a row of NaN where the image could not be read.
-        errors: What was wrong with each image; "" where nothing was.
-    """
-
-    names: list[str]
-    logits: np.ndarray
-    errors: list[str]
-
-
-def load(name: str | Path, *, members: Sequence[str] | None = None, force_download: bool = False) -> Predictor:
+def load(
+    name: str | Path,
+    *,
+    runtime: RuntimeName = "keras",
+    precision: Choice = "float32",
+    members: Sequence[str] | None = None,
+    force_download: bool = False,
+) -> Predictor:
     """Loads a model with its weights, labels, temperature and thresholds.
 
     Args:
         name: A name of `zoo.list_models(kind="ensemble")` that has weights; "hf://owner/repo" or
             "hf://owner/repo@revision" on a Hub; or the folder of a release (a `Path`, or a string such as "./release").
+        runtime: "keras"; or "openvino" or "onnx", which need the extra `serve`, are several times as fast on a CPU, and
+            import no Keras once the graph is in the cache below `ZOO_HOME`. Their logits differ from Keras' by at most
+            1e-4 of the largest one in float32; `explain` is Keras' alone.
+        precision: "float32"; with "openvino" also "bfloat16", where the CPU has it (logits within 2 % of the largest
+            one); "int8", where the release carries an export that was accepted; or "auto", the fastest of these on
+            this CPU, measured once.
         members: Names of the members to take, and to download; all by default. One member decides with its own
             temperature and thresholds, several that are not all have none.
         force_download: Fetch from the Hub again what the cache holds already.
@@ -61,17 +57,24 @@ def load(name: str | Path, *, members: Sequence[str] | None = None, force_downlo
     Raises:
         UnknownNameError: No such model or member; names the closest ones.
         FileNotFoundError: The model has no weights on this machine; says what would give it some.
-        ReleaseError: The release is incomplete or altered, or computes something else here.
+        ReleaseError: The release is incomplete or altered, computes something else here, or carries no int8 export.
+        ExportError: A layer has no counterpart in the runtime, or the graph's logits are not Keras'.
         HubError: The Hub cannot give it.
+        ImportError: The runtime's library is not installed; names the extra.
 
     Example:
         >>> load("xrayslam-demo").findings(["film.jpg"])  # doctest: +SKIP
     """
-    found = sources.find(name, members, force_download=force_download)
-    model = release.build_model(found, members)
-    parity.check(found, model)
+    started, found = starting.start(name, runtime, precision, members=members, force_download=force_download)
     return Predictor(
-        model, found.spec, _decision(found, members), name=str(name), metrics=dict(found.metrics), source=found.source
+        started,
+        found.spec,
+        release.decision_of(found, members),
+        members=members,
+        name=str(name),
+        metrics=dict(found.metrics),
+        source=found.source,
+        manifest_sha256=found.manifest_sha256,
     )
 
 
@@ -95,30 +98,44 @@ class Predictor:
     """A model ready for use. Research software: its findings are not a diagnosis.
 
     Args:
-        model: The ensemble; 0..255 pixels to float32 logits.
-        spec: What `model` was built from.
+        runtime: What computes the logits.
+        spec: What the released ensemble is made of.
         decision: Temperature and thresholds, or None where none were fitted for this choice of members.
+        members: Names of the members that `runtime` computes; all by default.
         name: What it was loaded as.
         metrics: What the release says of its evaluation.
         source: "hf://owner/repo@commit" it was pulled from, or "".
+        manifest_sha256: Of the release's manifest: one string that stands for all of it; "" where there is none.
     """
 
     def __init__(
         self,
-        model: Ensemble,
+        runtime: Runtime,
         spec: EnsembleSpec,
         decision: Decision | None = None,
         *,
+        members: Sequence[str] | None = None,
         name: str = "",
         metrics: dict[str, Any] | None = None,
         source: str = "",
+        manifest_sha256: str = "",
     ) -> None:
-        self.model, self.spec, self.decision = model, spec, decision
+        self.runtime, self.spec, self.decision = runtime, spec, decision
+        self.members = tuple(m.name for m in spec.members if members is None or m.name in members)
         self.name, self.metrics, self.source = name or spec.name, metrics or {}, source
+        self.manifest_sha256 = manifest_sha256
 
     def __repr__(self) -> str:
-        members = ", ".join(m.name for m in self.model.members)
-        return f"Predictor({self.name!r}: {members}; {self.spec.image_size} px; {len(self.labels)} findings)"
+        how = f"{self.runtime.name} {self.runtime.precision}"
+        what = f"{self.spec.image_size} px; {len(self.labels)} findings; {how}"
+        return f"Predictor({self.name!r}: {', '.join(self.members)}; {what})"
+
+    @property
+    def model(self) -> Ensemble:
+        """The Keras model; `ValueError` on another runtime, which has none."""
+        if not isinstance(self.runtime, KerasRuntime):
+            raise ValueError(f"{self!r} has no Keras model: load it with runtime='keras' for that")
+        return self.runtime.model
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -126,14 +143,22 @@ class Predictor:
         return self.spec.findings
 
     def predict(
-        self, images: Iterable[Image], *, calibrated: bool = True, batch_size: int = 16, strict: bool = False
+        self,
+        images: Iterable[Image],
+        *,
+        calibrated: bool = True,
+        coherent: bool = False,
+        batch_size: int | None = None,
+        strict: bool = False,
     ) -> np.ndarray:
         """Probabilities of images of any number.
 
         Args:
             images: Paths, bytes, PIL images or arrays; an iterable is read batch by batch, never held whole.
             calibrated: False leaves the temperature out.
-            batch_size: Images to the network at once.
+            coherent: True moves them, as little as it takes, to where no finding contradicts another
+                (`evaluation.coherence.project`); thresholds do not hold for those.
+            batch_size: Images to the network at once; the runtime's own number by default.
             strict: True raises on the first unreadable image; otherwise its row is NaN and a warning names it.
 
         Returns:
@@ -151,17 +176,23 @@ class Predictor:
         if unreadable:
             more = f" (and {len(unreadable) - 1} more)" if len(unreadable) > 1 else ""
             warnings.warn(f"unreadable image, its row is NaN: {unreadable[0]}{more}", stacklevel=2)
-        return np.concatenate(parts)
+        chances = np.concatenate(parts)
+        return project(chances, self.labels) if coherent else chances
 
     def findings(
-        self, images: Iterable[Image], *, point: str | None = None, batch_size: int = 16, strict: bool = False
+        self,
+        images: Iterable[Image],
+        *,
+        point: str | None = None,
+        batch_size: int | None = None,
+        strict: bool = False,
     ) -> pd.DataFrame:
         """A table with one row for each image and finding.
 
         Args:
             images: As for `predict`.
             point: Name of an operating point of the release; its default one otherwise.
-            batch_size: Images to the network at once.
+            batch_size: As for `predict`.
             strict: As for `predict`.
 
         Returns:
@@ -170,7 +201,8 @@ class Predictor:
             trained" for a finding the model never learned).
         """
         tables = [self.table(b, point) for b in self.stream(images, batch_size=batch_size, strict=strict)]
-        return pd.concat(tables, ignore_index=True) if tables else self.table(_empty(len(self.labels)), point)
+        none = Prediction([], np.empty((0, len(self.labels)), np.float32), [])
+        return pd.concat(tables, ignore_index=True) if tables else self.table(none, point)
 
     def explain(self, image: Image, finding: str, method: str = "gradcam") -> Explanation:
         """Where on a film a finding's logit comes from; it shows what the network used, not where disease is.
@@ -186,6 +218,7 @@ class Predictor:
         Raises:
             UnknownNameError: No such finding or method.
             ImageError: The image cannot be read.
+            ValueError: It was not loaded with runtime="keras".
         """
         from zoo.explain.explanation import explain
 
@@ -194,89 +227,82 @@ class Predictor:
         index = self.labels.index(finding)
         return explain(self.model, image, index, method, findings=self.labels, decision=self.decision)
 
-    def stream(self, images: Iterable[Image], *, batch_size: int = 16, strict: bool = False) -> Iterator[Prediction]:
-        """Logits batch by batch, in order; the next batch is decoded while the network works on this one."""
-        if isinstance(images, str | bytes | Path):
-            raise TypeError(f"images must be a list or another iterable of images, got one {type(images).__name__}")
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            ready = None
-            for start, chunk in _chunks(images, batch_size):
-                decoding = [(_name(im, start + i), pool.submit(self._read, im, strict)) for i, im in enumerate(chunk)]
-                if ready is not None:
-                    yield self._infer(ready, batch_size)
-                ready = decoding
-            if ready is not None:
-                yield self._infer(ready, batch_size)
+    def scores(
+        self,
+        images: Iterable[Image],
+        labels: np.ndarray,
+        *,
+        patients: Sequence[object] | np.ndarray | None = None,
+        split: str = "tune",
+    ) -> Scores:
+        """Logits with labels, as everything in `zoo.evaluation` takes them; to fit a decision of one's own, say.
+
+        Args:
+            images: As for `predict`; all have to be readable.
+            labels: (n, findings) of 1, 0 and NaN, columns as `labels`.
+            patients: (n,) whose film it is; each film by itself without.
+            split: "tune" for films to fit on, "test" for those that are reported.
+
+        Raises:
+            ImageError: An image that cannot be read.
+            ValueError: Labels of another shape, or other values.
+
+        Example:
+            >>> decision = fit_decision(model.scores(paths, labels), calibration="auto")  # doctest: +SKIP
+            >>> model.with_decision(decision).findings(paths)  # doctest: +SKIP
+        """
+        logits = [np.empty((0, len(self.labels)), np.float32)]
+        logits += [batch.logits for batch in self.stream(images, strict=True)]
+        whose = None if patients is None else np.asarray(patients)
+        return Scores(np.concatenate(logits), labels, self.labels, split, patients=whose)
+
+    def with_decision(self, decision: Decision | str | Path) -> Predictor:
+        """The same model that decides otherwise: by a fitted decision, or by the file that `zoo evaluate` wrote of one.
+
+        Raises:
+            ReleaseError: It is no decision, or one for other findings.
+        """
+        if not isinstance(decision, Decision):
+            decision = Decision.from_dict(manifest.read_json(Path(decision)))
+        # The findings are compared of a decision that was given, too.
+        decision = Decision.from_dict(decision.to_dict(), self.labels)
+        return Predictor(
+            self.runtime,
+            self.spec,
+            decision,
+            members=self.members,
+            name=self.name,
+            metrics=self.metrics,
+            source=self.source,
+            manifest_sha256=self.manifest_sha256,
+        )
+
+    def stream(
+        self, images: Iterable[Image], *, batch_size: int | None = None, strict: bool = False, start: int = 0
+    ) -> Iterator[Prediction]:
+        """Logits batch by batch, in order; the next batch is decoded while the network works on this one.
+
+        Args:
+            images: As for `predict`.
+            batch_size: As for `predict`.
+            strict: As for `predict`.
+            start: Running number of the first of `images`, where they go on after others. What goes on after whole
+                batches gets the same bits as it would have in one stream with them.
+        """
+        size, k = self.spec.image_size, len(self.labels)
+        return stream(self.runtime, images, size, k, batch_size=batch_size, strict=strict, start=start)
 
     def table(self, batch: Prediction, point: str | None = None) -> pd.DataFrame:
         """One batch of `stream` as the rows of `findings`."""
-        n, k = batch.logits.shape
-        chances = probabilities(batch.logits, self.decision)
-        thresholds, positive = self._decide(chances, point)
-        trained = self.decision.trained if self.decision is not None else (True,) * k
-        untrained = ["" if t else "not trained" for t in trained]
-        return pd.DataFrame(
-            {
-                "image": np.repeat(np.asarray(batch.names, object), k),
-                "finding": list(self.labels) * n,
-                "probability": chances.ravel(),
-                "threshold": np.tile(thresholds, n),
-                "positive": positive,
-                "error": [error or note for error in batch.errors for note in untrained],
-            }
-        )
-
-    def _decide(self, chances: np.ndarray, point: str | None) -> tuple[np.ndarray, pd.arrays.BooleanArray]:
         if self.decision is None:
             raise ValueError(
                 f"{self!r} has no thresholds: none were fitted for these members; predict() gives probabilities"
             )
-        thresholds = np.asarray(self.decision.point(point).thresholds, np.float32)
-        known = np.isfinite(chances) & np.isfinite(thresholds)
-        return thresholds, pd.arrays.BooleanArray(positives(chances, self.decision, point).ravel() == 1, ~known.ravel())
+        return long_table(batch, self.labels, self.decision, point)
 
-    def _read(self, image: Image, strict: bool) -> np.ndarray | ImageError:
-        try:
-            return read_image(image, self.spec.image_size)
-        except (ImageError, FileNotFoundError) as error:
-            if strict:
-                raise
-            return error if isinstance(error, ImageError) else ImageError(str(error))
+    def wide_table(self, batch: Prediction) -> pd.DataFrame:
+        """One batch of `stream` with a row for each image: image, the probability of each finding, error.
 
-    def _infer(self, decoding: list[tuple[str, Any]], batch_size: int) -> Prediction:
-        """Runs a batch; a short one is filled up, so that one shape is compiled and not two."""
-        names, results = [n for n, _ in decoding], [f.result() for _, f in decoding]
-        size = self.spec.image_size
-        pixels = np.zeros((batch_size, size, size, 1), np.uint8)
-        read = np.array([not isinstance(r, ImageError) for r in results])
-        for i, result in enumerate(results):
-            if read[i]:
-                pixels[i] = result
-        logits = np.full((len(results), len(self.labels)), np.nan, np.float32)
-        if read.any():
-            logits[read] = np.asarray(self.model.predict_on_batch(pixels), np.float32)[: len(results)][read]
-        return Prediction(names, logits, [str(r) if isinstance(r, ImageError) else "" for r in results])
-
-
-def _decision(found: release.Release, members: Sequence[str] | None) -> Decision | None:
-    """The decision that was fitted for exactly these members, or None."""
-    if members is None or {*members} == {m.name for m in found.spec.members}:
-        return found.decision
-    return found.member_decisions.get(members[0]) if len(members) == 1 else None
-
-
-def _chunks(images: Iterable[Image], size: int) -> Iterator[tuple[int, list[Image]]]:
-    source, start = iter(images), 0
-    while chunk := list(islice(source, size)):
-        yield start, chunk
-        start += len(chunk)
-
-
-def _name(image: Image, index: int) -> str:
-    return str(image) if isinstance(image, str | Path) else f"image {index}"
-
-
-def _empty(k: int) -> Prediction:
-    return Prediction([], np.empty((0, k), np.float32), [])
+        Findings that the model never learned are left out.
+        """
+        return wide_table(batch, self.labels, self.decision)

@@ -13,8 +13,8 @@ class Progress(Protocol):
     def message(self, text: str) -> None:
         """Something a person may want to read."""
 
-    def task(self, title: str, total: int) -> AbstractContextManager[Callable[[], None]]:
-        """A bar of `total` items; the block gets a function that moves it on by one."""
+    def task(self, title: str, total: int, done: int = 0) -> AbstractContextManager[Callable[..., None]]:
+        """A bar of `total` items, `done` of them before; the block gets a function that moves it on by one, or by n."""
 
     def on_job(self, title: str, epochs: int, steps: int) -> None:
         """The ensemble or a member begins a stage of at most `epochs` epochs of `steps` batches."""
@@ -36,9 +36,9 @@ class Silent:
         """Nothing."""
 
     @contextmanager
-    def task(self, title: str, total: int) -> Iterator[Callable[[], None]]:
+    def task(self, title: str, total: int, done: int = 0) -> Iterator[Callable[..., None]]:
         """Nothing."""
-        yield lambda: None
+        yield lambda n=1: None
 
     def on_job(self, title: str, epochs: int, steps: int) -> None:
         """Nothing."""

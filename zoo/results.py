@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from zoo.data.images import read_image
-from zoo.evaluation import coherence, report
+from zoo.evaluation import coherence, conformal, report
 from zoo.evaluation.decision import Decision
+from zoo.evaluation.refit import abstention_of
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.subgroups import age_bands, subgroups
 from zoo.hub import manifest
@@ -42,7 +43,10 @@ def complete(
     groups: Mapping[str, np.ndarray] | None = None,
     leakage: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The result of `report.evaluate` with subgroups, coherence and leakage of the model under report.
+    """The result of `report.evaluate` with what else there is to say of the model under report.
+
+    Subgroups, coherence and leakage; with a decision that promises, `abstention` (what its promised points come to, as
+    `conformal.coverage`); with one moved to another prevalence, `prevalence` (finding -> `calibrated_at`, `moved_to`).
 
     Args:
         metrics: As `report.evaluate` gave it.
@@ -59,18 +63,33 @@ def complete(
         result["coherence"] = coherence.contradictions(
             scores.calibrated(decision), scores.findings, decision, patients=scores.patients
         )
+    promised = abstention_of(decision) if decision is not None else None
+    if promised is not None:
+        result["abstention"] = conformal.coverage(scores, promised, decision)
+    if decision is not None and (shift := decision.prior_shift) is not None:
+        moved = zip(decision.findings, shift.source, shift.target, strict=True)
+        result["prevalence"] = {
+            finding: {"calibrated_at": source, "moved_to": target}
+            for finding, source, target in moved
+            if target is not None
+        }
     if leakage:
         result["leakage"] = dict(leakage)
     return result
 
 
 def mistakes(
-    model: Ensemble, paths: Sequence[str], scores: Scores, decision: Decision | None, *, heatmaps: bool = True
+    model: Ensemble | None,
+    paths: Sequence[str],
+    scores: Scores,
+    decision: Decision | None,
+    *,
+    heatmaps: bool = True,
 ) -> list[Mistake]:
     """For each finding the positive film that the model was surest is negative, and the other way round.
 
     Args:
-        model: The ensemble whose scores these are.
+        model: The ensemble whose scores these are, or None where there is none in Keras: then without heatmaps.
         paths: (n,) image file of each row.
         scores: Of the model.
         decision: Its calibration.
@@ -87,7 +106,7 @@ def mistakes(
                 continue
             row = int(rows[np.argmin(chances[rows, j]) if label else np.argmax(chances[rows, j])])
             film = read_image(paths[row])[..., 0]
-            seen = explain(model, paths[row], j, METHOD, findings=scores.findings) if heatmaps else None
+            seen = explain(model, paths[row], j, METHOD, findings=scores.findings) if heatmaps and model else None
             overlay = seen.overlay() if seen is not None else None
             name = Path(paths[row]).name
             found.append(Mistake(name, finding, label, float(chances[row, j]), film, overlay))

@@ -10,6 +10,7 @@ from zoo import home, registry
 from zoo.catalog import CATALOG
 from zoo.errors import HubError, UnknownNameError
 from zoo.hub import download, folders, inspection, pins, pull, release, verification
+from zoo.hub.exports import INT8
 from zoo.hub.inspection import Inspection
 from zoo.hub.pins import Pin
 from zoo.hub.reference import SCHEME, Reference, check_repo, parse
@@ -18,7 +19,13 @@ from zoo.hub.reference import SCHEME, Reference, check_repo, parse
 Place = Path | Pin | Reference
 
 
-def find(name: str | Path, members: Sequence[str] | None = None, *, force_download: bool = False) -> release.Release:
+def find(
+    name: str | Path,
+    members: Sequence[str] | None = None,
+    *,
+    exports: Sequence[str] = (),
+    force_download: bool = False,
+) -> release.Release:
     """The release behind a name, read and checked; fetched from a Hub where it lies there.
 
     A plain name is, in this order, an installed release, what the catalog entry's environment variable says, or a pin
@@ -28,6 +35,7 @@ def find(name: str | Path, members: Sequence[str] | None = None, *, force_downlo
         name: A plain name; "hf://owner/repo" or "hf://owner/repo@revision"; or a folder: a `Path`, or a string such as
             "./release" or "/data/release".
         members: Only the weights of these are fetched and checked; all by default.
+        exports: Of the exports that it carries, those to fetch too; `zoo.hub.exports` checks one where it is read.
         force_download: Fetches from the Hub also what the cache holds.
 
     Raises:
@@ -41,7 +49,7 @@ def find(name: str | Path, members: Sequence[str] | None = None, *, force_downlo
     if isinstance(place, Path):
         return release.read(place, members)
     reference, known = _on_hub(place)
-    return pull.pull(reference, members, manifest_sha256=known, force_download=force_download)
+    return pull.pull(reference, members, exports=exports, manifest_sha256=known, force_download=force_download)
 
 
 def inspect(name: str | Path) -> Inspection:
@@ -60,7 +68,7 @@ def verify(name: str | Path) -> list[verification.Check]:
     if isinstance(place, Path):
         return verification.verify(place)
     reference, known = _on_hub(place)
-    folder, found = pull.obtain(reference, manifest_sha256=known)
+    folder, found = pull.obtain(reference, exports=(INT8,), manifest_sha256=known)
     return verification.verify(folder, root=download.cache_of(folder), source=str(found))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,17 +13,24 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
+
+#: Seconds between two lines about a long task where there is no terminal to draw its bar in.
+LINE_EVERY = 60.0
 
 
 class TerminalProgress:
     """Draws every step as a bar on standard error, so that standard output stays for results.
 
-    Without a terminal (a log file, a notebook's batch run) bars are left out and each epoch is a line.
+    Without a terminal (a log file, a notebook's batch run) bars are left out: each epoch is a line, and a task that
+    takes minutes one a minute.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -31,10 +39,13 @@ class TerminalProgress:
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
+            _Rate(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}"),
             console=self.console,
+            disable=not self.console.is_terminal,
+            refresh_per_second=4,  # drawing takes time from what it shows
         )
         self._epoch: TaskID | None = None
         self._show_warning = warnings.showwarning
@@ -56,11 +67,18 @@ class TerminalProgress:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     @contextmanager
-    def task(self, title: str, total: int) -> Iterator[Callable[[], None]]:
-        """A bar of `total` items; the block gets a function that moves it on by one."""
-        task = self._progress.add_task(title, total=total, note="")
+    def task(self, title: str, total: int, done: int = 0) -> Iterator[Callable[..., None]]:
+        """A bar of `total` items, `done` of them before; the block gets a function that moves it on by one, or by n."""
+        task = self._progress.add_task(title, total=total, completed=done, note="")
+        lines = None if self.console.is_terminal else _Lines(title, total, done, self.message)
+
+        def advance(n: int = 1) -> None:
+            self._progress.advance(task, n)
+            if lines is not None:
+                lines.advance(n)
+
         try:
-            yield lambda: self._progress.advance(task)
+            yield advance
         finally:
             self._progress.remove_task(task)
 
@@ -83,3 +101,29 @@ class TerminalProgress:
             self._epoch = None
         shown = "  ".join(f"{k} {v:.4g}" for k, v in logs.items())
         self.message(f"{title} epoch {epoch + 1}: {shown}")
+
+
+class _Rate(ProgressColumn):
+    """How many a second, where it is not obvious: a task of a few long steps shows none."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.0f}/s" if speed and speed >= 1 else "")
+
+
+class _Lines:
+    """Says now and then how far a task is, how fast, and how long it will take."""
+
+    def __init__(self, title: str, total: int, done: int, say: Callable[[str], None]) -> None:
+        self._title, self._total, self._say = title, total, say
+        self._before = self._done = done
+        self._said = self._began = time.monotonic()
+
+    def advance(self, n: int) -> None:
+        self._done += n
+        now = time.monotonic()
+        if now - self._said >= LINE_EVERY:
+            self._said = now
+            rate = (self._done - self._before) / (now - self._began)
+            left = (self._total - self._done) / rate / 60
+            self._say(f"{self._title}: {self._done:,} of {self._total:,}, {rate:,.1f}/s, {left:,.0f} min left")

@@ -16,13 +16,16 @@ from typing import Any
 import pandas as pd
 
 import zoo
-from zoo import results
+from zoo import leaks, results
 from zoo.data import images, splits, tables
-from zoo.errors import CheckpointError
+from zoo.data.cache import FilmCache, cache_films
+from zoo.data.images import Reader
+from zoo.errors import CacheError, CheckpointError
+from zoo.evaluation.files.study import Study
 from zoo.hub import card, manifest, release
 from zoo.progress import Progress
 from zoo.specs import to_dict
-from zoo.training import assess, stages
+from zoo.training import assess, feeding, stages
 from zoo.training.recipe import Recipe
 
 
@@ -54,6 +57,7 @@ def train(
     dataset: str | None = None,
     data_name: str = "",
     max_hours: float | None = None,
+    cache: Path | None = None,
 ) -> Outcome:
     """Trains a recipe on a folder of films, evaluates it on held-out patients and writes a release.
 
@@ -69,41 +73,65 @@ def train(
         dataset: Form of the table, if another than the recipe's.
         data_name: What the films are, for the card: "phantoms", or a name of your own.
         max_hours: Stop cleanly after so many hours.
+        cache: Folder of decoded films, which is made or brought up to date; by default as the recipe says.
+
+    Raises:
+        CacheError: `cache` cannot be used.
     """
     run.mkdir(parents=True, exist_ok=True)
-    table = readable_table(recipe, data, run, progress, dataset)
+    table, read = readable_table(recipe, data, run, progress, dataset, cache)
     split = make_split(recipe, table, run, progress)
     table = tables.fill_gaps(table, split.rows("train"))
     films = {"name": data_name, "form": dataset or recipe.dataset}
-    result = stages.train(recipe, table, split, run, max_hours=max_hours, progress=progress)
+    result = stages.train(recipe, table, split, run, max_hours=max_hours, progress=progress, read=read)
     if result.stopped:
         return Outcome(run, stopped=result.stopped)
-    return finish(recipe, table, split, run, progress, films)
+    return finish(recipe, table, split, run, progress, films, read)
 
 
 def readable_table(
-    recipe: Recipe, data: Path, run: Path, progress: Progress, dataset: str | None = None
-) -> pd.DataFrame:
-    """The table without the rows whose image cannot be read; those go to `skipped.csv`, with the reason.
+    recipe: Recipe,
+    data: Path,
+    run: Path,
+    progress: Progress,
+    dataset: str | None = None,
+    cache: Path | None = None,
+) -> tuple[pd.DataFrame, Reader]:
+    """The table without the rows whose image cannot be read, and what reads the others.
 
-    Every image is decoded once; a later call on the same files takes the list of the first.
+    Every image is decoded once, into a cache or to be checked; a later call on the same files knows what the first
+    found. The rows that are left out go to `skipped.csv`, with the reason.
     """
     table = tables.read_table(dataset or recipe.dataset, data, uncertain=recipe.uncertain)
     table, missing = tables.drop_missing(table)
     paths = list(table["Image_path"])
-    stamp = _stamp(paths)
-    found = _earlier_scan(run, stamp)
-    if found is None:
-        with progress.task(f"reading {len(paths)} films", len(paths)) as advance:
-            found = images.check_images(paths, on_file=advance)
-        manifest.write_json(run / "scan.json", {"files": stamp, "unreadable": found})
-    table, unreadable = tables.drop_unreadable(table, found)
+    films = _cached(recipe, paths, data, run, cache, progress)
+    table, unreadable = tables.drop_unreadable(table, films.unreadable if films else _scan(paths, run, progress))
     skipped = pd.concat([missing, unreadable], ignore_index=True)
-    skipped.to_csv(run / "skipped.csv", index=False)
-    if len(skipped):
-        names = ", ".join(skipped["Image_name"].head(5)) + (" ..." if len(skipped) > 5 else "")
-        progress.message(f"skipped {len(skipped)} of {len(table) + len(skipped)} films: {names} (skipped.csv says why)")
-    return table
+    _list_skipped(skipped, len(table), run / "skipped.csv", progress)
+    return table, films.read if films else images.read_image
+
+
+def cache(
+    data: Path, dataset: str, size: int, folder: Path, progress: Progress, workers: int | None = None
+) -> FilmCache:
+    """Decodes the films of a data set once, for `train(..., cache=folder)`; what cannot be read goes to a list.
+
+    Args:
+        data: Folder of images and table.
+        dataset: Form of the table.
+        size: Height and width in pixels.
+        folder: Of the cache.
+        progress: Told of every film.
+        workers: Threads that decode; the number of processors by default.
+    """
+    table, missing = tables.drop_missing(tables.read_table(dataset, data))
+    films = cache_films(list(table["Image_path"]), folder, size, root=data, progress=progress, workers=workers)
+    table, unreadable = tables.drop_unreadable(table, films.unreadable)
+    _list_skipped(
+        pd.concat([missing, unreadable], ignore_index=True), len(table), folder / "films-skipped.csv", progress
+    )
+    return films
 
 
 def make_split(recipe: Recipe, table: pd.DataFrame, run: Path, progress: Progress) -> splits.Split:
@@ -129,16 +157,25 @@ def make_split(recipe: Recipe, table: pd.DataFrame, run: Path, progress: Progres
 
 
 def finish(
-    recipe: Recipe, table: pd.DataFrame, split: splits.Split, run: Path, progress: Progress, films: dict[str, Any]
+    recipe: Recipe,
+    table: pd.DataFrame,
+    split: splits.Split,
+    run: Path,
+    progress: Progress,
+    films: dict[str, Any],
+    read: Reader = images.read_image,
 ) -> Outcome:
     """Calibrates on the tuning part, reports the test part, and writes the release; `films` says what the data is."""
-    found = assess.assess(recipe, table, split, run, progress)
+    found = assess.assess(recipe, table, split, run, progress, read)
     facts = provenance(recipe, table, split, films)
     tested = table.iloc[split.rows("test")]
     with progress.task("report", 3) as advance:
-        metrics = results.complete(found.metrics, found.scores, found.decision, groups=results.groups_of(tested))
+        groups, paths = results.groups_of(tested), list(tested["Image_path"])
+        study = Study({recipe.ensemble.name: found.scores}, tested["Image_name"].to_numpy(str), groups, {}, ())
+        shared = leaks.find(study, None, progress, run / "split.json", paths=paths)
+        metrics = results.complete(found.metrics, found.scores, found.decision, groups=groups, leakage=shared)
         advance()
-        wrong = results.mistakes(found.model, list(tested["Image_path"]), found.scores, found.decision)
+        wrong = results.mistakes(found.model, paths, found.scores, found.decision)
         advance()
         shown = results.write(
             metrics, run, history=run / "history.csv", mistakes=wrong, method=results.method(found.model)
@@ -197,6 +234,41 @@ def _code() -> str:
 
 def _split_of(recipe: Recipe) -> tuple[str, int, tuple[float, ...]]:
     return recipe.split.by, recipe.split.seed, tuple(recipe.split.shares)
+
+
+def _cached(
+    recipe: Recipe, paths: Sequence[str], data: Path, run: Path, given: Path | None, progress: Progress
+) -> FilmCache | None:
+    """The films' cache, made or brought up to date, where it was asked for or an accelerator would starve."""
+    folder, by_itself = given or run / "cache", given is None and recipe.cache == "auto"
+    if given is None and recipe.cache == "never":
+        return None
+    if by_itself and not folder.is_dir() and not feeding.starves(recipe, paths, progress):
+        return None
+    try:
+        return cache_films(paths, folder, recipe.ensemble.image_size, root=data, progress=progress)
+    except CacheError as error:
+        if not by_itself:
+            raise
+        progress.message(f"going on without a cache: {error}")
+        return None
+
+
+def _scan(paths: Sequence[str], run: Path, progress: Progress) -> dict[str, str]:
+    stamp = _stamp(paths)
+    found = _earlier_scan(run, stamp)
+    if found is None:
+        with progress.task(f"reading {len(paths)} films", len(paths)) as advance:
+            found = images.check_images(paths, on_file=advance)
+        manifest.write_json(run / "scan.json", {"files": stamp, "unreadable": found})
+    return found
+
+
+def _list_skipped(skipped: pd.DataFrame, kept: int, path: Path, progress: Progress) -> None:
+    skipped.to_csv(path, index=False)
+    if len(skipped):
+        names = ", ".join(skipped["Image_name"].head(5)) + (" ..." if len(skipped) > 5 else "")
+        progress.message(f"skipped {len(skipped)} of {kept + len(skipped)} films: {names} ({path.name} says why)")
 
 
 def _stamp(paths: Sequence[str]) -> str:

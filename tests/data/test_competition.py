@@ -137,3 +137,11 @@ def test_another_schema_reads_other_columns(read):
         table = read({"Pleural Effusion": "1"}, schema=schema)
     assert table.columns[len(COLUMNS) :].tolist() == ["Edema", "Wet Lung"]
     assert table["Wet Lung"].tolist() == [1.0]
+
+
+def test_the_two_archives_are_told_apart_by_the_names_of_the_films(read):
+    names = ["00000017_001_001.jpg", "20000314_001_000.jpg", "20000314_001_001.jpg", "12000314_001_000.jpg"]
+    films = [{"Image_name": name} for name in names]
+    told = [f"competition-{archive}" for archive in ("chexpert", "nih", "chexpert", "chexpert")]
+    assert read(*films)["Source"].tolist() == told
+    assert read(films[0])["Source"].tolist() == read(films[1])["Source"].tolist() == ["competition"]

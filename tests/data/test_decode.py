@@ -1,15 +1,16 @@
 """The one decoder: modes, orientation, scaling in the DCT, and files that are damaged, hostile or no image."""
 
 import contextlib
+import hashlib
 import io
 
 import numpy as np
 import pytest
-from films import FILM, GREY, encoded, png, quiet
+from films import FILM, GREY, RAMP, encoded, png, quiet
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from zoo.data.decode import MAX_PIXELS
+from zoo.data.decode import DECODER, MAX_PIXELS
 from zoo.data.images import read_image
 from zoo.errors import ImageError
 
@@ -169,3 +170,20 @@ def test_random_damage_gives_pixels_or_an_image_error():
             damaged[rng.integers(0, len(whole), 4)] = rng.integers(0, 256, 4)
             with contextlib.suppress(ImageError):
                 assert read_image(damaged.tobytes(), size=16).shape == (16, 16, 1)
+
+
+#: sha256 over what the decoder makes of files that hold the same samples for ever.
+PIXELS = {1: "a1a9f802b8de6399db2d3246f4fbedc3fce196540eedf513a92f848896e98622"}
+
+
+def test_other_pixels_from_a_rule_raise_the_decoders_version():
+    """Caches of films are made anew when `DECODER` is raised, and only then: a changed rule has to raise it."""
+    colour = np.stack([GREY, GREY[::-1], 255 - GREY], axis=2)
+    alpha = np.dstack([colour, np.where(GREY > 99, 255, 100).astype(np.uint8)])
+    deep = (RAMP / 255 * 4095).astype(np.uint16)[..., None]
+    files = [png(GREY[..., None]), png(colour), png(alpha), png(deep, b"\x0c"), png(deep * 16)]
+    digest = hashlib.sha256()
+    for file in files:
+        for size in (None, 20, 40):
+            digest.update(read_image(file, size).tobytes())
+    assert {DECODER: digest.hexdigest()} == PIXELS

@@ -2,6 +2,7 @@
 
 import threading
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ pytest.importorskip("tensorflow", reason="TensorFlow, which makes the batches, i
 
 import keras
 
-from zoo.data import pipeline
-from zoo.data.augment import DEFAULT, NONE, AugmentSpec, augment
+from zoo.data import cache, pipeline
+from zoo.data.augment import DEFAULT, NONE, ORIGINAL, AugmentSpec, augment
+from zoo.data.cache import cache_films
 from zoo.data.images import read_image
 from zoo.errors import ImageError
 
@@ -63,13 +65,46 @@ def test_pixels_are_a_function_of_seed_epoch_and_row(files, labels):
     spec = AugmentSpec(rotation=5.0, targeted_noise=9.0, targeted_noise_probability=1.0)
     for x, y in collect(pipeline.training_batches(files, labels, **KNOBS | {"augment": spec}, targeted=targeted)):
         for pixels, row in zip(x, y[:, 0].astype(int), strict=True):
-            rng = np.random.Generator(np.random.PCG64([7, 0, 2, row]))
-            np.testing.assert_array_equal(pixels, augment(read_image(files[row], SIZE), rng, spec, targeted[row]))
+            draws = pipeline.epoch_draws(N, 7, 0)[[row]]
+            expected = augment(read_image(files[row], SIZE)[None], draws, spec, targeted[[row]])
+            np.testing.assert_array_equal(pixels, expected[0])
 
 
 def test_workers_change_nothing(files, labels):
     one, many = (collect(pipeline.training_batches(files, labels, **KNOBS, workers=w)) for w in (1, 5))
     assert_same(one, many)
+
+
+@pytest.fixture(scope="module")
+def cached(files, tmp_path_factory):
+    return cache_films(files, tmp_path_factory.mktemp("cache"), SIZE, root=Path(files[0]).parent)
+
+
+@pytest.mark.parametrize("changes", [{}, {"batch_size": 9}, {"workers": 5}, {"batch_size": 22, "workers": 1}])
+@pytest.mark.parametrize("spec", [DEFAULT, ORIGINAL], ids=["default", "original"])
+def test_neither_a_cache_nor_batch_size_nor_workers_change_a_pixel(files, labels, cached, monkeypatch, spec, changes):
+    targeted = np.arange(N) % 2 == 0
+    knobs = KNOBS | {"augment": spec, "targeted": targeted, "drop_remainder": False}
+    expected = collect(pipeline.training_batches(files, labels, **knobs))
+    monkeypatch.setattr(cache, "read_image", lambda *_: pytest.fail("decoded"))
+    found = collect(pipeline.training_batches(files, labels, **knobs | changes, read=cached.read))
+    assert_same(*([tuple(map(np.concatenate, zip(*both, strict=True)))] for both in (expected, found)))
+
+
+@pytest.mark.parametrize("start", [1, 4])
+def test_a_resumed_epoch_sees_each_image_once_whatever_it_reads_from(files, labels, cached, start):
+    before = collect(pipeline.training_batches(files, labels, **KNOBS))[:start]
+    after = collect(pipeline.training_batches(files, labels, **KNOBS, start_step=start, read=cached.read))
+    rows = [int(row) for _, y in before + after for row in y[:, 0]]
+    assert len(rows) == len(set(rows)) == N // 4 * 4
+    assert rows == list(pipeline.epoch_order(N, 7, 0))[: len(rows)]
+
+
+def test_evaluation_reads_from_a_cache(files, labels, cached, monkeypatch):
+    expected = collect(pipeline.evaluation_batches(files, labels, image_size=SIZE, batch_size=5))
+    monkeypatch.setattr(cache, "read_image", lambda *_: pytest.fail("decoded"))
+    knobs = {"image_size": SIZE, "batch_size": 5, "read": cached.read}
+    assert_same(expected, collect(pipeline.evaluation_batches(files, labels, **knobs)))
 
 
 @pytest.mark.parametrize("start", [1, 4])
@@ -92,10 +127,14 @@ def test_another_epoch_or_seed_is_another_order_and_other_pixels(files, labels):
 
 
 def test_order_and_augmentation_draw_from_different_streams():
-    # Left-out words of a seed count as zeros: [seed, epoch] and [seed, epoch, 0] are the same generator.
-    assert np.random.PCG64([7, 0]).state == np.random.PCG64([7, 0, 0]).state
-    order = np.random.Generator(np.random.PCG64([7, 0, 2, 0])).permutation(N)
+    order = np.random.Generator(np.random.PCG64([7, 0, 2])).permutation(N)
     assert list(pipeline.epoch_order(N, 7, 0)) != list(order)
+
+
+def test_an_images_draws_do_not_depend_on_how_many_there_are():
+    np.testing.assert_array_equal(pipeline.epoch_draws(1000, 7, 3)[:5], pipeline.epoch_draws(5, 7, 3))
+    streams = {pipeline.epoch_draws(5, s, e).tobytes() for s in range(3) for e in range(3)}
+    assert len(streams) == 9
 
 
 def test_evaluation_keeps_the_order_and_the_last_batch(files, labels):

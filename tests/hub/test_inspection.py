@@ -21,7 +21,8 @@ from zoo.specs import to_dict
 #: The split that the tiny release's decision is fitted on.
 SPLIT = "5" * 64
 CHECKS = [
-    *("manifest", "files", "schemas", "config", "decision", "parameters", "weights", "parity", "metrics", "split"),
+    *("manifest", "files", "schemas", "config", "decision", "parameters", "weights", "parity", "exports"),
+    *("metrics", "split"),
     "card",
 ]
 
@@ -323,7 +324,7 @@ DAMAGES = {
         lambda f: rewrite(f, "labels.json", lambda d: d["findings"].reverse()),
         {"config": "the order of them"}
         | dict.fromkeys(("decision", "parameters", "weights"), "not checked")
-        | dict.fromkeys(("parity", "metrics", "split"), "not checked"),
+        | dict.fromkeys(("parity", "exports", "metrics", "split"), "not checked"),
     ),
 }
 

@@ -14,7 +14,13 @@ from safetensors.numpy import load_file, save_file
 from zoo.errors import WeightsError
 from zoo.models.backbones import Backbone
 from zoo.models.classifier import Classifier
-from zoo.models.weights import load_safetensors, named_weights, save_safetensors, uninitialized
+from zoo.models.weights import (
+    build_uninitialized,
+    load_safetensors,
+    named_weights,
+    save_safetensors,
+    uninitialized,
+)
 from zoo.specs import MemberSpec
 
 
@@ -242,6 +248,41 @@ def test_uninitialized_draws_no_weights_and_sets_the_random_state(
     monkeypatch.undo()
     np.testing.assert_array_equal(model.predict(pixels(), verbose=0), fill(classifier()).predict(pixels(), verbose=0))
     assert np.isfinite(keras.ops.convert_to_numpy(model(pixels(), training=True))).all()
+
+
+def test_a_deferred_build_ends_as_any_other(fill: Any, pixels: Any, tmp_path: Path) -> None:
+    path = save_safetensors(fill(classifier()), tmp_path / "w.safetensors")
+    model = build_uninitialized(classifier)
+    assert all(np.isnan(value).all() for value in values(model).values())
+    assert [(v.path, v.shape, v.dtype) for v in named_weights(model).values()] == [
+        (v.path, v.shape, v.dtype) for v in named_weights(blank()).values()
+    ]
+    load_safetensors(model, path)
+    np.testing.assert_array_equal(model.predict(pixels(), verbose=0), fill(classifier()).predict(pixels(), verbose=0))
+    assert np.isfinite(keras.ops.convert_to_numpy(model(pixels(), training=True))).all()
+
+
+class Scaled(keras.layers.Layer):
+    """A layer as people write them: its variable has a value from the start."""
+
+    def build(self, input_shape: Any) -> None:
+        self.scale = keras.Variable(np.full(3, 2.0, "float32"), name="scale")
+
+    def call(self, x: Any) -> Any:
+        return x * self.scale
+
+
+def test_a_layer_with_a_value_of_its_own_is_built_as_well() -> None:
+    model = build_uninitialized(lambda: keras.Sequential([keras.Input((3,)), Scaled(), keras.layers.Dense(2)]))
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(model.layers[0].scale), 2.0)
+    assert np.isnan(keras.ops.convert_to_numpy(model.layers[1].kernel)).all()
+    with pytest.raises(ValueError, match="no such model"):
+        build_uninitialized(_no_model)
+    assert all(np.isfinite(value).all() for value in values(classifier()).values())
+
+
+def _no_model() -> Any:
+    raise ValueError("no such model")
 
 
 def test_uninitialized_ends_with_its_block_also_after_an_error() -> None:

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from zoo.evaluation import coherence, comparison, leakage, readers
+from zoo.evaluation.prior_shift import shift_decision
+from zoo.evaluation.refit import Fit, refit
 from zoo.evaluation.report import evaluate
 from zoo.evaluation.scores import Scores
-from zoo.evaluation.subgroups import subgroups
-from zoo.evaluation.thresholds import fit_decision
 from zoo.report.html import write_report
 from zoo.report.mistakes import Mistake
+from zoo.results import complete
 
 #: The second one has no signal, the fourth no positive film.
 FINDINGS = ("Cardiomegaly", "<b>&| $x^2$", "No Finding", "Fracture")
@@ -33,7 +34,8 @@ def make_scores(split: str, seed: int, n: int = 160) -> Scores:
 def everything() -> dict:
     """What `evaluate` gives with all that may be added to it, after a round trip through JSON."""
     test, rng = make_scores("test", 1), np.random.default_rng(2)
-    decision = fit_decision(make_scores("tune", 0), default="max_f1")
+    fitted = refit(make_scores("tune", 0), Fit("temperature", promise=0.5, confidence=0.8))
+    decision = shift_decision(replace(fitted, default="max_f1"), {"Cardiomegaly": 0.123})
     other = replace(test, logits=test.logits + rng.normal(size=test.logits.shape))
     models = {"mine <1>": test, "other": other}
     groups = {
@@ -43,12 +45,13 @@ def everything() -> dict:
     calls = {f"Reader {c}": np.where(rng.random(test.labels.shape) < 0.2, 1 - test.labels, test.labels) for c in "AB"}
     few = {"resamples": FEW}
     metrics = evaluate(models, decision, **few)
-    metrics["subgroups"] = subgroups(test, groups, decision, **few)
-    metrics["coherence"] = coherence.contradictions(test.calibrated(decision), FINDINGS, decision)
-    metrics["leakage"] = {
+    p = test.calibrated(decision)
+    metrics["projection"] = coherence.reordering(p, coherence.project(p, FINDINGS), FINDINGS)
+    leaks = {
         "patients": leakage.shared_patients(test.patients[:3], test.patients).to_dict(),
         "images": leakage.duplicate_images({"a.png": {"bytes": "1"}}, {"b.png": {"bytes": "1"}}).to_dict(),
     }
+    metrics = complete(metrics, test, decision, groups=groups, leakage=leaks)
     metrics["comparison"] = comparison.compare(models, **few)
     metrics["readers"] = readers.reader_points(models, calls, **few)
     metrics["notes"] = ["A note of the caller."]

@@ -74,9 +74,9 @@ def test_overrides():
             apply_overrides(make_recipe(), [wrong])
 
 
-def test_differences_names_fields_and_forgives_the_interval_of_checkpoints():
+def test_differences_names_fields_and_forgives_those_that_change_no_weight():
     recipe = make_recipe()
-    changed = apply_overrides(recipe, ["stages.1.learning_rate=1e-5", "checkpoint_minutes=1"])
+    changed = apply_overrides(recipe, ["stages.1.learning_rate=1e-5", "checkpoint_minutes=1", "cache=never"])
     assert differences(to_dict(recipe), changed) == ["stages.1.learning_rate"]
     assert differences(to_dict(recipe), dataclasses.replace(recipe, stages=recipe.stages[:1]))[0].startswith(
         "stages.1."

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from zoo import __version__, backend
-from zoo.cli import judge, look, make, share, use
+from zoo.cli import judge, look, make, serving, share, use
 from zoo.cli.command import NOT_A_DEVICE
 
 
@@ -34,6 +34,6 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="zoo", description=f"Chest X-ray findings. {NOT_A_DEVICE}")
     top.add_argument("--version", action="version", version=f"xrayslam-zoo {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for group in (make, judge, use, share, look):
+    for group in (make, judge, use, serving, share, look):
         group.add(commands)
     return top

@@ -6,9 +6,13 @@ import argparse
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo.cli.command import NOT_A_DEVICE, command
+from zoo.cli.serving import add_runtime
+
+if TYPE_CHECKING:
+    from zoo.evaluating import Request
 
 
 def add(commands: Any) -> None:
@@ -16,7 +20,9 @@ def add(commands: Any) -> None:
     sub = command(commands, "evaluate", _evaluate, "every figure with its interval, for a release or for predictions")
     sub.add_argument("model", nargs="?", help="name, folder or hf:// reference of a release; needs --data")
     sub.add_argument("--data", type=Path, help="folder of labelled films for the release")
-    sub.add_argument("--trained-on", type=Path, help="run folder or split.json of the release, to count leaks")
+    add_runtime(sub)
+    sub.add_argument("--trained-on", type=Path, help="run folder or split.json of the training, to count leaks")
+    sub.add_argument("--training-films", type=Path, help="folder of the training's films, to find copies of them")
     sub.add_argument("--predictions", type=Path, nargs="+", default=[], help="CSV files of predictions, one a model")
     sub.add_argument("--labels", type=Path, help="CSV file of labels (default: those in the predictions)")
     sub.add_argument("--dataset", help="form of the table, or the findings of the predictions: competition, nih, ...")
@@ -26,9 +32,58 @@ def add(commands: Any) -> None:
     sub.add_argument("--drop-missing", action="store_true", help="leave out rows with a missing prediction")
     sub.add_argument("--ensemble", choices=("logits", "probabilities", "ranks"), help="report the mean of all files")
     sub.add_argument("--readers", type=Path, nargs="+", default=[], help="CSV files of people's calls, 0 and 1")
+    _add_decision(sub)
     sub.add_argument("--resamples", type=int, default=2000)
     sub.add_argument("--seed", type=int, default=0)
     sub.add_argument("--out", type=Path, required=True, help="folder of metrics.json and the report")
+
+
+def _add_decision(sub: Any) -> None:
+    sub.add_argument(
+        "--fit", choices=("auto", "temperature", "temperature_per_finding", "platt", "isotonic", "none"),
+        help="fit calibration and operating points on tuning data, which are not reported (auto: chosen by log loss)",
+    )  # fmt: skip
+    sub.add_argument(
+        "--tune", type=Path, nargs="+", default=[],
+        help="tuning data: predictions, a file a model, or a folder of films (default: the rows whose split is tune)",
+    )  # fmt: skip
+    sub.add_argument("--tune-share", type=float, help="or a share of the patients, drawn by --seed")
+    sub.add_argument("--promise", type=float, help="with --fit: points that promise this sensitivity and specificity")
+    sub.add_argument("--confidence", type=float, default=0.95, help="how sure each promise is (default: 0.95)")
+    sub.add_argument(
+        "--prevalence",
+        nargs="+",
+        default=[],
+        metavar="FINDING=SHARE",
+        help="move the decision to a local prevalence",
+    )
+    sub.add_argument("--coherent", action="store_true", help="report what making the probabilities coherent does")
+
+
+def _request(options: argparse.Namespace) -> Request:
+    from zoo.evaluating import Request
+    from zoo.evaluation.refit import Fit
+
+    if options.fit is None and options.promise is not None:
+        raise ValueError("a promise is fitted on tuning data: say --fit auto as well")
+    return Request(
+        fit=Fit(options.fit, options.promise, options.confidence) if options.fit else None,
+        tune=options.tune, tune_share=options.tune_share,
+        prevalence=_prevalence(options.prevalence), coherent=options.coherent,
+        trained_on=options.trained_on, training_films=options.training_films,
+        resamples=options.resamples, seed=options.seed, command=shlex.join(["zoo", *sys.argv[1:]]),
+    )  # fmt: skip
+
+
+def _prevalence(texts: list[str]) -> dict[str, float]:
+    shares = {}
+    for text in texts:
+        finding, _, share = text.rpartition("=")
+        try:
+            shares[finding] = float(share)
+        except ValueError:
+            raise ValueError(f"--prevalence takes FINDING=SHARE, as 'Edema=0.05'; got {text!r}") from None
+    return shares
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -38,21 +93,24 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     if bool(options.predictions) == bool(options.model and options.data):
         raise ValueError("give either a release and --data DIR, or --predictions FILE ...")
-    drawn = {"resamples": options.resamples, "seed": options.seed, "command": shlex.join(["zoo", *sys.argv[1:]])}
-    if options.predictions:
-        done = evaluating.evaluate_predictions(
-            options.predictions, options.out,
-            labels=options.labels, readers=options.readers, how=options.ensemble, schema=options.dataset or "auto",
-            id_column=options.id_column, prefix=options.prefix, kind=options.kind, drop_missing=options.drop_missing,
-            **drawn,
-        )  # fmt: skip
-    else:
-        with TerminalProgress() as progress:
+    request = _request(options)
+    with TerminalProgress() as progress:
+        if options.predictions:
+            done = evaluating.evaluate_predictions(
+                options.predictions, options.out, progress, request=request,
+                labels=options.labels, readers=options.readers, how=options.ensemble, schema=options.dataset or "auto",
+                id_column=options.id_column, prefix=options.prefix, kind=options.kind,
+                drop_missing=options.drop_missing,
+            )  # fmt: skip
+        else:
             done = evaluating.evaluate_release(
                 options.model, options.data, options.out, progress,
-                dataset=options.dataset or "competition", trained_on=options.trained_on, **drawn,
+                runtime=options.runtime, precision=options.precision,
+                dataset=options.dataset or "competition", request=request,
             )  # fmt: skip
     print(markdown(done.metrics))
     for note in done.metrics.get("notes", ()):
         print(f"note: {note}")
+    if done.decision is not None:
+        print(f"Decision: {done.decision}")
     print(f"Report: {done.report}   {NOT_A_DEVICE}")

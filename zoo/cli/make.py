@@ -1,4 +1,4 @@
-"""Making a model: `zoo demo`, `zoo phantoms`, `zoo train`."""
+"""Making a model: `zoo demo`, `zoo phantoms`, `zoo cache`, `zoo train`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ GOES_ON = 75
 def add(commands: Any) -> None:
     """Adds the subcommands."""
     _add_demo(commands)
+    _add_cache(commands)
     _add_train(commands)
 
 
@@ -32,6 +33,15 @@ def _add_demo(commands: Any) -> None:
     sub.add_argument("--seed", type=int, default=0)
 
 
+def _add_cache(commands: Any) -> None:
+    sub = command(commands, "cache", _cache, "decode the films of a data set once, for faster training; may be stopped")
+    sub.add_argument("data", type=Path, help="folder of the table and the images")
+    sub.add_argument("--dataset", default="competition", help="form of the table: competition, nih, nih-debatable")
+    sub.add_argument("--size", type=int, default=224, help="height and width in pixels, as the recipe has it")
+    sub.add_argument("--out", type=Path, help="folder of the cache (default: runs/cache-<data>-<size>)")
+    sub.add_argument("--workers", type=int, help="threads that decode (default: all cores)")
+
+
 def _add_train(commands: Any) -> None:
     sub = command(commands, "train", _train, "train a recipe; the same command goes on with a stopped or killed run")
     sub.add_argument("recipe", help="name of a shipped recipe, or path of one")
@@ -41,6 +51,7 @@ def _add_train(commands: Any) -> None:
         "--data-name", default="", help="what the films are, for the card, such as grand-xray-slam-division-b"
     )
     sub.add_argument("--run", type=Path, help="folder of the run (default: runs/<recipe>)")
+    sub.add_argument("--cache", type=Path, help="folder of decoded films, as of `zoo cache`; made where need be")
     sub.add_argument("--max-hours", type=float, help=f"stop cleanly after so many hours, with status {GOES_ON}")
     sub.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="change a field of the recipe")
 
@@ -65,18 +76,33 @@ def _phantoms(options: argparse.Namespace) -> None:
     print(options.folder)
 
 
+def _cache(options: argparse.Namespace) -> None:
+    from zoo import workflow
+    from zoo.terminal import TerminalProgress
+
+    out = options.out or Path("runs") / f"cache-{options.data.resolve().name}-{options.size}"
+    with TerminalProgress() as progress:
+        films = workflow.cache(options.data, options.dataset, options.size, out, progress, options.workers)
+    share = f"{films.nbytes / 1e6:,.1f} MB, from {films.source_nbytes / 1e6:,.1f} MB of files"
+    print(f"{len(films):,} films of {films.size} px in {out}: {share}")
+    form = "" if options.dataset == "competition" else f" --dataset {options.dataset}"
+    print(f"Use it: zoo train RECIPE --data {options.data}{form} --cache {out}")
+
+
 def _train(options: argparse.Namespace) -> int:
+    from zoo.training.recipe import apply_overrides, load_recipe
+
+    # Before Keras is imported, which takes seconds: a slip of the pen is told at once.
+    recipe = apply_overrides(load_recipe(options.recipe), options.set)
     from zoo import workflow
     from zoo.evaluation import report
     from zoo.terminal import TerminalProgress
-    from zoo.training.recipe import apply_overrides, load_recipe
 
-    recipe = apply_overrides(load_recipe(options.recipe), options.set)
     run = options.run or Path("runs") / recipe.name
     with TerminalProgress() as progress:
         outcome = workflow.train(
             recipe, options.data, run, progress,
-            dataset=options.dataset, data_name=options.data_name, max_hours=options.max_hours,
+            dataset=options.dataset, data_name=options.data_name, max_hours=options.max_hours, cache=options.cache,
         )  # fmt: skip
     if outcome.stopped:
         print(f"stopped: {outcome.stopped}. The same command goes on.")

@@ -7,22 +7,28 @@ from pathlib import Path
 from typing import Any
 
 from zoo.cli.command import NOT_A_DEVICE, command
+from zoo.cli.serving import add_runtime
 
 
 def add(commands: Any) -> None:
     """Adds the subcommands."""
     for name, run, text in (
-        ("predict", _predict, "findings of every image in a folder, as CSV"),
+        ("predict", _predict, "findings of every image in a folder, as CSV or Parquet; goes on where it was stopped"),
         ("submit", _submit, "the competition's submission file for a folder of images"),
     ):
         sub = command(commands, name, run, text)
         sub.add_argument("images", type=Path, nargs="+", help="image files or folders")
         sub.add_argument("--model", default="xrayslam-ensemble", help="name of a model, or folder of a release")
-        sub.add_argument("--out", type=Path, required=True)
-        sub.add_argument("--batch-size", type=int, default=16)
+        what = "FILE.csv or FILE.parquet" if name == "predict" else "CSV file"
+        sub.add_argument("--out", type=Path, required=True, help=what)
+        sub.add_argument("--batch-size", type=int, help="images to the network at once (default: the runtime's own)")
+        add_runtime(sub)
         sub.add_argument("--strict", action="store_true", help="stop at the first unreadable image")
         if name == "predict":
             sub.add_argument("--point", help="operating point (default: the release's)")
+            sub.add_argument("--decision", type=Path, help="decision.json that `zoo evaluate --fit` wrote")
+            sub.add_argument("--wide", action="store_true", help="one row a film, with the probabilities alone")
+            sub.add_argument("--restart", action="store_true", help="begin again where an earlier run was stopped")
         else:
             sub.add_argument("--sample", type=Path, help="sample submission whose rows and order to take")
 
@@ -34,7 +40,9 @@ def _predict(options: argparse.Namespace) -> int:
     with TerminalProgress() as progress:
         counts = scoring.write_findings(
             options.images, options.model, options.out, progress,
-            point=options.point, batch_size=options.batch_size, strict=options.strict,
+            runtime=options.runtime, precision=options.precision, decision=options.decision,
+            point=options.point, batch_size=options.batch_size, strict=options.strict, wide=options.wide,
+            restart=options.restart,
         )  # fmt: skip
     print(f"{counts.images} images, {counts.unreadable} of them unreadable -> {options.out}   {NOT_A_DEVICE}")
     return 0
@@ -47,6 +55,7 @@ def _submit(options: argparse.Namespace) -> int:
     with TerminalProgress() as progress:
         counts = scoring.write_submission(
             options.images, options.model, options.out, progress,
+            runtime=options.runtime, precision=options.precision,
             sample=options.sample, batch_size=options.batch_size, strict=options.strict,
         )  # fmt: skip
     print(f"{counts.images} images, {counts.unreadable} of them unreadable (scored 0.5) -> {options.out}")

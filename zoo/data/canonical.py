@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from zoo.data.csv_columns import CsvColumns
+from zoo import film_facts
+from zoo.csv_columns import CsvColumns
 from zoo.data.images import EXTENSIONS
 
 #: Columns in front of the findings, in order.
@@ -26,20 +26,13 @@ COLUMNS = (
     "Source",
 )
 
-#: Ages above are typing errors (NIH's first release has 414) and count as unknown.
-OLDEST = 120.0
-
-_SEXES = {"f": "F", "female": "F", "m": "M", "male": "M"}
-_AGE = re.compile(r"(\d+(?:\.\d+)?)\s*([YMWD]?)", re.IGNORECASE)
-_UNITS_A_YEAR = {"": 1.0, "Y": 1.0, "M": 12.0, "W": 52.18, "D": 365.25}
-
 
 def build_table(
     source: CsvColumns,
     columns: Mapping[str, str],
     labels: Mapping[str, np.ndarray],
     folders: Sequence[str | Path],
-    name: str,
+    sources: str | Sequence[str],
 ) -> pd.DataFrame:
     """Brings the rows of a file into the canonical form, with gaps as NaN.
 
@@ -48,21 +41,26 @@ def build_table(
         columns: Canonical name -> the file's own name. Only "Image_name" has to be in the file.
         labels: Finding -> float32 (n,) of 1, 0 and NaN.
         folders: Where the images are, searched with all their subfolders.
-        name: Value of "Source".
+        sources: Value of "Source", or one a row.
 
     Raises:
         TableError: A blank or repeated image name, one with a folder in it, an age that is no number.
         FileNotFoundError: A folder that is not there.
     """
-    names = source.required(columns["Image_name"])
+    names = source.texts(columns["Image_name"])
     _check_names(source, columns["Image_name"], names)
     texts = {key: _texts(source, own) for key, own in columns.items()}
-    sexes = [_SEXES.get(text.lower(), np.nan) for text in texts["Sex"]]
+    sexes = [film_facts.sex(text) or np.nan for text in texts["Sex"]]
     ages = np.array([_age(source, columns["Age"], i, text) for i, text in enumerate(texts["Age"])])
     facts: dict[str, Sequence[object] | np.ndarray] = {
         key: [text or np.nan for text in found] for key, found in texts.items() if key not in ("Sex", "Age")
     }
-    facts |= {"Sex": sexes, "Age": ages, "Image_path": locate_images(names, folders), "Source": [name] * len(names)}
+    facts |= {
+        "Sex": sexes,
+        "Age": ages,
+        "Image_path": locate_images(names, folders),
+        "Source": [sources] * len(names) if isinstance(sources, str) else sources,
+    }
     blank = [np.nan] * len(names)
     frame = {key: pd.Series(list(facts.get(key, blank)), dtype=float if key == "Age" else object) for key in COLUMNS}
     return pd.DataFrame(frame | {finding: pd.Series(column) for finding, column in labels.items()})
@@ -121,11 +119,9 @@ def _texts(source: CsvColumns, own: str) -> Sequence[str]:
 
 
 def _age(source: CsvColumns, column: str, row: int, text: str) -> float:
-    """Years: "58", "58.0" or NIH's older "058Y", "003M", "012D"."""
     if not text:
         return np.nan
-    match = _AGE.fullmatch(text)
-    if match is None:
+    years = film_facts.years(text)
+    if years is None:
         raise source.error(row, column, f"an age is a number of years or blank, got {text!r}")
-    years = float(match[1]) / _UNITS_A_YEAR[match[2].upper()]
-    return years if years <= OLDEST else np.nan
+    return years

@@ -9,8 +9,9 @@ from typing import Literal, TypeAlias
 import numpy as np
 import pandas as pd
 
+from zoo import film_facts
+from zoo.csv_columns import CsvColumns, read_columns
 from zoo.data.canonical import build_table
-from zoo.data.csv_columns import CsvColumns, read_columns
 from zoo.errors import TableError
 from zoo.findings import CHEXPERT, LabelSchema
 
@@ -30,7 +31,8 @@ def read_competition(
     """Reads the competition's table into the canonical form.
 
     Columns are found by name, with spaces or underscores; others are left out with a warning. A label is 1, 0, blank
-    (unknown: NaN) or -1 (uncertain, as in CheXpert, Irvin et al. 2019).
+    (unknown: NaN) or -1 (uncertain, as in CheXpert, Irvin et al. 2019). "Source" tells the two archives apart by the
+    names of the films (`film_facts.archives`) where both are there.
 
     Args:
         csv: The table.
@@ -50,7 +52,8 @@ def read_competition(
     values = {"": np.nan, "-1": _UNCERTAIN[uncertain], "0": 0.0, "1": 1.0}
     labels = {finding: _labels(source, finding, schema, values) for finding in schema.findings}
     _note_columns(source, schema)
-    return build_table(source, {fact: fact for fact in _FACTS}, labels, [images], "competition")
+    sources = film_facts.archives(source.texts("Image_name")) or "competition"
+    return build_table(source, {fact: fact for fact in _FACTS}, labels, [images], sources)
 
 
 def competition_files(folder: Path, labels: Path | None, images: Path | None) -> tuple[Path, Path]:
@@ -72,7 +75,7 @@ def _labels(source: CsvColumns, finding: str, schema: LabelSchema, values: dict[
     own = [name for name, ours in schema.aliases.items() if ours == finding and source.header(name) is not None]
     column = own[0] if own and source.header(finding) is None else finding
     # One pass over the different texts, of which there are a handful; then a lookup per row.
-    texts = source.required(column)
+    texts = source.texts(column)
     meaning = {text: values.get(text.removesuffix(".0")) for text in set(texts)}
     for row, text in enumerate(texts):
         if meaning[text] is None:

@@ -17,6 +17,9 @@ from PIL import Image, ImageFile
 from zoo.data.depth import scale_depth, significant_bits
 from zoo.errors import ImageError
 
+#: Raised by one whenever a rule here gives other pixels than before: caches of decoded films are then made anew.
+DECODER = 1
+
 #: Formats that are read, told by the content and never by the extension.
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 

@@ -59,8 +59,16 @@ def fingerprints(
     return found
 
 
-def split_images(path: str | Path) -> dict[str, tuple[str, ...]]:
-    """Part -> image names, as a split's manifest lists them; without the table, which may be on another machine.
+@dataclass(frozen=True)
+class Films:
+    """Films of one part of a split: their names, and the patient of each, or () where the manifest has none."""
+
+    names: tuple[str, ...]
+    patients: tuple[str, ...] = ()
+
+
+def split_films(path: str | Path) -> dict[str, Films]:
+    """Part -> its films, as a split's manifest lists them; without the table, which may be on another machine.
 
     Args:
         path: `split.json`, or the run folder that holds it.
@@ -69,18 +77,36 @@ def split_images(path: str | Path) -> dict[str, tuple[str, ...]]:
         FileNotFoundError: No such file.
         SplitError: Not a split's manifest.
     """
+    path = _split_file(path)
+    try:
+        parts = json.loads(path.read_text("utf-8"))["parts"]
+        lists = {part: (facts["images"], facts.get("patients", [])) for part, facts in parts.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SplitError(f"{path}: not a split manifest ({type(error).__name__}: {error})") from None
+    for part, (names, patients) in lists.items():
+        if not all(isinstance(texts, list) and all(isinstance(t, str) for t in texts) for texts in (names, patients)):
+            raise SplitError(f"{path}: not a split manifest: the images of {part!r} must be a list of names")
+        if patients and len(patients) != len(names):
+            raise SplitError(f"{path}: not a split manifest: {len(patients)} patients of {len(names)} images")
+    return {part: Films(tuple(names), tuple(patients)) for part, (names, patients) in lists.items()}
+
+
+def split_hash(path: str | Path) -> str:
+    """The hash that a split's manifest states of itself; arguments and errors are those of `split_films`."""
+    path = _split_file(path)
+    try:
+        stated = json.loads(path.read_text("utf-8"))["hash"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise SplitError(f"{path}: not a split manifest ({type(error).__name__}: {error})") from None
+    return str(stated)
+
+
+def _split_file(path: str | Path) -> Path:
     path = Path(path)
     path = path / "split.json" if path.is_dir() else path
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such split manifest")
-    try:
-        parts = {part: facts["images"] for part, facts in json.loads(path.read_text("utf-8"))["parts"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SplitError(f"{path}: not a split manifest ({type(error).__name__}: {error})") from None
-    for part, names in parts.items():
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise SplitError(f"{path}: not a split manifest: the images of {part!r} must be a list of names")
-    return {part: tuple(names) for part, names in parts.items()}
+    return path
 
 
 def _hash(path: str, pixels: bool) -> tuple[dict[str, str], str]:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from zoo.csv_columns import CsvColumns, read_columns
 from zoo.data.canonical import build_table
-from zoo.data.csv_columns import CsvColumns, read_columns
 from zoo.errors import TableError, closest
 from zoo.findings import NIH, NIH_FINDINGS, LabelSchema
 
@@ -76,7 +76,7 @@ def nih_files(folder: Path, labels: Path | None, images: Path | None) -> tuple[P
 
 
 def _label_sets(source: CsvColumns) -> list[frozenset[str]]:
-    texts = source.required(_FIELD)
+    texts = source.texts(_FIELD)
     sets = {text: frozenset(part.strip() for part in text.split("|")) for text in set(texts)}
     bad = {text for text, found in sets.items() if _problem(found)}
     for row, text in enumerate(texts):

@@ -1,7 +1,7 @@
 """Batches for training and evaluation: tf.data around the one decoder, for every Keras backend.
 
 The order of the images and the augmentation of each are pure functions of (seed, epoch, index). Nothing needs to be
-stored for a resume, and the number of threads changes nothing.
+stored for a resume, and neither the batch size nor the number of threads nor a cache of the films changes a pixel.
 """
 
 from __future__ import annotations
@@ -13,22 +13,20 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 import tensorflow as tf
 
-from zoo.data.augment import AugmentSpec
-from zoo.data.augment import augment as augment_image
-from zoo.data.images import read_image
+from zoo.data.augment import DRAWS, AugmentSpec
+from zoo.data.augment import augment as augment_images
+from zoo.data.images import Reader, read_image
 from zoo.errors import ImageError
 
-#: path, size, channels -> uint8 (size, size, channels); what a cache puts in the place of `read_image`.
-Reader: TypeAlias = Callable[[str, int, int], np.ndarray]
-
-# The third word of a generator's seed. Words that are left out count as zeros: without it, (seed, epoch) of the
-# order and (seed, epoch, 0) of the first image would be the same stream.
+# The third word of a generator's seed: the order and the augmentation are different streams.
 _ORDER, _AUGMENT = 1, 2
+
+#: Parts of a batch for each thread, so that one that is done early takes from what is left.
+_PARTS = 4
 
 
 def training_batches(
@@ -83,14 +81,15 @@ def training_batches(
     chosen = np.zeros(n, bool) if targeted is None else np.asarray(targeted, bool)
     on_batch = _batch_augmentation(augment, (seed, epoch))
 
-    def load(row: int) -> np.ndarray:
-        rng = _generator(seed, epoch, _AUGMENT, row)
-        image = read(str(files[row]), image_size, channels)
-        return augment_image(image, rng, augment, bool(chosen[row]))
-
     def batch(step: int) -> list[np.ndarray]:
         rows = _kept_order(n, seed, epoch)[step * batch_size : (step + 1) * batch_size]
-        return [*on_batch(_stack(load, rows, workers), known[rows])]
+        draws = _kept_draws(n, seed, epoch)
+
+        def load(part: np.ndarray) -> np.ndarray:
+            images = np.stack([read(str(files[row]), image_size, channels) for row in part])
+            return augment_images(images, draws[part], augment, chosen[part])
+
+        return [*on_batch(_in_parts(load, rows, workers), known[rows])]
 
     leading = batch_size if drop_remainder else None
     shapes = [(leading, image_size, image_size, channels), (leading, known.shape[1])]
@@ -128,12 +127,12 @@ def evaluation_batches(
     steps = _check(n, labels, batch_size, drop_remainder=False)
     files, known = _by_position(paths), None if labels is None else np.asarray(labels, np.float32)
 
-    def load(row: int) -> np.ndarray:
-        return read(str(files[row]), image_size, channels)
+    def load(part: np.ndarray) -> np.ndarray:
+        return np.stack([read(str(files[row]), image_size, channels) for row in part])
 
     def batch(step: int) -> list[np.ndarray]:
         rows = np.arange(step * batch_size, min(n, (step + 1) * batch_size))
-        images = _stack(load, rows, workers)
+        images = _in_parts(load, rows, workers)
         return [images] if known is None else [images, known[rows]]
 
     pixels = (None, image_size, image_size, channels)
@@ -143,6 +142,14 @@ def evaluation_batches(
 def epoch_order(n: int, seed: int, epoch: int) -> np.ndarray:
     """The order of `n` images in an epoch: int64 permutation (n,), a pure function of its arguments."""
     return _generator(seed, epoch, _ORDER).permutation(n).astype(np.int64)
+
+
+def epoch_draws(n: int, seed: int, epoch: int) -> np.ndarray:
+    """The random numbers of `n` images' augmentation in an epoch: float64 (n, k) in [0, 1), k as in `augment.DRAWS`.
+
+    A row is a pure function of (seed, epoch, its place), whatever `n` is.
+    """
+    return _generator(seed, epoch, _AUGMENT).random((n, len(DRAWS)))
 
 
 def steps_per_epoch(n: int, batch_size: int, drop_remainder: bool = True) -> int:
@@ -168,8 +175,9 @@ def image_errors() -> Iterator[None]:
 
 
 # TensorFlow holds a function that it was given until the process ends, one more each epoch. So the functions above hold
-# only what every epoch shares: the order comes from a small cache, and one pool of threads serves all.
-_kept_order = lru_cache(maxsize=4)(epoch_order)
+# only what every epoch shares: order and draws come from small caches, and one pool of threads serves all.
+_kept_order = lru_cache(maxsize=2)(epoch_order)
+_kept_draws = lru_cache(maxsize=2)(epoch_draws)
 
 
 @cache
@@ -177,8 +185,10 @@ def _pool(workers: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(workers, thread_name_prefix="zoo-decode")
 
 
-def _stack(load: Callable[[int], np.ndarray], rows: np.ndarray, workers: int | None) -> np.ndarray:
-    return np.stack(list(_pool(workers or os.cpu_count() or 1).map(load, rows.tolist())))
+def _in_parts(load: Callable[[np.ndarray], np.ndarray], rows: np.ndarray, workers: int | None) -> np.ndarray:
+    workers = workers or os.cpu_count() or 1
+    parts = np.array_split(rows, min(len(rows), _PARTS * workers))
+    return np.concatenate(list(_pool(workers).map(load, parts)))
 
 
 def _dataset(

@@ -69,6 +69,7 @@ class Split:
         hash: Hex sha256 over part, image name and patient of every row; the order of the rows does not count.
         fractions: The shares asked for.
         names: Part -> image names, in the order of `parts`.
+        patients: Part -> patient of each of these images, "" where unknown.
         positives: Part -> finding -> images with a 1.
     """
 
@@ -78,6 +79,7 @@ class Split:
     hash: str
     fractions: tuple[float, ...] = ()
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    patients: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     positives: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def rows(self, part: str) -> np.ndarray:
@@ -89,7 +91,12 @@ class Split:
     def save(self, path: str | Path) -> None:
         """Writes the manifest (JSON) in one step: a reader finds the old file or the whole new one."""
         parts = {
-            part: {"n": len(names), "positives": dict(self.positives.get(part, {})), "images": list(names)}
+            part: {
+                "n": len(names),
+                "positives": dict(self.positives.get(part, {})),
+                "images": list(names),
+                "patients": list(self.patients.get(part, ())),
+            }
             for part, names in self.names.items()
         }
         head = {"format": FORMAT_VERSION, "by": self.by, "seed": self.seed, "fractions": list(self.fractions)}
@@ -117,8 +124,9 @@ class Split:
             raise SplitError(f"{path}: its hash is not that of its parts and the table's patients; one was altered")
         positives = {part: facts["positives"] for part, facts in saved["parts"].items()}
         in_order = {part: tuple(table["Image_name"].iloc[rows]) for part, rows in parts.items()}
-        fractions = tuple(saved["fractions"])
-        return cls(parts, saved["by"], saved["seed"], saved["hash"], fractions, in_order, positives)
+        fractions, patients = tuple(saved["fractions"]), _patients(table)
+        of = {part: tuple(patients[rows]) for part, rows in parts.items()}
+        return cls(parts, saved["by"], saved["seed"], saved["hash"], fractions, in_order, of, positives)
 
 
 def make_split(table: pd.DataFrame, findings: Sequence[str], spec: SplitSpec) -> Split:
@@ -144,6 +152,7 @@ def make_split(table: pd.DataFrame, findings: Sequence[str], spec: SplitSpec) ->
         raise SplitError(f"{len(table)} images are too few for {spec.by}-level parts: {empty[0]!r} is empty")
     labels = labels_of(table, findings)
     counts = {part: (labels[rows] == 1).sum(0) for part, rows in parts.items()}
+    patients = _patients(table)
     split = Split(
         parts=parts,
         by=spec.by,
@@ -151,6 +160,7 @@ def make_split(table: pd.DataFrame, findings: Sequence[str], spec: SplitSpec) ->
         hash=_hash(table, parts),
         fractions=spec.shares,
         names={part: tuple(table["Image_name"].iloc[rows]) for part, rows in parts.items()},
+        patients={part: tuple(patients[rows]) for part, rows in parts.items()},
         positives={part: dict(zip(findings, map(int, found), strict=True)) for part, found in counts.items()},
     )
     if spec.by == "image":
@@ -214,10 +224,15 @@ def _warn_of_leaks(table: pd.DataFrame, split: Split) -> None:
 
 
 def _hash(table: pd.DataFrame, parts: Mapping[str, np.ndarray]) -> str:
-    names = table["Image_name"].to_numpy()
-    patients = np.where(table["Patient_ID"].isna(), "", table["Patient_ID"].astype(object))
-    rows = sorted([part, str(names[i]), str(patients[i])] for part, rows in parts.items() for i in rows)
+    names, patients = table["Image_name"].to_numpy(), _patients(table)
+    rows = sorted([part, str(names[i]), patients[i]] for part, rows in parts.items() for i in rows)
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def _patients(table: pd.DataFrame) -> np.ndarray:
+    """(n,) objects: each row's patient as text, "" where unknown."""
+    known = table["Patient_ID"].notna().to_numpy()
+    return np.where(known, table["Patient_ID"].astype(str).to_numpy(object), "")
 
 
 def _read(path: Path) -> dict[str, Any]:

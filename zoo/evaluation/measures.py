@@ -54,7 +54,9 @@ class Measures:
         binned = [*zip(labels.T, p.T, strict=True), *pooled] if logits else []
         self._squares = np.array([squared_error(y, q) for y, q in binned])
         # float32: their products with thousands of weights are most of the work, and serve for intervals alone.
-        self._bins = [_by_bin(y, q, self._clusters).astype(np.float32) for y, q in binned]
+        self._bins = np.concatenate(
+            [_by_bin(y, q, self._clusters) for y, q in binned] or [np.empty((0, 0))], axis=1, dtype=np.float32
+        )
         # Everything else is a ratio of sums, each a column here: (clusters, columns), k columns a name.
         columns = {"positives": labels == 1, "negatives": labels == 0}
         if logits:
@@ -81,7 +83,7 @@ class Measures:
         parts, squares = [], []
         for weights in draw(len(self._sums), resamples, seed):
             parts.append(self._under(weights))
-            squares += [np.stack([_squares(weights, one) for one in self._bins], axis=1)] if self._bins else []
+            squares += [_squares(weights, self._bins)] if self._bins.size else []
         samples = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
         if squares:
             found = np.concatenate(squares)
@@ -95,7 +97,8 @@ class Measures:
         positives, negatives = sums["positives"], sums["negatives"]
         found: Values = {("finding", "positives"): positives}
         if self._ranked:
-            rows, k = weights[:, self._clusters], positives.shape[1]
+            # `take` lays each resample's weights side by side, as counting them needs; `[:, clusters]` would not.
+            rows, k = np.take(weights, self._clusters, axis=1), positives.shape[1]
             areas = np.array([one.areas(rows) for one in self._ranked])  # (k or k + 1, metric, r)
             for i, metric in enumerate(_RANKING):
                 found["finding", metric] = areas[:k, i].T
@@ -147,13 +150,22 @@ def _by_bin(labels: np.ndarray, p: np.ndarray, clusters: np.ndarray) -> np.ndarr
 
 
 def _squares(weights: np.ndarray, by_bin: np.ndarray) -> np.ndarray:
-    """(r,) squared calibration errors, as `reliability.squared_error` defines them; NaN without both classes."""
-    n, positives, predicted = np.split((weights.astype(np.float32) @ by_bin).astype(np.float64), 3, axis=1)
+    """(r, m) squared calibration errors of m findings, as `reliability.squared_error` defines them.
+
+    Args:
+        weights: (r, clusters).
+        by_bin: (clusters, m * 3 * bins), `_by_bin` of one finding after the other.
+
+    Returns:
+        float64 (r, m); NaN without both classes.
+    """
+    sums = (weights.astype(np.float32) @ by_bin).astype(np.float64).reshape(len(weights), -1, 3, BINS)
+    n, positives, predicted = np.moveaxis(sums, 2, 0)
     n_or_1 = np.maximum(n, 1)
     observed = positives / n_or_1
     chance = observed * (1 - observed) / np.maximum(n - 1, 1)
-    total, found = n.sum(axis=1), positives.sum(axis=1)
-    square = np.sum(n * ((predicted / n_or_1 - observed) ** 2 - chance), axis=1)
+    total, found = n.sum(axis=2), positives.sum(axis=2)
+    square = np.sum(n * ((predicted / n_or_1 - observed) ** 2 - chance), axis=2)
     return np.where((found > 0) & (found < total), square / np.maximum(total, 1), np.nan)
 
 

@@ -56,7 +56,9 @@ def estimate_prevalence(
     """Prevalence of each finding in films without labels, by maximum likelihood (Saerens et al. 2002).
 
     The likelihood is concave in the prevalence, so the value that their EM algorithm converges to is found directly.
-    As sure as the films are many and the model separates the classes; off wherever more than the prevalence differs.
+    As sure as the films are many and the model separates the classes; off wherever more than the prevalence differs,
+    and where the calibration does not hold at both ends. On 6,653 real predictions of a CheXNet with no shift at all,
+    Platt-calibrated on as many patients, it was off by factors of 0.1 to 6: count labels of the place where you can.
 
     Args:
         probabilities: (n, k) in 0..1 of the unlabelled films, calibrated at the source prevalence. NaN is left out.
@@ -100,7 +102,7 @@ def shift_decision(
         ValueError: A prevalence not between 0 and 1, or no source prevalence known for a finding to be shifted.
     """
     target = _by_finding(decision, target_prevalence)
-    sources = _by_finding(decision, source_prevalence) if source_prevalence is not None else _source(decision)
+    sources = _by_finding(decision, source_prevalence) if source_prevalence is not None else calibrated_at(decision)
     earlier = decision.prior_shift
     for j, finding in enumerate(decision.findings):
         if target[j] is None and earlier is not None:
@@ -115,6 +117,17 @@ def shift_decision(
     moved = shift.offset - (earlier.offset if earlier is not None else 0.0)
     points = {name: _moved(point, moved, target) for name, point in decision.operating_points.items()}
     return replace(decision, operating_points=points, prior_shift=shift)
+
+
+def calibrated_at(decision: Decision) -> list[float | None]:
+    """The prevalence each finding was calibrated at, whatever it was shifted to; None where nothing says it."""
+    origin = decision.temperature_origin
+    known: Sequence[float | None] = decision.point().prevalence or (None,) * len(decision.findings)
+    if origin is not None and origin.n:
+        known = [p / n if 0 < p < n else None for p, n in zip(origin.positives, origin.n, strict=True)]
+    if decision.prior_shift is None:
+        return list(known)
+    return [k if s is None else s for k, s in zip(known, decision.prior_shift.source, strict=True)]
 
 
 def _moved(point: OperatingPoint, offset: np.ndarray, target: Sequence[float | None]) -> OperatingPoint:
@@ -159,17 +172,6 @@ def _at_prevalence(
         for limits in (numbers.low, numbers.high)
     )
     return Reached(tuple(values), low, high, numbers.n)
-
-
-def _source(decision: Decision) -> list[float | None]:
-    """The prevalence each finding was calibrated at, as far as the decision says."""
-    origin = decision.temperature_origin
-    known: Sequence[float | None] = decision.point().prevalence or (None,) * len(decision.findings)
-    if origin is not None and origin.n:
-        known = [p / n if 0 < p < n else None for p, n in zip(origin.positives, origin.n, strict=True)]
-    if decision.prior_shift is None:
-        return list(known)
-    return [k if s is None else s for k, s in zip(known, decision.prior_shift.source, strict=True)]
 
 
 def _by_finding(decision: Decision, prevalence: Prevalence) -> list[float | None]:

@@ -106,6 +106,19 @@ class Scores:
         logits, labels = self.logits[rows][:, columns], self.labels[rows][:, columns]
         return replace(self, logits=logits, labels=labels, findings=names, patients=patients)
 
+    def patients_share(self, share: float, seed: int = 0) -> np.ndarray:
+        """Bool (n,): the rows of a random share of the patients, all of a patient's or none; rounded to one or more.
+
+        Raises:
+            ValueError: The share is not between 0 and 1, or there is one patient alone.
+        """
+        clusters = self.clusters
+        count = int(clusters.max()) + 1
+        if not 0 < share < 1 or count < 2:
+            raise ValueError(f"a share of patients lies between 0 and 1 and leaves others, got {share} of {count}")
+        drawn = min(max(round(share * count), 1), count - 1)
+        return np.isin(clusters, np.random.default_rng(seed).permutation(count)[:drawn])
+
     def check_fittable(self, what: str) -> None:
         """Raises unless `what` may be fitted on these.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.errors import IntegrityError, ReleaseError, UnknownNameError
 from zoo.evaluation.decision import Decision
-from zoo.hub import contents, manifest, parity, release, schema
+from zoo.hub import contents, exports, manifest, parity, release, schema
 from zoo.specs import EnsembleSpec
 
 if TYPE_CHECKING:
@@ -164,6 +164,19 @@ def check_parity(subject: Subject) -> str:
     # A NaN fails it too.
     _require(difference <= tolerance, f"{text}, more than {tolerance:g}{hint}")
     return f"{text} (tolerance {tolerance:g})"
+
+
+def check_exports(subject: Subject) -> str:
+    """Each export is of these weights and this temperature, was accepted, and holds nothing but a network."""
+    files = subject.listing["files"]
+    kinds = exports.carried(subject.folder, files)
+    _require(not kinds or "ensemble" in subject.decisions, "not checked, since 'decision' failed")
+    for kind in kinds:
+        temperature = subject.decisions["ensemble"].temperature
+        export = exports.check_carried(subject.folder, files, subject.spec, temperature, kind, subject.root)
+        problems = schema.validate(schema.EXPORT, dict(export.facts))
+        _require(not problems, f"{kind}: {_some(problems)}")
+    return f"{', '.join(kinds)}: of these weights, accepted, and safe to open" if kinds else "none"
 
 
 def check_metrics(subject: Subject) -> str:

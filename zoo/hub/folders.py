@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -51,20 +51,50 @@ def copy(source: str | Path, target: str | Path) -> Path:
         source: As for `local`.
         target: Where it shall lie.
     """
+    source, target = local(source), Path(target)
+    names = _checked(source)
+    with whole(target) as new:
+        _copy_files(source, names, new)
+        shutil.copyfile(source / manifest.MANIFEST, new / manifest.MANIFEST)
+    return target
+
+
+def carry(folder: Path, files: Mapping[str, Path]) -> None:
+    """Puts further files into a release, and into its manifest, in one step; they replace those of the same names.
+
+    Args:
+        folder: Of the release.
+        files: Name in the release -> the file.
+    """
+    names = _checked(folder)
+    with whole(folder) as new:
+        _copy_files(folder, [name for name in names if name not in files], new)
+        for name, file in files.items():
+            (new / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, new / name)
+        listing = manifest.read_json(folder / manifest.MANIFEST)
+        # An edited card stays listed as it was released.
+        kept = {name: listing["files"][name] for name in (manifest.CARD,) if name in listing["files"]}
+        listing["files"] = dict(sorted((manifest.describe(new) | kept).items()))
+        manifest.write_json(new / manifest.MANIFEST, listing)
+
+
+def _checked(source: Path) -> list[str]:
+    """Names of a release's files, each of which is the one that the manifest means."""
     from zoo.hub import contents, release
 
-    source, target = local(source), Path(target)
     found = release.read(source)
     files = manifest.read_json(source / manifest.MANIFEST)["files"]
     read = {*contents.SMALL, *(f"{member.name}.safetensors" for member in found.spec.members)}
     manifest.check(source, files, only=files.keys() - read)
     # The card may have been taken away, as it may be edited.
-    names = [name for name in files if name != manifest.CARD or (source / name).is_file()]
-    with whole(target) as new:
-        for name in (*names, manifest.MANIFEST):
-            (new / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source / name, new / name)
-    return target
+    return [name for name in files if name != manifest.CARD or (source / name).is_file()]
+
+
+def _copy_files(source: Path, names: Iterable[str], target: Path) -> None:
+    for name in names:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / name, target / name)
 
 
 def install(source: str | Path, name: str) -> Path:

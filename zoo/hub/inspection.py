@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from zoo.errors import IntegrityError, RecipeError, ReleaseError, UnknownNameError
-from zoo.hub import contents, manifest, schema
+from zoo.hub import contents, exports, manifest, schema
 from zoo.hub.manifest import plain
 from zoo.hub.release import Release
 from zoo.specs import EnsembleSpec, MemberSpec, from_dict
@@ -156,7 +156,9 @@ def inspect(
         manifest_sha256=manifest.sha256(path) if listing else "",
         files=files,
         extra=extra,
-        unsafe=tuple(name for name in (*listed, *extra) if Path(name).suffix.lower() in contents.UNSAFE),
+        unsafe=tuple(
+            n for n in (*listed, *extra) if Path(n).suffix.lower() in contents.UNSAFE and not exports.belongs(n)
+        ),
         problems=tuple(dict.fromkeys(problems)),
     )
 

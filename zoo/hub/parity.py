@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from zoo.errors import ReleaseError, WeightsError
 from zoo.hub import manifest
 from zoo.models.safetensors_header import read_header
 from zoo.specs import MAX_IMAGE_SIZE
+from zoo.warn import warn_user
 
 if TYPE_CHECKING:
     from zoo.hub.release import Release
@@ -92,7 +92,7 @@ def check(release: Release, model: Ensemble) -> None:
     if not difference <= LIMIT:
         raise ReleaseError(f"{facts}: this is not the network that was released; use KERAS_BACKEND={release.backend}")
     if difference > tolerance:
-        warnings.warn(f"{facts}; an accelerator's arithmetic may be the reason", stacklevel=3)
+        warn_user(f"{facts}; an accelerator's arithmetic may be the reason")
         return
     # Where it cannot be noted, it is checked again next time.
     with suppress(OSError):
@@ -106,18 +106,25 @@ def gap(release: Release, model: Ensemble) -> float:
     Raises:
         ReleaseError: The golden files are not what a release holds.
     """
-    stored = _golden(release)["logits"]
-    spec, names = release.spec, [member.name for member in model.members]
-    if set(names) == {m.name for m in spec.members}:
-        wanted = _array(release, stored, "ensemble")
-    else:
-        weights = dict(
-            zip([m.name for m in spec.members], spec.member_weights or (1.0,) * len(spec.members), strict=True)
-        )
-        wanted = np.average([_array(release, stored, n) for n in names], axis=0, weights=[weights[n] for n in names])
-    check_images(release.folder, spec.image_size, len(wanted))
-    golden = load_file(release.folder / IMAGES)["images"]
-    return float(np.abs(predict(model, golden) - wanted).max())
+    wanted = golden(release, [member.name for member in model.members])
+    check_images(release.folder, release.spec.image_size, len(wanted))
+    films = load_file(release.folder / IMAGES)["images"]
+    return float(np.abs(predict(model, films) - wanted).max())
+
+
+def golden(release: Release, members: Sequence[str] | None = None) -> np.ndarray:
+    """float32 (n, findings): the golden logits of these members together; of all by default.
+
+    Raises:
+        ReleaseError: The golden file is not what a release holds.
+    """
+    stored, spec = _golden(release)["logits"], release.spec
+    all_names = [m.name for m in spec.members]
+    if members is None or set(members) == set(all_names):
+        return _array(release, stored, "ensemble")
+    weights = dict(zip(all_names, spec.member_weights or (1.0,) * len(all_names), strict=True))
+    each = [_array(release, stored, name) for name in members]
+    return np.average(each, axis=0, weights=[weights[name] for name in members]).astype(np.float32)
 
 
 def check_images(folder: Path, size: int, n: int | None = None) -> None:

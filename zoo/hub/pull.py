@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -13,8 +12,10 @@ from typing import Any
 from zoo.errors import HubError, IntegrityError, ReleaseError
 from zoo.hub import contents, download, manifest, release
 from zoo.hub.download import listing as listing
+from zoo.hub.exports import FOLDER
 from zoo.hub.reference import Reference, parse
 from zoo.specs import EnsembleSpec
+from zoo.warn import warn_user
 
 #: The files beside the weights that a release is read from.
 _SMALL = (manifest.MANIFEST, *contents.SMALL)
@@ -29,6 +30,7 @@ def pull(
     reference: Reference | str,
     members: Sequence[str] | None = None,
     *,
+    exports: Collection[str] = (),
     manifest_sha256: str = "",
     force_download: bool = False,
 ) -> release.Release:
@@ -40,6 +42,7 @@ def pull(
     Args:
         reference: "hf://owner/repo@revision".
         members: Only the weights of these are fetched; all by default.
+        exports: Of the exports that it carries, those to fetch as well.
         manifest_sha256: What the manifest must be, where that is known.
         force_download: Fetches and replaces also the files that are there, such as a damaged one.
 
@@ -53,12 +56,14 @@ def pull(
         UnknownNameError: It has no such member; found before any weights are fetched.
     """
     reference = parse(reference) if isinstance(reference, str) else reference
-    folder, found = obtain(reference, members, manifest_sha256=manifest_sha256, force_download=force_download)
+    folder, found = obtain(
+        reference, members, exports=exports, manifest_sha256=manifest_sha256, force_download=force_download
+    )
     with _anew(found):
         read = release.read(folder, members, root=download.cache_of(folder), source=str(found))
     download.remember(folder, reference.revision)
     if not reference.pinned:
-        warnings.warn(f"{reference} is not pinned and may change: this is {found}", stacklevel=4)
+        warn_user(f"{reference} is not pinned and may change: this is {found}")
     return read
 
 
@@ -66,6 +71,7 @@ def obtain(
     reference: Reference,
     members: Sequence[str] | None = None,
     *,
+    exports: Collection[str] = (),
     manifest_sha256: str = "",
     force_download: bool = False,
 ) -> tuple[Path, Reference]:
@@ -77,12 +83,12 @@ def obtain(
     Raises:
         HubError, IntegrityError, ReleaseError, UnknownNameError: As for `pull`.
     """
-    if reference.pinned and not force_download and _missing(reference, members, manifest_sha256) == []:
+    if reference.pinned and not force_download and _missing(reference, members, exports, manifest_sha256) == []:
         return _folder(reference), reference
-    found, sizes = _resolve(reference, members, manifest_sha256, force_download)
+    found, sizes = _resolve(reference, members, exports, manifest_sha256, force_download)
     if sizes is not None:
         spec = _fetch_small(found, sizes, manifest_sha256, force_download)
-        _fetch_weights(found, sizes, _weights(spec, members), force_download)
+        _fetch_large(found, sizes, _large(_folder(found), spec, members, exports), force_download)
     return _folder(found), found
 
 
@@ -96,7 +102,7 @@ def peek(reference: Reference, *, manifest_sha256: str = "") -> tuple[Path, Refe
     Raises:
         HubError, IntegrityError, ReleaseError: As for `pull`.
     """
-    found, sizes = _resolve(reference, (), manifest_sha256, False)
+    found, sizes = _resolve(reference, (), (), manifest_sha256, False)
     if sizes is not None:
         _fetch_small(found, sizes, manifest_sha256, False)
         return _folder(found), found, sizes
@@ -115,7 +121,11 @@ def cached_spec(reference: Reference, *, manifest_sha256: str = "") -> EnsembleS
 
 
 def _resolve(
-    reference: Reference, members: Sequence[str] | None, manifest_sha256: str, force: bool
+    reference: Reference,
+    members: Sequence[str] | None,
+    exports: Collection[str],
+    manifest_sha256: str,
+    force: bool,
 ) -> tuple[Reference, dict[str, int] | None]:
     """The commit, and the sizes of its files; None for these where the cache has to stand in, and can."""
     try:
@@ -123,18 +133,20 @@ def _resolve(
     except HubError as error:
         if force or not download.unreachable(error):
             raise
-        missing = _missing(reference, members, manifest_sha256)
+        missing = _missing(reference, members, exports, manifest_sha256)
         if missing is None:
             raise HubError(f"{error}; the cache has no copy of it") from error
         if missing:
             raise HubError(f"{error}; the cache is incomplete: it lacks {_some(missing)}; connect once") from error
         if not download.offline():
-            warnings.warn(f"{error}; taking what the cache has of it", stacklevel=5)
+            warn_user(f"{error}; taking what the cache has of it")
         return Reference(reference.repo, _folder(reference).name), None
     return Reference(reference.repo, commit), sizes
 
 
-def _missing(reference: Reference, members: Sequence[str] | None, manifest_sha256: str) -> list[str] | None:
+def _missing(
+    reference: Reference, members: Sequence[str] | None, exports: Collection[str], manifest_sha256: str
+) -> list[str] | None:
     """The files that are needed and not in the cache; None where it does not even have the manifest."""
     folder = download.snapshot(reference)
     if folder is None:
@@ -142,8 +154,8 @@ def _missing(reference: Reference, members: Sequence[str] | None, manifest_sha25
     if missing := [name for name in _SMALL if not (folder / name).is_file()]:
         return missing
     with _anew(reference):
-        weights = _weights(_check_small(folder, manifest_sha256), members)
-    return [name for name in weights if not (folder / name).is_file()]
+        large = _large(folder, _check_small(folder, manifest_sha256), members, exports)
+    return [name for name in large if not (folder / name).is_file()]
 
 
 def _fetch_small(found: Reference, sizes: Mapping[str, int], manifest_sha256: str, force: bool) -> EnsembleSpec:
@@ -167,7 +179,7 @@ def _fetch_small(found: Reference, sizes: Mapping[str, int], manifest_sha256: st
         return _check_small(folder)
 
 
-def _fetch_weights(found: Reference, sizes: Mapping[str, int], names: Sequence[str], force: bool) -> None:
+def _fetch_large(found: Reference, sizes: Mapping[str, int], names: Sequence[str], force: bool) -> None:
     folder = _folder(found)
     _agree(found, names, _files(folder), sizes)
     needed = sum(sizes[name] for name in names if force or not (folder / name).exists())
@@ -237,9 +249,12 @@ def _files(folder: Path, manifest_sha256: str = "") -> dict[str, Any]:
     return files
 
 
-def _weights(spec: EnsembleSpec, members: Sequence[str] | None) -> list[str]:
+def _large(folder: Path, spec: EnsembleSpec, members: Sequence[str] | None, exports: Collection[str]) -> list[str]:
+    """The files that are needed beside the small ones: weights, and of exports those that the release carries."""
     chosen = [m.name for m in spec.members] if members is None else [spec.member(name).name for name in members]
-    return [f"{name}.safetensors" for name in dict.fromkeys(chosen)]
+    weights = [f"{name}.safetensors" for name in dict.fromkeys(chosen)]
+    places = tuple(f"{FOLDER}/{kind}/" for kind in exports)
+    return weights + ([name for name in _files(folder) if name.startswith(places)] if places else [])
 
 
 def _folder(reference: Reference) -> Path:

@@ -7,6 +7,7 @@ decision.json        temperature and thresholds with their origin, of the ensemb
 metrics.json         every number of the evaluation, with n and interval
 parity.json          golden logits, of the images in parity.safetensors, to hold against another backend
 README.md            the same for a person, who may edit it
+exports/             the network in int8, where it was accepted: the one form that weights alone do not give
 manifest.json        size and sha256 of all of these, and where the run came from
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,7 +26,7 @@ import zoo
 from zoo.errors import ReleaseError, UnknownNameError, WeightsError
 from zoo.evaluation.decision import Decision
 from zoo.file_kinds import looks_like
-from zoo.hub import contents, folders, manifest, parity
+from zoo.hub import contents, exports, folders, manifest, parity
 from zoo.specs import FORMAT_VERSION, EnsembleSpec, to_dict
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 DType = Literal["float32", "float16", "bfloat16"]
 
 #: What a run's metrics name single films by: a release carries no name of a film.
-_STAYS_AT_HOME = ("mistakes",)
+_STAYS_AT_HOME = ("mistakes", "leakage")
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,9 @@ class Release:
         parameters: Numbers in each member's weights.
         backend: That wrote the golden logits.
         manifest_sha256: Of `manifest.json`: one string that stands for all of it.
+        files: What it lists: name -> size and sha256.
+        exports: Those that it carries, such as "openvino-int8"; `zoo.hub.exports` reads one.
+        root: Where links in the folder may lead to.
         source: "hf://owner/repo@commit" it was pulled from, or "".
     """
 
@@ -67,6 +71,9 @@ class Release:
     parameters: Mapping[str, int]
     backend: str
     manifest_sha256: str
+    files: Mapping[str, Any] = field(default_factory=dict)
+    exports: tuple[str, ...] = ()
+    root: Path | None = None
     source: str = ""
 
 
@@ -91,7 +98,7 @@ def write(
         spec: What `model` was built from.
         decision: Fitted on a tuning part; its findings are the spec's.
         member_decisions: The same of each member alone, by name.
-        metrics: What the evaluation found; JSON-able. Its `mistakes`, which name films, are left out.
+        metrics: What the evaluation found; JSON-able. Its `mistakes` and `leakage`, which name films, are left out.
         provenance: Recipe, seed, split hash, versions; JSON-able.
         card: Text of `README.md`.
         license: SPDX name of the weights' licence, where it is known.
@@ -167,6 +174,9 @@ def read(
         parameters=parameters,
         backend=str(manifest.read_json(folder / parity.LOGITS).get("backend", "")),
         manifest_sha256=manifest.sha256(folder / manifest.MANIFEST),
+        files=files,
+        exports=exports.carried(folder, files),
+        root=root,
         source=source,
     )
 
@@ -198,6 +208,13 @@ def build_model(release: Release, members: Sequence[str] | None = None) -> Ensem
         raise ReleaseError(str(error)) from error
 
 
+def decision_of(release: Release, members: Sequence[str] | None = None) -> Decision | None:
+    """The decision that was fitted for exactly these members (all by default), or None."""
+    if members is None or {*members} == {m.name for m in release.spec.members}:
+        return release.decision
+    return release.member_decisions.get(members[0]) if len(members) == 1 else None
+
+
 def load_members(spec: EnsembleSpec, folder: Path) -> Ensemble:
     """The network of `spec` with the weights in `<member>.safetensors` of a folder.
 
@@ -205,11 +222,10 @@ def load_members(spec: EnsembleSpec, folder: Path) -> Ensemble:
         WeightsError: No network can be built, or the weights are not its own, not finite, or not readable.
     """
     from zoo.models.ensemble import Ensemble
-    from zoo.models.weights import load_safetensors, uninitialized
+    from zoo.models.weights import build_uninitialized, load_safetensors
 
     try:
-        with uninitialized():
-            model = Ensemble.from_spec(spec)
+        model = build_uninitialized(lambda: Ensemble.from_spec(spec))
     except (ValueError, TypeError) as error:
         # Keras has names of its own that no layer may have, and sizes that a network cannot take.
         raise WeightsError(f"{folder}: no network can be built as config.json says: {manifest.plain(error)}") from error

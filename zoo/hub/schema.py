@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import ValidationError
 
-#: The files of a release that have a schema, without ".json".
+#: The files of a release that have a schema, without ".json"; and those of an export.
 NAMES = ("config", "labels", "decision", "metrics", "parity", "manifest")
+EXPORT = "export"
 
 #: Problems and characters of one problem beyond these say nothing new of a file that somebody broke.
 MAX_PROBLEMS, _MAX_CHARACTERS = 20, 200
@@ -29,7 +30,7 @@ def validate(name: str, data: Any) -> list[str]:
     A schema sees one file: whether files fit each other is for `zoo.hub.verification`.
 
     Args:
-        name: One of `NAMES`.
+        name: One of `NAMES`, or `EXPORT`.
         data: The parsed document.
 
     Returns:
@@ -49,8 +50,8 @@ def validate(name: str, data: Any) -> list[str]:
 
 def load(name: str) -> dict[str, Any]:
     """The schema itself, as it is shipped; `UnknownNameError` where there is none of that name."""
-    if name not in NAMES:
-        raise UnknownNameError("schema", name, NAMES)
+    if name not in (*NAMES, EXPORT):
+        raise UnknownNameError("schema", name, (*NAMES, EXPORT))
     schema: dict[str, Any] = json.loads((Path(__file__).parent / "schemas" / f"{name}.schema.json").read_text("utf-8"))
     return schema
 

@@ -21,6 +21,7 @@ _CHECKS: Mapping[str, tuple[tuple[str, ...], Callable[[Subject], str]]] = {
     "parameters": (("config",), checks.check_parameters),
     "weights": (("parameters",), checks.check_weights),
     "parity": (("weights",), checks.check_parity),
+    "exports": (("config",), checks.check_exports),
     "metrics": (("config",), checks.check_metrics),
     "split": (("decision",), checks.check_split),
     "card": (("manifest",), checks.check_card),

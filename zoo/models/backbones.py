@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from zoo.models import architectures
+from zoo.models import architectures, convolutions
 from zoo.models.architectures import Architecture, PreprocessingMode
 from zoo.models.preprocessing import Preprocessing
 
@@ -52,10 +52,10 @@ class Backbone(keras.Model):
         if channels not in (1, 3):
             raise ValueError(f"backbone {row.name!r}: channels must be 1 (grey) or 3 (RGB), got {channels}")
         network = _build_network(row, image_size)
-        if batch_norm_momentum is not None:
-            for layer in leaf_layers(network):
-                if isinstance(layer, keras.layers.BatchNormalization):
-                    layer.momentum = batch_norm_momentum
+        for layer in leaf_layers(network):
+            convolutions.quicken(layer)
+            if batch_norm_momentum is not None and isinstance(layer, keras.layers.BatchNormalization):
+                layer.momentum = batch_norm_momentum
         # float32 whatever the policy: the cast to half precision comes after the preprocessing.
         image = keras.Input((image_size, image_size, channels), dtype="float32", name="image")
         features = network(Preprocessing(row.preprocessing, name="preprocessing")(image))

@@ -81,7 +81,8 @@ class GeMHead(GAPHead):
     def pool(self, features: Any) -> Any:
         """(batch, rows, columns, features) -> (batch, features)."""
         p = ops.clip(self.p, self.lowest, self.highest)
-        powers = ops.power(ops.maximum(features, 1e-6), p)
+        # maximum(features, 1e-6) in other words: LiteRT cannot run that one behind a ReLU.
+        powers = ops.power(-ops.minimum(-features, -1e-6), p)
         return ops.power(ops.mean(powers, axis=(1, 2)), 1.0 / p)
 
 
@@ -130,7 +131,8 @@ class AttentionHead(Head):
         for branch, temperature in zip(
             ops.split(scores, len(self.temperatures), axis=-1), self.temperatures, strict=True
         ):
-            logits = logits + ops.mean(branch, axis=(1, 2)) + self.residual * _attend(branch, temperature)
+            # Not "+": a variable's own refuses what has no values yet, as in an export.
+            logits = ops.add(logits, ops.mean(branch, axis=(1, 2))) + self.residual * _attend(branch, temperature)
         return logits
 
     def get_config(self) -> dict[str, Any]:

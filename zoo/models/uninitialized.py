@@ -21,13 +21,17 @@ _ROOM = 2**22
 
 
 @contextlib.contextmanager
-def uninitialized() -> Iterator[None]:
+def uninitialized(deferred: bool = False) -> Iterator[None]:
     """Models built inside have no starting values; load weights into them before use.
 
     Random starting values cost most of a cold start on JAX, which compiles the generator anew for each shape. In
     their place stand NaNs, so that a weight which nothing sets afterwards cannot pass for a trained one; all weights
     share one array of them, as large as the largest. Random state of dropout is set as ever. Concerns the calling
     thread alone.
+
+    Args:
+        deferred: Variables are made at the end of the block, outside the layers' name scopes. TensorFlow keeps an
+            operation for each variable of another name, which takes longer than all else of building.
 
     Example:
         >>> with uninitialized():                                       # doctest: +SKIP
@@ -37,15 +41,28 @@ def uninitialized() -> Iterator[None]:
     thread = threading.get_ident()
     with _PATCHING:
         originals = {cls: cls.__call__ for cls in _initializers() if "__call__" in vars(cls)}
-        blank = _Blank()
+        blank = _Blank(0 if deferred else _KERNELS)
         for cls, original in originals.items():
             cls.__call__ = _without_values(original, thread, blank)
         try:
-            yield
+            with keras.StatelessScope() if deferred else contextlib.nullcontext():
+                yield
         finally:
             for cls, original in originals.items():
                 cls.__call__ = original
             host_memory.forget_kernels()
+
+
+def build_uninitialized(build: Callable[[], Any]) -> Any:
+    """The model that `build` gives, without starting values as in `uninitialized`, for weights to be loaded into."""
+    try:
+        with uninitialized(deferred=True):
+            return build()
+    except ValueError:
+        # A layer of somebody's own may make a variable of a value and not of an initializer, which cannot wait;
+        # where it is anything else, it is raised again.
+        with uninitialized():
+            return build()
 
 
 #: The patched classes are the process's: one thread at a time.
@@ -53,16 +70,17 @@ _PATCHING = threading.RLock()
 
 
 class _Blank:
-    """Tensors of NaNs."""
+    """Tensors of NaNs; each time `kernels` of them were made, TensorFlow's are freed."""
 
-    def __init__(self) -> None:
+    def __init__(self, kernels: int) -> None:
+        self._kernels = kernels
         self._values = np.empty(0, np.float32)
         self._filled = 0
         self._made = 0
 
     def __call__(self, shape: tuple[int, ...], dtype: str) -> Any:
         self._made += 1
-        if self._made % _KERNELS == 0:
+        if self._kernels and self._made % self._kernels == 0:
             host_memory.forget_kernels()
         if dtype != "float32" or not host_memory.can_share():
             return keras.ops.convert_to_tensor(np.full(shape, np.nan, "float32"), dtype=dtype)

@@ -19,6 +19,7 @@ from zoo.errors import WeightsError
 from zoo.models import host_memory
 from zoo.models.safetensors_header import DTYPES, TensorInfo, check_name, read_header
 from zoo.models.safetensors_header import count_parameters as count_parameters
+from zoo.models.uninitialized import build_uninitialized as build_uninitialized
 from zoo.models.uninitialized import uninitialized as uninitialized
 
 #: Of the float weights in a file.

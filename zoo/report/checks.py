@@ -32,6 +32,8 @@ def coherence(metrics: Mapping[str, Any]) -> Section:
             last_is_mean=True,
         )
     ]
+    if projection := metrics.get("projection"):
+        tables.append(_projection(projection))
     notes = [f"Not looked at, since a finding is missing: {rule}." for rule in block["skipped"]]
     return Section(
         "coherence",
@@ -43,6 +45,16 @@ def coherence(metrics: Mapping[str, Any]) -> Section:
         notes=tuple(notes),
         tables=tuple(tables),
     )
+
+
+def _projection(projection: Mapping[str, Any]) -> Table:
+    """What `coherence.reordering` found."""
+    rows: list[tuple[Cell, ...]] = []
+    for finding, own in projection.items():
+        measured = (own.get(name, {}).get("value") for name in ("reordered", "mean_change", "largest_change"))
+        rows.append((finding, own["reordered"]["n"], own["reordered"]["positives"], *measured))
+    head = ("Finding", "Films", "Changed", "Pairs turned round", "Mean change", "Largest change")
+    return Table("What making the probabilities coherent does to each finding", head, tuple(rows))
 
 
 def leakage(metrics: Mapping[str, Any]) -> Section:
@@ -58,8 +70,9 @@ def leakage(metrics: Mapping[str, Any]) -> Section:
                 notes.append(f"{name}: {found['unknown']:,} films have none, and can be neither shared nor cleared.")
             if found["names"]:
                 notes.append(f"{name} shared with training: {listed(found['names'])}.")
-        elif "with_train" in found:
-            rows.append((f"{name}: the same film in training", *_share(found["with_train"])))
+        elif "within" in found:
+            if "with_train" in found:
+                rows.append((f"{name}: the same film in training", *_share(found["with_train"])))
             rows.append((f"{name}: the same film twice here", *_share(found["within"])))
             if found["not_compared"]:
                 notes.append(f"{name}: {found['not_compared']:,} films could not be compared.")
@@ -71,6 +84,8 @@ def leakage(metrics: Mapping[str, Any]) -> Section:
         return Section(
             "leakage", "Leakage", absent="The training films were not given, so nothing was compared with them."
         )
+    if not any("shared" in found or "with_train" in found for found in block.values()):
+        notes.insert(0, "The training films were not given, so nothing was compared with them.")
     table = Table("What the evaluated films share with training", ("What", "Found", "Of", "Share"), tuple(rows))
     return Section(
         "leakage",

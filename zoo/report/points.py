@@ -26,12 +26,12 @@ def section(metrics: Mapping[str, Any]) -> Section:
         "A film is called positive where its calibrated probability is at or above the threshold. "
         f"Where none is named, {named(default)} is used.",
     )
-    noted = {name: point["origin"]["notes"] for name, point in points.items()}
-    notes = [f"{name}: {'; '.join(own)}." for name, own in noted.items() if own]
     findings = list(metrics["findings"])
     tables = [_origins(points), _thresholds(points, findings), *_fitted_on(points, findings)]
     tables += [_worth(name, metrics, folded=name != default) for name in points if f"f1@{name}" in metrics["macro"]]
-    return Section(_ID, _TITLE, words=words, notes=tuple(notes), charts=charts, tables=tuple(tables))
+    tables += [_moved(metrics["prevalence"])] if "prevalence" in metrics else []
+    tables += [_abstention(metrics["abstention"])] if "abstention" in metrics else []
+    return Section(_ID, _TITLE, words=words, charts=charts, tables=(*tables, *_notes(points)))
 
 
 def _origins(points: Mapping[str, Any]) -> Table:
@@ -76,3 +76,26 @@ def _worth(name: str, metrics: Mapping[str, Any], folded: bool) -> Table:
     rows.append(("Mean over findings", "", *(macro[key] for key in keys)))
     caption = f"What {named(name)} reaches on the {metrics['split']} part"
     return Table(caption, ("Finding", "Threshold", *_MEASURES.values()), tuple(rows), last_is_mean=True, folded=folded)
+
+
+def _moved(prevalence: Mapping[str, Any]) -> Table:
+    rows = tuple((finding, own["calibrated_at"], own["moved_to"]) for finding, own in prevalence.items())
+    return Table("The prevalence that probabilities and thresholds were moved to", ("Finding", "From", "To"), rows)
+
+
+def _abstention(block: Mapping[str, Any]) -> Table:
+    """Films below the point that promises the sensitivity are negative, those above the other one positive."""
+    measures = ("decided", "sensitivity", "specificity")
+    rows = tuple((finding, *(own[measure] for measure in measures)) for finding, own in block.items())
+    head = ("Finding", "Decided", "Of the positives, not called negative", "Of the negatives, not called positive")
+    return Table("Films between the two promised points are undecided; what the promises come to here", head, rows)
+
+
+def _notes(points: Mapping[str, Any]) -> list[Table]:
+    """What each fit has to say, once for all points that say the same."""
+    said: dict[str, list[str]] = {}
+    for name, point in points.items():
+        for note in point["origin"]["notes"]:
+            said.setdefault(note, []).append(name)
+    rows = tuple((", ".join(names), note) for note, names in said.items())
+    return [Table("Notes on the fits", ("Points", "Note"), rows, folded=True)] if rows else []

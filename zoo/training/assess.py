@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from zoo.data import tables
-from zoo.data.images import read_image
+from zoo.data.images import Reader, read_image
 from zoo.data.splits import Split
 from zoo.evaluation import baseline, report
 from zoo.evaluation.decision import Decision
@@ -46,15 +46,17 @@ class Assessment:
     scores: Scores
 
 
-def assess(recipe: Recipe, table: pd.DataFrame, split: Split, run: Path, progress: Progress) -> Assessment:
-    """Scores the tuning and the test part with a finished run's best weights.
+def assess(
+    recipe: Recipe, table: pd.DataFrame, split: Split, run: Path, progress: Progress, read: Reader = read_image
+) -> Assessment:
+    """Scores the tuning and the test part with a finished run's best weights; `read` gives the pixels of a film.
 
     The decision is fitted on tune; test is only reported, beside each member and the pixel baseline. Also writes
     `predictions.csv`: a row for each image of both parts with its logits.
     """
     model = load_best(recipe, run)
     rows = {part: split.rows(part) for part in ("tune", "test")}
-    logits = predict_logits(model, table, rows, recipe, progress)
+    logits = predict_logits(model, table, rows, recipe, progress, read)
     name = recipe.ensemble.name
     tune, test = (
         {model_name: _scores(table, split, part, values, recipe) for model_name, values in logits[part].items()}
@@ -79,7 +81,12 @@ def load_best(recipe: Recipe, run: Path) -> Ensemble:
 
 
 def predict_logits(
-    model: Ensemble, table: pd.DataFrame, rows: Mapping[str, np.ndarray], recipe: Recipe, progress: Progress
+    model: Ensemble,
+    table: pd.DataFrame,
+    rows: Mapping[str, np.ndarray],
+    recipe: Recipe,
+    progress: Progress,
+    read: Reader = read_image,
 ) -> dict[str, dict[str, np.ndarray]]:
     """Logits of the ensemble and of each member on some parts of a table, in one pass over the images.
 
@@ -89,6 +96,7 @@ def predict_logits(
         rows: Name of each part -> its rows.
         recipe: Says image size and names.
         progress: Told of each batch.
+        read: Gives the pixels of a film.
 
     Returns:
         Part -> model -> float32 (rows, findings); the ensemble's under its own name.
@@ -103,7 +111,7 @@ def predict_logits(
     found = {}
     for part, places in rows.items():
         paths = table["Image_path"].to_numpy()[places]
-        batches = evaluation_batches(paths, None, image_size=recipe.ensemble.image_size, batch_size=BATCH)
+        batches = evaluation_batches(paths, None, image_size=recipe.ensemble.image_size, batch_size=BATCH, read=read)
         with (
             image_errors(),
             progress.task(f"predicting {part}, {BATCH} films a step", -(-len(places) // BATCH)) as advance,
@@ -143,13 +151,16 @@ def _trained(table: pd.DataFrame, split: Split, recipe: Recipe) -> list[bool]:
 
 def _baseline(table: pd.DataFrame, split: Split, recipe: Recipe, progress: Progress) -> Scores:
     """What a logistic regression on 32 px films reaches on the same parts: the figure a network has to beat."""
+    from zoo.data.pipeline import evaluation_batches, image_errors
+
     rows = np.concatenate([split.rows("train"), split.rows("test")])
-    with progress.task("pixel baseline", len(rows)) as advance:
-        pixels = np.empty((len(rows), baseline.SIZE, baseline.SIZE, 1), np.uint8)
-        for i, path in enumerate(table["Image_path"].to_numpy()[rows]):
-            pixels[i] = read_image(path, baseline.SIZE)
+    paths = table["Image_path"].to_numpy()[rows]
+    batches, found = evaluation_batches(paths, None, image_size=baseline.SIZE, batch_size=BATCH), []
+    with image_errors(), progress.task(f"pixel baseline, {BATCH} films a step", len(batches)) as advance:
+        for batch in batches:
+            found.append(np.asarray(batch))
             advance()
-    n = len(split.rows("train"))
+    pixels, n = np.concatenate(found), len(split.rows("train"))
     labels = tables.labels_of(table, recipe.ensemble.findings)[split.rows("train")]
     fitted = baseline.fit_pixel_baseline(pixels[:n], labels)
     return _scores(table, split, "test", fitted.logits(pixels[n:]), recipe)

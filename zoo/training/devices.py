@@ -71,8 +71,12 @@ def leave_gpu_to_the_backend() -> None:
         tf.config.set_visible_devices([], "GPU")
 
 
-def _capability() -> tuple[int, int] | None:
+def capability() -> tuple[int, int] | None:
     """Compute capability of the first accelerator ((99, 0) for a TPU), None on a CPU."""
+    return _capability()
+
+
+def _capability() -> tuple[int, int] | None:
     if keras.config.backend() == "tensorflow":
         return _tensorflow_capability()
     if keras.config.backend() == "jax":

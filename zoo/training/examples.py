@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from zoo.data import augment, pipeline, tables
+from zoo.data.images import Reader, read_image
 from zoo.data.splits import Split
 from zoo.errors import RecipeError, SplitError
 from zoo.training.recipe import Recipe, Stage
@@ -25,6 +26,7 @@ class Examples:
         targeted: bool (n,): images with a rare finding, for the extra augmentation.
         tune_paths: Tuning images.
         tune_labels: float32 (m, findings).
+        read: Gives the pixels of a film.
     """
 
     recipe: Recipe
@@ -33,9 +35,10 @@ class Examples:
     targeted: np.ndarray
     tune_paths: list[str]
     tune_labels: np.ndarray
+    read: Reader = read_image
 
     @classmethod
-    def from_table(cls, recipe: Recipe, table: pd.DataFrame, split: Split) -> Examples:
+    def from_table(cls, recipe: Recipe, table: pd.DataFrame, split: Split, read: Reader = read_image) -> Examples:
         """Takes the "train" and "tune" rows of a table.
 
         Raises:
@@ -54,7 +57,7 @@ class Examples:
                 f"no finding has both classes in the {len(tune)} images of the tune part: val_auc is undefined"
             )
         targeted = augment.targeted_images(labels[train])
-        return cls(recipe, list(paths[train]), labels[train], targeted, list(paths[tune]), labels[tune])
+        return cls(recipe, list(paths[train]), labels[train], targeted, list(paths[tune]), labels[tune], read)
 
     def steps(self, stage: Stage) -> int:
         """Batches an epoch; the last, incomplete one is left out."""
@@ -72,6 +75,7 @@ class Examples:
             augment=self.recipe.augment,
             targeted=self.targeted,
             start_step=start_step,
+            read=self.read,
         )
 
     def tune_batches(self, batch_size: int) -> Any:
@@ -79,5 +83,5 @@ class Examples:
         missing = -len(self.tune_paths) % batch_size
         paths = self.tune_paths + self.tune_paths[-1:] * missing
         return pipeline.evaluation_batches(
-            paths, None, image_size=self.recipe.ensemble.image_size, batch_size=batch_size
+            paths, None, image_size=self.recipe.ensemble.image_size, batch_size=batch_size, read=self.read
         )

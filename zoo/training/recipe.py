@@ -14,8 +14,8 @@ from zoo.data.splits import SplitSpec
 from zoo.errors import RecipeError, UnknownNameError
 from zoo.specs import EnsembleSpec, override, to_dict
 
-#: Fields that change when checkpoints are written, not what is trained.
-FREE_FIELDS = frozenset({"checkpoint_minutes"})
+#: Fields that change when checkpoints are written and where films are read from, not what is trained.
+FREE_FIELDS = frozenset({"checkpoint_minutes", "cache"})
 
 
 @dataclass(frozen=True)
@@ -136,6 +136,8 @@ class Recipe:
         members: "joint" trains the mean of all members as one graph, "separate" one member after the other.
         seed: Of initial weights, dropout, order and augmentation.
         checkpoint_minutes: Longest time between checkpoints inside an epoch; each epoch ends in one as well.
+        cache: Whether films are decoded once and kept in the run's folder: "auto" where decoding them would keep an
+            accelerator waiting, "always", or "never". The pixels are the same.
     """
 
     name: str
@@ -150,6 +152,7 @@ class Recipe:
     members: Literal["joint", "separate"] = "joint"
     seed: int = 42
     checkpoint_minutes: float = 15.0
+    cache: Literal["auto", "always", "never"] = "auto"
 
     def __post_init__(self) -> None:
         if not self.stages:

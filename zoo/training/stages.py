@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 import zoo
+from zoo.data.images import Reader, read_image
 from zoo.data.splits import Split
 from zoo.errors import CheckpointError
 from zoo.models.ensemble import Ensemble
@@ -64,6 +65,7 @@ def train(
     *,
     max_hours: float | None = None,
     progress: Progress | None = None,
+    read: Reader = read_image,
 ) -> RunResult:
     """Trains all stages of a recipe, or what an earlier call left of them.
 
@@ -80,6 +82,7 @@ def train(
         run_dir: Folder of the run; made when missing.
         max_hours: Stop cleanly after so many hours.
         progress: Told of each step and epoch.
+        read: Gives the pixels of a film; a cache's, or the decoder.
 
     Raises:
         CheckpointError: Another process trains here, or the folder is of another recipe, split or precision.
@@ -95,7 +98,7 @@ def train(
     ):
         devices.leave_gpu_to_the_backend()
         devices.build_graphs_quickly()
-        examples = Examples.from_table(recipe, table, split)
+        examples = Examples.from_table(recipe, table, split, read)
         weights = _label_weights(recipe, examples)
         identity = _identity(recipe, split, precision)
         checkpoints = Checkpoints(run_dir / "checkpoint")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from zoo.evaluation.columns import CsvColumns
-from zoo.evaluation.rows import IMAGE_IDS
+from zoo.csv_columns import CsvColumns
+from zoo.evaluation.files.rows import IMAGE_IDS
 
 #: What the table says of a finding that had no positives in training: its output means nothing.
 UNTRAINED = "not trained"
@@ -22,7 +22,8 @@ def widen(table: CsvColumns) -> CsvColumns:
         return table
     error = table.header("error")
     marks = table.columns[error] if error is not None else ("",) * len(table)
-    names = dict.fromkeys(f for f, m in zip(table.columns[finding], marks, strict=True) if m != UNTRAINED)
+    untrained = {f for f, m in zip(table.columns[finding], marks, strict=True) if m == UNTRAINED}
+    names = [f for f in dict.fromkeys(table.columns[finding]) if f not in untrained]
     first: dict[str, int] = {}
     cells: dict[tuple[str, str], str] = {}
     for row, key in enumerate(zip(table.columns[image], table.columns[finding], strict=True)):

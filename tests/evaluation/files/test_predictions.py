@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from zoo.errors import TableError, UnknownNameError
-from zoo.evaluation.alignment import align, to_scores
-from zoo.evaluation.labels import read_labels
+from zoo.evaluation.files.alignment import align, to_scores
+from zoo.evaluation.files.labels import read_labels
+from zoo.evaluation.files.predictions import read_predictions
 from zoo.evaluation.metrics import roc_auc
-from zoo.evaluation.predictions import read_predictions
 from zoo.findings import LabelSchema
 
 PREDICTIONS = "Image Index,Edema,Pleural Effusion\na.png,.9,.1\nb.png,.2,.8\nc.png,.7,.3\n"
@@ -224,3 +224,10 @@ def test_auc_of_real_predictions_is_that_of_scikit_learn(nih_dir):
         expected = roc_auc_score([finding in labels for labels in listed], rows[f"prob_{finding}"])
         assert auc == pytest.approx(expected, abs=1e-9), finding
     assert (len(scores.labels), len(scores.findings), len(set(scores.patients))) == (11175, 14, 3093)
+
+
+def test_the_competitions_archives_are_a_grouping(tmp_path):
+    names = ["train2/20000314_001_000.jpg", "train2/00000017_001_001.jpg"]
+    (tmp_path / "p.csv").write_text("Image_name,Edema\n" + "".join(f"{name},0.5\n" for name in names))
+    found = read_predictions(tmp_path / "p.csv")
+    assert found.groups["source"].tolist() == ["competition-nih", "competition-chexpert"]

@@ -56,6 +56,10 @@ class CsvColumns:
             raise TableError(f"{self.path}: column {name!r} is missing; {there}{hint and '; ' + hint}")
         return header
 
+    def texts(self, name: str) -> tuple[str, ...]:
+        """The texts of a column that has to be there, by any spelling of its name; errors as `required`."""
+        return self.columns[self.required(name)]
+
     def numbers(self, header: str, *, missing: frozenset[str] = MISSING) -> np.ndarray:
         """A column as float64, NaN where nothing is there.
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
+from zoo.csv_columns import same_name, shortened
 from zoo.errors import TableError
-from zoo.evaluation.columns import same_name, shortened
-from zoo.evaluation.joining import match_ids
-from zoo.evaluation.predictions import Kind, Predictions
-from zoo.evaluation.rows import Rows
-from zoo.evaluation.schemas import AUTO, names_of
+from zoo.evaluation.files.joining import match_ids
+from zoo.evaluation.files.predictions import Kind, Predictions
+from zoo.evaluation.files.rows import Rows
+from zoo.evaluation.files.schemas import AUTO, names_of
 from zoo.evaluation.scores import Scores
 
 
@@ -33,6 +34,14 @@ class Aligned:
     groups: Mapping[str, np.ndarray]
     kinds: Mapping[str, Kind]
     notes: tuple[str, ...]
+
+    def take(self, rows: np.ndarray, split: str, split_hash: str = "") -> Self:
+        """The given rows (positions or mask), as a part of the split that has this name and hash."""
+        scores = {
+            name: replace(model.subset(rows), split=split, split_hash=split_hash) for name, model in self.scores.items()
+        }
+        groups = {name: group[rows] for name, group in self.groups.items()}
+        return replace(self, scores=scores, ids=self.ids[rows], groups=groups)
 
 
 def to_scores(predictions: Predictions, labels: Rows | None = None, split: str = "test") -> Scores:

@@ -6,7 +6,7 @@ import pytest
 
 from zoo.errors import TableError
 from zoo.evaluation.decision import Decision
-from zoo.evaluation.files import evaluate_files, read_files
+from zoo.evaluation.files.study import evaluate_study, read_files
 from zoo.evaluation.metrics import roc_auc
 
 FINDINGS = ("Cardiomegaly", "Edema", "Consolidation", "Atelectasis", "Pleural Effusion")
@@ -34,6 +34,11 @@ def studies(tmp_path_factory) -> Path:
     for name in ("bc4", "bc6", "bc8"):
         write(folder / f"{name}.csv", ids, FINDINGS, (labels + rng.normal(size=(80, 5)) > 0.5).astype(int))
     return folder
+
+
+def evaluate_files(predictions, labels=None, *, ensemble=None, decision=None, resamples=2000, **reading):
+    study = read_files(predictions, labels, **reading)
+    return evaluate_study(study, how=ensemble, decision=decision, resamples=resamples)
 
 
 def write(path: Path, ids, findings, values) -> None:

@@ -9,8 +9,9 @@ from typing import Self
 
 import numpy as np
 
+from zoo import film_facts
+from zoo.csv_columns import MISSING, CsvColumns, same_name, shortened
 from zoo.errors import TableError
-from zoo.evaluation.columns import MISSING, CsvColumns, same_name, shortened
 from zoo.evaluation.subgroups import age_bands
 
 IMAGE_IDS = ("Image Index", "Image_name", "Image", "Image ID", "File name", "File", "Image path", "Path", "DICOM ID")
@@ -29,12 +30,6 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
 _OTHERS = ("Follow-up #", "OriginalImage[Width", "Height]", "OriginalImagePixelSpacing[x", "y]", "Unnamed: 0", "Index")
 _NAMES = (*IDS, *PATIENTS, *SPLITS, FINDING_LABELS, *_SEX, *_AGE, *sum(_GROUPS.values(), ()), *_OTHERS)
 _FACTS = frozenset(map(same_name, _NAMES))
-
-_SEXES = {"f": "F", "female": "F", "m": "M", "male": "M"}
-#: "58", "58.0" or NIH's older "058Y", "003M", "012D"; ages above are typing errors (NIH's first release has 414).
-_AGE_TEXT = re.compile(r"(\d+(?:\.\d+)?)\s*([ymwd]?)")
-_UNITS_A_YEAR = {"": 1.0, "y": 1.0, "m": 12.0, "w": 52.18, "d": 365.25}
-_OLDEST = 120.0
 
 _PARTS = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -115,6 +110,9 @@ def read_rows(
         facts = [header for header in (table.header(*PATIENTS), table.header(*SPLITS)) if header]
         kept, same = _unique(table, id_header, [*headers.values(), *facts])
         notes += same
+    archives = film_facts.archives([re.split(r"[\\/]", film)[-1] for film in ids.tolist()])
+    if archives is not None:
+        groups = {"source": np.array(archives)} | groups
     rows = Rows(name, ids, values, tuple(headers), patients_of(table, ids), groups, split, notes)
     return rows.take(kept)
 
@@ -190,12 +188,12 @@ def _groups(table: CsvColumns) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     groups = {name: np.array([_known(text) for text in table.columns[header]]) for name, header in found.items()}
     notes: tuple[str, ...] = ()
     if (header := table.header(*_AGE)) is not None:
-        years = np.array([_years(text.lower()) for text in table.columns[header]])
+        years = np.array([_years(text) for text in table.columns[header]])
         groups = {"age": age_bands(years)} | groups
         lost = sum(bool(_known(t)) and np.isnan(y) for t, y in zip(table.columns[header], years, strict=True))
         notes = (f"{table.path.name}: ages that cannot be read, and count as unknown: {lost:,}",) if lost else ()
     if (header := table.header(*_SEX)) is not None:
-        groups = {"sex": np.array([_SEXES.get(text.lower(), "") for text in table.columns[header]])} | groups
+        groups = {"sex": np.array([film_facts.sex(text) for text in table.columns[header]])} | groups
     return {name: group for name, group in groups.items() if (group != "").any()}, notes
 
 
@@ -204,9 +202,8 @@ def _known(text: str) -> str:
 
 
 def _years(text: str) -> float:
-    match = _AGE_TEXT.fullmatch(text)
-    years = float(match[1]) / _UNITS_A_YEAR[match[2]] if match else np.nan
-    return years if years <= _OLDEST else np.nan
+    found = film_facts.years(text)
+    return np.nan if found is None else found
 
 
 def _split(table: CsvColumns) -> tuple[np.ndarray | None, tuple[str, ...]]:

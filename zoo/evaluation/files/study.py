@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from zoo.evaluation import comparison, report
-from zoo.evaluation.alignment import Aligned, align, place
-from zoo.evaluation.columns import CsvColumns, read_columns
+from zoo.csv_columns import CsvColumns, read_columns
+from zoo.evaluation import coherence, comparison, report
 from zoo.evaluation.comparison import How, compare
 from zoo.evaluation.decision import Decision
-from zoo.evaluation.joining import match_ids
-from zoo.evaluation.labels import labelled_names, labels_in
-from zoo.evaluation.long_form import widen
-from zoo.evaluation.predictions import ARE_THESE_LOGITS, Kind, model_name, predictions_in
+from zoo.evaluation.files.alignment import Aligned, align, place
+from zoo.evaluation.files.joining import match_ids
+from zoo.evaluation.files.labels import labelled_names, labels_in
+from zoo.evaluation.files.long_form import widen
+from zoo.evaluation.files.predictions import ARE_THESE_LOGITS, Kind, model_name, predictions_in
+from zoo.evaluation.files.rows import id_headers
+from zoo.evaluation.files.schemas import Schema
 from zoo.evaluation.readers import reader_points
-from zoo.evaluation.rows import id_headers
-from zoo.evaluation.schemas import Schema
 from zoo.evaluation.scores import Scores
 
 #: Nearer than this to 0 or 1, a probability was rounded to it.
@@ -35,7 +35,12 @@ class Study(Aligned):
         readers: Name -> (n, k) calls of 1, 0 and NaN (not read).
     """
 
-    readers: Mapping[str, np.ndarray]
+    readers: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def take(self, rows: np.ndarray, split: str, split_hash: str = "") -> Study:
+        """The given rows (positions or mask), as a part of the split that has this name and hash."""
+        calls = {name: values[rows] for name, values in self.readers.items()}
+        return replace(super().take(rows, split, split_hash), readers=calls)
 
 
 def read_files(
@@ -100,42 +105,12 @@ def read_files(
     return Study(**facts, notes=aligned.notes + notes, readers=calls)
 
 
-def evaluate_files(
-    predictions: Sequence[str | Path],
-    labels: str | Path | None = None,
-    *,
-    schema: Schema = "auto",
-    id_column: str | None = None,
-    prefix: str | None = None,
-    kind: Kind | None = None,
-    ensemble: How | None = None,
-    readers: Sequence[str | Path] = (),
-    decision: Decision | None = None,
-    split: str = "test",
-    drop_missing: bool = False,
-    resamples: int = 2000,
-    seed: int = 0,
-) -> dict[str, Any]:
-    """`read_files`, then `evaluate_study`; their arguments, and what the second returns."""
-    study = read_files(
-        predictions,
-        labels,
-        schema=schema,
-        id_column=id_column,
-        prefix=prefix,
-        kind=kind,
-        readers=readers,
-        split=split,
-        drop_missing=drop_missing,
-    )
-    return evaluate_study(study, how=ensemble, decision=decision, resamples=resamples, seed=seed)
-
-
 def evaluate_study(
     study: Study,
     *,
     how: How | None = None,
     decision: Decision | None = None,
+    coherent: bool = False,
     resamples: int = 2000,
     seed: int = 0,
     level: float = 0.95,
@@ -146,6 +121,7 @@ def evaluate_study(
         study: The models; the first is under report, or their ensemble where one is asked for.
         how: What the ensemble of all models averages: "logits", "probabilities" or "ranks". None makes none.
         decision: Of the model under report.
+        coherent: Whether to put beside it what `coherence.project` makes of its probabilities.
         resamples: Of the bootstrap over patients.
         seed: Of the resamples.
         level: Confidence level.
@@ -153,7 +129,8 @@ def evaluate_study(
     Returns:
         What `report.evaluate` returns and, beside it, `kinds` (what each model's numbers are), `ensemble` (how, and
         of which models) or None, `comparison` (`comparison.compare`) with two models or more, or None, `readers`
-        (`readers.reader_points`) or None, and `notes`: what was dropped, joined or stripped, a sentence each.
+        (`readers.reader_points`) or None, and `notes`: what was dropped, joined or stripped, a sentence each. With
+        `coherent` there are the model `<name>, coherent` and `projection` (`coherence.reordering`).
 
     Raises:
         ValueError: An ensemble of one model, or of scores that have no such mean; or a decision for scores of unknown
@@ -161,11 +138,13 @@ def evaluate_study(
     """
     models = with_ensemble(study, how)
     main = next(iter(models))
-    if decision is not None and models[main].kind == "scores":
-        raise ValueError(
-            f"{main}: scores of unknown scale rank, but are refused for calibration and thresholds; {ARE_THESE_LOGITS}"
-        )
-    result = report.evaluate(models, decision, resamples=resamples, seed=seed, level=level)
+    if (decision is not None or coherent) and models[main].kind == "scores":
+        refused = "calibration and thresholds" if decision is not None else "coherent probabilities"
+        raise ValueError(f"{main}: scores of unknown scale rank, but are refused for {refused}; {ARE_THESE_LOGITS}")
+    reported, added = dict(models), {}
+    if coherent:
+        reported[f"{main}, coherent"], added["projection"] = _projected(models[main], decision)
+    result = report.evaluate(reported, decision, resamples=resamples, seed=seed, level=level)
     compared = compare(models, resamples=resamples, seed=seed, level=level) if len(models) > 1 else None
     points = None
     if study.readers:
@@ -175,8 +154,18 @@ def evaluate_study(
         "ensemble": {"how": how, "members": list(study.scores)} if how else None,
         "comparison": compared,
         "readers": points,
+        **added,
         "notes": [*study.notes, *_saturated(study, how)],
     }
+
+
+def _projected(scores: Scores, decision: Decision | None) -> tuple[Scores, dict[str, Any]]:
+    """The scores made coherent, and what that did to each finding."""
+    before = scores.calibrated(decision)
+    after = coherence.project(before, scores.findings)
+    facts = {"split": scores.split, "split_hash": scores.split_hash, "patients": scores.patients}
+    projected = Scores.from_probabilities(after, scores.labels, scores.findings, **facts)
+    return projected, coherence.reordering(before, after, scores.findings)
 
 
 def _names(paths: Sequence[Path]) -> list[str]:

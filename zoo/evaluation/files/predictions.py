@@ -9,12 +9,12 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from zoo.csv_columns import CsvColumns, read_columns
 from zoo.errors import TableError, UnknownNameError
-from zoo.evaluation.columns import CsvColumns, read_columns
-from zoo.evaluation.labels import label_columns, labelled_names, labels_in
-from zoo.evaluation.long_form import widen
-from zoo.evaluation.rows import FINDING_LABELS, Rows, id_headers, read_rows
-from zoo.evaluation.schemas import Chosen, Schema, prediction_columns
+from zoo.evaluation.files.labels import label_columns, labelled_names, labels_in
+from zoo.evaluation.files.long_form import widen
+from zoo.evaluation.files.rows import FINDING_LABELS, Rows, id_headers, read_rows
+from zoo.evaluation.files.schemas import Chosen, Schema, prediction_columns
 
 Kind: TypeAlias = Literal["probabilities", "scores", "logits"]
 KINDS: tuple[Kind, ...] = ("probabilities", "scores", "logits")

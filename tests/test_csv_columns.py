@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo.data.csv_columns import read_columns
+from zoo.csv_columns import read_columns
 from zoo.errors import TableError
 
 
@@ -16,20 +16,20 @@ def write(folder: Path, text: str, encoding: str = "utf-8") -> Path:
 
 def test_headers_match_whatever_their_case_spaces_and_underscores(tmp_path):
     source = read_columns(write(tmp_path, "Image_name, Lung Opacity\na.jpg, 1 \n"))
-    assert source.required("image name") == ("a.jpg",)
-    assert source.required("Lung_Opacity") == ("1",)
+    assert source.texts("image name") == ("a.jpg",)
+    assert source.texts("Lung_Opacity") == ("1",)
     assert source.header("Edema") is None
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_no_part_of_the_text(tmp_path):
     source = read_columns(write(tmp_path, "\ufeffImage_name,Edema\r\na.jpg,0\r\n"))
     assert list(source.columns) == ["Image_name", "Edema"]
-    assert source.required("Edema") == ("0",)
+    assert source.texts("Edema") == ("0",)
 
 
 def test_lines_count_blank_rows_and_quoted_line_breaks(tmp_path):
     source = read_columns(write(tmp_path, 'a,b\n1,2\n\n,,\n3,"4\n5"\n6,7\n'))
-    assert source.required("a") == ("1", "3", "6")
+    assert source.texts("a") == ("1", "3", "6")
     assert source.lines == (2, 6, 7)
     assert "line 7, column 'a': bad" in str(source.error(2, "a", "bad"))
 
@@ -47,7 +47,7 @@ def test_a_missing_column_names_the_closest_one(tmp_path):
         ("a,b\n", "no rows"),
         ("a,b\n1,2\n3", "line 3: 1 fields, but the header has 2"),
         ("a,b\n1,2,3\n", "line 2: 3 fields, but the header has 2"),
-        ("Lung Opacity,Lung_Opacity\n1,0\n", "'lung opacity' is there 2 times"),
+        ("Lung Opacity,Lung_Opacity\n1,0\n", "columns 'Lung Opacity', 'Lung_Opacity' have one name"),
         ('a,b\n1,"2\n', "not a readable CSV file"),
         (",\n1,2\n", "no rows|no header"),
     ],

@@ -1,0 +1,40 @@
+"""python tests/cache_run.py DATA FOLDER [KILLED_AT]     caches DATA/*.png at 16 px, three films a shard, in FOLDER
+
+KILLED_AT is "records:n" or "json:n": the process ends itself by SIGKILL before the n-th file of that kind is moved to
+its name.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from zoo.data import cache, shards
+
+SIZE = 16
+
+
+def kill_at(point: str) -> None:
+    kind, _, count = point.partition(":")
+    move, calls = shards._move, 0
+
+    def dies(aside: Path, target: Path) -> None:
+        nonlocal calls
+        calls += (target.suffix == ".json") == (kind == "json")
+        if calls == int(count):
+            os.kill(os.getpid(), signal.SIGKILL)
+        move(aside, target)
+
+    shards._move = dies
+
+
+def main(data: str, folder: str, point: str = "") -> None:
+    cache.SHARD_FILMS = 3
+    if point:
+        kill_at(point)
+    films = cache.cache_films(sorted(Path(data).glob("*.png")), folder, SIZE, root=data)
+    print(len(films))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

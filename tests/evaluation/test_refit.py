@@ -1,0 +1,63 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from zoo.errors import SplitError
+from zoo.evaluation.conformal import coverage
+from zoo.evaluation.refit import Fit, abstention_of, refit
+from zoo.evaluation.thresholds import DEFAULT_POINTS, fit_decision
+
+
+def test_a_decision_of_ones_own_is_that_of_the_tuning_data(make_scores):
+    scores = make_scores(400, split="tune")
+    fitted = refit(scores, Fit("temperature"))
+    wanted = fit_decision(scores, calibration="temperature", date=fitted.point().origin.date)
+    assert fitted == wanted
+    assert abstention_of(fitted) is None
+
+
+def test_promises_are_two_more_points_and_come_back_as_one(make_scores):
+    scores = make_scores(600, split="tune")
+    fitted = refit(scores, Fit("platt", promise=0.8, confidence=0.9))
+    added = [name for name in fitted.operating_points if name not in DEFAULT_POINTS]
+    assert added == ["sensitivity_80_promised", "specificity_80_promised"]
+    low, high = (fitted.point(name) for name in added)
+    assert (low.origin.target, "confidence 0.9" in low.origin.notes[0]) == (0.8, True)
+    promised = abstention_of(fitted)
+    assert (promised.low, promised.high) == (low, high)
+    # What was promised of the films it was promised on holds on them by construction.
+    for found in coverage(scores, promised, fitted).values():
+        assert min(found["sensitivity"]["value"], found["specificity"]["value"]) >= 0.8
+
+
+def test_untrained_findings_get_no_threshold(make_scores):
+    scores = make_scores(300, split="tune")
+    trained = [True] * len(scores.findings)
+    trained[0] = False
+    fitted = refit(scores, Fit("none", promise=0.7), trained=trained)
+    assert all(point.thresholds[0] is None for point in fitted.operating_points.values())
+
+
+def test_nothing_is_fitted_on_a_test_part(make_scores):
+    with pytest.raises(SplitError, match="'test'"):
+        refit(replace(make_scores(50), split="test"), Fit())
+
+
+def test_a_share_of_the_patients_is_whole_patients_and_the_same_every_time(make_scores):
+    scores = replace(make_scores(90), patients=np.arange(90) // 3)
+    rows = scores.patients_share(0.4, seed=5)
+    assert rows.sum() == 36
+    assert (rows.reshape(30, 3).all(axis=1) == rows.reshape(30, 3).any(axis=1)).all()
+    np.testing.assert_array_equal(rows, scores.patients_share(0.4, seed=5))
+    assert (rows != scores.patients_share(0.4, seed=6)).any()
+    assert (scores.patients_share(0.001).sum(), scores.patients_share(0.999).sum()) == (3, 87)
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.1, 1.5, float("nan")])
+def test_a_share_leaves_others(make_scores, share):
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        make_scores(9).patients_share(share)
+    one = replace(make_scores(9), patients=np.zeros(9))
+    with pytest.raises(ValueError, match="of 1"):
+        one.patients_share(0.5)

@@ -1,0 +1,67 @@
+"""Depthwise convolution where a backend has no good one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+def quicken(layer: keras.layers.Layer) -> None:
+    """Makes Keras' depthwise convolution the one below, in its place: name, weights and config stay."""
+    if type(layer) is keras.layers.DepthwiseConv2D:
+        layer.__class__ = DepthwiseConv2D
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
+    """Keras' own, but on JAX for a CPU: there a sum of shifted products, which XLA makes one loop of.
+
+    XLA has no kernel of its own for it on a CPU, where its general convolution is many times slower. Arguments as
+    Keras'.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        """See the class."""
+        # What is only traced, for a graph to export, keeps its one operation.
+        if isinstance(inputs, keras.KerasTensor) or not (self._is_plain() and _on_jax_cpu()):
+            return super().call(inputs)
+        outputs = _shifted_products(inputs, self.kernel, self.strides, self.padding)
+        if self.use_bias:
+            outputs = ops.add(outputs, self.bias)
+        return outputs if self.activation is None else self.activation(outputs)
+
+    def _is_plain(self) -> bool:
+        plain = self.data_format == "channels_last" and self.depth_multiplier == 1 and self.compute_dtype == "float32"
+        return plain and tuple(self.dilation_rate) == (1, 1) and self.padding in ("valid", "same")
+
+
+def _on_jax_cpu() -> bool:
+    if keras.config.backend() != "jax":
+        return False
+    import jax
+
+    return jax.default_backend() == "cpu"
+
+
+def _shifted_products(images: Any, kernel: Any, strides: tuple[int, int], padding: str) -> Any:
+    """(n, rows, columns, channels) with (kernel rows, kernel columns, channels, 1)."""
+    sizes = tuple(kernel.shape[:2])
+    if padding == "same":
+        around = [_around(n, k, s) for n, k, s in zip(images.shape[1:3], sizes, strides, strict=True)]
+        images = ops.pad(images, ((0, 0), *around, (0, 0)))
+    (down, across), (rows, columns) = strides, images.shape[1:3]
+    # The last place that a window starts at, and one more.
+    bottom, right = rows - sizes[0] + 1, columns - sizes[1] + 1
+    total: Any = 0
+    for i in range(sizes[0]):
+        for j in range(sizes[1]):
+            total = total + images[:, i : i + bottom : down, j : j + right : across] * kernel[i, j, :, 0]
+    return total
+
+
+def _around(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Zeros before and behind one axis, as TensorFlow's "same" has them: the odd one behind."""
+    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2

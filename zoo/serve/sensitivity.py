@@ -1,0 +1,125 @@
+"""Accuracy-aware quantisation: which layers of an int8 network are better left in floating point."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
+
+import numpy as np
+
+#: Runs of layers, in the order in which they compute, that a member is cut into; each is given back whole.
+_RUNS = 8
+
+_LAYERS = ("Convolution", "GroupConvolution", "MatMul")
+
+
+def restore(
+    quantised: Any,
+    plain: Any,
+    error: Callable[[Any], float],
+    kept: Callable[[Any], float],
+    aim: float,
+    on_step: Callable[[], None] = lambda: None,
+) -> Any:
+    """Gives layers back to floating point, those that err most first, until enough decisions are kept.
+
+    The error of each run of layers is measured once, by giving back that run alone.
+
+    Args:
+        quantised: The int8 `openvino.Model`.
+        plain: The network that it was made from, with the same names.
+        error: Of a model: how far its logits are from the plain one's.
+        kept: Of a model: share of decisions that stay.
+        aim: Of that share.
+        on_step: Called after each run was measured.
+
+    Returns:
+        A network that keeps the aim, or the last one before none of it would be int8.
+    """
+    gains = []
+    whole = error(quantised)
+    for run in runs(quantised):
+        gains.append((whole - error(give_back(quantised, plain, run)), run))
+        on_step()
+    gains.sort(key=lambda pair: -pair[0])
+    best, given = quantised, []
+    for _, run in gains[:-1]:
+        given += run
+        best = give_back(quantised, plain, given)
+        if kept(best) >= aim:
+            break
+    return best
+
+
+def runs(quantised: Any) -> list[list[str]]:
+    """Names of the int8 layers, in runs of neighbours of one member."""
+    members: dict[str, list[str]] = {}
+    for op in quantised_layers(quantised):
+        name = op.get_friendly_name()
+        members.setdefault("/".join(name.split("/")[:2]), []).append(name)
+    return [[str(n) for n in part] for names in members.values() for part in np.array_split(names, _RUNS) if len(part)]
+
+
+def give_back(quantised: Any, plain: Any, names: Collection[str]) -> Any:
+    """A copy in which these layers take what they took before quantisation, with their own kernels.
+
+    What was rounded for them alone, on its way through sums and concatenations, is rounded no more.
+    """
+    copy, wanted = quantised.clone(), set(names)
+    originals = {op.get_friendly_name(): op for op in plain.get_ops() if op.get_friendly_name() in wanted}
+    for op in list(quantised_layers(copy)):
+        name = op.get_friendly_name()
+        if name not in wanted:
+            continue
+        op.input(0).replace_source_output(op.input_value(0).get_node().input_value(0))
+        op.input(1).replace_source_output(_kernel(originals[name]))
+    ours = {op.get_friendly_name() for op in quantised_layers(copy)}
+    for op in copy.get_ordered_ops():
+        if op.get_type_name() == "FakeQuantize" and (after := _next_layers(op)) and not after & ours:
+            for target in op.output(0).get_target_inputs():
+                target.replace_source_output(op.input_value(0))
+    copy.validate_nodes_and_infer_types()
+    return copy
+
+
+def quantised_layers(model: Any) -> Iterator[Any]:
+    """Layers whose input is quantised, in the order in which they compute."""
+    for op in model.get_ordered_ops():
+        if op.get_type_name() in _LAYERS and op.input_value(0).get_node().get_type_name() == "FakeQuantize":
+            yield op
+
+
+def layers_in_float(model: Any) -> list[str]:
+    """Names of the others."""
+    ours = {op.get_friendly_name() for op in quantised_layers(model)}
+    names = (op.get_friendly_name() for op in model.get_ordered_ops() if op.get_type_name() in _LAYERS)
+    return [name for name in names if name not in ours]
+
+
+def _next_layers(op: Any) -> set[str]:
+    """Names of the layers that take what an operation gives, with no other layer between."""
+    found, seen, todo = set(), set(), [op]
+    while todo:
+        for target in todo.pop().output(0).get_target_inputs():
+            node = target.get_node()
+            name = node.get_friendly_name()
+            if name in seen or not node.get_output_size():
+                continue
+            seen.add(name)
+            if node.get_type_name() in _LAYERS:
+                found.add(name)
+            else:
+                todo.append(node)
+    return found
+
+
+def _kernel(layer: Any) -> Any:
+    """A copy of the constant behind a layer's second input; a grouped one's is reshaped on the way."""
+    import openvino.opset13 as opset
+
+    source = layer.input_value(1).get_node()
+    constant = source if source.get_type_name() == "Constant" else source.input_value(0).get_node()
+    copied = opset.constant(np.array(constant.data))
+    if constant is source:
+        return copied.output(0)
+    return opset.reshape(copied, np.array(source.get_output_shape(0)), special_zero=False).output(0)
