@@ -1,24 +1,19 @@
-"""Heatmaps held against the known masks of phantoms, and against networks whose weights were shuffled.
+"""Heatmaps held against the known masks of phantoms, and against networks whose weights were shuffled; their speed.
 
-    python tests/benchmarks/bench_explain.py [--model RELEASE] [--films 150]
-
-Without a release a tiny network is trained on phantoms first, in a minute or two. Where a finding lies is known to the
-pixel on a phantom; what a heatmap is worth on patients is another question.
+The network is a tiny one, trained on phantoms in a minute or two, or that of the release folder which ZOO_BENCH_MODEL
+names. Where a finding lies is known to the pixel on a phantom; what a heatmap is worth on patients is another question.
 """
 
-import argparse
+from __future__ import annotations
+
 import os
-import statistics
-import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import keras
 import numpy as np
+import pytest
 from scipy.ndimage import gaussian_filter
 from scipy.stats import spearmanr
 
@@ -29,16 +24,165 @@ from zoo.data.phantoms import draw_phantom
 from zoo.evaluation.intervals import bootstrap, percentiles
 from zoo.evaluation.metrics import roc_auc
 from zoo.explain.cam import METHODS, gap_kernel
-from zoo.explain.explanation import Explanation, enlarge, explain, explain_batch
+from zoo.explain.explanation import Explanation, enlarge, explain_batch
 from zoo.explain.pointing import energy_inside, pointing_game
 from zoo.findings import FINDINGS
 from zoo.models.backbones import leaf_layers
+from zoo.models.classifier import Classifier
 from zoo.models.ensemble import Ensemble
 from zoo.specs import EnsembleSpec, MemberSpec
 from zoo.training.losses import WeightedBCE
 
-SIZE, BATCH, ROUNDS, STAGES, RANDOMISED = 64, 64, 5, 4, 48
+BACKENDS = ("tensorflow", "jax")
+FOUND, BY_FINDING = "Heatmaps against the masks of phantoms", "Grad-CAM by finding"
+SHUFFLED, SPEED = "Heatmaps of shuffled weights", "Heatmaps of 8 films, DenseNet121, 224 px"
+SIZE, BATCH, STAGES, FILMS, RANDOMISED = 64, 64, 4, 150, 48
 SEED_OF_TRAINING, SEED_OF_FILMS = 7, 11
+
+
+@pytest.fixture(scope="module")
+def model() -> Ensemble:
+    release = os.environ.get("ZOO_BENCH_MODEL")
+    found = zoo.load(release).model if release else tiny_model()
+    assert found.output_shape[-1] == len(FINDINGS), "phantoms have the 14 findings of CheXpert, the model has others"
+    return found
+
+
+@pytest.fixture(scope="module")
+def made() -> Phantoms:
+    """Films that no model was trained on."""
+    return phantoms(FILMS, SEED_OF_FILMS)
+
+
+def about(model: Ensemble) -> str:
+    grids = sorted({f"{m.backbone.output_shape[1]} x {m.backbone.output_shape[2]}" for m in model.members})
+    size, members = model.input_shape[1], ", ".join(m.name for m in model.members)
+    return f"{members}, {size} px, maps of {', '.join(grids)}."
+
+
+@pytest.mark.tensorflow_only
+def test_scores(record: Callable[..., None], describe: Callable[..., None], model: Ensemble, made: Phantoms) -> None:
+    """A map for chance and one for the middle of the film stand beside the methods."""
+    inputs, shape = pixels(made.films, model.input_shape[1]), made.films[0].shape
+    describe(
+        FOUND,
+        f"{about(model)} {len(made.films)} phantoms that it was not trained on, {len(made.masks)} findings with a "
+        "mask. In brackets: 95% intervals from 2,000 resamples of films. A map without a positive value is a miss.",
+    )
+    centre = np.zeros((1, *shape))
+    centre[0, shape[0] // 2, shape[1] // 2] = 1
+    plain = {"all over the film (chance)": np.ones((1, *shape)), "the film's middle pixel": centre}
+    for name in (*plain, *methods(model)):
+        if name in plain:
+            heat = np.broadcast_to(plain[name], made.masks.shape)
+        else:
+            found = explain_batch(model, inputs[made.film], made.finding, name, batch_size=BATCH)
+            heat = np.stack([enlarge(e.raw, shape) for e in found])
+        got = scores(heat, made.masks)
+        if name.startswith("all over"):
+            got["pointing game"] = made.masks.mean(axis=(1, 2))  # of a pixel drawn at random
+        empty = np.mean(heat.max(axis=(1, 2)) <= 0)
+        record(FOUND, {"map": name} | interval(got, made.film) | {"empty maps": f"{empty:.0%}"})
+        if name == "gradcam":
+            by_finding(record, describe, model, made, got)
+
+
+def by_finding(
+    record: Callable[..., None],
+    describe: Callable[..., None],
+    model: Ensemble,
+    made: Phantoms,
+    got: dict[str, np.ndarray],
+) -> None:
+    logits = np.asarray(model.predict(pixels(made.films, model.input_shape[1]), batch_size=BATCH, verbose=0))
+    auc, area = roc_auc(made.labels, logits), made.masks.mean(axis=(1, 2))
+    describe(BY_FINDING, "AUC on the same films; area: the mask's share of the film.")
+    for j in np.unique(made.finding):
+        rows = made.finding == j
+        text = interval({k: got[k][rows] for k in ("pointing game", "energy inside")}, made.film[rows])
+        known = {"finding": FINDINGS[j], "n": int(rows.sum()), "AUC": auc[j]}
+        record(BY_FINDING, known | text | {"area": area[rows].mean()})
+
+
+@pytest.mark.tensorflow_only
+def test_randomisation(
+    record: Callable[..., None], describe: Callable[..., None], model: Ensemble, made: Phantoms
+) -> None:
+    rows = np.unique(made.film, return_index=True)[1][:RANDOMISED]
+    inputs, wanted = pixels([made.films[i] for i in made.film[rows]], model.input_shape[1]), made.finding[rows]
+    names = methods(model)
+
+    def maps() -> dict[str, list[Explanation]]:
+        return {m: explain_batch(model, inputs, wanted, m, batch_size=BATCH) for m in names}
+
+    before = maps()
+    describe(
+        SHUFFLED,
+        f"Cascading randomisation (Adebayo et al. 2018), {len(rows)} films: rank correlation of the signed maps / SSIM "
+        "of the heatmaps with those of the trained weights. A map that depends on what was learned falls to 0.",
+    )
+    for stage in randomise(model):
+        after, cells = maps(), {}
+        for m in names:
+            pairs = list(zip(before[m], after[m], strict=True))
+            ranks = [spearmanr(a.raw.ravel(), b.raw.ravel()).statistic for a, b in pairs]
+            cells[m] = f"{np.nanmean(ranks):.2f} / {np.mean([ssim(a.heatmap, b.heatmap) for a, b in pairs]):.2f}"
+        record(SHUFFLED, {"shuffled": stage} | cells)
+    assert all(np.array_equal(a.raw, b.raw) for m, own in maps().items() for a, b in zip(own, before[m], strict=True))
+
+
+@pytest.fixture(scope="module")
+def real() -> tuple[Classifier, np.ndarray, np.ndarray]:
+    """A network of the size people use, random weights: only its speed is looked at."""
+    keras.utils.set_random_seed(0)
+    network = Classifier.from_spec(MemberSpec("densenet121", weights=None), 224, len(FINDINGS))
+    films = np.random.default_rng(0).integers(0, 256, (8, 224, 224, 1), dtype=np.uint8)
+    return network, films, np.arange(8)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_speed(compare: Callable[..., Any], real: Any, method: str) -> None:
+    network, films, wanted = real
+
+    def as_the_example_does(found: list[Explanation]) -> str:
+        gap = max(np.abs(grid(e) - one).max() for e, one in zip(found, tape_gradcam(*real), strict=True))
+        assert gap < 1e-3
+        return f"differs from the example's heatmap by {gap:.0e} at most"
+
+    check = as_the_example_does if method == "gradcam" and keras.config.backend() == "tensorflow" else None
+    compare(
+        SPEED,
+        f"zoo: {method}",
+        lambda: explain_batch(network, films, wanted, method),
+        items=len(films),
+        unit="films/s",
+        check=check,
+    )
+
+
+@pytest.mark.tensorflow_only
+def test_speed_of_the_example(compare: Callable[..., Any], real: Any) -> None:
+    name = "Grad-CAM as in Keras' example (GradientTape over the network)"
+    compare(SPEED, name, lambda: tape_gradcam(*real), items=len(real[1]), unit="films/s", peer=True)
+
+
+def grid(found: Explanation) -> np.ndarray:
+    (raw,) = found.members.values()
+    return np.maximum(raw, 0) / max(raw.max(), 1e-12)
+
+
+def tape_gradcam(network: Classifier, films: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """(n, rows, columns) heatmaps in 0..1, each over its maximum."""
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        features = network.backbone(films, training=False)
+        tape.watch(features)
+        logits = network.head(features, training=False)
+        chosen = tf.gather(logits, wanted, axis=1, batch_dims=1)
+    weights = tf.reduce_mean(tape.gradient(chosen, features), axis=(1, 2), keepdims=True)
+    maps = tf.nn.relu(tf.reduce_sum(features * weights, axis=-1)).numpy()
+    return maps / np.maximum(maps.max(axis=(1, 2), keepdims=True), 1e-12)
 
 
 @dataclass
@@ -110,45 +254,11 @@ def brackets(low: np.ndarray, high: np.ndarray) -> str:
 
 def scores(heatmaps: np.ndarray, masks: np.ndarray) -> dict[str, np.ndarray]:
     energy, chance = energy_inside(heatmaps, masks), masks.mean(axis=(1, 2))
-    return {"pointing": pointing_game(heatmaps, masks), "energy": energy, "less chance": energy - chance}
-
-
-def score(model: Ensemble, made: Phantoms, size: int) -> dict[str, np.ndarray]:
-    """Prints what each method's maps are worth; returns the default method's scores."""
-    inputs, shape = pixels(made.films, size), made.films[0].shape
-    chance = made.masks.mean(axis=(1, 2))
-    print(f"\n{len(made.films)} films of phantoms that no model was trained on, {len(chance)} findings with a mask.")
-    print("In brackets: 95% intervals from 2,000 resamples of films. A map without a positive value is a miss.\n")
-    print("| map | pointing game | energy inside | energy less chance | empty maps |\n|---|---:|---:|---:|---:|")
-    centre = np.zeros((1, *shape))
-    centre[0, shape[0] // 2, shape[1] // 2] = 1
-    rows = {"all over the film (chance)": np.ones((1, *shape)), "the film's middle pixel": centre}
-    kept: dict[str, np.ndarray] = {}
-    for name in (*rows, *methods(model)):
-        if name in rows:
-            heat = np.broadcast_to(rows[name], made.masks.shape)
-        else:
-            found = explain_batch(model, inputs[made.film], made.finding, name, batch_size=BATCH)
-            heat = np.stack([enlarge(e.raw, shape) for e in found])
-        got = scores(heat, made.masks)
-        if name.startswith("all over"):
-            got["pointing"] = chance  # of a pixel drawn at random
-        kept = got if name == "gradcam" else kept
-        text, empty = interval(got, made.film), np.mean(heat.max(axis=(1, 2)) <= 0)
-        print(f"| {name} | {text['pointing']} | {text['energy']} | {text['less chance']} | {empty:.0%} |")
-    return kept
-
-
-def by_finding(model: Ensemble, made: Phantoms, size: int, got: dict[str, np.ndarray]) -> None:
-    logits = np.asarray(model.predict(pixels(made.films, size), batch_size=BATCH, verbose=0))
-    auc, area = roc_auc(made.labels, logits), made.masks.mean(axis=(1, 2))
-    print("\nGrad-CAM by finding (AUC on the same films; area: the mask's share of the film):\n")
-    print("| finding | n | AUC | pointing game | energy inside | area |\n|---|---:|---:|---:|---:|---:|")
-    for j in np.unique(made.finding):
-        rows = made.finding == j
-        text = interval({k: v[rows] for k, v in got.items()}, made.film[rows])
-        cells = f"{auc[j]:.3f} | {text['pointing']} | {text['energy']} | {area[rows].mean():.3f}"
-        print(f"| {FINDINGS[j]} | {rows.sum()} | {cells} |")
+    return {
+        "pointing game": pointing_game(heatmaps, masks),
+        "energy inside": energy,
+        "energy less chance": energy - chance,
+    }
 
 
 def randomise(model: Ensemble) -> Iterator[str]:
@@ -176,59 +286,3 @@ def ssim(a: np.ndarray, b: np.ndarray) -> float:
     va, vb, cov = blur(a * a) - ma**2, blur(b * b) - mb**2, blur(a * b) - ma * mb
     c1, c2 = 0.01**2, 0.03**2
     return float(np.mean((2 * ma * mb + c1) * (2 * cov + c2) / ((ma**2 + mb**2 + c1) * (va + vb + c2))))
-
-
-def randomisation(model: Ensemble, made: Phantoms, size: int) -> None:
-    rows = np.unique(made.film, return_index=True)[1][:RANDOMISED]
-    inputs, wanted = pixels([made.films[i] for i in made.film[rows]], size), made.finding[rows]
-    names = methods(model)
-
-    def maps() -> dict[str, list[Explanation]]:
-        return {m: explain_batch(model, inputs, wanted, m, batch_size=BATCH) for m in names}
-
-    before = maps()
-    print(f"\nCascading randomisation (Adebayo et al. 2018), {len(rows)} films: rank correlation of the signed maps /")
-    print(
-        "SSIM of the heatmaps with those of the trained weights. A map that depends on what was learned falls to 0.\n"
-    )
-    print(f"| shuffled | {' | '.join(names)} |\n|---|{'---:|' * len(names)}")
-    for stage in randomise(model):
-        after, cells = maps(), []
-        for m in names:
-            pairs = list(zip(before[m], after[m], strict=True))
-            ranks = [spearmanr(a.raw.ravel(), b.raw.ravel()).statistic for a, b in pairs]
-            cells.append(f"{np.nanmean(ranks):.2f} / {np.mean([ssim(a.heatmap, b.heatmap) for a, b in pairs]):.2f}")
-        print(f"| {stage} | {' | '.join(cells)} |")
-
-
-def speed(model: Ensemble, made: Phantoms) -> None:
-    print(f"\n| method | one film (ms, median of {ROUNDS}) |\n|---|---:|")
-    for method in methods(model):
-        times = []
-        for i in range(ROUNDS + 1):
-            start = time.perf_counter()
-            explain(model, made.films[i], int(made.finding[0]), method)
-            times.append(time.perf_counter() - start)
-        print(f"| {method} | {1000 * statistics.median(times[1:]):.0f} |")  # the first one compiles
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--model", help="release folder, or a name that zoo.load takes")
-    parser.add_argument("--films", type=int, default=150)
-    arguments = parser.parse_args()
-    model = zoo.load(arguments.model).model if arguments.model else tiny_model()
-    if model.output_shape[-1] != len(FINDINGS):
-        sys.exit(f"phantoms have {len(FINDINGS)} findings, the model has {model.output_shape[-1]}")
-    size, members = model.input_shape[1], ", ".join(m.name for m in model.members)
-    grids = sorted({f"{m.backbone.output_shape[1]} x {m.backbone.output_shape[2]}" for m in model.members})
-    print(f"## Explanations ({keras.config.backend()}; {members}; {size} px, maps of {', '.join(grids)})")
-    made = phantoms(arguments.films, SEED_OF_FILMS)
-    by_finding(model, made, size, score(model, made, size))
-    randomisation(model, made, size)
-    speed(model, made)
-    print()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,18 +1,24 @@
-"""How much memory a model takes while it is built and loaded, in multiples of its weights.
+"""How much memory a model takes while it is built and loaded, in multiples of its weights, beside plain Keras.
 
 Anonymous memory (RssAnon) of a fresh process, above what it has after a trivial model has run: the backend's own. The
 parent reads it every millisecond, so that nothing the child does can hide a peak. Linux alone.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import select
+import statistics
 import subprocess
 import sys
-import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
-ROUNDS = 3
+import pytest
+
+BACKENDS = ("tensorflow", "jax")
+SECTION, ROUNDS = "Memory of building and loading, 224 px", {"zoo": 3, "plain Keras": 1}
 
 MEMBERS = ("resnet50", "efficientnetb3", "densenet121")
 
@@ -29,12 +35,14 @@ for name in sys.argv[2:]:
     for variable in model.weights:
         variable.assign(np.zeros(variable.shape, "float32"))
     save_safetensors(model, f"{sys.argv[1]}/{name}.safetensors")
+    model.save_weights(f"{sys.argv[1]}/{name}.weights.h5")
 """
 
 LOAD = """
 import json, sys, time
 import numpy as np
 import zoo, keras
+from contextlib import nullcontext
 from zoo.models.ensemble import Ensemble
 from zoo.models.weights import load_safetensors, uninitialized
 from zoo.specs import EnsembleSpec, MemberSpec
@@ -44,12 +52,16 @@ outputs = keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(features))
 keras.Model(inputs, outputs).predict(np.zeros((1, 8, 8, 3), "float32"), verbose=0)
 print(flush=True)
 sys.stdin.readline()
+folder, how, *names = sys.argv[1:]
 start = time.perf_counter()
-with uninitialized():
-    model = Ensemble.from_spec(EnsembleSpec("measured", tuple(MemberSpec(name) for name in sys.argv[2:])))
+with uninitialized() if how == "zoo" else nullcontext():
+    model = Ensemble.from_spec(EnsembleSpec("measured", tuple(MemberSpec(name) for name in names)))
 built = time.perf_counter()
 for member in model.members:
-    load_safetensors(member, f"{sys.argv[1]}/{member.name}.safetensors")
+    if how == "zoo":
+        load_safetensors(member, f"{folder}/{member.name}.safetensors")
+    else:
+        member.load_weights(f"{folder}/{member.name}.weights.h5")
 loaded = time.perf_counter()
 weights = sum(int(np.prod(variable.shape)) * 4 for variable in model.weights)
 print(json.dumps({"weights": weights, "build": built - start, "load": loaded - built}), flush=True)
@@ -57,18 +69,36 @@ sys.stdin.readline()
 """
 
 
-def make(folder: str, members: tuple[str, ...] = MEMBERS) -> None:
-    """Writes `<member>.safetensors` of zeros for each member."""
-    subprocess.run(
-        [sys.executable, "-c", MAKE, folder, *members],
-        env=environment(os.environ.get("KERAS_BACKEND", "jax")),
-        check=True,
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder with the members' weights, all 0, as safetensors and as Keras' own files."""
+    folder = str(tmp_path_factory.mktemp("weights"))
+    subprocess.run([sys.executable, "-c", MAKE, folder, *MEMBERS], env=environment(), check=True)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "how, members", [("zoo", MEMBERS), *(("zoo", (name,)) for name in MEMBERS), ("plain Keras", MEMBERS)]
+)
+def test_memory(
+    record: Callable[..., None], describe: Callable[..., None], weights: str, how: str, members: tuple[str, ...]
+) -> None:
+    describe(
+        SECTION,
+        "Peak anonymous memory above the backend's own after a trivial model, as a multiple of the float32 weights; "
+        "the largest of some fresh processes. Seconds are medians. Plain Keras: layers draw their random start, then "
+        "`load_weights` of a .weights.h5.",
     )
+    found = [measure(weights, members, os.environ["KERAS_BACKEND"], how) for _ in range(ROUNDS[how])]
+    row = {"model": members[0] if len(members) == 1 else "the three", "how": how, "processes": len(found)}
+    row["weights (MB)"] = round(found[0]["weights"] / 1e6)
+    row |= {f"{key} / weights": max(f[key] for f in found) for key in ("peak", "after")}
+    record(SECTION, row | {f"{key} (s)": statistics.median(f[key] for f in found) for key in ("build", "load")})
 
 
-def measure(folder: str, members: tuple[str, ...], backend: str) -> dict[str, float]:
+def measure(folder: str, members: tuple[str, ...], backend: str, how: str = "zoo") -> dict[str, float]:
     """Bytes of the weights, `peak` and `after` in multiples of them, and seconds to `build` and to `load`."""
-    command = [sys.executable, "-c", LOAD, folder, *members]
+    command = [sys.executable, "-c", LOAD, folder, how, *members]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(command, env=environment(backend), text=True, **pipes) as child:
         child.stdout.readline()
@@ -89,33 +119,6 @@ def anonymous(pid: int) -> int:
     return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("RssAnon:"))
 
 
-def environment(backend: str) -> dict[str, str]:
+def environment(backend: str | None = None) -> dict[str, str]:
+    backend = backend or os.environ.get("KERAS_BACKEND", "jax")
     return os.environ | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", "JAX_PLATFORMS": "cpu"}
-
-
-def main() -> None:
-    print("## Memory\n")
-    print("Peak anonymous memory of building and loading at 224 px, above the backend's own after a trivial model,")
-    print("as a multiple of the float32 weights; the largest of", ROUNDS, "fresh processes. Seconds are medians.\n")
-    print("| backend | model | weights (MB) | peak / weights | left / weights | build (s) | load (s) |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
-    with tempfile.TemporaryDirectory() as folder:
-        make(folder)
-        for backend in ("tensorflow", "jax"):
-            for members in (MEMBERS, *((name,) for name in MEMBERS)):
-                found = [measure(folder, members, backend) for _ in range(ROUNDS)]
-                name = members[0] if len(members) == 1 else "the three"
-                peak, after = (max(f[key] for f in found) for key in ("peak", "after"))
-                build, load = (sorted(f[key] for f in found)[ROUNDS // 2] for key in ("build", "load"))
-                cells = (
-                    f"{found[0]['weights'] / 1e6:.0f}",
-                    f"{peak:.2f}",
-                    f"{after:.2f}",
-                    f"{build:.1f}",
-                    f"{load:.1f}",
-                )
-                print(f"| {backend} | {name} | {' | '.join(cells)} |", flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,22 +1,18 @@
-"""Training throughput of the loop, from files, against plain `model.fit` on arrays in memory.
+"""An epoch as the training loop runs it, from files, beside plain `model.fit` on arrays in memory.
 
-What is timed is an epoch as the loop runs it: `fit` on the pipeline, with the loop's callback. Validation and
-checkpoints between epochs are not in it. `fit` on arrays does no input work at all: an upper bound.
+Validation and checkpoints between epochs are not in it. `fit` on arrays does no input work at all: what reading at the
+same time could at best come to.
 """
 
+from __future__ import annotations
+
 import os
-import statistics
-import sys
-import tempfile
-import time
-from pathlib import Path
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-import keras
 import numpy as np
+import pytest
 from PIL import Image
 
 from zoo.data import augment, pipeline
@@ -28,72 +24,72 @@ from zoo.training.losses import WeightedBCE
 from zoo.training.optimizers import build_optimizer
 from zoo.training.recipe import Stage
 
-SIZE, BATCH, ROUNDS = 64, 32, 5
+BACKENDS = ("tensorflow", "jax")
+SIZE, BATCH = 64, 32
+FILMS = {"tiny": 1024, "resnet50": 128, "efficientnetb3": 128}
 STAGE = Stage("bench", epochs=1, batch_size=BATCH, learning_rate=1e-4)
+SPECS = {"no augmentation": augment.NONE, "default augmentation": augment.DEFAULT}
+
+backbones = pytest.mark.parametrize("backbone", FILMS)
 
 
-def make_films(folder: Path, n: int) -> tuple[list[str], np.ndarray]:
-    rng = np.random.default_rng(0)
-    films = rng.integers(0, 256, (n, SIZE, SIZE), dtype=np.uint8)
-    paths = [str(folder / f"{i}.png") for i in range(n)]
-    for path, film in zip(paths, films, strict=True):
+def section(backbone: str) -> str:
+    on = os.environ["KERAS_BACKEND"]
+    return f"Training, {backbone} at {SIZE} px in float32, batches of {BATCH}, on {on}"
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], np.ndarray]:
+    folder, rng = tmp_path_factory.mktemp("films"), np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (max(FILMS.values()), SIZE, SIZE), dtype=np.uint8)
+    paths = [folder / f"{i}.png" for i in range(len(pixels))]
+    for path, film in zip(paths, pixels, strict=True):
         Image.fromarray(film).save(path)
-    return paths, films[..., None]
+    return [str(path) for path in paths], pixels[..., None]
 
 
+@cache
 def compiled(backbone: str) -> Any:
     model = Ensemble.from_spec(EnsembleSpec("bench", (MemberSpec(backbone),), image_size=SIZE))
     model.compile(build_optimizer(model, STAGE, 1000), WeightedBCE(), jit_compile=devices.jit_compile())
     return model
 
 
-def seconds(fit: Any) -> float:
-    start = time.perf_counter()
-    fit()
-    return time.perf_counter() - start
+@backbones
+def test_arrays(compare: Callable[..., Any], films: tuple[list[str], np.ndarray], backbone: str):
+    n, model = FILMS[backbone], compiled(backbone)
+    pixels, labels = films[1][:n], labels_of(n)
+
+    def work() -> float:
+        return model.fit(pixels, labels, batch_size=BATCH, verbose=0).history["loss"][0]
+
+    timed(compare, backbone, "plain fit on arrays", work, peer=True)
 
 
-def measure(backbone: str, n: int, folder: Path) -> tuple[float, dict[str, float]]:
-    """Images/s of `fit` on arrays, and each pipeline's share of it, by the median of paired rounds."""
-    paths, films = make_films(folder, n)
-    labels = np.random.default_rng(1).integers(0, 2, (n, 14)).astype(np.float32)
-    model = compiled(backbone)
+@backbones
+@pytest.mark.parametrize("name", SPECS)
+def test_files(compare: Callable[..., Any], films: tuple[list[str], np.ndarray], backbone: str, name: str):
+    n, model = FILMS[backbone], compiled(backbone)
 
-    def from_arrays() -> None:
-        model.fit(films, labels, batch_size=BATCH, verbose=0)
-
-    def from_files(spec: augment.AugmentSpec) -> None:
+    def work() -> float:
         batches = pipeline.training_batches(
-            paths, labels, image_size=SIZE, batch_size=BATCH, seed=0, epoch=0, augment=spec
+            films[0][:n], labels_of(n), image_size=SIZE, batch_size=BATCH, seed=0, epoch=0, augment=SPECS[name]
         )
         callback = StepCallback(0, [], lambda step, loss: None, lambda: "", lambda step: None)
-        model.fit(batches, shuffle=False, verbose=0, callbacks=[callback])
+        return model.fit(batches, shuffle=False, verbose=0, callbacks=[callback]).history["loss"][0]
 
-    loops = {
-        "no augmentation": lambda: from_files(augment.NONE),
-        "default augmentation": lambda: from_files(augment.DEFAULT),
-    }
-    for warm in (from_arrays, *loops.values()):
-        warm()
-    arrays, ratios = [], {name: [] for name in loops}
-    for _ in range(ROUNDS):
-        base = seconds(from_arrays)
-        arrays.append(n / base)
-        for name, loop in loops.items():
-            ratios[name].append(base / seconds(loop))
-    return statistics.median(arrays), {name: statistics.median(values) for name, values in ratios.items()}
+    timed(compare, backbone, f"zoo: from files, {name}", work)
 
 
-def main() -> None:
-    print(f"## Training from files against `fit` on arrays ({keras.config.backend()}, {SIZE} px, batch {BATCH})\n")
-    print("| backbone | arrays, images/s | ratio, no augmentation | ratio, default augmentation |")
-    print("| --- | --- | --- | --- |")
-    for backbone, n in (("tiny", 1024), ("resnet50", 256)):
-        with tempfile.TemporaryDirectory() as folder:
-            speed, ratios = measure(backbone, n, Path(folder))
-        shares = " | ".join(f"{ratio:.2f}" for ratio in ratios.values())
-        print(f"| {backbone} | {speed:.0f} | {shares} |")
+def timed(compare: Callable[..., Any], backbone: str, name: str, work: Callable[[], float], peer: bool = False) -> None:
+    items = FILMS[backbone]
+    compare(section(backbone), name, work, items=items, unit="films/s", peer=peer, rounds=3, check=finite)
 
 
-if __name__ == "__main__":
-    main()
+def finite(loss: float) -> None:
+    """The loss is a number."""
+    assert np.isfinite(loss)
+
+
+def labels_of(n: int) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 2, (n, 14)).astype(np.float32)

@@ -1,0 +1,195 @@
+"""From a folder of films to a file of findings, beside the bare runtime and beside loops as people write them.
+
+All of a section take the same network and the same films. The bare runtime has their pixels in memory already: it is
+what reading and writing at the same time could at best come to.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from benchmarks import peers
+from PIL import Image
+
+import zoo
+from zoo import scoring
+from zoo.catalog import CATALOG
+from zoo.data.images import read_image
+from zoo.data.phantoms import draw_phantom
+from zoo.evaluation.decision import Decision, probabilities
+from zoo.hub import release
+from zoo.predictor import Predictor
+from zoo.progress import Silent
+
+BACKENDS = ("tensorflow", "jax")
+SIDE, FILMS, BATCH = 2048, 64, 16
+SECTION = f"{FILMS} JPEGs of {SIDE} px to findings, three members at 224 px, Keras on {os.environ['KERAS_BACKEND']}"
+RATE: dict[str, Any] = {"items": FILMS, "unit": "films/s"}
+MEMORY = "Memory of scoring a folder"
+
+#: Scores small films with a tiny network; prints the peak of resident memory, in MB.
+SCORE = """
+import json, resource, sys
+from pathlib import Path
+from zoo import scoring
+from zoo.progress import Silent
+counts = scoring.write_findings([Path(sys.argv[1])], Path(sys.argv[2]), Path(sys.argv[3]), Silent())
+print(json.dumps({"films": counts.images, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the benchmark keeps is its own."""
+    folder = tmp_path_factory.mktemp("home")
+    os.environ["ZOO_HOME"] = str(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    from zoo.models.ensemble import Ensemble
+
+    spec = CATALOG["xrayslam-ensemble"].spec
+    folder = tmp_path_factory.mktemp("release") / "release"
+    return zoo.load(release.write(folder, Ensemble.from_spec(spec), spec, Decision(spec.findings)))
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Phantoms with the grain of a film, some 390 KB each."""
+    folder, rng = tmp_path_factory.mktemp("films"), np.random.default_rng(0)
+    for i in range(FILMS):
+        small = Image.fromarray(draw_phantom(np.random.default_rng(i), ("Edema",) if i % 2 else ())[0])
+        pixels = np.asarray(small.resize((SIDE, SIDE), Image.Resampling.BICUBIC)) + rng.normal(0, 3.4, (SIDE, SIDE))
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / f"film{i:03d}.jpg", quality=80)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected(predictor: Predictor, films: Path) -> np.ndarray:
+    """Probabilities of films that were decoded as a whole, without scaling inside of the JPEG."""
+    wholes = [Image.fromarray(read_image(path)[..., 0]) for path in sorted(films.iterdir())]
+    return predictor.predict(wholes, batch_size=BATCH)
+
+
+def test_folder(compare: Callable[..., Any], films: Path, predictor: Predictor, expected: np.ndarray, tmp_path: Path):
+    out = tmp_path / "findings.csv"
+    scoring.load = lambda name, **asked: predictor  # loading has a benchmark of its own
+
+    def work() -> np.ndarray:
+        scoring.write_findings([films], "loaded", out, Silent(), batch_size=BATCH)
+        return pd.read_csv(out)["probability"].to_numpy().reshape(FILMS, -1)
+
+    compare(SECTION, "zoo: folder to CSV", work, check=near(expected), **RATE)
+
+
+def test_bare_runtime(compare: Callable[..., Any], films: Path, predictor: Predictor, expected: np.ndarray):
+    pixels = np.stack([read_image(path, predictor.spec.image_size) for path in sorted(films.iterdir())])
+
+    def work() -> np.ndarray:
+        batches = [predictor.runtime.logits(pixels[i : i + BATCH], BATCH) for i in range(0, FILMS, BATCH)]
+        return probabilities(np.concatenate(batches), predictor.decision)
+
+    compare(SECTION, "bare runtime on pixels in memory", work, check=near(expected), peer=True, **RATE)
+
+
+def test_plain_loop(
+    compare: Callable[..., Any], films: Path, predictor: Predictor, expected: np.ndarray, tmp_path: Path
+):
+    """Read a batch, infer, write, one after the other, each film decoded as a whole."""
+
+    def read(path: Path) -> np.ndarray:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("L").resize((224, 224), Image.Resampling.BILINEAR))[..., None]
+
+    def work() -> np.ndarray:
+        return loop(read, films, predictor, tmp_path / "loop.csv")
+
+    compare(SECTION, "plain loop: Pillow, infer, write", work, check=near(expected), peer=True, **RATE)
+
+
+def test_torchxrayvision_loop(
+    compare: Callable[..., Any], films: Path, predictor: Predictor, expected: np.ndarray, tmp_path: Path
+):
+    """The same loop with the preprocessing of TorchXRayVision's README, brought back to 0..255 for this network."""
+    xrv = peers.import_torchxrayvision()
+    skimage = pytest.importorskip("skimage.io", reason=peers.MISSING.format("scikit-image"))
+    crop, resize = xrv.datasets.XRayCenterCrop(), xrv.datasets.XRayResizer(224)
+
+    def read(path: Path) -> np.ndarray:
+        scaled = xrv.datasets.normalize(skimage.imread(path), 255)  # to -1024..1024
+        pixels = resize(crop(scaled[None]))
+        return ((pixels[0] / 1024 + 1) * 127.5).round().clip(0, 255).astype(np.uint8)[..., None]
+
+    def work() -> np.ndarray:
+        return loop(read, films, predictor, tmp_path / "xrv.csv")
+
+    compare(
+        SECTION, "TorchXRayVision's reading in a loop", work, check=near(expected, 0.05), peer=True, rounds=2, **RATE
+    )
+
+
+def test_memory(record: Callable[..., None], describe: Callable[..., None], tmp_path: Path):
+    """Peak of memory for a thousand films and for a hundred thousand, links to four small ones."""
+    from builders import tiny_release
+
+    describe(MEMORY, "Peak of resident memory of a fresh process, backend and network included; `tiny`, 32 px films.")
+    model = tiny_release(tmp_path / "tiny", members=1)
+    found = {n: score(linked(tmp_path / f"films{n}", n), model, tmp_path / f"{n}.csv") for n in (1_000, 100_000)}
+    for n, peak in found.items():
+        record(MEMORY, {"backend": os.environ["KERAS_BACKEND"], "films": n, "peak (MB)": round(peak)})
+    assert found[100_000] - found[1_000] < 60, found
+
+
+def near(expected: np.ndarray, tolerance: float = 0.01) -> Callable[[np.ndarray], str]:
+    def check(found: np.ndarray) -> str:
+        largest = float(np.abs(found - expected).max())
+        assert largest < tolerance, largest
+        return f"largest difference of a probability {largest:.1g}"
+
+    return check
+
+
+def loop(read: Callable[[Path], np.ndarray], films: Path, predictor: Predictor, out: Path) -> np.ndarray:
+    paths = sorted(films.iterdir())
+    out.unlink(missing_ok=True)
+    for start in range(0, len(paths), BATCH):
+        names = paths[start : start + BATCH]
+        logits = predictor.runtime.logits(np.stack([read(path) for path in names]), BATCH)
+        table = pd.DataFrame(probabilities(logits, predictor.decision), index=[str(name) for name in names])
+        table.to_csv(out, mode="a", header=False)
+    return pd.read_csv(out, header=None).iloc[:, 1:].to_numpy()
+
+
+def linked(folder: Path, n: int) -> Path:
+    """Folders of a hundred films each; a file takes some ten thousand links."""
+    rng = np.random.default_rng(0)
+    for i in range(n):
+        path = folder / f"{i // 100:05d}" / f"film{i:06d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if i % 1000 == 0:
+            film = folder / f"film{i}.png"
+            Image.fromarray(rng.integers(0, 256, (32, 32), dtype=np.uint8)).save(film)
+        os.link(film, path)
+        if i % 1000 == 999:
+            film.unlink()
+    return folder
+
+
+def score(films: Path, model: Path, out: Path) -> float:
+    command = [sys.executable, "-c", SCORE, str(films), str(model), str(out)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["films"] == sum(1 for _ in films.rglob("*.png"))
+    return found["peak"]
