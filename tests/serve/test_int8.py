@@ -20,7 +20,7 @@ for _library in ("openvino", "onnx", "nncf"):
     pytest.importorskip(_library, reason=EXTRA)
 
 from zoo.serve import exporting, formats, int8, openvino_runtime, sensitivity  # noqa: E402
-from zoo.serve.openvino_runtime import openvino  # noqa: E402
+from zoo.serve.openvino_runtime import core  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_what_was_measured_is_kept_with_it(carried):
 
 def test_some_layers_are_int8_and_heads_are_not(carried):
     folder, outcome = carried
-    model = openvino().Core().read_model(folder / "exports" / exports.INT8 / "model.xml")
+    model = core().read_model(folder / "exports" / exports.INT8 / "model.xml")
     names = [op.get_friendly_name() for op in sensitivity.quantised_layers(model)]
     assert names
     assert not [name for name in names if "/head/" in name or "/preprocessing/" in name]
@@ -139,15 +139,15 @@ def test_the_split_of_another_run_is_refused(data, tmp_path):
 
 
 def test_layers_given_back_compute_what_they_did(carried):
-    core, film = openvino().Core(), exporting.fresh_films(32, 1)
-    quantised, plain = core.read_model(carried[0] / "exports" / exports.INT8 / "model.xml"), plain_of(carried[0])
+    film = exporting.fresh_films(32, 1)
+    quantised, plain = core().read_model(carried[0] / "exports" / exports.INT8 / "model.xml"), plain_of(carried[0])
     first, *others = sensitivity.runs(quantised)
     rest = [name for names in others for name in names]
     some, every = (sensitivity.give_back(quantised, plain, names) for names in (first, [*first, *rest]))
     assert [op.get_friendly_name() for op in sensitivity.quantised_layers(some)] == rest
     assert not list(sensitivity.quantised_layers(every))
     exact, before, between, after = (
-        core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(film)[0]
+        core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(film)[0]
         for model in (plain, quantised, some, every)
     )
     assert len({values.tobytes() for values in (exact, before, between)}) == 3
@@ -156,7 +156,7 @@ def test_layers_given_back_compute_what_they_did(carried):
 
 def test_layers_that_err_most_go_first_and_one_run_stays(carried):
     folder, _ = carried
-    quantised = openvino().Core().read_model(folder / "exports" / exports.INT8 / "model.xml")
+    quantised = core().read_model(folder / "exports" / exports.INT8 / "model.xml")
     steps = []
 
     def error(model):

@@ -64,6 +64,25 @@ def test_one_member_alone(folder, runtime):
         zoo.load(folder, runtime=runtime, members=["tiny9"])
 
 
+def test_a_signal_after_some_were_dropped_is_only_a_signal(folder, runtime):
+    """OpenVINO's plugins lend the thread a signal stack; with one that went in the wrong order Ctrl-C was a crash."""
+    code = (
+        "import faulthandler, gc, os, signal, zoo\n"
+        "faulthandler.enable()\n"
+        f"first, second = (zoo.load({str(folder)!r}, runtime={runtime!r}) for _ in range(2))\n"
+        "del first\n"
+        "gc.collect()\n"
+        "del second\n"
+        "gc.collect()\n"
+        "try:\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr
+
+
 def test_what_only_keras_does_says_so(folder, runtime):
     ours = zoo.load(folder, runtime=runtime)
     with pytest.raises(ValueError, match="runtime='keras'"):

@@ -53,9 +53,9 @@ def metadata(facts: Mapping[str, Any]) -> dict[str, str]:
 
 def to_openvino(graph: onnx.ModelProto, batch: int | None = None) -> Any:
     """The same graph as an `openvino.Model`, for a batch of any size or of this one alone."""
-    from zoo.serve.openvino_runtime import openvino
+    from zoo.serve.openvino_runtime import core
 
-    model = openvino().Core().read_model(graph.SerializeToString())
+    model = core().read_model(graph.SerializeToString())
     if batch is not None:
         model.reshape([batch, *(d.get_length() for d in list(model.input(0).get_partial_shape())[1:])])
         # With the shapes known, what asks for them is a constant.

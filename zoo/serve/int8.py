@@ -26,7 +26,7 @@ from zoo.hub.release import Release
 from zoo.progress import Progress, Silent
 from zoo.serve import acceptance, cache, exporting, formats, sensitivity
 from zoo.serve.acceptance import Films
-from zoo.serve.openvino_runtime import OpenVinoRuntime, native, openvino
+from zoo.serve.openvino_runtime import OpenVinoRuntime, core, native
 
 #: What stays in floating point in any network: grey levels to what a backbone takes, the few numbers of the heads, and
 #: the mean of the members.
@@ -166,7 +166,7 @@ def _quantise(found: Release, plain: Any, reference: OpenVinoRuntime, films: Fil
 def _logits(model: Any, films: np.ndarray, temperature: Sequence[float]) -> np.ndarray:
     """Logits of a network in memory, with what int8 does not reach in float32."""
     options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
-    compiled = openvino().Core().compile_model(model, "CPU", options)
+    compiled = core().compile_model(model, "CPU", options)
     return np.concatenate([compiled(film[None])[0] for film in films]) * np.asarray(temperature, np.float32)
 
 
@@ -259,7 +259,7 @@ def _require_own_split(found: Release, films: Films) -> None:
 
 
 def _nncf() -> Any:
-    openvino()
+    core()  # before any that NNCF makes
     import nncf
 
     return nncf

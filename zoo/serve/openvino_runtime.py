@@ -24,9 +24,21 @@ def openvino() -> Any:
 
 
 @cache
+def core() -> Any:
+    """The process' one `Core`, which is never dropped.
+
+    Its CPU plugin gives the calling thread a signal stack and takes it back when it goes. Of two plugins the first to
+    go leaves the other a stack to restore that is no longer mapped: the next signal, be it Ctrl-C, ends the process.
+    """
+    kept = openvino().Core()
+    kept.get_versions("CPU")  # loads the plugin: before any that others make, so that theirs lie within
+    return kept
+
+
+@cache
 def native() -> frozenset[str]:
     """Number types that this CPU computes in by itself: of "float32", "bfloat16" and "int8"."""
-    has = openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    has = core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     names = {"FP32": "float32", "BF16": "bfloat16", "INT8": "int8"}
     return frozenset(names[name] for name in has if name in names)
 
@@ -64,7 +76,7 @@ class OpenVinoRuntime:
         if compiled is not None:
             options["CACHE_DIR"] = str(compiled)
         try:
-            self._model = openvino().Core().compile_model(str(path), "CPU", options)
+            self._model = core().compile_model(str(path), "CPU", options)
         except RuntimeError as error:
             raise ReleaseError(f"{path}: OpenVINO cannot load it: {str(error).splitlines()[-1][:300]}") from None
         self._requests = threading.local()
