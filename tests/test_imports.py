@@ -26,6 +26,7 @@ LAYERS = (
     {"stream"},
     {"findings_table"},
     {"predictor", "workflow"},
+    {"loading"},
     {"scoring", "evaluating"},
     {"demo"},
     {"cli", "__main__"},

@@ -19,8 +19,8 @@ _HOMES = {
     "FINDINGS": "zoo.findings",
     "LabelSchema": "zoo.findings",
     "Predictor": "zoo.predictor",
-    "load": "zoo.predictor",
-    "predict_ensemble": "zoo.predictor",
+    "load": "zoo.loading",
+    "predict_ensemble": "zoo.loading",
     "list_models": "zoo.registry",
     "info": "zoo.registry",
     "inspect": "zoo.sources",
@@ -37,11 +37,11 @@ _backend.choose()
 if TYPE_CHECKING:
     from zoo.findings import FINDINGS as FINDINGS
     from zoo.findings import LabelSchema as LabelSchema
+    from zoo.loading import load as load
+    from zoo.loading import predict_ensemble as predict_ensemble
     from zoo.models.backbones import register_backbone as register_backbone
     from zoo.models.heads import register_head as register_head
     from zoo.predictor import Predictor as Predictor
-    from zoo.predictor import load as load
-    from zoo.predictor import predict_ensemble as predict_ensemble
     from zoo.registry import info as info
     from zoo.registry import list_models as list_models
     from zoo.registry import register_ensemble as register_ensemble

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from zoo import predictor, workflow
+from zoo import loading, workflow
 from zoo.data.images import list_images
 from zoo.data.phantoms import make_phantoms
 from zoo.evaluation import report
@@ -76,7 +76,7 @@ def _predict_unseen(name: str, data: Path, run_folder: Path, progress: Progress)
         held_out = {Path(n).stem for n in rows.loc[rows["split"] == "test", "Image_name"]}
         paths = [p for p in list_images(data) if p.stem in held_out]
     progress.message(f"loading {name!r} and predicting {len(paths[:UNSEEN])} films it has not seen")
-    return _most_likely(predictor.load(name).findings(paths[:UNSEEN]))
+    return _most_likely(loading.load(name).findings(paths[:UNSEEN]))
 
 
 def _most_likely(table: pd.DataFrame) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo import leaks, predictor, results
+from zoo import leaks, loading, results
 from zoo.data import tables
 from zoo.errors import SplitError
 from zoo.evaluation.comparison import How
@@ -21,6 +21,7 @@ from zoo.evaluation.prior_shift import shift_decision
 from zoo.evaluation.refit import Fit, refit
 from zoo.evaluation.scores import Scores
 from zoo.hub import manifest
+from zoo.predictor import Predictor
 from zoo.progress import Progress
 from zoo.serve.starting import Choice, RuntimeName
 
@@ -101,7 +102,7 @@ def evaluate_release(
         dataset: Form of the table.
         request: What is asked.
     """
-    model = predictor.load(name, runtime=runtime, precision=precision)
+    model = loading.load(name, runtime=runtime, precision=precision)
     study, path_of = _score(model, data, dataset, progress)
     tuning = None
     if request.tune:
@@ -160,9 +161,7 @@ def evaluate_predictions(
     return Evaluation(metrics, results.write(metrics, out, command=request.command), _keep(decision, out, request))
 
 
-def _score(
-    model: predictor.Predictor, folder: Path, dataset: str, progress: Progress
-) -> tuple[Study, Mapping[str, str]]:
+def _score(model: Predictor, folder: Path, dataset: str, progress: Progress) -> tuple[Study, Mapping[str, str]]:
     """The films of a folder that could be read, scored; and the file of each."""
     table, missing = tables.drop_missing(tables.read_table(dataset, folder))
     parts, errors = [], []

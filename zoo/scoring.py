@@ -18,7 +18,8 @@ from zoo import __version__, backend, findings_file, journal
 from zoo.data.images import walk_images
 from zoo.errors import TableError
 from zoo.evaluation.decision import probabilities
-from zoo.predictor import Predictor, load
+from zoo.loading import load
+from zoo.predictor import Predictor
 from zoo.progress import Progress
 from zoo.serve.starting import Choice, RuntimeName
 from zoo.stream import Prediction

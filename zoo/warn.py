@@ -11,9 +11,9 @@ from pathlib import Path
 _PACKAGE = f"{Path(__file__).parent}{os.sep}"
 
 
-def warn_user(message: str) -> None:
-    """A `UserWarning` at the nearest caller outside the package (Python 3.12 has `skip_file_prefixes` for that)."""
+def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
+    """A warning at the nearest caller outside the package (Python 3.12 has `skip_file_prefixes` for that)."""
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, UserWarning, stacklevel=level)
+    warnings.warn(message, category, stacklevel=level)

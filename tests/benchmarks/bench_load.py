@@ -48,6 +48,24 @@ KERAS = START + (
     "model.predict(np.asarray(Image.open(film).convert('L').resize((224, 224)))[None, ..., None], verbose=0)"
 )  # fmt: skip
 
+# The export's bytes instead of the release's: its first load wrote them.
+OPENVINO_FLOOR = START + (
+    "import os, zoo\n"
+    "from zoo.serve.openvino_runtime import openvino\n"
+    "openvino()\n"
+    "t.append(time.perf_counter())\n"
+    "for path in Path(os.environ['ZOO_HOME']).rglob('model.bin'): path.read_bytes()"
+)  # fmt: skip
+OPENVINO = START + (
+    "import zoo\n"
+    "from zoo.serve.openvino_runtime import openvino\n"
+    "openvino()\n"
+    "t.append(time.perf_counter())\n"
+    "model = zoo.load(Path(release), runtime='openvino')\n"
+    "t.append(time.perf_counter())\n"
+    "model.predict([film])"
+)  # fmt: skip
+
 MAKE = """
 import sys
 import zoo
@@ -84,21 +102,32 @@ def test_first_prediction(record: Callable[..., None], describe: Callable[..., N
         "backend and reading the weights' bytes. Plain Keras: layers draw their random start, then "
         "`load_weights` of a .weights.h5 and `predict`; nothing is checked.",
     )
-    ways = {"zoo": ZOO, "plain Keras": KERAS}
+    side_by_side(record, FLOOR, {"zoo": ZOO, "plain Keras": KERAS}, arguments)
+
+
+@pytest.mark.tensorflow_only
+def test_first_prediction_of_openvino(record: Callable[..., None], arguments: list[str]) -> None:
+    """Once it was loaded on this machine: the exported graph and what OpenVINO compiled are kept."""
+    pytest.importorskip("openvino", reason="pip install 'xrayslam-zoo[serve]'")
+    seconds(OPENVINO, arguments)
+    side_by_side(record, OPENVINO_FLOOR, {"zoo, runtime='openvino'": OPENVINO}, arguments)
+
+
+def side_by_side(record: Callable[..., None], floor: str, ways: dict[str, str], arguments: list[str]) -> None:
     floors: list[list[float]] = []
     times: dict[str, list[list[float]]] = {name: [] for name in ways}
     for _ in range(ROUNDS):
-        floors.append(seconds(FLOOR, arguments))
+        floors.append(seconds(floor, arguments))
         for name, code in ways.items():
             times[name].append(seconds(code, arguments))
-    floor = statistics.median(map(sum, floors))
+    least = statistics.median(map(sum, floors))
     for name, rounds in times.items():
         steps = dict(zip(("import", "load", "predict"), map(statistics.median, zip(*rounds, strict=True)), strict=True))
         record(
             SECTION,
-            {"backend": os.environ["KERAS_BACKEND"], "how": name, "import and read (s)": round(floor, 2)}
+            {"backend": os.environ["KERAS_BACKEND"], "how": name, "import and read (s)": round(least, 2)}
             | {f"{step} (s)": round(value, 2) for step, value in steps.items()}
-            | {"ratio": round(statistics.median(map(sum, rounds)) / floor, 2)},
+            | {"ratio": round(statistics.median(map(sum, rounds)) / least, 2)},
         )
 
 

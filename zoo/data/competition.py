@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -14,6 +13,7 @@ from zoo.csv_columns import CsvColumns, read_columns
 from zoo.data.canonical import build_table
 from zoo.errors import TableError
 from zoo.findings import CHEXPERT, LabelSchema
+from zoo.warn import warn_user
 
 #: Training images of Division B that no decoder opens; the original solution drops them too.
 KNOWN_BROKEN = ("00043046_001_001.jpg", "00052495_001_001.jpg", "00056890_001_001.jpg")
@@ -88,6 +88,6 @@ def _note_columns(source: CsvColumns, schema: LabelSchema) -> None:
     extra = [name for name in source.columns if name not in known]
     absent = [name for name in _FACTS if source.header(name) is None]
     if extra:
-        warnings.warn(f"{source.path}: left out columns {', '.join(map(repr, extra))}", stacklevel=3)
+        warn_user(f"{source.path}: left out columns {', '.join(map(repr, extra))}")
     if absent:
-        warnings.warn(f"{source.path}: no columns {', '.join(map(repr, absent))}; they stay empty", stacklevel=3)
+        warn_user(f"{source.path}: no columns {', '.join(map(repr, absent))}; they stay empty")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import warnings
 from collections.abc import Iterator
 from functools import cache
 from typing import IO
@@ -11,6 +10,7 @@ from typing import IO
 import numpy as np
 
 from zoo.errors import ImageError
+from zoo.warn import warn_user
 
 _DEPTHS = (10, 12, 14, 16)
 
@@ -38,7 +38,7 @@ def scale_depth(values: np.ndarray, bits: int | None = None) -> np.ndarray:
         bits = next(depth for depth in _DEPTHS if high < 1 << depth)
         if bits < 16:
             text = f"16-bit pixels without a declared depth are read as {bits}-bit, by their largest value"
-            warnings.warn(text, DepthWarning, stacklevel=2)
+            warn_user(text, DepthWarning)
     elif high >= 1 << bits:
         bits = 16
     return _depth_table(bits)[values]

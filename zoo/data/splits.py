@@ -10,7 +10,6 @@ import hashlib
 import json
 import math
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ import pandas as pd
 from zoo.data.stratify import stratify_groups
 from zoo.data.tables import labels_of
 from zoo.errors import SplitError
+from zoo.warn import warn_user
 
 #: Names of the parts, in the order of `SplitSpec.fractions`.
 PARTS = ("train", "tune", "test")
@@ -214,13 +214,12 @@ def _by_image(table: pd.DataFrame, findings: Sequence[str], spec: SplitSpec) -> 
 def _warn_of_leaks(table: pd.DataFrame, split: Split) -> None:
     leaked = leaked_patients(table, split)
     if leaked:
-        warnings.warn(
+        warn_user(
             f"split by image: {leaked} patients have images in more than one part, so scores will flatter; "
-            "by='patient' avoids it",
-            stacklevel=3,
+            "by='patient' avoids it"
         )
     if table["Patient_ID"].isna().any():
-        warnings.warn("split by image: not every row names its patient, so leaks cannot be counted", stacklevel=3)
+        warn_user("split by image: not every row names its patient, so leaks cannot be counted")
 
 
 def _hash(table: pd.DataFrame, parts: Mapping[str, np.ndarray]) -> str:

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import shutil
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from zoo.errors import CheckpointError
+from zoo.warn import warn_user
 
 VARIABLES, STATE, CHECKSUMS = "variables.safetensors", "state.json", "sha256.json"
 
@@ -91,7 +91,7 @@ class Checkpoints:
             try:
                 snapshot = _read(folder)
             except (OSError, ValueError, SafetensorError) as error:
-                warnings.warn(f"{folder}: damaged ({error}); going back to the one before", stacklevel=2)
+                warn_user(f"{folder}: damaged ({error}); going back to the one before")
                 damaged.append(folder)
                 continue
             # They would count among the ones that are kept.

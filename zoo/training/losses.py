@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -11,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from zoo.errors import TableError, UnknownNameError
+from zoo.warn import warn_user
 
 Form = Literal["both_terms", "positive_only"]
 
@@ -231,6 +231,6 @@ def label_weights(
     names = [str(i) for i in range(labels.shape[1])] if findings is None else list(findings)
     without = [name for name, count in zip(names, positives, strict=True) if count == 0]
     if without:
-        warnings.warn(f"no positives in training, so not trained: {', '.join(without)}", UserWarning, stacklevel=2)
+        warn_user(f"no positives in training, so not trained: {', '.join(without)}")
     weights = np.clip(negatives / np.maximum(positives, 1), low, high)
     return np.where(positives > 0, weights, 1.0).astype(np.float32)

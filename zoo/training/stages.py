@@ -7,7 +7,6 @@ import dataclasses
 import gc
 import io
 import json
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ from zoo.training.fitting import Surroundings, fit_job, save_weights
 from zoo.training.jobs import Position, member_folder, plan, single
 from zoo.training.losses import build_loss, label_weights
 from zoo.training.recipe import Recipe, differences
+from zoo.warn import warn_user
 
 
 @dataclass(frozen=True)
@@ -220,10 +220,9 @@ def _compare(saved: Mapping[str, Any], now: Mapping[str, Any], recipe: Recipe, r
         )
     for name, version in saved["versions"].items():
         if version != now["versions"].get(name):
-            warnings.warn(
+            warn_user(
                 f"{run_dir} goes on under {name} {now['versions'].get(name)}, it began under {version}: the end will "
-                "not be bit for bit that of an uninterrupted run",
-                stacklevel=4,
+                "not be bit for bit that of an uninterrupted run"
             )
 
 
