@@ -62,6 +62,20 @@ def test_strict_stops_and_leaves_no_file(folder, films, tmp_path):
     assert not out.exists()
 
 
+def test_a_submission_is_scored_by_the_runtime_asked_for(folder, films, tmp_path, monkeypatch):
+    asked, load = [], scoring.load
+
+    def spy(name, **how):
+        asked.append(how)
+        return load(name)
+
+    monkeypatch.setattr(scoring, "load", spy)
+    out = tmp_path / "submission.csv"
+    scoring.write_submission([films], folder, out, Silent(), runtime="openvino", precision="bfloat16")
+    assert asked == [{"runtime": "openvino", "precision": "bfloat16"}]
+    assert len(pd.read_csv(out)) > 0
+
+
 def test_a_submission_follows_the_sample_and_has_no_gap(folder, films, tmp_path):
     sample = tmp_path / "sample.csv"
     names = ["film3.png", "film0.png", "film2.png"]

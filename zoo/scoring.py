@@ -127,7 +127,7 @@ def write_submission(
         strict: True stops at the first unreadable image.
     """
     paths = find_images(sources) if sample is None else _ordered(find_images(sources), sample)
-    predictor = load(model)
+    predictor = load(model, runtime=runtime, precision=precision)
     parts, unreadable = [], 0
     for batch in _scored(predictor, paths, progress, batch_size, strict):
         parts.append(probabilities(batch.logits, predictor.decision))

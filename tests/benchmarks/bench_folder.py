@@ -1,7 +1,8 @@
 """From a folder of films to a file of findings, beside the bare runtime and beside loops as people write them.
 
 All of a section take the same network and the same films. The bare runtime has their pixels in memory already: it is
-what reading and writing at the same time could at best come to.
+what reading and writing at the same time could at best come to. The release is that of ZOO_BENCH_RELEASE, as in
+`bench_inference.py`; without it the weights are random ones, and int8 is left out.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +33,16 @@ from zoo.predictor import Predictor
 from zoo.progress import Silent
 
 BACKENDS = ("tensorflow", "jax")
-SIDE, FILMS, BATCH = 2048, 64, 16
-SECTION = f"{FILMS} JPEGs of {SIDE} px to findings, three members at 224 px, Keras on {os.environ['KERAS_BACKEND']}"
-RATE: dict[str, Any] = {"items": FILMS, "unit": "films/s"}
+SIDE, FILMS = 2048, 64
 MEMORY = "Memory of scoring a folder"
+
+#: Runtime, precision, how often the films are gone through. Nothing is scored while the first batch is read: a fast
+#: runtime takes more films, as a folder has them.
+RUNTIMES = [
+    ("keras", "float32", 1),
+    pytest.param(("openvino", "float32", 2), marks=pytest.mark.tensorflow_only),
+    pytest.param(("openvino", "int8", 4), marks=pytest.mark.tensorflow_only),
+]
 
 #: Scores small films with a tiny network; prints the peak of resident memory, in MB.
 SCORE = """
@@ -47,6 +55,13 @@ print(json.dumps({"films": counts.images, "peak": resource.getrusage(resource.RU
 """
 
 
+def named(asked: tuple[str, str, int]) -> str:
+    return f"{asked[0]} {asked[1]}"
+
+
+with_keras = pytest.mark.parametrize("job", RUNTIMES[:1], ids=named, indirect=True)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the benchmark keeps is its own."""
@@ -56,12 +71,15 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A release of the three members."""
+    if named := os.environ.get("ZOO_BENCH_RELEASE"):
+        return Path(named)
     from zoo.models.ensemble import Ensemble
 
     spec = CATALOG["xrayslam-ensemble"].spec
-    folder = tmp_path_factory.mktemp("release") / "release"
-    return zoo.load(release.write(folder, Ensemble.from_spec(spec), spec, Decision(spec.findings)))
+    target = tmp_path_factory.mktemp("release") / "release"
+    return release.write(target, Ensemble.from_spec(spec), spec, Decision(spec.findings))
 
 
 @pytest.fixture(scope="module")
@@ -75,37 +93,64 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def expected(predictor: Predictor, films: Path) -> np.ndarray:
-    """Probabilities of films that were decoded as a whole, without scaling inside of the JPEG."""
-    wholes = [Image.fromarray(read_image(path)[..., 0]) for path in sorted(films.iterdir())]
-    return predictor.predict(wholes, batch_size=BATCH)
+@dataclass(frozen=True)
+class Job:
+    """Films to score, what scores them, and the probabilities that come out."""
+
+    predictor: Predictor
+    paths: list[Path]
+    expected: np.ndarray
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """Arguments of `compare` that all rows of the section share."""
+        runtime = self.predictor.runtime
+        how = f"{runtime.name} {runtime.precision}"
+        how += f" on {os.environ['KERAS_BACKEND']}" if runtime.name == "keras" else ""
+        section = f"{len(self.paths)} JPEGs of {SIDE} px to findings, three members at 224 px, {how}"
+        tolerance = 0.05 if runtime.precision == "int8" else 0.01
+        return {
+            "section": section, "items": len(self.paths), "unit": "films/s", "check": near(self.expected, tolerance)
+        }  # fmt: skip
 
 
-def test_folder(compare: Callable[..., Any], films: Path, predictor: Predictor, expected: np.ndarray, tmp_path: Path):
+@pytest.fixture(scope="module", params=RUNTIMES, ids=named)
+def job(request: pytest.FixtureRequest, folder: Path, films: Path) -> Job:
+    """What is expected: probabilities of films that were decoded as a whole, without scaling inside of the JPEG."""
+    runtime, precision, times = request.param
+    if runtime == "openvino":
+        pytest.importorskip("openvino", reason="needs the extra 'serve'")
+    if precision == "int8" and not release.read(folder).exports:
+        pytest.skip("ZOO_BENCH_RELEASE names no release with an int8 export that was accepted")
+    predictor, paths = zoo.load(folder, runtime=runtime, precision=precision), sorted(films.iterdir())
+    wholes = [Image.fromarray(read_image(path)[..., 0]) for path in paths]
+    return Job(predictor, paths * times, np.tile(predictor.predict(wholes), (times, 1)))
+
+
+def test_folder(compare: Callable[..., Any], job: Job, tmp_path: Path):
     out = tmp_path / "findings.csv"
-    scoring.load = lambda name, **asked: predictor  # loading has a benchmark of its own
+    scoring.load = lambda name, **asked: job.predictor  # loading has a benchmark of its own
 
     def work() -> np.ndarray:
-        scoring.write_findings([films], "loaded", out, Silent(), batch_size=BATCH)
-        return pd.read_csv(out)["probability"].to_numpy().reshape(FILMS, -1)
+        scoring.write_findings(job.paths, "loaded", out, Silent())
+        return pd.read_csv(out)["probability"].to_numpy().reshape(len(job.paths), -1)
 
-    compare(SECTION, "zoo: folder to CSV", work, check=near(expected), **RATE)
+    compare(name="zoo: folder to CSV", work=work, **job.asked)
 
 
-def test_bare_runtime(compare: Callable[..., Any], films: Path, predictor: Predictor, expected: np.ndarray):
-    pixels = np.stack([read_image(path, predictor.spec.image_size) for path in sorted(films.iterdir())])
+def test_bare_runtime(compare: Callable[..., Any], job: Job):
+    size, runtime = job.predictor.spec.image_size, job.predictor.runtime
+    pixels, batch = np.stack([read_image(path, size) for path in job.paths]), runtime.batch_size
 
     def work() -> np.ndarray:
-        batches = [predictor.runtime.logits(pixels[i : i + BATCH], BATCH) for i in range(0, FILMS, BATCH)]
-        return probabilities(np.concatenate(batches), predictor.decision)
+        batches = [runtime.logits(pixels[i : i + batch], batch) for i in range(0, len(pixels), batch)]
+        return probabilities(np.concatenate(batches), job.predictor.decision)
 
-    compare(SECTION, "bare runtime on pixels in memory", work, check=near(expected), peer=True, **RATE)
+    compare(name="bare runtime on pixels in memory", work=work, peer=True, **job.asked)
 
 
-def test_plain_loop(
-    compare: Callable[..., Any], films: Path, predictor: Predictor, expected: np.ndarray, tmp_path: Path
-):
+@with_keras
+def test_plain_loop(compare: Callable[..., Any], job: Job, tmp_path: Path):
     """Read a batch, infer, write, one after the other, each film decoded as a whole."""
 
     def read(path: Path) -> np.ndarray:
@@ -113,14 +158,13 @@ def test_plain_loop(
             return np.asarray(image.convert("L").resize((224, 224), Image.Resampling.BILINEAR))[..., None]
 
     def work() -> np.ndarray:
-        return loop(read, films, predictor, tmp_path / "loop.csv")
+        return loop(read, job, tmp_path / "loop.csv")
 
-    compare(SECTION, "plain loop: Pillow, infer, write", work, check=near(expected), peer=True, **RATE)
+    compare(name="plain loop: Pillow, infer, write", work=work, peer=True, rounds=3, **job.asked)
 
 
-def test_torchxrayvision_loop(
-    compare: Callable[..., Any], films: Path, predictor: Predictor, expected: np.ndarray, tmp_path: Path
-):
+@with_keras
+def test_torchxrayvision_loop(compare: Callable[..., Any], job: Job, tmp_path: Path):
     """The same loop with the preprocessing of TorchXRayVision's README, brought back to 0..255 for this network."""
     xrv = peers.import_torchxrayvision()
     skimage = pytest.importorskip("skimage.io", reason=peers.MISSING.format("scikit-image"))
@@ -132,11 +176,10 @@ def test_torchxrayvision_loop(
         return ((pixels[0] / 1024 + 1) * 127.5).round().clip(0, 255).astype(np.uint8)[..., None]
 
     def work() -> np.ndarray:
-        return loop(read, films, predictor, tmp_path / "xrv.csv")
+        return loop(read, job, tmp_path / "xrv.csv")
 
-    compare(
-        SECTION, "TorchXRayVision's reading in a loop", work, check=near(expected, 0.05), peer=True, rounds=2, **RATE
-    )
+    asked = job.asked | {"check": near(job.expected, 0.05)}
+    compare(name="TorchXRayVision's reading in a loop", work=work, peer=True, rounds=2, **asked)
 
 
 def test_memory(record: Callable[..., None], describe: Callable[..., None], tmp_path: Path):
@@ -151,7 +194,7 @@ def test_memory(record: Callable[..., None], describe: Callable[..., None], tmp_
     assert found[100_000] - found[1_000] < 60, found
 
 
-def near(expected: np.ndarray, tolerance: float = 0.01) -> Callable[[np.ndarray], str]:
+def near(expected: np.ndarray, tolerance: float) -> Callable[[np.ndarray], str]:
     def check(found: np.ndarray) -> str:
         largest = float(np.abs(found - expected).max())
         assert largest < tolerance, largest
@@ -160,12 +203,12 @@ def near(expected: np.ndarray, tolerance: float = 0.01) -> Callable[[np.ndarray]
     return check
 
 
-def loop(read: Callable[[Path], np.ndarray], films: Path, predictor: Predictor, out: Path) -> np.ndarray:
-    paths = sorted(films.iterdir())
+def loop(read: Callable[[Path], np.ndarray], job: Job, out: Path) -> np.ndarray:
+    batch, predictor = job.predictor.runtime.batch_size, job.predictor
     out.unlink(missing_ok=True)
-    for start in range(0, len(paths), BATCH):
-        names = paths[start : start + BATCH]
-        logits = predictor.runtime.logits(np.stack([read(path) for path in names]), BATCH)
+    for start in range(0, len(job.paths), batch):
+        names = job.paths[start : start + batch]
+        logits = predictor.runtime.logits(np.stack([read(path) for path in names]), batch)
         table = pd.DataFrame(probabilities(logits, predictor.decision), index=[str(name) for name in names])
         table.to_csv(out, mode="a", header=False)
     return pd.read_csv(out, header=None).iloc[:, 1:].to_numpy()
