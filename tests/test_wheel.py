@@ -44,7 +44,7 @@ def test_no_backend_is_required(wheel):
     core = [r for r in meta.get_all("Requires-Dist") if "extra ==" not in r]
     assert core
     assert not [r for r in core if r.lower().startswith(("tensorflow", "jax", "torch", "keras-cv", "keras_cv"))]
-    assert {"cpu", "tensorflow", "jax", "torch", "train", "report", "dicom", "serve", "scale", "dev"} <= set(
+    assert {"cpu", "tensorflow", "jax", "torch", "train", "report", "dicom", "serve", "parquet", "dev"} <= set(
         meta.get_all("Provides-Extra")
     )
 
