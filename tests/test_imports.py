@@ -13,7 +13,7 @@ FILES = sorted(p.relative_to(ROOT).as_posix() for p in ROOT.rglob("*.py") if "re
 
 #: Low to high. A module sees its own package and the lines above; two names on one line do not see each other.
 LAYERS = (
-    {"errors", "backend", "file_kinds", "home", "progress", "terminal", "warn"},
+    {"errors", "backend", "disk", "file_kinds", "home", "progress", "terminal", "warn"},
     {"findings", "compilation", "csv_columns", "film_facts", "findings_file", "journal"},
     {"specs"},
     {"data", "models", "evaluation"},

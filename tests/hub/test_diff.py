@@ -8,6 +8,7 @@ import pytest
 from builders import FINDINGS3, tiny_release, tiny_spec
 from safetensors.numpy import load_file, save_file
 
+from zoo import disk
 from zoo.evaluation.report import evaluate
 from zoo.evaluation.scores import Scores
 from zoo.hub import manifest, release
@@ -171,7 +172,7 @@ def test_other_weights_are_told_by_their_hashes(before, folder, tmp_path):
     (copy / manifest.MANIFEST).write_text(json.dumps({**listing, "files": manifest.describe(copy)}))
     after = release.read(copy)
     size = path.stat().st_size
-    old, new = (manifest.sha256(r.folder / "tiny1.safetensors")[:12] for r in (before, after))
+    old, new = (disk.sha256(r.folder / "tiny1.safetensors")[:12] for r in (before, after))
     assert diff(before, after) == [
         f"files: tiny1.safetensors: other weights ({size:,} bytes, sha256 {old} -> {size:,} bytes, sha256 {new})"
     ]

@@ -11,6 +11,7 @@ import pytest
 from builders import FINDINGS3, tiny_release, tiny_spec
 from safetensors.numpy import load_file, save_file
 
+from zoo import disk
 from zoo.evaluation.report import evaluate
 from zoo.evaluation.scores import Scores
 from zoo.hub import manifest, release
@@ -100,7 +101,7 @@ def test_inspect_says_what_a_release_is(folder):
     assert found.parameters == release.read(folder).parameters
     assert found.provenance["recipe"] == "tiny-run"
     assert SPLIT in found.provenance["split"]
-    assert found.manifest_sha256 == manifest.sha256(folder / manifest.MANIFEST)
+    assert found.manifest_sha256 == disk.sha256(folder / manifest.MANIFEST)
     assert set(states(found).values()) == {"ok"}
     assert {f.name: f.size for f in found.files}["config.json"] == (folder / "config.json").stat().st_size
     assert (found.extra, found.unsafe) == ({}, ())

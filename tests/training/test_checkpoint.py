@@ -60,7 +60,7 @@ def test_all_damaged_is_an_error_that_says_what_to_do(tmp_path):
         checkpoints.load()
 
 
-@pytest.mark.parametrize("failing", ["save_file", "_sync", "_verify"])
+@pytest.mark.parametrize("failing", ["save_file", "sync", "_verify"])
 def test_full_disk_keeps_the_last_good_one(tmp_path, monkeypatch, failing):
     checkpoints = saved(tmp_path)
 

@@ -12,9 +12,7 @@ ArrayRecord, and 105 from a compressed one, which is a sixth smaller and takes t
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from zoo.data.decode import DECODER
+from zoo.disk import sha256, sync
 from zoo.errors import CacheError
 
 FORMAT = 1
@@ -74,7 +73,7 @@ class Shard:
     def is_sound(self) -> bool:
         """Whether the file is still the one that was written; reads all of it."""
         there = self.records.is_file() and self.records.stat().st_size == nbytes(len(self.readable), self.size)
-        return there and _sha256(self.records) == self.sha256
+        return there and sha256(self.records) == self.sha256
 
     def remove(self) -> None:
         """Deletes it, the JSON first."""
@@ -115,7 +114,7 @@ def write(folder: Path, number: int, size: int, films: Iterable[tuple[Film, np.n
     records = folder / f"{_SHARDS}{number:05d}.tfrecord"
     aside = folder / f"{_ASIDE}{records.name}"
     errors = _write_records(aside, films)
-    shard = Shard(records, size, DECODER, _sha256(aside), errors)
+    shard = Shard(records, size, DECODER, sha256(aside), errors)
     _move(aside, records)
     facts = {"format": FORMAT, "size": size, "decoder": DECODER, "sha256": shard.sha256}
     listed = [[*film, error] for film, error in errors.items()]
@@ -161,21 +160,8 @@ def _read(path: Path) -> Shard:
         raise CacheError(f"{path}: not written by the zoo ({error}): delete the folder, or give a new one") from error
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _move(aside: Path, target: Path) -> None:
     """Under its name once it is on the disk, and the name too."""
-    _sync(aside)
+    sync(aside)
     aside.replace(target)
-    _sync(target.parent)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync(target.parent)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from zoo import disk
 from zoo.errors import HubError, ReleaseError
 from zoo.hub import card, contents, manifest
 from zoo.hub.release import Release
@@ -96,7 +97,7 @@ def plan(release: Release, repo: str, hub: Repository | None, before: State | No
     paths = {name: release.folder / name for name in listing["files"]} | staged
     changes = []
     for name in sorted(paths):
-        sha256 = manifest.sha256(paths[name]) if name in staged else str(listing["files"][name]["sha256"])
+        sha256 = disk.sha256(paths[name]) if name in staged else str(listing["files"][name]["sha256"])
         action = _action(name, paths[name], sha256, before) if hub else "unknown"
         changes.append(FileChange(name, paths[name].stat().st_size, sha256, action))
     if before:
@@ -131,7 +132,7 @@ def _card(repo: str, rendered: str, folder: Path, listing: Mapping[str, Any], th
     where, path = f"publishing {repo}: the card there", folder / manifest.CARD
     if there is None:
         listed = listing["files"].get(manifest.CARD)
-        if not path.is_file() or (isinstance(listed, dict) and manifest.sha256(path) == listed.get("sha256")):
+        if not path.is_file() or (isinstance(listed, dict) and disk.sha256(path) == listed.get("sha256")):
             return rendered
         where = str(folder)
         there = _text(path, where)
@@ -157,7 +158,7 @@ def _stage(staging: Path, listing: Mapping[str, Any], rendered: str, text: str, 
     """
     path = staging / manifest.CARD
     path.write_bytes(rendered.encode("utf-8"))
-    files = {**listing["files"], manifest.CARD: {"size": path.stat().st_size, "sha256": manifest.sha256(path)}}
+    files = {**listing["files"], manifest.CARD: {"size": path.stat().st_size, "sha256": disk.sha256(path)}}
     path.write_bytes(text.encode("utf-8"))
     manifest.write_json(
         staging / manifest.MANIFEST, {**listing, "license": license, "files": dict(sorted(files.items()))}

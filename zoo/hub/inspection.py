@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
+from zoo import disk
 from zoo.errors import IntegrityError, RecipeError, ReleaseError, UnknownNameError
 from zoo.hub import contents, exports, manifest, schema
 from zoo.hub.manifest import plain
@@ -153,7 +154,7 @@ def inspect(
         storage=_object(listing, "storage"),
         parameters=sizes,
         provenance=_provenance(_object(listing, "provenance")),
-        manifest_sha256=manifest.sha256(path) if listing else "",
+        manifest_sha256=disk.sha256(path) if listing else "",
         files=files,
         extra=extra,
         unsafe=tuple(
@@ -203,7 +204,7 @@ def _file(
 def _card(path: Path, facts: Any) -> State:
     if not path.is_file():
         return "missing"
-    released = isinstance(facts, dict) and manifest.sha256(path) == facts.get("sha256")
+    released = isinstance(facts, dict) and disk.sha256(path) == facts.get("sha256")
     return "ok" if released else "edited"
 
 

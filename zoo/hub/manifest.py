@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
@@ -11,6 +10,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from zoo.disk import sha256
 from zoo.errors import IntegrityError, ReleaseError
 from zoo.file_kinds import looks_like
 
@@ -32,12 +32,6 @@ _RESERVED = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", *_PORTS}
 
 #: Digits of a whole number that 64 bits hold.
 _DIGITS = 20
-
-
-def sha256(path: Path) -> str:
-    """Hex sha256 of a file, read in blocks."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def describe(folder: Path) -> dict[str, dict[str, Any]]:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 import zoo
+from zoo import disk
 from zoo.errors import ReleaseError, UnknownNameError, WeightsError
 from zoo.evaluation.decision import Decision
 from zoo.file_kinds import looks_like
@@ -173,7 +174,7 @@ def read(
         storage=contents.object_of(folder, listing, "storage"),
         parameters=parameters,
         backend=str(manifest.read_json(folder / parity.LOGITS).get("backend", "")),
-        manifest_sha256=manifest.sha256(folder / manifest.MANIFEST),
+        manifest_sha256=disk.sha256(folder / manifest.MANIFEST),
         files=files,
         exports=exports.carried(folder, files),
         root=root,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import zoo
+from zoo import disk
 from zoo.errors import HubError
 from zoo.hub import manifest
 from zoo.hub.hub_errors import endpoint, hub_errors
@@ -218,7 +219,7 @@ class Repository:
         for name, wanted in files.items():
             # One cache a file: the disk holds the largest file once more, not the whole model.
             with tempfile.TemporaryDirectory() as cache:
-                if manifest.sha256(self._download(name, commit, cache)) != wanted:
+                if disk.sha256(self._download(name, commit, cache)) != wanted:
                     found.append(name)
         return found
 

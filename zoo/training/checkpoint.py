@@ -7,9 +7,7 @@ generators and the optimiser's variables among it, all in one folder, so that no
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from zoo.disk import sha256, sync
 from zoo.errors import CheckpointError
 from zoo.warn import warn_user
 
@@ -70,7 +69,7 @@ class Checkpoints:
         try:
             self._write(arrays, state)
             self._aside.rename(target)
-            _sync(self.folder)
+            sync(self.folder)
             _verify(target)
         except (OSError, SafetensorError) as error:
             for unfinished in (self._aside, target):
@@ -114,11 +113,11 @@ class Checkpoints:
         self._aside.mkdir()
         save_file(dict(arrays), self._aside / VARIABLES)
         (self._aside / STATE).write_text(json.dumps(state), "utf-8")
-        checksums = {name: _sha256(self._aside / name) for name in (VARIABLES, STATE)}
+        checksums = {name: sha256(self._aside / name) for name in (VARIABLES, STATE)}
         (self._aside / CHECKSUMS).write_text(json.dumps(checksums), "utf-8")
         for name in (VARIABLES, STATE, CHECKSUMS):
-            _sync(self._aside / name)
-        _sync(self._aside)
+            sync(self._aside / name)
+        sync(self._aside)
 
 
 def _read(folder: Path) -> Snapshot:
@@ -130,22 +129,8 @@ def _read(folder: Path) -> Snapshot:
 def _verify(folder: Path) -> None:
     checksums = json.loads((folder / CHECKSUMS).read_text("utf-8"))
     for name in (VARIABLES, STATE):
-        if not isinstance(checksums, dict) or _sha256(folder / name) != checksums.get(name):
+        if not isinstance(checksums, dict) or sha256(folder / name) != checksums.get(name):
             raise OSError(f"{name} is not what was written")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    """Has the operating system put a file, or a folder's list of names, on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def variables_of(model: keras.Model) -> dict[str, keras.Variable]:
