@@ -24,10 +24,9 @@ from PIL import Image
 
 import zoo
 from zoo import scoring
-from zoo.catalog import CATALOG
 from zoo.data.images import read_image
 from zoo.data.phantoms import draw_phantom
-from zoo.evaluation.decision import Decision, probabilities
+from zoo.evaluation.decision import probabilities
 from zoo.hub import release
 from zoo.predictor import Predictor
 from zoo.progress import Silent
@@ -71,18 +70,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A release of the three members."""
-    if named := os.environ.get("ZOO_BENCH_RELEASE"):
-        return Path(named)
-    from zoo.models.ensemble import Ensemble
-
-    spec = CATALOG["xrayslam-ensemble"].spec
-    target = tmp_path_factory.mktemp("release") / "release"
-    return release.write(target, Ensemble.from_spec(spec), spec, Decision(spec.findings))
-
-
-@pytest.fixture(scope="module")
 def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Phantoms with the grain of a film, some 390 KB each."""
     folder, rng = tmp_path_factory.mktemp("films"), np.random.default_rng(0)
@@ -108,7 +95,7 @@ class Job:
         how = f"{runtime.name} {runtime.precision}"
         how += f" on {os.environ['KERAS_BACKEND']}" if runtime.name == "keras" else ""
         section = f"{len(self.paths)} JPEGs of {SIDE} px to findings, three members at 224 px, {how}"
-        tolerance = 0.05 if runtime.precision == "int8" else 0.01
+        tolerance = 0.1 if runtime.precision == "int8" else 0.05
         return {
             "section": section, "items": len(self.paths), "unit": "films/s", "check": near(self.expected, tolerance)
         }  # fmt: skip
@@ -178,7 +165,7 @@ def test_torchxrayvision_loop(compare: Callable[..., Any], job: Job, tmp_path: P
     def work() -> np.ndarray:
         return loop(read, job, tmp_path / "xrv.csv")
 
-    asked = job.asked | {"check": near(job.expected, 0.05)}
+    asked = job.asked | {"check": near(job.expected, 0.1)}
     compare(name="TorchXRayVision's reading in a loop", work=work, peer=True, rounds=2, **asked)
 
 

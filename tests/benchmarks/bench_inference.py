@@ -16,10 +16,8 @@ import pytest
 from benchmarks import peers
 
 import zoo
-from zoo.catalog import CATALOG
 from zoo.data.images import read_image
 from zoo.data.phantoms import draw_phantom
-from zoo.evaluation.decision import Decision
 from zoo.hub import release
 from zoo.serve import acceptance
 from zoo.serve.exporting import TOLERANCES
@@ -31,18 +29,6 @@ RATE: dict[str, Any] = {"items": FILMS, "unit": "films/s"}
 TEXT = """\
 The same weights on every row: {weights}. The peers are timm's networks with these weights and the same preprocessing;
 their logits are checked like everyone's. Pixels are in memory, `bench_folder.py` has the way from files."""
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A release of the three members."""
-    if named := os.environ.get("ZOO_BENCH_RELEASE"):
-        return Path(named)
-    from zoo.models.ensemble import Ensemble
-
-    spec = CATALOG["xrayslam-ensemble"].spec
-    target = tmp_path_factory.mktemp("release") / "release"
-    return release.write(target, Ensemble.from_spec(spec), spec, Decision(spec.findings))
 
 
 @pytest.fixture(scope="module")

@@ -94,6 +94,21 @@ def describe(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
     return add
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A release of the three members: that of ZOO_BENCH_RELEASE, else one of random weights."""
+    if named := os.environ.get("ZOO_BENCH_RELEASE"):
+        return Path(named)
+    from zoo.catalog import CATALOG
+    from zoo.evaluation.decision import Decision
+    from zoo.hub import release
+    from zoo.models.ensemble import Ensemble
+
+    spec = CATALOG["xrayslam-ensemble"].spec
+    target = tmp_path_factory.mktemp("release") / "release"
+    return release.write(target, Ensemble.from_spec(spec), spec, Decision(spec.findings))
+
+
 @pytest.fixture(scope="session")
 def threads() -> int:
     """How many threads each side may use, for a library that has to be told in code."""

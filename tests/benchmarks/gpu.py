@@ -1,16 +1,19 @@
 """Each backbone on a GPU: JAX in bfloat16 beside timm under torch.compile, mixed precision and channels-last.
 
     python tests/benchmarks/gpu.py            the table, on the GPU of this machine
+    python tests/benchmarks/gpu.py resnet50   one backbone of it
     python tests/benchmarks/gpu.py --smoke    tiny sizes on a CPU: shows that the script runs, its figures mean nothing
 
-It has not run on a GPU yet: no figure of it stands anywhere. Each side has a process of its own, so that neither has
-the other's memory; a side's images are on the device already. Medians of several rounds after a warm-up.
+What came out so far is in `results-gpu.md`. Each side has a process of its own, so that neither has the other's memory;
+a side's images are on the device already. Medians of several rounds after a warm-up. Compiling takes most of the time,
+minutes for a DenseNet121.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -31,31 +34,32 @@ FINDINGS, ROUNDS, STEPS = 14, 7, 10
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("backbones", nargs="*", metavar="BACKBONE", help=f"some of {', '.join(TIMM_NAMES)}")
     parser.add_argument("--smoke", action="store_true")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
-    parser.add_argument("--backbone", choices=TIMM_NAMES, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if unknown := set(options.backbones) - set(TIMM_NAMES):
+        parser.error(f"no backbone {', '.join(sorted(unknown))}: there are {', '.join(TIMM_NAMES)}")
     if options.side:
-        print(json.dumps(SIDES[options.side](options.backbone, options.batch, options.smoke)))
+        print(json.dumps(SIDES[options.side](options.backbones[0], options.batch, options.smoke)))
         return
-    names = ["resnet50"] if options.smoke else list(TIMM_NAMES)
-    lines = [
-        "| backbone | what | zoo on JAX, images/s | timm, images/s | ratio |",
-        "| --- | --- | ---: | ---: | ---: |",
-    ]
-    for name in names:
+    names = options.backbones or (["resnet50"] if options.smoke else list(TIMM_NAMES))
+    for i, name in enumerate(names):
         ours, theirs = (measure(side, name, options) for side in SIDES)
+        if not i:
+            print(f"{ours['where']}\n{theirs['where']}\n")
+            print("| backbone | what | zoo on JAX, images/s | timm, images/s | ratio |")
+            print("| --- | --- | ---: | ---: | ---: |")
         for what in ("training step", "inference"):
             a, b = ours[what], theirs[what]
-            lines.append(f"| {name} | {what} | {a:,.0f} | {b:,.0f} | {a / b:.2f} |")
-    print(f"{ours['where']}\n{theirs['where']}\n\n" + "\n".join(lines))
+            print(f"| {name} | {what} | {a:,.0f} | {b:,.0f} | {a / b:.2f} |", flush=True)
 
 
 def measure(side: str, name: str, options: argparse.Namespace) -> dict[str, Any]:
     """What one side's process says; ends this one where it fails."""
     batch = 2 if options.smoke else options.batch
-    command = [sys.executable, __file__, "--side", side, "--backbone", name, "--batch", str(batch)]
+    command = [sys.executable, __file__, name, "--side", side, "--batch", str(batch)]
     command += ["--smoke"] if options.smoke else []
     root = str(Path(__file__).parents[2])
     env = os.environ | {"KERAS_BACKEND": "jax", "PYTHONPATH": root}
@@ -71,6 +75,7 @@ def zoo_on_jax(name: str, batch: int, smoke: bool) -> dict[str, Any]:
     import keras
 
     from zoo.models.ensemble import Ensemble
+    from zoo.models.uninitialized import uninitialized
     from zoo.specs import EnsembleSpec, MemberSpec
     from zoo.training.losses import WeightedBCE
     from zoo.training.optimizers import build_optimizer
@@ -80,7 +85,11 @@ def zoo_on_jax(name: str, batch: int, smoke: bool) -> dict[str, Any]:
         sys.exit(f"JAX computes on a {jax.default_backend()}: this needs a GPU, or --smoke")
     size, steps = (32, 1) if smoke else (224, STEPS)
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
-    model = Ensemble.from_spec(EnsembleSpec("gpu", (MemberSpec(name),), image_size=size))
+    # Keras' random start is compiled anew for each shape, which takes longer than all that is measured.
+    with uninitialized():
+        model = Ensemble.from_spec(EnsembleSpec("gpu", (MemberSpec(name),), image_size=size))
+    for variable in model.variables:
+        variable.assign(start_value(variable.path, variable.shape, variable.dtype))
     stage = Stage("gpu", epochs=1, batch_size=batch, learning_rate=1e-4)
     model.compile(build_optimizer(model, stage, 1000), WeightedBCE())
     pixels, labels = examples(batch, size)
@@ -160,6 +169,15 @@ def examples(batch: int, size: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (batch, size, size, 1)).astype(np.float32)
     return pixels, rng.integers(0, 2, (batch, FINDINGS)).astype(np.float32)
+
+
+def start_value(path: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """A weight as networks start: kernels normal by their fan-in, norms passing on what they get, all else 0."""
+    if len(shape) > 1:
+        fan_in = math.prod(shape[:2] if shape[-1] == 1 else shape[:-1])  # of a depthwise kernel its window
+        rng = np.random.default_rng(list(path.encode()))
+        return (rng.standard_normal(shape) * math.sqrt(2 / fan_in)).astype(dtype)
+    return np.full(shape, path.endswith(("gamma", "variance")), dtype)
 
 
 def rate(work: Callable[[], None], items: int) -> float:
