@@ -95,7 +95,7 @@ class Job:
         how = f"{runtime.name} {runtime.precision}"
         how += f" on {os.environ['KERAS_BACKEND']}" if runtime.name == "keras" else ""
         section = f"{len(self.paths)} JPEGs of {SIDE} px to findings, three members at 224 px, {how}"
-        tolerance = 0.1 if runtime.precision == "int8" else 0.05
+        tolerance = 0.05 if runtime.precision == "int8" else 0.01
         return {
             "section": section, "items": len(self.paths), "unit": "films/s", "check": near(self.expected, tolerance)
         }  # fmt: skip
@@ -165,7 +165,7 @@ def test_torchxrayvision_loop(compare: Callable[..., Any], job: Job, tmp_path: P
     def work() -> np.ndarray:
         return loop(read, job, tmp_path / "xrv.csv")
 
-    asked = job.asked | {"check": near(job.expected, 0.1)}
+    asked = job.asked | {"check": near(job.expected, 0.05)}
     compare(name="TorchXRayVision's reading in a loop", work=work, peer=True, rounds=2, **asked)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from zoo import home
+from zoo.disk import sync
 from zoo.errors import ReleaseError
 from zoo.hub import manifest
 
@@ -28,8 +28,7 @@ def whole(target: Path) -> Iterator[Path]:
         for file in new.rglob("*"):
             if file.is_file():
                 file.chmod(0o644)  # some writers make files for their owner alone
-                with file.open("rb") as handle:
-                    os.fsync(handle.fileno())
+                sync(file)
         new.chmod(0o755)
         if target.exists():
             if not (target / manifest.MANIFEST).is_file():

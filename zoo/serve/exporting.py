@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ import numpy as np
 import zoo
 from zoo.data.images import read_image
 from zoo.data.phantoms import draw_phantom
+from zoo.disk import sync
 from zoo.errors import ExportError, UnknownNameError
 from zoo.findings import FINDINGS
 from zoo.hub import exports, manifest, parity, release
@@ -217,5 +217,4 @@ def finish(folder: Path, facts: dict[str, Any]) -> None:
     for file in folder.rglob("*"):
         if file.is_file():
             file.chmod(0o644)
-            with file.open("rb") as handle:
-                os.fsync(handle.fileno())
+            sync(file)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import keras
 import numpy as np
 
 from zoo.data.pipeline import image_errors
+from zoo.disk import sync
 from zoo.errors import TrainingError, WeightsError
 from zoo.evaluation.metrics import roc_auc
 from zoo.models.ensemble import Ensemble
@@ -104,8 +104,7 @@ def save_weights(model: keras.Model, path: Path) -> None:
         model.save_weights(aside)
     finally:
         model.optimizer = optimizer
-    with aside.open("rb") as file:
-        os.fsync(file.fileno())
+    sync(aside)
     aside.replace(path)
 
 
