@@ -43,3 +43,9 @@ def test_backend_is_the_first_installed_where_none_is_set() -> None:
     out = _fresh(f"import zoo, os, importlib.util; print(os.environ['KERAS_BACKEND'], {first_installed})")
     chosen, first = out.split()
     assert chosen == first
+
+
+def test_probabilities_take_no_pandas() -> None:
+    """Importing it takes as long as OpenVINO takes to load a network."""
+    code = "import zoo, sys; from zoo import Predictor, load; print('pandas' in sys.modules)"
+    assert _fresh(code).strip() == "False"

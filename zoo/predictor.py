@@ -7,20 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from zoo.errors import UnknownNameError
 from zoo.evaluation.coherence import project
 from zoo.evaluation.decision import Decision, probabilities
 from zoo.evaluation.scores import Scores
-from zoo.findings_table import long_table, wide_table
 from zoo.hub import manifest
 from zoo.serve.runtime import KerasRuntime, Runtime
 from zoo.specs import EnsembleSpec
 from zoo.stream import Image, Prediction, stream
 from zoo.warn import warn_user
 
+# pandas takes as long to import as OpenVINO to load a network: only what makes a table imports it.
 if TYPE_CHECKING:
+    import pandas as pd
+
     from zoo.explain.explanation import Explanation
     from zoo.models.ensemble import Ensemble
 
@@ -131,6 +132,8 @@ class Predictor:
             image was unreadable or the finding has no threshold), error ("" or why the image was not read; "not
             trained" for a finding the model never learned).
         """
+        import pandas as pd
+
         tables = [self.table(b, point) for b in self.stream(images, batch_size=batch_size, strict=strict)]
         none = Prediction([], np.empty((0, len(self.labels)), np.float32), [])
         return pd.concat(tables, ignore_index=True) if tables else self.table(none, point)
@@ -229,6 +232,8 @@ class Predictor:
             raise ValueError(
                 f"{self!r} has no thresholds: none were fitted for these members; predict() gives probabilities"
             )
+        from zoo.findings_table import long_table
+
         return long_table(batch, self.labels, self.decision, point)
 
     def wide_table(self, batch: Prediction) -> pd.DataFrame:
@@ -236,4 +241,6 @@ class Predictor:
 
         Findings that the model never learned are left out.
         """
+        from zoo.findings_table import wide_table
+
         return wide_table(batch, self.labels, self.decision)

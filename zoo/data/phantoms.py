@@ -10,15 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from PIL import Image
 
 from zoo.data.phantom_film import Film, Habitus
 from zoo.data.phantom_findings import draw_finding
 from zoo.data.phantom_patients import OPACITIES, Exam, draw_exams
 from zoo.findings import FINDINGS, check_findings
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Drawn in this order: what fills the lung, what takes its texture away, what lies over it.
 _ORDER = (
@@ -118,6 +121,8 @@ def make_phantoms(
     Raises:
         ValueError: More broken files than films.
     """
+    import pandas as pd
+
     if broken > n_images:
         raise ValueError(f"broken must be at most n_images ({n_images}), got {broken}")
     folder = Path(folder)
@@ -153,6 +158,8 @@ def make_phantoms(
 
 def _label_table(rng: np.random.Generator, exams: list[Exam]) -> pd.DataFrame:
     """The table as the competition has it, with some labels left blank and a few marked uncertain (-1)."""
+    import pandas as pd
+
     labels = np.array([[f in e.findings for f in FINDINGS] for e in exams], float)
     chance = rng.random(labels.shape)
     labels[chance < 0.02] = np.nan
