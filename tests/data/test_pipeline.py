@@ -161,6 +161,15 @@ def small_model() -> keras.Model:
     return model
 
 
+def test_no_tuner_holds_up_the_end_of_an_epoch(files, labels):
+    given = {key: KNOBS[key] for key in ("image_size", "batch_size")}
+    for batches in (
+        pipeline.training_batches(files, labels, **KNOBS),
+        pipeline.evaluation_batches(files, labels, **given),
+    ):
+        assert batches.options().autotune.enabled is False
+
+
 def test_keras_trains_and_predicts_on_them(files, labels):
     model = small_model()
     model.fit(pipeline.training_batches(files, np.zeros_like(labels), **KNOBS), shuffle=False, verbose=0)

@@ -204,7 +204,11 @@ def _dataset(
             tensor.set_shape(shape)
         return tuple(tensors) if len(shapes) > 1 else tensors[0]
 
-    return tf.data.Dataset.range(start, stop).map(step).prefetch(2)
+    options = tf.data.Options()
+    # Nothing here is for it to tune, and its thread looks around at intervals that double, up to a minute: each epoch
+    # would end with a wait for the next look, almost as long as the epoch.
+    options.autotune.enabled = False
+    return tf.data.Dataset.range(start, stop).map(step).prefetch(2).with_options(options)
 
 
 def _batch_augmentation(
