@@ -139,19 +139,37 @@ def test_the_split_of_another_run_is_refused(data, tmp_path):
 
 
 def test_layers_given_back_compute_what_they_did(carried):
-    film = exporting.fresh_films(32, 1)
+    films = exporting.fresh_films(32, 3)
     quantised, plain = core().read_model(carried[0] / "exports" / exports.INT8 / "model.xml"), plain_of(carried[0])
     first, *others = sensitivity.runs(quantised)
     rest = [name for names in others for name in names]
     some, every = (sensitivity.give_back(quantised, plain, names) for names in (first, [*first, *rest]))
     assert [op.get_friendly_name() for op in sensitivity.quantised_layers(some)] == rest
     assert not list(sensitivity.quantised_layers(every))
-    exact, before, between, after = (
-        core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(film)[0]
-        for model in (plain, quantised, some, every)
-    )
+    exact, before, between, after = (outputs(model, films) for model in (plain, quantised, some, every))
     assert len({values.tobytes() for values in (exact, before, between)}) == 3
-    np.testing.assert_allclose(after, exact, rtol=1e-4, atol=1e-4)
+    # What int8 was moved by in the end stays.
+    moved = next(op for op in every.get_ops() if op.get_friendly_name() == "moved").input_value(1).get_node().data
+    assert np.abs(moved).max() > 1e-3
+    np.testing.assert_allclose(after, exact + moved, rtol=1e-4, atol=1e-4)
+
+
+def test_logits_are_moved_to_where_float32_has_them_in_the_mean(carried, data):
+    """Over the films that this was measured on; of one that cannot be read the logits are NaN."""
+    films = acceptance.choose_films(data, "competition")
+    paths = [*films.calibration["Image_path"], *films.tuning["Image_path"]]
+    exact, ours = (
+        np.concatenate([batch.logits for batch in zoo.load(carried[0], **how).stream(paths)])
+        for how in ({}, {"runtime": "openvino", "precision": "int8"})
+    )
+    assert np.abs(np.nanmean(ours - exact, axis=0)).max() < 1e-4 < np.nanmax(np.abs(ours - exact))
+
+
+def test_moved_logits_keep_their_name(carried):
+    plain, by = plain_of(carried[0]), np.array([0.5, -1.0, 0.0])
+    moved, films = sensitivity.move_logits(plain.clone(), by), exporting.fresh_films(32, 2)
+    np.testing.assert_allclose(outputs(moved, films), outputs(plain, films) + by, rtol=1e-5, atol=1e-5)
+    assert moved.output(0).get_names() == plain.output(0).get_names() != set()
 
 
 def test_layers_that_err_most_go_first_and_one_run_stays(carried):
@@ -167,6 +185,11 @@ def test_layers_that_err_most_go_first_and_one_run_stays(carried):
     assert list(sensitivity.quantised_layers(best))  # never all of it
     few = sensitivity.restore(quantised, plain_of(folder), error, lambda model: 1.0, 0.9)
     assert error(best) <= error(few) < error(quantised)
+
+
+def outputs(model, films):
+    compiled = core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return np.concatenate([compiled(film[None])[0] for film in films])
 
 
 def plain_of(folder):

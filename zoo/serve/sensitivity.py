@@ -1,4 +1,4 @@
-"""Accuracy-aware quantisation: which layers of an int8 network are better left in floating point."""
+"""Accuracy-aware quantisation: which layers are better left in floating point, and where that leaves the logits."""
 
 from __future__ import annotations
 
@@ -80,6 +80,20 @@ def give_back(quantised: Any, plain: Any, names: Collection[str]) -> Any:
                 target.replace_source_output(op.input_value(0))
     copy.validate_nodes_and_infer_types()
     return copy
+
+
+def move_logits(model: Any, by: np.ndarray) -> Any:
+    """The model itself, its one output moved by so much: float32 (findings,)."""
+    import openvino.opset13 as opset
+
+    result = model.get_results()[0]
+    before = result.input_value(0)
+    names = before.get_names()
+    before.set_names(set())
+    after = opset.add(before, opset.constant(np.asarray(by, np.float32)[None]), name="moved").output(0)
+    after.set_names(names)
+    result.input(0).replace_source_output(after)
+    return model
 
 
 def quantised_layers(model: Any) -> Iterator[Any]:
