@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,18 +19,9 @@ from zoo.hub import exports, folders, openvino_ir, release
 from zoo.hub.exports import INT8, Export
 from zoo.hub.release import Release
 from zoo.progress import Progress, Silent
-from zoo.serve import acceptance, cache, exporting, formats, sensitivity
+from zoo.serve import acceptance, cache, exporting, formats, quantising, sensitivity
 from zoo.serve.acceptance import Films
 from zoo.serve.openvino_runtime import OpenVinoRuntime, core, native
-
-#: What stays in floating point in any network: grey levels to what a backbone takes, the few numbers of the heads, and
-#: the mean of the members.
-_IN_FLOAT = (r"^/.*", r".*/preprocessing/.*", r".*/head/.*", r"^[^/]*/logits/.*")
-
-#: What the range of an activation is, as NNCF calls it, in the order in which they are tried: its extremes over all
-#: films, and the mean of each film's. The mean cuts off what is large on a few films, and a finding is on few; the
-#: extremes leave all others fewer of the 256 steps.
-_RANGES = ("MINMAX", "MEAN_MINMAX")
 
 #: Decisions that accuracy-aware quantisation tries to keep: somewhat more than what is asked for on other films.
 _AIM = 1 - (1 - exports.MIN_DECISIONS_KEPT) / 2
@@ -154,9 +140,9 @@ def _quantise(found: Release, plain: Any, reference: OpenVinoRuntime, films: Fil
         got, low = shift(model)
         return acceptance.share_kept(found.decision, expected, got + low)
 
-    left, tried = _left_in_float(plain, found), []
-    for ranges in _RANGES:
-        quantised = _quantised(plain, calibration, left, ranges)
+    tried, left = [], quantising.left_in_float(plain, found.spec)
+    for ranges in quantising.RANGES:
+        quantised = quantising.quantise(plain, calibration, left, ranges)
         tried.append((kept(quantised), quantised))
         if tried[-1][0] >= _AIM:
             break
@@ -168,26 +154,6 @@ def _quantise(found: Release, plain: Any, reference: OpenVinoRuntime, films: Fil
         with progress.task("measuring layers", len(sensitivity.runs(best))) as advance:
             best = sensitivity.restore(best, plain, error, kept, _AIM, advance)
     return sensitivity.move_logits(best, shift(best)[1] / np.asarray(reference.temperature, np.float32))
-
-
-def _quantised(plain: Any, calibration: np.ndarray, left_in_float: Sequence[str], ranges: str) -> Any:
-    nncf = _nncf()
-    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
-
-    with _quiet():
-        return nncf.quantize(
-            plain.clone(),
-            nncf.Dataset([film[None] for film in calibration]),
-            preset=nncf.QuantizationPreset.PERFORMANCE,
-            subset_size=len(calibration),
-            ignored_scope=nncf.IgnoredScope(patterns=[*left_in_float], validate=False),
-            advanced_parameters=nncf.AdvancedQuantizationParameters(
-                # Moved biases would stay when their layer is given back to floating point, and make up for no error
-                # then. What rounding moves a logit by in the mean is taken out at the end.
-                disable_bias_correction=True,
-                activations_range_estimator_params=getattr(RangeEstimatorParametersSet, ranges),
-            ),
-        )
 
 
 def _logits(model: Any, films: np.ndarray, temperature: Sequence[float]) -> np.ndarray:
@@ -266,15 +232,6 @@ def _read(
     )
 
 
-def _left_in_float(plain: Any, found: Release) -> list[str]:
-    """Patterns of the names of what is not quantised: see `_IN_FLOAT`, and members with depthwise convolutions."""
-    name = re.escape(found.spec.name)
-    deep = {op.get_friendly_name().split("/")[1] for op in plain.get_ops() if op.get_type_name() == "GroupConvolution"}
-    members = {m.name for m in found.spec.members}
-    # Where every member has them, int8 is what was asked for.
-    return [*_IN_FLOAT, *(f"^{name}/{re.escape(m)}/.*" for m in sorted(deep & members) if deep & members != members)]
-
-
 def _require_own_split(found: Release, films: Films) -> None:
     """Calibrating on films of another split than the thresholds' could mean on films that are reported."""
     split = found.provenance.get("split")
@@ -283,23 +240,3 @@ def _require_own_split(found: Release, films: Films) -> None:
         raise SplitError(
             f"the split is {films.split_hash[:12]}, the release was trained on {str(own)[:12]}: not its run"
         )
-
-
-def _nncf() -> Any:
-    core()  # before any that NNCF makes
-    import nncf
-
-    return nncf
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """NNCF logs every step and draws its own bars."""
-    logger = logging.getLogger("nncf")
-    before = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logger.setLevel(before)
