@@ -61,8 +61,9 @@ def measure(side: str, name: str, options: argparse.Namespace) -> dict[str, Any]
     batch = 2 if options.smoke else options.batch
     command = [sys.executable, __file__, name, "--side", side, "--batch", str(batch)]
     command += ["--smoke"] if options.smoke else []
-    root = str(Path(__file__).parents[2])
-    env = os.environ | {"KERAS_BACKEND": "jax", "PYTHONPATH": root}
+    # Keras may lie where PYTHONPATH says, on a machine where nothing is installed for good.
+    places = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    env = os.environ | {"KERAS_BACKEND": "jax", "PYTHONPATH": os.pathsep.join(places)}
     env |= {"JAX_PLATFORMS": "cpu"} if options.smoke else {}
     done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
     if done.returncode:
