@@ -43,6 +43,11 @@ RUNTIMES = [
     pytest.param(("openvino", "int8", 4), marks=pytest.mark.tensorflow_only),
 ]
 
+#: Probabilities may differ by so much at most, and in the mean, from those of films that were decoded as a whole; and
+#: where TorchXRayVision reads them. Trained weights answer to fine detail, random ones to little.
+TRAINED = "ZOO_BENCH_RELEASE" in os.environ
+OURS, THEIRS = ((0.05, 0.002), (0.1, 0.005)) if TRAINED else ((0.01, 0.01), (0.05, 0.05))
+
 #: Scores small films with a tiny network; prints the peak of resident memory, in MB.
 SCORE = """
 import json, sys
@@ -97,7 +102,7 @@ class Job:
         how = f"{runtime.name} {runtime.precision}"
         how += f" on {os.environ['KERAS_BACKEND']}" if runtime.name == "keras" else ""
         section = f"{len(self.paths)} JPEGs of {SIDE} px to findings, three members at 224 px, {how}"
-        return {"section": section, "items": len(self.paths), "unit": "films/s", "check": near(self.expected)}
+        return {"section": section, "items": len(self.paths), "unit": "films/s", "check": near(self.expected, *OURS)}
 
 
 @pytest.fixture(scope="module", params=RUNTIMES, ids=named)
@@ -164,7 +169,7 @@ def test_torchxrayvision_loop(compare: Callable[..., Any], job: Job, tmp_path: P
     def work() -> np.ndarray:
         return loop(read, job, tmp_path / "xrv.csv")
 
-    asked = job.asked | {"check": near(job.expected, largest=0.1)}
+    asked = job.asked | {"check": near(job.expected, *THEIRS)}
     compare(name="TorchXRayVision's reading in a loop", work=work, peer=True, rounds=2, **asked)
 
 
@@ -180,12 +185,11 @@ def test_memory(record: Callable[..., None], describe: Callable[..., None], tmp_
     assert found[100_000] - found[1_000] < 60, found
 
 
-def near(expected: np.ndarray, largest: float = 0.05) -> Callable[[np.ndarray], str]:
-    """Probabilities are those of films that were decoded as a whole; another way of shrinking them moves them too."""
-
+def near(expected: np.ndarray, largest: float, mean: float) -> Callable[[np.ndarray], str]:
     def check(found: np.ndarray) -> str:
         off = np.abs(found - expected)
         assert off.max() < largest, off.max()
+        assert off.mean() < mean, off.mean()
         return f"probabilities differ by {off.mean():.1g} in the mean, {off.max():.1g} at most"
 
     return check

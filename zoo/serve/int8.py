@@ -127,33 +127,34 @@ def _quantise(found: Release, plain: Any, reference: OpenVinoRuntime, films: Fil
         tuning = np.concatenate([calibration, _read(found, films.tuning, progress, "tuning").films])
     expected = reference.logits(tuning)
 
-    def shift(model: Any, part: slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
-        """Logits of some films, and by how much each is too low in the mean."""
-        got = _logits(model, tuning[part], reference.temperature)
-        return got, (expected[part] - got).mean(0)
+    def run(model: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Logits of the first films with their mean error taken out, and what that took: added to each finding."""
+        got = _logits(model, tuning[:n], reference.temperature)
+        move = (expected[:n] - got).mean(0)
+        return got + move, move
 
     def error(model: Any) -> float:
-        got, low = shift(model, slice(_FEW))
-        return float(np.sqrt(np.mean((got + low - expected[:_FEW]) ** 2)))
+        return float(np.sqrt(np.mean((run(model, _FEW)[0] - expected[:_FEW]) ** 2)))
 
-    def kept(model: Any) -> float:
-        got, low = shift(model)
-        return acceptance.share_kept(found.decision, expected, got + low)
+    def measured(model: Any) -> tuple[float, np.ndarray]:
+        logits, move = run(model, len(tuning))
+        return acceptance.share_kept(found.decision, expected, logits), move
 
-    tried, left = [], quantising.left_in_float(plain, found.spec)
+    tried, patterns = [], quantising.left_in_float(plain, found.spec)
     for ranges in quantising.RANGES:
-        quantised = quantising.quantise(plain, calibration, left, ranges)
-        tried.append((kept(quantised), quantised))
+        quantised = quantising.quantise(plain, calibration, patterns, ranges)
+        tried.append((*measured(quantised), quantised))
         if tried[-1][0] >= _AIM:
             break
-    share, best = max(tried, key=lambda pair: pair[0])
+    share, move, best = max(tried, key=lambda one: one[0])
     if share < _AIM:
         progress.message(
             f"{100 * share:.2f} % of the tuning films' decisions stay: giving layers back to floating point"
         )
         with progress.task("measuring layers", len(sensitivity.runs(best))) as advance:
-            best = sensitivity.restore(best, plain, error, kept, _AIM, advance)
-    return sensitivity.move_logits(best, shift(best)[1] / np.asarray(reference.temperature, np.float32))
+            best = sensitivity.restore(best, plain, error, lambda model: measured(model)[0], _AIM, advance)
+        move = measured(best)[1]
+    return sensitivity.move_logits(best, move / np.asarray(reference.temperature, np.float32))
 
 
 def _logits(model: Any, films: np.ndarray, temperature: Sequence[float]) -> np.ndarray:

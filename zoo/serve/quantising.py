@@ -25,13 +25,13 @@ _IN_FLOAT = (r"^/.*", r".*/preprocessing/.*", r".*/head/.*", r"^[^/]*/logits/.*"
 RANGES = ("MINMAX", "MEAN_MINMAX")
 
 
-def quantise(plain: Any, calibration: np.ndarray, left_in_float: Sequence[str], ranges: str) -> Any:
+def quantise(plain: Any, calibration: np.ndarray, patterns: Sequence[str], ranges: str) -> Any:
     """An int8 copy of an `openvino.Model`, for one film at a time.
 
     Args:
         plain: The network; it stays as it is.
         calibration: uint8 (n, image_size, image_size, 1) films that ranges are measured on.
-        left_in_float: Patterns of names, of `left_in_float`.
+        patterns: Of the names of what is not quantised, from `left_in_float`.
         ranges: Of `RANGES`.
     """
     core()  # before any that NNCF makes
@@ -44,7 +44,7 @@ def quantise(plain: Any, calibration: np.ndarray, left_in_float: Sequence[str], 
             nncf.Dataset([film[None] for film in calibration]),
             preset=nncf.QuantizationPreset.PERFORMANCE,
             subset_size=len(calibration),
-            ignored_scope=nncf.IgnoredScope(patterns=[*left_in_float], validate=False),
+            ignored_scope=nncf.IgnoredScope(patterns=[*patterns], validate=False),
             advanced_parameters=nncf.AdvancedQuantizationParameters(
                 # Moved biases would stay when their layer is given back to floating point, and make up for no error
                 # then. What rounding moves a logit by in the mean is taken out at the end.
