@@ -5,7 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP := bin/python -m pip install --quiet --disable-pip-version-check
 PYTEST := bin/python -m pytest
 # What has to work with JAX alone: reading films, loading a release from a folder or a Hub, predicting, explaining.
-JAX_ONLY := hub/test_release.py hub/test_pull.py hub/test_road.py explain data/test_images.py data/test_decode.py test_backends.py test_package.py test_predictor.py test_registry.py test_scoring.py
+JAX_ONLY := release/test_release.py hub/test_pull.py hub/test_road.py explain data/test_images.py data/test_decode.py test_backends.py test_package.py inference/test_predictor.py names/test_registry.py runs/test_predict.py
 # Data of one's own: make demo DATA=folder DATASET=nih
 DATA ?=
 DATASET ?= competition

@@ -8,9 +8,9 @@ the one place where the promise of an exact resume does not hold.
 
 import dataclasses
 
+from zoo.config.specs import EnsembleSpec, MemberSpec
 from zoo.data import augment
 from zoo.data.splits import SplitSpec
-from zoo.specs import EnsembleSpec, MemberSpec
 from zoo.training.recipe import Recipe, Stage
 
 recipe = Recipe(

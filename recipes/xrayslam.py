@@ -25,9 +25,9 @@ Mended:
 Saturation and hue stay, and do nothing on grey films, as in the original.
 """
 
-from zoo.catalog import CATALOG
 from zoo.data import augment
 from zoo.data.splits import SplitSpec
+from zoo.names.catalog import CATALOG
 from zoo.training.recipe import LossSpec, Recipe, Stage
 
 recipe = Recipe(

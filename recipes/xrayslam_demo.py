@@ -7,9 +7,9 @@ Trained from random weights on synthetic films (`zoo.data.phantoms`), so it know
 every step works and that the network learns more than its pixels tell. Expected result: in the README.
 """
 
-from zoo.catalog import CATALOG
 from zoo.data import augment
 from zoo.data.splits import SplitSpec
+from zoo.names.catalog import CATALOG
 from zoo.training.recipe import LossSpec, Recipe, Stage
 
 recipe = Recipe(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo.specs import EnsembleSpec, MemberSpec
+from zoo.config.specs import EnsembleSpec, MemberSpec
 
 FINDINGS3 = ("Atelectasis", "Edema", "No Finding")
 
@@ -29,8 +29,8 @@ def tiny_spec(members: int = 2, findings: tuple[str, ...] = FINDINGS3, image_siz
 
 def tiny_ensemble(spec: EnsembleSpec, seed: int = 0):
     """Built from the spec, with weights such that its logits spread by 1 or more on random films."""
-    from zoo.hub import parity
     from zoo.models.ensemble import Ensemble
+    from zoo.release import parity
 
     model = Ensemble.from_spec(spec)
     rng = np.random.default_rng(seed)
@@ -72,7 +72,7 @@ def _written(members: int, seed: int) -> Path:
 
 def _write(folder: Path, members: int, seed: int, **options) -> Path:
     from zoo.evaluation.decision import Decision, OperatingPoint, Origin
-    from zoo.hub import release
+    from zoo.release import release
 
     spec = tiny_spec(members)
     k = len(spec.findings)

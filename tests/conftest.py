@@ -15,6 +15,8 @@ from loopback_hub import session  # isort: skip
 # Keras imports huggingface_hub, which reads its environment at its import: from here on it knows the tests' Hub alone.
 session.start()
 
+pytest_plugins = ["loopback_hub.fixtures"]
+
 BACKEND = os.environ["KERAS_BACKEND"]
 
 

@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from zoo.data.images import read_image
+from zoo.data.images.reading import read_image
 
 RAMP = np.add.outer(np.arange(32), np.arange(24)) * 255 / 54  # (32, 24), 0 at the top left, 255 at the bottom right
 GREY = np.rint(RAMP).astype(np.uint8)

@@ -4,10 +4,10 @@ import dataclasses
 
 import numpy as np
 
+from zoo.config.specs import to_dict
 from zoo.evaluation.report import evaluate
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.thresholds import fit_decision
-from zoo.specs import to_dict
 from zoo.training.recipe import Recipe, Stage
 
 

@@ -35,7 +35,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.hub import manifest
+from zoo.release import manifest
 
 #: Does something to a release folder. Beside the folder lies another one, `outside`, with a file `secret.json`.
 Damage = Callable[[Path], object]
@@ -48,7 +48,7 @@ CHILD = """
 import json, os, resource, sys
 from pathlib import Path
 from zoo import sources
-from zoo.errors import ReleaseError
+from zoo.core.errors import ReleaseError
 
 good, memory, *bad = sys.argv[1:]
 sources.find(Path(good)), sources.inspect(Path(good))  # what is imported late is there

@@ -11,7 +11,7 @@ from builders import FINDINGS3, tiny_release
 
 from zoo.evaluation.report import evaluate
 from zoo.evaluation.scores import Scores
-from zoo.hub import card, manifest, release
+from zoo.release import card, manifest, release
 
 REPO = "tester/tiny"
 COMMIT = f"POST /api/models/{REPO}/commit/main"

@@ -19,9 +19,9 @@ import pandas as pd
 from PIL import Image
 
 import zoo  # noqa: F401  (chooses the backend before Keras is imported)
+from zoo.config.specs import EnsembleSpec, MemberSpec
 from zoo.data.augment import AugmentSpec
 from zoo.data.splits import SplitSpec, make_split
-from zoo.specs import EnsembleSpec, MemberSpec
 from zoo.training.recipe import Recipe, Stage
 
 FINDINGS = ("Atelectasis", "Edema", "No Finding")
@@ -139,7 +139,7 @@ def kill_at(point: str) -> None:
 
 def main(data: str, run: str, cache: str, point: str = "") -> None:
     from zoo.data.cache import cache_films
-    from zoo.data.images import read_image
+    from zoo.data.images.reading import read_image
     from zoo.training.stages import train
 
     recipe = make_recipe(precision="mixed_float16", checkpoint_minutes=1e-9)

@@ -12,10 +12,11 @@ import numpy as np
 from builders import FINDINGS3, tiny_spec
 from PIL import Image
 
-from zoo import findings_file, journal, scoring
+from zoo.core.progress import Silent
 from zoo.evaluation.decision import Decision, OperatingPoint, Origin
-from zoo.predictor import Predictor
-from zoo.progress import Silent
+from zoo.inference import resume, writers
+from zoo.inference.predictor import Predictor
+from zoo.runs import predict
 
 BATCH = 4
 
@@ -54,16 +55,16 @@ def make_films(folder: Path, n: int = 18) -> Path:
     return folder
 
 
-def write(films: Path, out: Path, model: Predictor | None = None, **options) -> scoring.Counts:
-    """`scoring.write_findings` with the stand-in for what would be loaded."""
-    scoring.load = lambda name, **asked: model or predictor()
-    return scoring.write_findings([films], "stand-in", out, Silent(), **options)
+def write(films: Path, out: Path, model: Predictor | None = None, **options) -> predict.Counts:
+    """`predict.write_findings` with the stand-in for what would be loaded."""
+    predict.load = lambda name, **asked: model or predictor()
+    return predict.write_findings([films], "stand-in", out, Silent(), **options)
 
 
 def _kill_at(point: str) -> None:
-    append, whole, count = journal.Journal.append, findings_file.Csv.whole, 0
+    append, whole, count = resume.Journal.append, writers.Csv.whole, 0
 
-    def appending(self: journal.Journal, piece: bytes, items: int, failed: int = 0) -> None:
+    def appending(self: resume.Journal, piece: bytes, items: int, failed: int = 0) -> None:
         nonlocal count
         if count == KILLS[point] and point != "before the end":
             if point != "before the first mark":
@@ -77,12 +78,12 @@ def _kill_at(point: str) -> None:
         count += 1
         append(self, piece, items, failed)
 
-    def ending(self: findings_file.Csv, pieces: Path) -> Path:
+    def ending(self: writers.Csv, pieces: Path) -> Path:
         if point == "before the end":
             os.kill(os.getpid(), signal.SIGKILL)
         return whole(self, pieces)
 
-    journal.Journal.append, findings_file.Csv.whole = appending, ending
+    resume.Journal.append, writers.Csv.whole = appending, ending
 
 
 if __name__ == "__main__":

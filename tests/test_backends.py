@@ -11,7 +11,7 @@ import pytest
 from builders import tiny_release
 
 import zoo
-from zoo.hub import manifest, parity, release
+from zoo.release import manifest, parity, release
 
 OTHER = {"tensorflow": "jax", "jax": "tensorflow"}
 

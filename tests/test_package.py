@@ -31,7 +31,7 @@ def test_unknown_attribute_is_an_attribute_error() -> None:
 
 
 def test_an_imported_keras_wins_over_the_choice() -> None:
-    backend = zoo.backend.current() or __import__("keras").config.backend()
+    backend = zoo.core.backend.current() or __import__("keras").config.backend()
     out = _fresh(
         "import keras, zoo, os; print(keras.config.backend(), os.environ.get('KERAS_BACKEND'))", KERAS_BACKEND=backend
     )
@@ -39,7 +39,7 @@ def test_an_imported_keras_wins_over_the_choice() -> None:
 
 
 def test_backend_is_the_first_installed_where_none_is_set() -> None:
-    first_installed = "next(b for b in zoo.backend.BACKENDS if importlib.util.find_spec(b))"
+    first_installed = "next(b for b in zoo.core.backend.BACKENDS if importlib.util.find_spec(b))"
     out = _fresh(f"import zoo, os, importlib.util; print(os.environ['KERAS_BACKEND'], {first_installed})")
     chosen, first = out.split()
     assert chosen == first

@@ -51,7 +51,7 @@ def test_no_backend_is_required(wheel):
 
 def test_a_recipe_trains_by_name_from_another_folder(wheel, tmp_path):
     pytest.importorskip("tensorflow", reason="training reads its films through tf.data")
-    from zoo.data.phantoms import make_phantoms
+    from zoo.data.phantoms.drawing import make_phantoms
 
     environment = tmp_path / "env"
     venv.create(environment, with_pip=False)

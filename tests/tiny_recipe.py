@@ -1,8 +1,8 @@
 """The whole road at its smallest: two tiny members, 32 px, a few steps."""
 
+from zoo.config.specs import EnsembleSpec, MemberSpec
 from zoo.data import augment
 from zoo.data.splits import SplitSpec
-from zoo.specs import EnsembleSpec, MemberSpec
 from zoo.training.recipe import Recipe, Stage
 
 recipe = Recipe(

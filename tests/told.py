@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from zoo.progress import Silent
+from zoo.core.progress import Silent
 
 
 class Told(Silent):

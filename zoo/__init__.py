@@ -10,21 +10,20 @@ Research software, not a medical device.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from zoo import backend as _backend
-
-__version__ = "0.1.0"
+from zoo._version import __version__ as __version__
+from zoo.core import backend as _backend
 
 # Public name -> module that holds it. Importing the package stays free; a name pulls in what it needs when first used.
 _HOMES = {
-    "FINDINGS": "zoo.findings",
-    "LabelSchema": "zoo.findings",
-    "Predictor": "zoo.predictor",
-    "load": "zoo.loading",
-    "predict_ensemble": "zoo.loading",
-    "list_models": "zoo.registry",
-    "info": "zoo.registry",
-    "inspect": "zoo.sources",
-    "register_ensemble": "zoo.registry",
+    "FINDINGS": "zoo.labels.findings",
+    "LabelSchema": "zoo.labels.findings",
+    "Predictor": "zoo.inference.predictor",
+    "load": "zoo.inference.load",
+    "predict_ensemble": "zoo.inference.load",
+    "list_models": "zoo.names.registry",
+    "info": "zoo.names.registry",
+    "inspect": "zoo.names.sources",
+    "register_ensemble": "zoo.names.registry",
     "register_backbone": "zoo.models.backbones",
     "register_head": "zoo.models.heads",
     "register_loss": "zoo.training.losses",
@@ -35,17 +34,17 @@ __all__ = [*_HOMES, "__version__"]
 _backend.choose()
 
 if TYPE_CHECKING:
-    from zoo.findings import FINDINGS as FINDINGS
-    from zoo.findings import LabelSchema as LabelSchema
-    from zoo.loading import load as load
-    from zoo.loading import predict_ensemble as predict_ensemble
+    from zoo.inference.load import load as load
+    from zoo.inference.load import predict_ensemble as predict_ensemble
+    from zoo.inference.predictor import Predictor as Predictor
+    from zoo.labels.findings import FINDINGS as FINDINGS
+    from zoo.labels.findings import LabelSchema as LabelSchema
     from zoo.models.backbones import register_backbone as register_backbone
     from zoo.models.heads import register_head as register_head
-    from zoo.predictor import Predictor as Predictor
-    from zoo.registry import info as info
-    from zoo.registry import list_models as list_models
-    from zoo.registry import register_ensemble as register_ensemble
-    from zoo.sources import inspect as inspect
+    from zoo.names.registry import info as info
+    from zoo.names.registry import list_models as list_models
+    from zoo.names.registry import register_ensemble as register_ensemble
+    from zoo.names.sources import inspect as inspect
     from zoo.training.losses import register_loss as register_loss
 
 

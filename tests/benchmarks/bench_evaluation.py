@@ -22,7 +22,7 @@ from zoo.evaluation import intervals, metrics, report, thresholds
 from zoo.evaluation.calibration import METHODS, choose, fit_calibration
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.scores import Scores
-from zoo.findings import FINDINGS
+from zoo.labels.findings import FINDINGS
 from zoo.report.html import write_report
 
 K = len(FINDINGS)

@@ -18,19 +18,19 @@ from scipy.ndimage import gaussian_filter
 from scipy.stats import spearmanr
 
 import zoo
-from zoo.data.images import read_image
-from zoo.data.phantom_patients import draw_exams
-from zoo.data.phantoms import draw_phantom
+from zoo.config.specs import EnsembleSpec, MemberSpec
+from zoo.data.images.reading import read_image
+from zoo.data.phantoms.drawing import draw_phantom
+from zoo.data.phantoms.patients import draw_exams
 from zoo.evaluation.intervals import bootstrap, percentiles
 from zoo.evaluation.metrics import roc_auc
 from zoo.explain.cam import METHODS, gap_kernel
 from zoo.explain.explanation import Explanation, enlarge, explain_batch
 from zoo.explain.pointing import energy_inside, pointing_game
-from zoo.findings import FINDINGS
+from zoo.labels.findings import FINDINGS
 from zoo.models.backbones import leaf_layers
 from zoo.models.classifier import Classifier
 from zoo.models.ensemble import Ensemble
-from zoo.specs import EnsembleSpec, MemberSpec
 from zoo.training.losses import WeightedBCE
 
 BACKENDS = ("tensorflow", "jax")

@@ -23,13 +23,13 @@ from benchmarks import peers
 from PIL import Image
 
 import zoo
-from zoo import scoring
-from zoo.data.images import read_image
-from zoo.data.phantoms import draw_phantom
+from zoo.core.progress import Silent
+from zoo.data.images.reading import read_image
+from zoo.data.phantoms.drawing import draw_phantom
 from zoo.evaluation.decision import probabilities
-from zoo.hub import release
-from zoo.predictor import Predictor
-from zoo.progress import Silent
+from zoo.inference.predictor import Predictor
+from zoo.release import release
+from zoo.runs import predict
 
 BACKENDS = ("tensorflow", "jax")
 SIDE, FILMS = 2048, 64
@@ -53,8 +53,8 @@ SCORE = """
 import json, sys
 from pathlib import Path
 from zoo import scoring
-from zoo.progress import Silent
-counts = scoring.write_findings([Path(sys.argv[1])], Path(sys.argv[2]), Path(sys.argv[3]), Silent())
+from zoo.core.progress import Silent
+counts = predict.write_findings([Path(sys.argv[1])], Path(sys.argv[2]), Path(sys.argv[3]), Silent())
 # Not getrusage: its peak is that of the process that started this one, where that was larger.
 peak = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM:")) / 1024
 print(json.dumps({"films": counts.images, "peak": peak}))
@@ -120,10 +120,10 @@ def job(request: pytest.FixtureRequest, folder: Path, films: Path) -> Job:
 
 def test_folder(compare: Callable[..., Any], job: Job, tmp_path: Path):
     out = tmp_path / "findings.csv"
-    scoring.load = lambda name, **asked: job.predictor  # loading has a benchmark of its own
+    predict.load = lambda name, **asked: job.predictor  # loading has a benchmark of its own
 
     def work() -> np.ndarray:
-        scoring.write_findings(job.paths, "loaded", out, Silent())
+        predict.write_findings(job.paths, "loaded", out, Silent())
         return pd.read_csv(out)["probability"].to_numpy().reshape(len(job.paths), -1)
 
     compare(name="zoo: folder to CSV", work=work, **job.asked)

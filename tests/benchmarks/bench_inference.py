@@ -23,11 +23,11 @@ import pytest
 from benchmarks import peers
 
 import zoo
-from zoo.data.images import read_image
-from zoo.data.phantoms import draw_phantom
-from zoo.hub import release
-from zoo.serve import acceptance
-from zoo.serve.exporting import TOLERANCES
+from zoo.data.images.reading import read_image
+from zoo.data.phantoms.drawing import draw_phantom
+from zoo.export.exporting import TOLERANCES
+from zoo.export.int8 import acceptance
+from zoo.release import release
 
 BACKENDS = ("tensorflow", "jax")
 SIZE, FILMS, BATCH = 224, 64, 16
@@ -87,7 +87,7 @@ def test_runtime(
 ):
     pytest.importorskip("openvino" if runtime == "openvino" else "onnxruntime", reason="needs the extra 'serve'")
     if precision == "bfloat16":
-        from zoo.serve.openvino_runtime import native
+        from zoo.runtimes.openvino_runtime import native
 
         if "bfloat16" not in native():
             pytest.skip("this CPU does not compute in bfloat16")
@@ -142,7 +142,7 @@ def stays(found: release.Release, expected: np.ndarray) -> Callable[[np.ndarray]
     """The share of these films' decisions that are Keras', beside what the export was accepted with."""
 
     def check(logits: np.ndarray) -> str:
-        from zoo.serve import starting
+        from zoo.inference import starting
 
         known = starting.int8(found).facts["acceptance"]
         run = known["runs"].get("bfloat16", known["runs"]["float32"])

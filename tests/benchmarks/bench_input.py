@@ -17,7 +17,7 @@ from benchmarks.peers import import_torchvision
 from PIL import Image
 
 from zoo.data.augment import DEFAULT, ORIGINAL, AugmentSpec, augment
-from zoo.data.images import read_image
+from zoo.data.images.reading import read_image
 
 FILM_SIZE, SIZE, BATCH, SEED, EPOCH = 2048, 224, 64, 0, 0
 

@@ -40,7 +40,7 @@ KERAS = START + (
     "t.append(time.perf_counter())\n"
     "import numpy as np\n"
     "from PIL import Image\n"
-    "from zoo.catalog import CATALOG\n"
+    "from zoo.names.catalog import CATALOG\n"
     "from zoo.models.ensemble import Ensemble\n"
     "model = Ensemble.from_spec(CATALOG['xrayslam-ensemble'].spec)\n"
     "model.load_weights(Path(release) / 'plain.weights.h5')\n"
@@ -51,14 +51,14 @@ KERAS = START + (
 # The export's bytes instead of the release's: its first load wrote them.
 OPENVINO_FLOOR = START + (
     "import os, zoo\n"
-    "from zoo.serve.openvino_runtime import openvino\n"
+    "from zoo.runtimes.openvino_runtime import openvino\n"
     "openvino()\n"
     "t.append(time.perf_counter())\n"
     "for path in Path(os.environ['ZOO_HOME']).rglob('model.bin'): path.read_bytes()"
 )  # fmt: skip
 OPENVINO = START + (
     "import zoo\n"
-    "from zoo.serve.openvino_runtime import openvino\n"
+    "from zoo.runtimes.openvino_runtime import openvino\n"
     "openvino()\n"
     "t.append(time.perf_counter())\n"
     "model = zoo.load(Path(release), runtime='openvino')\n"
@@ -68,7 +68,7 @@ OPENVINO = START + (
 # The same graph without any of the zoo: what OpenVINO takes to open what it compiled before, and to run one film.
 OPENVINO_ALONE = START + (
     "import os, zoo\n"
-    "from zoo.serve.openvino_runtime import openvino\n"
+    "from zoo.runtimes.openvino_runtime import openvino\n"
     "library = openvino()\n"
     "t.append(time.perf_counter())\n"
     "import numpy as np\n"
@@ -83,7 +83,7 @@ OPENVINO_ALONE = START + (
 MAKE = """
 import sys
 import zoo
-from zoo.catalog import CATALOG
+from zoo.names.catalog import CATALOG
 from zoo.evaluation.decision import Decision
 from zoo.hub import release
 from zoo.models.ensemble import Ensemble

@@ -28,7 +28,7 @@ import numpy as np
 import zoo
 from zoo.models.classifier import Classifier
 from zoo.models.weights import save_safetensors, uninitialized
-from zoo.specs import MemberSpec
+from zoo.config.specs import MemberSpec
 for name in sys.argv[2:]:
     with uninitialized():
         model = Classifier.from_spec(MemberSpec(name), 224, 14)
@@ -45,7 +45,7 @@ import zoo, keras
 from contextlib import nullcontext
 from zoo.models.ensemble import Ensemble
 from zoo.models.weights import load_safetensors, uninitialized
-from zoo.specs import EnsembleSpec, MemberSpec
+from zoo.config.specs import EnsembleSpec, MemberSpec
 inputs = keras.Input((8, 8, 3))
 features = keras.layers.BatchNormalization()(keras.layers.Conv2D(4, 3)(inputs))
 outputs = keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(features))

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from zoo.config.specs import EnsembleSpec, MemberSpec
 from zoo.data import augment, pipeline
 from zoo.models.ensemble import Ensemble
-from zoo.specs import EnsembleSpec, MemberSpec
 from zoo.training import devices
 from zoo.training.callbacks import StepCallback
 from zoo.training.losses import WeightedBCE

@@ -99,10 +99,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A release of the three members: that of ZOO_BENCH_RELEASE, else one of random weights."""
     if named := os.environ.get("ZOO_BENCH_RELEASE"):
         return Path(named)
-    from zoo.catalog import CATALOG
     from zoo.evaluation.decision import Decision
-    from zoo.hub import release
     from zoo.models.ensemble import Ensemble
+    from zoo.names.catalog import CATALOG
+    from zoo.release import release
 
     spec = CATALOG["xrayslam-ensemble"].spec
     target = tmp_path_factory.mktemp("release") / "release"

@@ -75,9 +75,9 @@ def zoo_on_jax(name: str, batch: int, smoke: bool) -> dict[str, Any]:
     import jax
     import keras
 
+    from zoo.config.specs import EnsembleSpec, MemberSpec
     from zoo.models.ensemble import Ensemble
-    from zoo.models.uninitialized import uninitialized
-    from zoo.specs import EnsembleSpec, MemberSpec
+    from zoo.models.weights.uninitialized import uninitialized
     from zoo.training.losses import WeightedBCE
     from zoo.training.optimizers import build_optimizer
     from zoo.training.recipe import Stage

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo import specs
+from zoo.config import specs
+from zoo.core.errors import RecipeError
 from zoo.data.augment import DEFAULT, DRAWS, NONE, ORIGINAL, AugmentSpec, augment, rare_findings, targeted_images
-from zoo.errors import RecipeError
 
 PRESETS = {"none": NONE, "default": DEFAULT, "original": ORIGINAL}
 

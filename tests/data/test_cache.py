@@ -17,12 +17,13 @@ import pytest
 from PIL import Image
 from told import Told
 
-from zoo.data import cache, decode, shards
+from zoo.core.errors import CacheError
+from zoo.core.progress import Silent
+from zoo.data import cache, shards
 from zoo.data.cache import cache_films
-from zoo.data.images import read_image
-from zoo.data.phantoms import make_phantoms
-from zoo.errors import CacheError
-from zoo.progress import Silent
+from zoo.data.images import decode
+from zoo.data.images.reading import read_image
+from zoo.data.phantoms.drawing import make_phantoms
 
 tf = pytest.importorskip("tensorflow", reason="TensorFlow, which writes the records, is not installed")
 

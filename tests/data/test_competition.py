@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from zoo.data.competition import read_competition
-from zoo.data.tables import COLUMNS
-from zoo.errors import TableError
-from zoo.findings import FINDINGS, LabelSchema
+from zoo.core.errors import TableError
+from zoo.data.tables.competition import read_competition
+from zoo.data.tables.reading import COLUMNS
+from zoo.labels.findings import FINDINGS, LabelSchema
 
 ROW = {
     "Image_name": "00000001_001_001.jpg",

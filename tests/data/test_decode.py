@@ -10,9 +10,9 @@ from films import FILM, GREY, RAMP, encoded, png, quiet
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from zoo.data.decode import DECODER, MAX_PIXELS
-from zoo.data.images import read_image
-from zoo.errors import ImageError
+from zoo.core.errors import ImageError
+from zoo.data.images.decode import DECODER, MAX_PIXELS
+from zoo.data.images.reading import read_image
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "CMYK", "P", "YCbCr"])

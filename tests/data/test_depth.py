@@ -5,9 +5,9 @@ import pytest
 from films import RAMP, encoded, png, quiet
 from PIL import Image
 
-from zoo.data.depth import DepthWarning
-from zoo.data.images import read_image
-from zoo.errors import ImageError
+from zoo.core.errors import ImageError
+from zoo.data.images.depth import DepthWarning
+from zoo.data.images.reading import read_image
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])

@@ -6,9 +6,9 @@ import pytest
 from films import FILM, GREY, encoded
 from PIL import Image
 
+from zoo.core.errors import SplitError
 from zoo.data.duplicates import Films, fingerprints, split_films
 from zoo.data.splits import SplitSpec, make_split
-from zoo.errors import SplitError
 from zoo.evaluation.leakage import duplicate_images
 
 

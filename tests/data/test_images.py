@@ -8,8 +8,8 @@ import pytest
 from films import FILM, GREY, RAMP, quiet
 from PIL import Image
 
-from zoo.data.images import check_images, list_images, read_image
-from zoo.errors import ImageError
+from zoo.core.errors import ImageError
+from zoo.data.images.reading import check_images, list_images, read_image
 
 FILMS = {".png": {}, ".bmp": {}, ".tif": {}, ".webp": {"lossless": True}, ".jpg": {"quality": 100}}
 

@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from zoo.data import tables
-from zoo.data.nih import read_nih
-from zoo.data.tables import labels_of
-from zoo.errors import TableError
-from zoo.findings import FINDINGS, NIH_DEBATABLE
+from zoo.core.errors import TableError
+from zoo.data.tables import reading
+from zoo.data.tables.nih import read_nih
+from zoo.data.tables.reading import labels_of
+from zoo.labels.findings import FINDINGS, NIH_DEBATABLE
 
 HEADER = "Image Index,Finding Labels,Patient ID,Patient Age,Patient Gender,View Position"
 LABELLED = {
@@ -101,15 +101,15 @@ def test_images_lie_in_several_folders_under_their_name_or_their_stem(tmp_path):
     for name in ("images_001/images/a.png", "images_002/images/b.jpg", "images_002/c.txt", "elsewhere/c.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    table = tables.read_table("nih", tmp_path)
+    table = reading.read_table("nih", tmp_path)
     found = [str(p.relative_to(tmp_path)) for p in map(type(tmp_path), table["Image_path"])]
     assert found == ["images_001/images/a.png", "images_002/images/b.jpg", "images_001/c.png"]
-    kept, skipped = tables.drop_missing(table)
+    kept, skipped = reading.drop_missing(table)
     assert (len(kept), skipped.to_dict("records")) == (2, [{"Image_name": "c.png", "Reason": "no such file"}])
 
 
 def test_real_films(nih_dir):
-    table = tables.read_table("nih", nih_dir)
+    table = reading.read_table("nih", nih_dir)
     raw = pd.read_csv(nih_dir / "Data_Entry.csv")
     assert len(table) == len(raw) == table["Patient_ID"].nunique() == 421
     lists = raw["Finding Labels"].str.split("|")
@@ -117,7 +117,7 @@ def test_real_films(nih_dir):
         own = "Effusion" if ours == "Pleural Effusion" else ours
         assert table[ours].sum() == sum(own in labels for labels in lists)
     assert np.isnan(labels_of(table, sorted(set(FINDINGS) - LABELLED))).all()
-    kept, skipped = tables.drop_missing(table)
+    kept, skipped = reading.drop_missing(table)
     assert len(kept) == 421
     assert skipped.empty
     np.testing.assert_array_equal(table["Age"], raw["Patient Age"].astype(float))

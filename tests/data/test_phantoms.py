@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from PIL import Image, UnidentifiedImageError
 
-from zoo.data.phantom_patients import OPACITIES, PREVALENCE, draw_exams
-from zoo.data.phantoms import draw_phantom, make_phantoms
-from zoo.errors import UnknownNameError
-from zoo.findings import FINDINGS
+from zoo.core.errors import UnknownNameError
+from zoo.data.phantoms.drawing import draw_phantom, make_phantoms
+from zoo.data.phantoms.patients import OPACITIES, PREVALENCE, draw_exams
+from zoo.labels.findings import FINDINGS
 
 DRAWN = [f for f in FINDINGS if f != "No Finding"]
 COLUMNS = ["Image_name", "Patient_ID", "Study", "Sex", "Age", "ViewCategory", "ViewPosition", *FINDINGS]

@@ -12,11 +12,11 @@ pytest.importorskip("tensorflow", reason="TensorFlow, which makes the batches, i
 
 import keras
 
+from zoo.core.errors import ImageError
 from zoo.data import cache, pipeline
 from zoo.data.augment import DEFAULT, NONE, ORIGINAL, AugmentSpec, augment
 from zoo.data.cache import cache_films
-from zoo.data.images import read_image
-from zoo.errors import ImageError
+from zoo.data.images.reading import read_image
 
 N, SIZE = 22, 16
 KNOBS = {"image_size": SIZE, "batch_size": 4, "seed": 7, "epoch": 0, "augment": DEFAULT}

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from zoo.config.specs import from_dict, to_dict
+from zoo.core.errors import SplitError, UnknownNameError
 from zoo.data.splits import PARTS, Split, SplitSpec, leaked_patients, make_split
-from zoo.errors import SplitError, UnknownNameError
-from zoo.findings import FINDINGS
-from zoo.specs import from_dict, to_dict
+from zoo.labels.findings import FINDINGS
 
 RARE, COMMON = FINDINGS[6], FINDINGS[7]
 

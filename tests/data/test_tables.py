@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from zoo.data import tables
-from zoo.errors import TableError, UnknownNameError
-from zoo.findings import FINDINGS
+from zoo.core.errors import TableError, UnknownNameError
+from zoo.data.tables import reading
+from zoo.labels.findings import FINDINGS
 
 
 def write_division(folder, division="train2", names=("a.jpg", "b.jpg"), on_disk=None):
@@ -20,15 +20,15 @@ def write_division(folder, division="train2", names=("a.jpg", "b.jpg"), on_disk=
 
 def test_either_division_is_found_b_first(tmp_path):
     write_division(tmp_path, "train1", ["one.jpg"])
-    assert tables.read_table("competition", tmp_path)["Image_name"].tolist() == ["one.jpg"]
+    assert reading.read_table("competition", tmp_path)["Image_name"].tolist() == ["one.jpg"]
     write_division(tmp_path, "train2", ["two.jpg"])
-    assert tables.read_table("competition", str(tmp_path))["Image_name"].tolist() == ["two.jpg"]
+    assert reading.read_table("competition", str(tmp_path))["Image_name"].tolist() == ["two.jpg"]
 
 
 def test_a_relative_folder_gives_absolute_paths(tmp_path, monkeypatch):
     write_division(tmp_path)
     monkeypatch.chdir(tmp_path.parent)
-    table = tables.read_table("competition", tmp_path.name)
+    table = reading.read_table("competition", tmp_path.name)
     assert table["Image_path"].tolist() == [str(tmp_path / "train2" / n) for n in ("a.jpg", "b.jpg")]
 
 
@@ -36,8 +36,8 @@ def test_labels_and_images_can_be_named(tmp_path):
     write_division(tmp_path)
     (tmp_path / "train2.csv").rename(tmp_path / "mine.csv")
     (tmp_path / "train2").rename(tmp_path / "films")
-    table = tables.read_table("competition", tmp_path, labels="mine.csv", images=tmp_path / "films")
-    assert len(tables.drop_missing(table)[0]) == 2
+    table = reading.read_table("competition", tmp_path, labels="mine.csv", images=tmp_path / "films")
+    assert len(reading.drop_missing(table)[0]) == 2
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_labels_and_images_can_be_named(tmp_path):
 )
 def test_an_empty_folder_says_what_was_looked_for(tmp_path, dataset, wanted):
     with pytest.raises(TableError, match=wanted) as caught:
-        tables.read_table(dataset, tmp_path)
+        reading.read_table(dataset, tmp_path)
     assert str(tmp_path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -54,35 +54,35 @@ def test_an_empty_folder_says_what_was_looked_for(tmp_path, dataset, wanted):
 def test_nih_without_images_or_with_two_tables(tmp_path):
     (tmp_path / "Data_Entry_2017.csv").touch()
     with pytest.raises(TableError, match="expected a folder images/"):
-        tables.read_table("nih", tmp_path)
+        reading.read_table("nih", tmp_path)
     (tmp_path / "Data_Entry_2017_v2020.csv").touch()
     with pytest.raises(TableError, match=r"found Data_Entry_2017.csv, Data_Entry_2017_v2020.csv; name one"):
-        tables.read_table("nih", tmp_path)
+        reading.read_table("nih", tmp_path)
 
 
 def test_a_folder_that_is_not_there_and_an_unknown_dataset(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere: no such folder"):
-        tables.read_table("competition", tmp_path / "nowhere")
+        reading.read_table("competition", tmp_path / "nowhere")
     with pytest.raises(UnknownNameError, match="did you mean 'competition'"):
-        tables.read_table("competion", tmp_path)
+        reading.read_table("competion", tmp_path)
 
 
 def test_labels_of_gives_the_asked_order_and_refuses_an_unknown_finding(tmp_path):
     write_division(tmp_path)
-    table = tables.read_table("competition", tmp_path)
+    table = reading.read_table("competition", tmp_path)
     table.loc[1, "Edema"] = 1
-    labels = tables.labels_of(table, ["Edema", "Atelectasis"])
+    labels = reading.labels_of(table, ["Edema", "Atelectasis"])
     assert labels.dtype == np.float32
     assert labels.tolist() == [[0, 0], [1, 0]]
     for wrong in ("Edemma", "Age"):
         with pytest.raises(UnknownNameError, match=f"unknown finding '{wrong}'"):
-            tables.labels_of(table, [wrong])
+            reading.labels_of(table, [wrong])
 
 
 def test_broken_and_missing_files_are_dropped_by_name_with_the_reason(tmp_path):
-    known = tables.KNOWN_BROKEN[0]
+    known = reading.KNOWN_BROKEN[0]
     write_division(tmp_path, names=("a.jpg", known, "gone.jpg", "b.jpg"), on_disk=("a.jpg", known, "b.jpg"))
-    kept, skipped = tables.drop_missing(tables.read_table("competition", tmp_path))
+    kept, skipped = reading.drop_missing(reading.read_table("competition", tmp_path))
     assert kept["Image_name"].tolist() == ["a.jpg", "b.jpg"]
     assert kept.index.tolist() == [0, 1]
     assert skipped["Image_name"].tolist() == [known, "gone.jpg"]
@@ -90,22 +90,22 @@ def test_broken_and_missing_files_are_dropped_by_name_with_the_reason(tmp_path):
 
 
 def test_the_three_known_broken_films_are_those_of_the_original():
-    assert set(tables.KNOWN_BROKEN) == {f"{n}_001_001.jpg" for n in ("00043046", "00052495", "00056890")}
+    assert set(reading.KNOWN_BROKEN) == {f"{n}_001_001.jpg" for n in ("00043046", "00052495", "00056890")}
 
 
 def test_when_every_file_is_missing_the_folder_is_named(tmp_path):
     write_division(tmp_path, on_disk=())
     with pytest.raises(TableError, match=r"train2: none of 2 images can be used \(a\.jpg: no such file\)"):
-        tables.drop_missing(tables.read_table("competition", tmp_path))
+        reading.drop_missing(reading.read_table("competition", tmp_path))
 
 
 def test_unreadable_files_are_dropped_by_path(tmp_path):
     write_division(tmp_path)
-    table = tables.read_table("competition", tmp_path)
-    kept, skipped = tables.drop_unreadable(table, {table["Image_path"][1]: "cut off"})
+    table = reading.read_table("competition", tmp_path)
+    kept, skipped = reading.drop_unreadable(table, {table["Image_path"][1]: "cut off"})
     assert kept["Image_name"].tolist() == ["a.jpg"]
     assert skipped.to_dict("records") == [{"Image_name": "b.jpg", "Reason": "cut off"}]
-    nothing = tables.drop_unreadable(table, {})[1]
+    nothing = reading.drop_unreadable(table, {})[1]
     assert nothing.columns.tolist() == ["Image_name", "Reason"]
     assert nothing.empty
 
@@ -113,7 +113,7 @@ def test_unreadable_files_are_dropped_by_path(tmp_path):
 def test_gaps_are_filled_from_the_training_rows_alone():
     table = pd.DataFrame({"Age": [40.0, 60.0, np.nan, 99.0], "Sex": ["F", "F", np.nan, "M"]})
     table = pd.concat([table, table.iloc[[3, 3]]], ignore_index=True)
-    filled = tables.fill_gaps(table, np.array([0, 1]))
+    filled = reading.fill_gaps(table, np.array([0, 1]))
     # Over all rows the mean would be 79.4 and the mode M.
     assert filled["Age"].tolist() == [40, 60, 50, 99, 99, 99]
     assert filled["Sex"].tolist() == ["F", "F", "F", "M", "M", "M"]
@@ -122,14 +122,14 @@ def test_gaps_are_filled_from_the_training_rows_alone():
 
 def test_what_no_training_row_knows_stays_a_gap():
     table = pd.DataFrame({"Age": [np.nan, np.nan, 50.0], "Sex": pd.Series([np.nan, np.nan, "F"], dtype=object)})
-    filled = tables.fill_gaps(table, np.array([0, 1]))
+    filled = reading.fill_gaps(table, np.array([0, 1]))
     assert filled["Age"].isna().tolist() == [True, True, False]
     assert filled["Sex"].isna().tolist() == [True, True, False]
 
 
 def test_model_inputs_do_not_name_the_patient(tmp_path):
     write_division(tmp_path)
-    inputs = tables.model_inputs(tables.read_table("competition", tmp_path))
+    inputs = reading.model_inputs(reading.read_table("competition", tmp_path))
     assert not {"Image_name", "Study", "Patient_ID"} & set(inputs.columns)
     assert {"Image_path", "Age", "Sex", *FINDINGS} <= set(inputs.columns)
 
@@ -137,6 +137,6 @@ def test_model_inputs_do_not_name_the_patient(tmp_path):
 def test_findings_without_both_classes_are_listed_and_none_learnable_is_an_error():
     unknown = np.nan
     labels = np.array([[1, 0, 1, unknown], [0, 0, 1, unknown], [unknown, 0, unknown, 1]], np.float32)
-    assert tables.check_learnable(labels, ["a", "b", "c", "d"]) == ["b", "c", "d"]
+    assert reading.check_learnable(labels, ["a", "b", "c", "d"]) == ["b", "c", "d"]
     with pytest.raises(TableError, match="none of 3 findings has both a positive and a negative in 3 rows"):
-        tables.check_learnable(labels[:, 1:], ["b", "c", "d"])
+        reading.check_learnable(labels[:, 1:], ["b", "c", "d"])

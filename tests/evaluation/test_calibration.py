@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from zoo.errors import SplitError
+from zoo.core.errors import SplitError
 from zoo.evaluation import metrics
 from zoo.evaluation.calibration import METHODS, choose, fit_calibration
 from zoo.evaluation.decision import Decision

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from zoo.errors import UnknownNameError
+from zoo.core.errors import UnknownNameError
 from zoo.evaluation.comparison import compare, ensemble
 from zoo.evaluation.intervals import delong_difference
 from zoo.evaluation.metrics import roc_auc

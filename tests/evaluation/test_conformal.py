@@ -5,7 +5,7 @@ from math import comb, erf, log, sqrt
 import numpy as np
 import pytest
 
-from zoo.errors import SplitError
+from zoo.core.errors import SplitError
 from zoo.evaluation.conformal import (
     Abstention,
     control_abstention,

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from zoo.errors import ReleaseError, UnknownNameError
+from zoo.core.errors import ReleaseError, UnknownNameError
 from zoo.evaluation.calibrators import Calibrator, PriorShift, Steps
 from zoo.evaluation.decision import Decision, OperatingPoint, Origin, Reached, positives, probabilities
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from zoo.errors import UnknownNameError
+from zoo.core.errors import UnknownNameError
 from zoo.evaluation import metrics
 from zoo.evaluation.decision import Decision, positives, probabilities
 from zoo.evaluation.prior_shift import adjust_prevalence, estimate_prevalence, shift_decision

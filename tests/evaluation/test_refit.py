@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from zoo.errors import SplitError
+from zoo.core.errors import SplitError
 from zoo.evaluation.conformal import coverage
 from zoo.evaluation.refit import Fit, abstention_of, refit
 from zoo.evaluation.thresholds import DEFAULT_POINTS, fit_decision

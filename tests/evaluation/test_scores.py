@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from zoo.errors import SplitError, UnknownNameError
+from zoo.core.errors import SplitError, UnknownNameError
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.scores import Scores
 

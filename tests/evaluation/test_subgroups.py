@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from zoo.errors import UnknownNameError
+from zoo.core.errors import UnknownNameError
 from zoo.evaluation import metrics
 from zoo.evaluation.calibration import calibration_error
 from zoo.evaluation.decision import Decision, OperatingPoint, Origin

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from zoo.errors import SplitError, UnknownNameError
+from zoo.core.errors import SplitError, UnknownNameError
 from zoo.evaluation import metrics, thresholds
 from zoo.evaluation.decision import Decision, positives, probabilities
 from zoo.evaluation.intervals import bootstrap, percentiles

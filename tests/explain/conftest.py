@@ -26,6 +26,6 @@ def gap(ensemble):
 
 @pytest.fixture(scope="session")
 def pixels():
-    from zoo.hub import parity
+    from zoo.release import parity
 
     return parity.images(32)

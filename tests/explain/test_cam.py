@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from zoo.errors import UnknownNameError
+from zoo.core.errors import UnknownNameError
 from zoo.explain.cam import METHODS, cam, class_maps, gap_kernel, gradcam, gradcam_plus_plus, layercam
 from zoo.explain.gradients import feature_maps, head_gradients
 from zoo.models.heads import AttentionHead, GAPHead, GeMHead

@@ -6,13 +6,13 @@ import pytest
 from builders import FINDINGS3
 from PIL import Image
 
-from zoo.data.images import read_image
+from zoo.config.specs import EnsembleSpec, MemberSpec
+from zoo.data.images.reading import read_image
 from zoo.evaluation.decision import Decision
 from zoo.explain.explanation import enlarge, explain, explain_batch
 from zoo.models import architectures
 from zoo.models.classifier import Classifier
 from zoo.models.ensemble import Ensemble
-from zoo.specs import EnsembleSpec, MemberSpec
 
 INDICES = [0, 1, 2, 0]
 ANY_HEAD = ("gradcam", "gradcam++", "layercam")

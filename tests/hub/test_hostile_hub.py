@@ -12,11 +12,12 @@ import pytest
 from builders import tiny_release
 
 import zoo
-from zoo import sources
 from zoo.cli import main
-from zoo.errors import HubError, IntegrityError, ReleaseError
-from zoo.hub import download, manifest, release
+from zoo.core.errors import HubError, IntegrityError, ReleaseError
+from zoo.hub import download
 from zoo.hub.pull import pull
+from zoo.names import sources
+from zoo.release import manifest, release
 
 REPO = "tester/tiny"
 
@@ -207,7 +208,7 @@ def test_faults_of_the_network_end_soon_and_leave_nothing_behind(hub, commit, li
 #: Gets argv[1] into a cache that cannot take it, then one that can.
 FULL = """
 import resource, subprocess, sys
-from zoo.errors import ReleaseError
+from zoo.core.errors import ReleaseError
 from zoo.hub.pull import pull
 
 how, reference, place = sys.argv[1:]

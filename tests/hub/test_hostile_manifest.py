@@ -8,10 +8,10 @@ import pytest
 from builders import tiny_release
 from hostile import Reading, all_of, check_refused, edit, link, listing, put, read_all, replace, write
 
-from zoo import sources
 from zoo.cli import main
-from zoo.errors import ReleaseError
-from zoo.hub import contents, manifest, schema
+from zoo.core.errors import ReleaseError
+from zoo.names import sources
+from zoo.release import contents, manifest, schema
 
 MANIFEST = manifest.MANIFEST
 

@@ -10,9 +10,9 @@ from builders import tiny_release
 from hostile import Damage, Reading, all_of, check_refused, edit, put, read_all, replace
 
 import zoo
-from zoo import sources
-from zoo.errors import ReleaseError
-from zoo.hub import manifest, release
+from zoo.core.errors import ReleaseError
+from zoo.names import sources
+from zoo.release import manifest, release
 
 MEMBER = {"backbone": "tiny", "alias": "tiny0"}
 MANIFEST, CONFIG, DECISION = manifest.MANIFEST, "config.json", "decision.json"

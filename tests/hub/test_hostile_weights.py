@@ -11,9 +11,9 @@ from hostile import Reading, agree, check_refused, put, read_all, safetensors, w
 from safetensors.numpy import load_file, save_file
 
 import zoo
-from zoo import sources
-from zoo.errors import IntegrityError, ReleaseError
-from zoo.hub import manifest
+from zoo.core.errors import IntegrityError, ReleaseError
+from zoo.names import sources
+from zoo.release import manifest
 
 WEIGHTS, CONFIG = "tiny0.safetensors", "config.json"
 KERNEL = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}

@@ -8,7 +8,7 @@ import sys
 import pytest
 from huggingface_hub import HfApi, errors, hf_hub_download, snapshot_download
 
-from zoo.errors import HubError, IntegrityError
+from zoo.core.errors import HubError, IntegrityError
 from zoo.hub.hub_errors import endpoint, explain, hub_errors, status
 
 REPO = "tester/tiny"

@@ -7,10 +7,11 @@ import pytest
 from builders import tiny_release
 
 import zoo
-from zoo import sources
-from zoo.errors import HubError, IntegrityError, ReleaseError, UnknownNameError
-from zoo.hub import folders, manifest, pins
+from zoo.core.errors import HubError, IntegrityError, ReleaseError, UnknownNameError
+from zoo.hub import pins
 from zoo.hub.pins import Pin
+from zoo.names import sources
+from zoo.release import folders, manifest
 
 REPO = "tester/tiny"
 PIN = Pin(REPO, "a" * 40, "b" * 64)

@@ -5,9 +5,9 @@ import json
 import pytest
 from publishable import REPO, commits, metrics, names, publishable_release, requests, rewrite, writes
 
-from zoo.errors import HubError, ReleaseError
-from zoo.hub import manifest, release
+from zoo.core.errors import HubError, ReleaseError
 from zoo.hub.publish import publish
+from zoo.release import manifest, release
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from publishable import COMMIT, REPO, commits, metrics, names, publishable_release, requests, rewrite
 
-from zoo.errors import HubError
+from zoo.core.errors import HubError
 from zoo.hub.publish import publish
 
 
@@ -74,7 +74,7 @@ def _publish_in_a_process(folder, env):
     """Publishes in a process of its own, twice; says how each of them went."""
     code = """
 import sys
-from zoo.errors import HubError
+from zoo.core.errors import HubError
 from zoo.hub.publish import publish
 for _ in range(2):
     try:

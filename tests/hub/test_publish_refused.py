@@ -5,9 +5,9 @@ import json
 import pytest
 from publishable import REPO, publishable_release, rewrite
 
-from zoo.errors import HubError, IntegrityError, ReleaseError
-from zoo.hub import manifest
+from zoo.core.errors import HubError, IntegrityError, ReleaseError
 from zoo.hub.publish import publish
+from zoo.release import manifest
 
 
 @pytest.fixture

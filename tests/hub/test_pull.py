@@ -15,11 +15,12 @@ import pytest
 from builders import tiny_release
 
 import zoo
-from zoo import sources
-from zoo.errors import HubError, IntegrityError, UnknownNameError
-from zoo.hub import download, manifest, release
+from zoo.core.errors import HubError, IntegrityError, UnknownNameError
+from zoo.hub import download
 from zoo.hub.pull import listing, pull
 from zoo.hub.reference import parse
+from zoo.names import sources
+from zoo.release import manifest, release
 
 REPO = "tester/tiny"
 
@@ -214,7 +215,7 @@ def test_the_environment_of_a_fresh_process_is_respected(commit, client_env, unp
     assert finish(obtain(f"hf://{REPO}", client_env(HF_HUB_CACHE=str(cache), **setting))) == found.folder
     empty = obtain(pinned(commit), client_env(**setting))
     message = empty.communicate(timeout=60)[1].strip().splitlines()[-1]
-    assert message.startswith("zoo.errors.HubError: looking up")
+    assert message.startswith("zoo.core.errors.HubError: looking up")
     assert "the cache has no copy of it" in message
 
 
@@ -360,7 +361,7 @@ def test_a_cache_that_cannot_be_written(hub, commit, client_env):
     code = """
         import os, sys
         from pathlib import Path
-        from zoo.errors import HubError
+        from zoo.core.errors import HubError
         from zoo.hub.pull import obtain
         from zoo.hub.reference import Reference
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from zoo.errors import HubError
+from zoo.core.errors import HubError
 from zoo.hub.reference import Reference, check_repo, check_revision, parse
 
 COMMIT = "0123456789abcdef" * 2 + "01234567"

@@ -12,7 +12,7 @@ from publishable import REPO, publishable_release
 
 import zoo
 from zoo.cli import main
-from zoo.hub import manifest
+from zoo.release import manifest
 
 PREDICT = """
 import sys, numpy as np, zoo, keras

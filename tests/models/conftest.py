@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from zoo.models.weights import named_weights
+from zoo.models.weights.files import named_weights
 
 
 @pytest.fixture(scope="session")

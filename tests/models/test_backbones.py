@@ -8,12 +8,12 @@ import keras
 import numpy as np
 import pytest
 
-from zoo.errors import UnknownNameError
+from zoo.core.errors import UnknownNameError
 from zoo.models import architectures
 from zoo.models.architectures import ARCHITECTURES, Architecture
 from zoo.models.backbones import Backbone, leaf_layers, register_backbone
 from zoo.models.tiny import tiny
-from zoo.models.weights import named_weights, uninitialized
+from zoo.models.weights.files import named_weights, uninitialized
 
 PUBLISHED = [name for name, row in ARCHITECTURES.items() if row.imagenet_url]
 

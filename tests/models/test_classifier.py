@@ -5,12 +5,12 @@ import keras
 import numpy as np
 import pytest
 
-from zoo.errors import UnknownNameError, WeightsError
+from zoo.config.specs import MemberSpec
+from zoo.core.errors import UnknownNameError, WeightsError
 from zoo.models.backbones import Backbone
 from zoo.models.classifier import Classifier
 from zoo.models.heads import AttentionHead, GAPHead
-from zoo.models.weights import named_weights, save_safetensors
-from zoo.specs import MemberSpec
+from zoo.models.weights.files import named_weights, save_safetensors
 
 
 def test_from_spec_builds_what_the_spec_says() -> None:

@@ -10,10 +10,10 @@ import keras
 import numpy as np
 import pytest
 
-from zoo.errors import UnknownNameError
+from zoo.config.specs import EnsembleSpec, MemberSpec
+from zoo.core.errors import UnknownNameError
 from zoo.models.ensemble import Ensemble, WeightedMean
-from zoo.models.weights import load_safetensors, save_safetensors
-from zoo.specs import EnsembleSpec, MemberSpec
+from zoo.models.weights.files import load_safetensors, save_safetensors
 
 HEADS = ("gap", "gem", "attention")
 BACKEND = keras.backend.backend()
@@ -98,7 +98,7 @@ def test_ensembles_that_cannot_be() -> None:
 
 WRITER = """
 import sys, numpy as np, zoo, keras
-from zoo.specs import EnsembleSpec, MemberSpec
+from zoo.config.specs import EnsembleSpec, MemberSpec
 from zoo.models.ensemble import Ensemble
 from zoo.models.weights import load_safetensors, save_safetensors
 members = tuple(MemberSpec("tiny", head=head, alias=f"{head}-member") for head in ("gap", "gem", "attention"))

@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import pytest
 
+from zoo.config.specs import MemberSpec
 from zoo.models.backbones import Backbone, leaf_layers
 from zoo.models.classifier import Classifier
 from zoo.models.freezing import unfreeze_top
-from zoo.models.weights import uninitialized
-from zoo.specs import MemberSpec
+from zoo.models.weights.files import uninitialized
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from zoo.errors import UnknownNameError
+from zoo.core.errors import UnknownNameError
 from zoo.models import heads
 from zoo.models.heads import AttentionHead, GAPHead, GeMHead, build_head, register_head
 

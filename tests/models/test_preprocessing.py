@@ -7,7 +7,7 @@ import pytest
 
 from zoo.models.architectures import ARCHITECTURES
 from zoo.models.preprocessing import Preprocessing
-from zoo.models.weights import uninitialized
+from zoo.models.weights.files import uninitialized
 
 #: Architectures whose `preprocess_input` does the work, and the module it is in.
 OUTSIDE = {

@@ -12,14 +12,14 @@ import keras
 import numpy as np
 import pytest
 
-from zoo.errors import WeightsError
+from zoo.config.specs import MemberSpec
+from zoo.core.errors import WeightsError
 from zoo.models import architectures
 from zoo.models.architectures import ARCHITECTURES
 from zoo.models.backbones import Backbone
 from zoo.models.classifier import Classifier
-from zoo.models.pretrained import fetch_imagenet, load_pretrained
-from zoo.models.weights import load_safetensors, named_weights, save_safetensors, uninitialized
-from zoo.specs import MemberSpec
+from zoo.models.weights.files import load_safetensors, named_weights, save_safetensors, uninitialized
+from zoo.models.weights.pretrained import fetch_imagenet, load_pretrained
 
 #: What the published EfficientNetV1 files hold: the deviations stand where the variances belong.
 NORMALIZATION = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])

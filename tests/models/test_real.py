@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import pytest
 
+from zoo.config.specs import EnsembleSpec, MemberSpec
 from zoo.models.ensemble import Ensemble
-from zoo.models.weights import load_safetensors, named_weights, save_safetensors, uninitialized
-from zoo.specs import EnsembleSpec, MemberSpec
+from zoo.models.weights.files import load_safetensors, named_weights, save_safetensors, uninitialized
 
 SPEC = EnsembleSpec(
     "three", tuple(MemberSpec(name) for name in ("resnet50", "efficientnetb3", "densenet121")), image_size=64

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from zoo.errors import WeightsError
-from zoo.models.safetensors_header import MAX_HEADER_BYTES, TensorInfo, count_parameters, read_header
+from zoo.core.errors import WeightsError
+from zoo.models.weights.header import MAX_HEADER_BYTES, TensorInfo, count_parameters, read_header
 
 
 def tensor(shape: Any = (1,), dtype: Any = "F32", offsets: Any = (0, 4)) -> dict[str, Any]:

@@ -11,17 +11,17 @@ import pytest
 from benchmarks.bench_memory import anonymous, measure
 from safetensors.numpy import load_file, save_file
 
-from zoo.errors import WeightsError
+from zoo.config.specs import MemberSpec
+from zoo.core.errors import WeightsError
 from zoo.models.backbones import Backbone
 from zoo.models.classifier import Classifier
-from zoo.models.weights import (
+from zoo.models.weights.files import (
     build_uninitialized,
     load_safetensors,
     named_weights,
     save_safetensors,
     uninitialized,
 )
-from zoo.specs import MemberSpec
 
 
 def classifier(head: str = "gap", findings: int = 3) -> Classifier:

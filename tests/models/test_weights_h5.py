@@ -13,11 +13,11 @@ import keras
 import numpy as np
 import pytest
 
-from zoo.errors import WeightsError
+from zoo.config.specs import EnsembleSpec, MemberSpec
+from zoo.core.errors import WeightsError
 from zoo.models.ensemble import Ensemble
-from zoo.models.weights import load_safetensors, named_weights
-from zoo.models.weights_h5 import convert
-from zoo.specs import EnsembleSpec, MemberSpec
+from zoo.models.weights.files import load_safetensors, named_weights
+from zoo.models.weights.h5 import convert
 
 SPEC = EnsembleSpec(
     "two",

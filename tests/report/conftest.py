@@ -13,7 +13,7 @@ from zoo.evaluation.report import evaluate
 from zoo.evaluation.scores import Scores
 from zoo.report.html import write_report
 from zoo.report.mistakes import Mistake
-from zoo.results import complete
+from zoo.runs.results import complete
 
 #: The second one has no signal, the fourth no positive film.
 FINDINGS = ("Cardiomegaly", "<b>&| $x^2$", "No Finding", "Fracture")

@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from zoo.errors import CheckpointError
+from zoo.core.errors import CheckpointError
 from zoo.training import checkpoint
 from zoo.training.checkpoint import Checkpoints, collect, restore, variables_of
 

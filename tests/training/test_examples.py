@@ -9,9 +9,9 @@ from small_run import make_recipe, make_table, split_of
 
 pytest.importorskip("tensorflow", reason="training needs TensorFlow's data pipeline")
 
-from zoo.data.images import read_image
+from zoo.core.progress import Silent
+from zoo.data.images.reading import read_image
 from zoo.models.ensemble import Ensemble
-from zoo.progress import Silent
 from zoo.training import assess
 from zoo.training.examples import Examples
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from zoo.errors import TableError, UnknownNameError
+from zoo.core.errors import TableError, UnknownNameError
 from zoo.training.losses import (
     LOSSES,
     AsymmetricLoss,

@@ -4,9 +4,9 @@ import json
 import pytest
 from small_run import make_recipe
 
-from zoo.errors import RecipeError, UnknownNameError
-from zoo.specs import from_dict, to_dict
-from zoo.training import recipe as recipes
+from zoo.config.specs import from_dict, to_dict
+from zoo.core import home
+from zoo.core.errors import RecipeError, UnknownNameError
 from zoo.training.recipe import LossSpec, Recipe, Stage, apply_overrides, differences, load_recipe
 
 
@@ -102,7 +102,7 @@ def test_shipped_recipes_are_known_by_name_beside_the_package_and_in_it(tmp_path
         (folder / "small.py").write_text(
             f"from small_run import make_recipe\nrecipe = make_recipe(name={folder.parent.name!r})\n"
         )
-        monkeypatch.setattr(recipes.zoo, "__file__", str(package / "__init__.py"))
+        monkeypatch.setattr(home, "PACKAGE", package)
     assert load_recipe("small").name == "zoo"
     (package / "recipes" / "small.py").unlink()
     (package / "recipes").rmdir()

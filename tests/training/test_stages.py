@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 from small_run import FINDINGS, digest, make_recipe, make_table, split_of
 
-from zoo.data.tables import labels_of
-from zoo.errors import CheckpointError, RecipeError, SplitError, TableError, TrainingError, UnknownNameError
+from zoo.core.errors import CheckpointError, RecipeError, SplitError, TableError, TrainingError, UnknownNameError
+from zoo.core.progress import Silent
+from zoo.data.tables.reading import labels_of
 from zoo.evaluation.metrics import roc_auc
 from zoo.models.ensemble import Ensemble
-from zoo.progress import Silent
 
 pytest.importorskip("tensorflow", reason="training needs TensorFlow's data pipeline")
 
@@ -244,7 +244,7 @@ def test_another_recipe_split_or_trainer_in_the_folder_is_refused(table, short, 
         train(recipe, table, split_of(table, other), tmp_path)
     with stages._locked(tmp_path), pytest.raises(CheckpointError, match="another process is training"):
         train(recipe, table, split, tmp_path)
-    monkeypatch.setattr(stages.zoo, "__version__", "99.0")
+    monkeypatch.setattr(stages, "__version__", "99.0")
     with pytest.warns(UserWarning, match=r"goes on under zoo 99\.0"):
         train(recipe, table, split, tmp_path)
 

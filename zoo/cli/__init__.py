@@ -7,9 +7,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-from zoo import __version__, backend
+from zoo._version import __version__
 from zoo.cli import judge, look, make, serving, share, use
 from zoo.cli.command import NOT_A_DEVICE
+from zoo.core import backend
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from zoo import backend
+from zoo.core import backend
 
 NOT_A_DEVICE = "Research software, not a medical device: a finding here is not a diagnosis."
 

@@ -12,7 +12,7 @@ from zoo.cli.command import NOT_A_DEVICE, command
 from zoo.cli.serving import add_runtime
 
 if TYPE_CHECKING:
-    from zoo.evaluating import Request
+    from zoo.runs.evaluate import Request
 
 
 def add(commands: Any) -> None:
@@ -61,8 +61,8 @@ def _add_decision(sub: Any) -> None:
 
 
 def _request(options: argparse.Namespace) -> Request:
-    from zoo.evaluating import Request
     from zoo.evaluation.refit import Fit
+    from zoo.runs.evaluate import Request
 
     if options.fit is None and options.promise is not None:
         raise ValueError("a promise is fitted on tuning data: say --fit auto as well")
@@ -87,23 +87,23 @@ def _prevalence(texts: list[str]) -> dict[str, float]:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from zoo import evaluating
+    from zoo.core.terminal import TerminalProgress
     from zoo.evaluation.report import markdown
-    from zoo.terminal import TerminalProgress
+    from zoo.runs import evaluate
 
     if bool(options.predictions) == bool(options.model and options.data):
         raise ValueError("give either a release and --data DIR, or --predictions FILE ...")
     request = _request(options)
     with TerminalProgress() as progress:
         if options.predictions:
-            done = evaluating.evaluate_predictions(
+            done = evaluate.evaluate_predictions(
                 options.predictions, options.out, progress, request=request,
                 labels=options.labels, readers=options.readers, how=options.ensemble, schema=options.dataset or "auto",
                 id_column=options.id_column, prefix=options.prefix, kind=options.kind,
                 drop_missing=options.drop_missing,
             )  # fmt: skip
         else:
-            done = evaluating.evaluate_release(
+            done = evaluate.evaluate_release(
                 options.model, options.data, options.out, progress,
                 runtime=options.runtime, precision=options.precision,
                 dataset=options.dataset or "competition", request=request,

@@ -18,7 +18,7 @@ def add(commands: Any) -> None:
 
 
 def _list(options: argparse.Namespace) -> None:
-    from zoo import registry
+    from zoo.names import registry
 
     for name in registry.list_models(options.pattern, options.kind):
         print(name)
@@ -27,7 +27,7 @@ def _list(options: argparse.Namespace) -> None:
 def _info(options: argparse.Namespace) -> None:
     import dataclasses
 
-    from zoo import registry
+    from zoo.names import registry
 
     for key, value in dataclasses.asdict(registry.info(options.name)).items():
         if value not in ("", (), None, 0):

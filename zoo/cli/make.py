@@ -57,8 +57,8 @@ def _add_train(commands: Any) -> None:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from zoo import demo
-    from zoo.terminal import TerminalProgress
+    from zoo.core.terminal import TerminalProgress
+    from zoo.runs import demo
 
     with TerminalProgress() as progress:
         result = demo.run(options.data, options.dataset, options.run, options.set, progress)
@@ -68,8 +68,8 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _phantoms(options: argparse.Namespace) -> None:
-    from zoo.data.phantoms import make_phantoms
-    from zoo.terminal import TerminalProgress
+    from zoo.core.terminal import TerminalProgress
+    from zoo.data.phantoms.drawing import make_phantoms
 
     with TerminalProgress() as progress, progress.task("drawing films", options.images) as advance:
         make_phantoms(options.folder, options.images, seed=options.seed, on_image=advance)
@@ -77,12 +77,12 @@ def _phantoms(options: argparse.Namespace) -> None:
 
 
 def _cache(options: argparse.Namespace) -> None:
-    from zoo import workflow
-    from zoo.terminal import TerminalProgress
+    from zoo.core.terminal import TerminalProgress
+    from zoo.runs import train
 
     out = options.out or Path("runs") / f"cache-{options.data.resolve().name}-{options.size}"
     with TerminalProgress() as progress:
-        films = workflow.cache(options.data, options.dataset, options.size, out, progress, options.workers)
+        films = train.cache(options.data, options.dataset, options.size, out, progress, options.workers)
     share = f"{films.nbytes / 1e6:,.1f} MB, from {films.source_nbytes / 1e6:,.1f} MB of files"
     print(f"{len(films):,} films of {films.size} px in {out}: {share}")
     form = "" if options.dataset == "competition" else f" --dataset {options.dataset}"
@@ -94,13 +94,13 @@ def _train(options: argparse.Namespace) -> int:
 
     # Before Keras is imported, which takes seconds: a slip of the pen is told at once.
     recipe = apply_overrides(load_recipe(options.recipe), options.set)
-    from zoo import workflow
+    from zoo.core.terminal import TerminalProgress
     from zoo.evaluation import report
-    from zoo.terminal import TerminalProgress
+    from zoo.runs import train
 
     run = options.run or Path("runs") / recipe.name
     with TerminalProgress() as progress:
-        outcome = workflow.train(
+        outcome = train.train(
             recipe, options.data, run, progress,
             dataset=options.dataset, data_name=options.data_name, max_hours=options.max_hours, cache=options.cache,
         )  # fmt: skip

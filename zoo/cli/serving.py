@@ -33,8 +33,8 @@ def add_runtime(sub: Any) -> None:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from zoo import sources
-    from zoo.serve import exporting
+    from zoo.export import exporting
+    from zoo.names import sources
 
     exporting.check_choice(options.format, options.precision)
     if options.precision == "int8":
@@ -53,14 +53,14 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _export_int8(options: argparse.Namespace) -> int:
-    from zoo import sources
-    from zoo.serve import int8
-    from zoo.terminal import TerminalProgress
+    from zoo.core.terminal import TerminalProgress
+    from zoo.export.int8 import making
+    from zoo.names import sources
 
     if options.data is None or options.members:
         raise ValueError("int8 needs --data DIR, films to calibrate and to compare on, and takes all members")
     with TerminalProgress() as progress:
-        done = int8.export_int8(
+        done = making.export_int8(
             sources.find(options.name), options.data, options.out, progress,
             dataset=options.dataset, trained_on=options.trained_on,
         )  # fmt: skip

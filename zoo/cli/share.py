@@ -65,20 +65,21 @@ def _add_catalog(commands: Any) -> None:
 
 
 def _release(options: argparse.Namespace) -> None:
-    from zoo.hub import convert
+    from zoo.release import convert
 
     print(convert.release_of(options.source, options.out, dtype=options.dtype, license=options.license))
 
 
 def _install(options: argparse.Namespace) -> None:
-    from zoo.hub import folders
+    from zoo.release import folders
 
     folder = folders.install(options.source, options.name)
     print(f"installed at {folder}; load it: zoo.load({options.name!r})")
 
 
 def _publish(options: argparse.Namespace) -> int:
-    from zoo.hub import folders, publish
+    from zoo.hub import publish
+    from zoo.release import folders
 
     done = publish.publish(
         folders.local(options.source), options.repo,
@@ -99,7 +100,7 @@ def _publish(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from zoo import sources
+    from zoo.names import sources
 
     checks = sources.verify(options.release)
     for check in checks:
@@ -108,8 +109,8 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _diff(options: argparse.Namespace) -> None:
-    from zoo import sources
-    from zoo.hub import diff
+    from zoo.names import sources
+    from zoo.release import diff
 
     lines = diff.diff(sources.find(options.a, members=[]), sources.find(options.b, members=[]))
     print("\n".join(lines) if lines else "no difference")

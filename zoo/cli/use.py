@@ -34,11 +34,11 @@ def add(commands: Any) -> None:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from zoo import scoring
-    from zoo.terminal import TerminalProgress
+    from zoo.core.terminal import TerminalProgress
+    from zoo.runs import predict
 
     with TerminalProgress() as progress:
-        counts = scoring.write_findings(
+        counts = predict.write_findings(
             options.images, options.model, options.out, progress,
             runtime=options.runtime, precision=options.precision, decision=options.decision,
             point=options.point, batch_size=options.batch_size, strict=options.strict, wide=options.wide,
@@ -49,11 +49,11 @@ def _predict(options: argparse.Namespace) -> int:
 
 
 def _submit(options: argparse.Namespace) -> int:
-    from zoo import scoring
-    from zoo.terminal import TerminalProgress
+    from zoo.core.terminal import TerminalProgress
+    from zoo.runs import predict
 
     with TerminalProgress() as progress:
-        counts = scoring.write_submission(
+        counts = predict.write_submission(
             options.images, options.model, options.out, progress,
             runtime=options.runtime, precision=options.precision,
             sample=options.sample, batch_size=options.batch_size, strict=options.strict,

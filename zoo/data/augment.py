@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from zoo.errors import RecipeError
+from zoo.core.errors import RecipeError
 
 
 @dataclass(frozen=True)

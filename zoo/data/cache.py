@@ -15,13 +15,13 @@ from typing import TypeVar
 import filelock
 import numpy as np
 
+from zoo.config.specs import MAX_IMAGE_SIZE
+from zoo.core.errors import CacheError, ImageError
+from zoo.core.progress import Progress, Silent
 from zoo.data import shards as shard_files
-from zoo.data.decode import DECODER
-from zoo.data.images import read_image
+from zoo.data.images.decode import DECODER
+from zoo.data.images.reading import read_image
 from zoo.data.shards import Film, Shard
-from zoo.errors import CacheError, ImageError
-from zoo.progress import Progress, Silent
-from zoo.specs import MAX_IMAGE_SIZE
 
 #: So much makes a shard, at most. A kill loses what was decoded for one or two, and so much is in memory.
 SHARD_FILMS, SHARD_BYTES = 1024, 64 * 2**20

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo.data.images import read_image
-from zoo.errors import ImageError, SplitError
+from zoo.core.errors import ImageError, SplitError
+from zoo.data.images.reading import read_image
 
 _CHUNK = 1024
 

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from zoo.core.errors import ImageError
 from zoo.data.augment import DRAWS, AugmentSpec
 from zoo.data.augment import augment as augment_images
-from zoo.data.images import Reader, read_image
-from zoo.errors import ImageError
+from zoo.data.images.reading import Reader, read_image
 
 # The third word of a generator's seed: the order and the augmentation are different streams.
 _ORDER, _AUGMENT = 1, 2

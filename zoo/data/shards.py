@@ -20,9 +20,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zoo.data.decode import DECODER
-from zoo.disk import sha256, sync
-from zoo.errors import CacheError
+from zoo.core.errors import CacheError
+from zoo.core.files import sha256, sync
+from zoo.data.images.decode import DECODER
 
 FORMAT = 1
 
@@ -48,7 +48,7 @@ class Shard:
     Attributes:
         records: The TFRecord file.
         size: Height and width of its films in pixels.
-        decoder: `zoo.data.decode.DECODER` of the code that decoded them.
+        decoder: `zoo.data.images.decode.DECODER` of the code that decoded them.
         sha256: Of the file.
         films: Film -> "", or why it cannot be read; the readable ones have a record each, in this order.
     """

@@ -18,10 +18,10 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from zoo.core.errors import SplitError
+from zoo.core.warn import warn_user
 from zoo.data.stratify import stratify_groups
-from zoo.data.tables import labels_of
-from zoo.errors import SplitError
-from zoo.warn import warn_user
+from zoo.data.tables.reading import labels_of
 
 #: Names of the parts, in the order of `SplitSpec.fractions`.
 PARTS = ("train", "tune", "test")

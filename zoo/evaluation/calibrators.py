@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from zoo.errors import ReleaseError
+from zoo.core.errors import ReleaseError
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from zoo.errors import UnknownNameError
+from zoo.core.errors import UnknownNameError
 from zoo.evaluation.cells import make_cells, measure
 from zoo.evaluation.intervals import Interval, bootstrap, delong_difference, percentiles
 from zoo.evaluation.metrics import mean_over_findings, roc_auc

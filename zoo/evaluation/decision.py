@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from zoo.errors import RecipeError, ReleaseError, UnknownNameError
+from zoo.config.specs import from_dict, to_dict
+from zoo.core.errors import RecipeError, ReleaseError, UnknownNameError
 from zoo.evaluation.calibrators import Calibrator, PriorShift
 from zoo.evaluation.metrics import at_least
-from zoo.specs import from_dict, to_dict
 
 
 def probabilities(logits: np.ndarray, decision: Decision | None = None) -> np.ndarray:

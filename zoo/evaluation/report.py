@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from zoo.config.specs import to_dict
 from zoo.evaluation import curves
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.intervals import Interval, delong, delong_difference, percentiles
@@ -16,7 +17,6 @@ from zoo.evaluation.measures import Measures, Values
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.tables import RESEARCH_ONLY as RESEARCH_ONLY
 from zoo.evaluation.tables import markdown as markdown
-from zoo.specs import to_dict
 
 #: Metrics that two models can share, whatever their thresholds and calibration.
 _SHARED = ("auc", "average_precision")

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from zoo.errors import SplitError, UnknownNameError
+from zoo.core.errors import SplitError, UnknownNameError
 from zoo.evaluation.decision import Decision, probabilities
 from zoo.evaluation.metrics import check_probabilities, known_counts
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from zoo.errors import UnknownNameError
+from zoo.core.errors import UnknownNameError
 from zoo.models.heads import GAPHead
 
 #: The closed form, and what any differentiable head has.

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from zoo.data.images import ImageSource, read_image
+from zoo.data.images.reading import ImageSource, read_image
 from zoo.evaluation.decision import Decision, probabilities
 from zoo.explain.cam import check_method, class_maps, gap_kernel
 from zoo.explain.gradients import feature_maps, head_gradients

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from zoo import disk
-from zoo.errors import HubError, ReleaseError
-from zoo.hub import card, contents, manifest
-from zoo.hub.release import Release
+from zoo.core import files as disk
+from zoo.core.errors import HubError, ReleaseError
 from zoo.hub.repository import Repository, State
+from zoo.release import card, contents, manifest
+from zoo.release.release import Release
 
 Action = Literal["new", "changed", "same", "deleted", "unknown"]
 

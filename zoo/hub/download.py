@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import HubError
-from zoo.hub import manifest
+from zoo.core.errors import HubError
 from zoo.hub.hub_errors import endpoint, hub_errors, status
 from zoo.hub.reference import Reference
+from zoo.release import manifest
 
 #: Seconds for an answer, or for a batch of small files; and the least for weights.
 SMALL_SECONDS, WEIGHTS_SECONDS = 60.0, 120.0

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from zoo.errors import HubError, ReleaseError
+from zoo.core.errors import HubError, ReleaseError
 
 if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError

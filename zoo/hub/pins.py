@@ -14,11 +14,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from zoo import home
-from zoo.errors import ReleaseError, UnknownNameError
-from zoo.hub import manifest
+from zoo.core import home
+from zoo.core.errors import ReleaseError, UnknownNameError
 from zoo.hub.reference import Reference, parse
 from zoo.models import architectures
+from zoo.release import manifest
 
 #: Version of the file's form; a newer one is refused.
 FORMAT_VERSION = 1

@@ -8,13 +8,14 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import zoo
-from zoo.errors import HubError, ReleaseError
-from zoo.hub import card_facts, manifest, reference, release
+from zoo._version import __version__
+from zoo.core.errors import HubError, ReleaseError
+from zoo.hub import reference
 from zoo.hub.changes import FileChange as FileChange
 from zoo.hub.changes import Plan, plan
 from zoo.hub.hub_errors import endpoint, hub_errors, status
 from zoo.hub.repository import Repository, State
+from zoo.release import card_facts, manifest, release
 
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}")
 
@@ -90,7 +91,7 @@ def publish(
         if hub is None or why_dry:
             return _publication(repo, wanted, wanted.nothing_new, tag=tag, why_dry=why_dry)
         before = before or _create(hub, wanted, private)
-        message = message or f"Publish {found.spec.name} (zoo {zoo.__version__})"
+        message = message or f"Publish {found.spec.name} (zoo {__version__})"
         commit, pr_url, sent = _send(hub, before, wanted, pr, message)
         _check_published(hub, wanted, commit)
         if tag and not tagged:

@@ -9,13 +9,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import HubError, IntegrityError, ReleaseError
-from zoo.hub import contents, download, manifest, release
+from zoo.config.specs import EnsembleSpec
+from zoo.core.errors import HubError, IntegrityError, ReleaseError
+from zoo.core.warn import warn_user
+from zoo.hub import download
 from zoo.hub.download import listing as listing
-from zoo.hub.exports import FOLDER
 from zoo.hub.reference import Reference, parse
-from zoo.specs import EnsembleSpec
-from zoo.warn import warn_user
+from zoo.release import contents, manifest, release
+from zoo.release.exports import FOLDER
 
 #: The files beside the weights that a release is read from.
 _SMALL = (manifest.MANIFEST, *contents.SMALL)

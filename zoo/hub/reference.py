@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
-from zoo.errors import HubError
+from zoo.core.errors import HubError
 
 #: How a reference begins.
 SCHEME = "hf://"

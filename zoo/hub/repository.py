@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import zoo
-from zoo import disk
-from zoo.errors import HubError
-from zoo.hub import manifest
+from zoo._version import __version__
+from zoo.core import files as disk
+from zoo.core.errors import HubError
 from zoo.hub.hub_errors import endpoint, hub_errors
 from zoo.hub.reference import Reference
+from zoo.release import manifest
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo, CommitOperationAdd
@@ -83,7 +83,7 @@ class Repository:
         with self._errors():
             from huggingface_hub import HfApi
 
-            self._api = HfApi(token=token, library_name="xrayslam-zoo", library_version=zoo.__version__)
+            self._api = HfApi(token=token, library_name="xrayslam-zoo", library_version=__version__)
 
     def check_account(self, *, pull_request: bool) -> None:
         """Refuses a token that only reads, and another's repository unless it is a pull request to it.

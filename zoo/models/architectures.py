@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from zoo.errors import UnknownNameError
+from zoo.core.errors import UnknownNameError
 
 PreprocessingMode = Literal["caffe", "torch", "tf"]
 

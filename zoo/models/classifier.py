@@ -6,12 +6,12 @@ from typing import Any
 
 import keras
 
+from zoo.config.specs import MemberSpec
 from zoo.models import freezing
 from zoo.models.backbones import Backbone
 from zoo.models.freezing import Trainable
 from zoo.models.heads import build_head
-from zoo.models.pretrained import load_pretrained
-from zoo.specs import MemberSpec
+from zoo.models.weights.pretrained import load_pretrained
 
 
 @keras.saving.register_keras_serializable(package="zoo")

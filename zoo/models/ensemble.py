@@ -7,10 +7,10 @@ from typing import Any
 
 import keras
 
-from zoo.errors import UnknownNameError
+from zoo.config.specs import EnsembleSpec
+from zoo.core.errors import UnknownNameError
 from zoo.models.classifier import Classifier
 from zoo.models.freezing import Trainable
-from zoo.specs import EnsembleSpec
 
 
 @keras.saving.register_keras_serializable(package="zoo")

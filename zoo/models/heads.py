@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from zoo.errors import UnknownNameError
+from zoo.core.errors import UnknownNameError
 
 
 class Head(keras.layers.Layer):

@@ -11,16 +11,16 @@ import keras
 import numpy as np
 import pandas as pd
 
-from zoo.data import tables
-from zoo.data.images import Reader, read_image
+from zoo.core.progress import Progress
+from zoo.data.images.reading import Reader, read_image
 from zoo.data.splits import Split
+from zoo.data.tables import reading
 from zoo.evaluation import baseline, report
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.thresholds import fit_decision
 from zoo.models.ensemble import Ensemble
-from zoo.models.weights import uninitialized
-from zoo.progress import Progress
+from zoo.models.weights.files import uninitialized
 from zoo.training.recipe import Recipe
 
 #: Films a step.
@@ -135,7 +135,7 @@ def _scores(table: pd.DataFrame, split: Split, part: str, logits: np.ndarray, re
     rows, findings = split.rows(part), recipe.ensemble.findings
     return Scores(
         logits=logits,
-        labels=tables.labels_of(table, findings)[rows],
+        labels=reading.labels_of(table, findings)[rows],
         findings=findings,
         split=part,
         split_hash=split.hash,
@@ -145,7 +145,7 @@ def _scores(table: pd.DataFrame, split: Split, part: str, logits: np.ndarray, re
 
 def _trained(table: pd.DataFrame, split: Split, recipe: Recipe) -> list[bool]:
     """Which findings had both classes in training; the outputs of the others mean nothing."""
-    labels = tables.labels_of(table, recipe.ensemble.findings)[split.rows("train")]
+    labels = reading.labels_of(table, recipe.ensemble.findings)[split.rows("train")]
     return [bool((column == 1).any() and (column == 0).any()) for column in labels.T]
 
 
@@ -161,7 +161,7 @@ def _baseline(table: pd.DataFrame, split: Split, recipe: Recipe, progress: Progr
             found.append(np.asarray(batch))
             advance()
     pixels, n = np.concatenate(found), len(split.rows("train"))
-    labels = tables.labels_of(table, recipe.ensemble.findings)[split.rows("train")]
+    labels = reading.labels_of(table, recipe.ensemble.findings)[split.rows("train")]
     fitted = baseline.fit_pixel_baseline(pixels[:n], labels)
     return _scores(table, split, "test", fitted.logits(pixels[n:]), recipe)
 

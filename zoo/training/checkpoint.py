@@ -19,9 +19,9 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from zoo.disk import sha256, sync
-from zoo.errors import CheckpointError
-from zoo.warn import warn_user
+from zoo.core.errors import CheckpointError
+from zoo.core.files import sha256, sync
+from zoo.core.warn import warn_user
 
 VARIABLES, STATE, CHECKSUMS = "variables.safetensors", "state.json", "sha256.json"
 

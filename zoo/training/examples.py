@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from zoo.data import augment, pipeline, tables
-from zoo.data.images import Reader, read_image
+from zoo.core.errors import RecipeError, SplitError
+from zoo.data import augment, pipeline
+from zoo.data.images.reading import Reader, read_image
 from zoo.data.splits import Split
-from zoo.errors import RecipeError, SplitError
+from zoo.data.tables import reading
 from zoo.training.recipe import Recipe, Stage
 
 
@@ -45,7 +46,7 @@ class Examples:
             SplitError: No finding has both classes in the tuning part, so that val_auc would not exist.
             RecipeError: A stage's batch is larger than the training part.
         """
-        labels, paths = tables.labels_of(table, recipe.ensemble.findings), table["Image_path"].to_numpy()
+        labels, paths = reading.labels_of(table, recipe.ensemble.findings), table["Image_path"].to_numpy()
         train, tune = split.rows("train"), split.rows("tune")
         for stage in recipe.stages:
             if stage.batch_size > len(train):

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from zoo.data.images import read_image
+from zoo.core.errors import ImageError
+from zoo.core.progress import Progress
+from zoo.data.images.reading import read_image
 from zoo.data.pipeline import training_batches
-from zoo.errors import ImageError
-from zoo.progress import Progress
 from zoo.training import devices
 from zoo.training.recipe import Recipe
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from zoo.core.errors import TrainingError, WeightsError
+from zoo.core.files import sync
+from zoo.core.progress import Progress
 from zoo.data.pipeline import image_errors
-from zoo.disk import sync
-from zoo.errors import TrainingError, WeightsError
 from zoo.evaluation.metrics import roc_auc
 from zoo.models.ensemble import Ensemble
-from zoo.models.weights import uninitialized
-from zoo.progress import Progress
+from zoo.models.weights.files import uninitialized
 from zoo.training import checkpoint, devices
 from zoo.training.callbacks import StepCallback, callback_states, epoch_callbacks, restore_callbacks
 from zoo.training.examples import Examples

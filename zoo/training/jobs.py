@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from zoo.specs import EnsembleSpec
+from zoo.config.specs import EnsembleSpec
 from zoo.training.recipe import Recipe, Stage
 
 

@@ -9,8 +9,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from zoo.errors import TableError, UnknownNameError
-from zoo.warn import warn_user
+from zoo.core.errors import TableError, UnknownNameError
+from zoo.core.warn import warn_user
 
 Form = Literal["both_terms", "positive_only"]
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import zoo
+from zoo.config.specs import EnsembleSpec, override, to_dict
+from zoo.core import home
+from zoo.core.errors import RecipeError, UnknownNameError
 from zoo.data.augment import DEFAULT, AugmentSpec
 from zoo.data.splits import SplitSpec
-from zoo.errors import RecipeError, UnknownNameError
-from zoo.specs import EnsembleSpec, override, to_dict
 
 #: Fields that change when checkpoints are written and where films are read from, not what is trained.
 FREE_FIELDS = frozenset({"checkpoint_minutes", "cache"})
@@ -182,7 +182,7 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
     """
     path = Path(name_or_path)
     if path.suffix != ".py":
-        shipped = {p.stem: p for p in _shipped_folder().glob("*.py")}
+        shipped = {p.stem: p for p in home.shipped("recipes").glob("*.py")}
         if str(name_or_path) not in shipped:
             raise UnknownNameError("recipe", str(name_or_path), shipped, "A file of your own is named by its path.")
         path = shipped[str(name_or_path)]
@@ -227,9 +227,3 @@ def _flat(value: Any, path: str = "") -> Iterable[tuple[str, Any]]:
         return
     for key, item in items:
         yield from _flat(item, f"{path}.{key}".lstrip("."))
-
-
-def _shipped_folder() -> Path:
-    """In a wheel beside the modules; in a checkout beside the package."""
-    package = Path(zoo.__file__).parent
-    return package / "recipes" if (package / "recipes").is_dir() else package.parent / "recipes"

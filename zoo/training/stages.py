@@ -18,14 +18,15 @@ import keras
 import numpy as np
 import pandas as pd
 
-import zoo
-from zoo.data.images import Reader, read_image
+from zoo._version import __version__
+from zoo.config.specs import to_dict
+from zoo.core.errors import CheckpointError
+from zoo.core.progress import Progress, Silent
+from zoo.core.warn import warn_user
+from zoo.data.images.reading import Reader, read_image
 from zoo.data.splits import Split
-from zoo.errors import CheckpointError
 from zoo.models.ensemble import Ensemble
-from zoo.models.weights import uninitialized
-from zoo.progress import Progress, Silent
-from zoo.specs import to_dict
+from zoo.models.weights.files import uninitialized
 from zoo.training import devices, interruption
 from zoo.training.checkpoint import Checkpoints
 from zoo.training.examples import Examples
@@ -33,7 +34,6 @@ from zoo.training.fitting import Surroundings, fit_job, save_weights
 from zoo.training.jobs import Position, member_folder, plan, single
 from zoo.training.losses import build_loss, label_weights
 from zoo.training.recipe import Recipe, differences
-from zoo.warn import warn_user
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ def _loss(recipe: Recipe, weights: Mapping[str, Mapping[str, float]]) -> keras.l
 
 def _identity(recipe: Recipe, split: Split, precision: str) -> dict[str, Any]:
     """What must be the same for a run to go on, and what should be."""
-    versions = {"zoo": zoo.__version__, "keras": keras.__version__, "backend": keras.config.backend()}
+    versions = {"zoo": __version__, "keras": keras.__version__, "backend": keras.config.backend()}
     return {"recipe": to_dict(recipe), "split": split.hash, "precision": precision, "versions": versions}
 
 

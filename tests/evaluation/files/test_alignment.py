@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from zoo.errors import TableError
+from zoo.core.errors import TableError
 from zoo.evaluation.files.alignment import align, to_scores
 from zoo.evaluation.files.labels import read_labels
 from zoo.evaluation.files.predictions import read_predictions

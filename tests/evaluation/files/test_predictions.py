@@ -4,12 +4,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zoo.errors import TableError, UnknownNameError
+from zoo.core.errors import TableError, UnknownNameError
 from zoo.evaluation.files.alignment import align, to_scores
 from zoo.evaluation.files.labels import read_labels
 from zoo.evaluation.files.predictions import read_predictions
 from zoo.evaluation.metrics import roc_auc
-from zoo.findings import LabelSchema
+from zoo.labels.findings import LabelSchema
 
 PREDICTIONS = "Image Index,Edema,Pleural Effusion\na.png,.9,.1\nb.png,.2,.8\nc.png,.7,.3\n"
 LABELS = "Image Index,Pleural Effusion,Edema\nc.png,0,1\na.png,,1\nb.png,1,0\n"

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zoo.errors import TableError
+from zoo.core.errors import TableError
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.files.study import evaluate_study, read_files
 from zoo.evaluation.metrics import roc_auc

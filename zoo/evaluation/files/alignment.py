@@ -8,8 +8,8 @@ from typing import Self
 
 import numpy as np
 
-from zoo.csv_columns import same_name, shortened
-from zoo.errors import TableError
+from zoo.core.csv import same_name, shortened
+from zoo.core.errors import TableError
 from zoo.evaluation.files.joining import match_ids
 from zoo.evaluation.files.predictions import Kind, Predictions
 from zoo.evaluation.files.rows import Rows

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zoo.errors import TableError
+from zoo.core.errors import TableError
 
 _EXTENSION = re.compile(r"\.(?:png|jpe?g|bmp|tiff?|webp|dcm|dicom|npy|nii(?:\.gz)?)$", re.IGNORECASE)
 

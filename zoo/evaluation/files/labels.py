@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo.csv_columns import MISSING, CsvColumns, read_columns, same_name, shortened
-from zoo.errors import TableError, closest
+from zoo.core.csv import MISSING, CsvColumns, read_columns, same_name, shortened
+from zoo.core.errors import TableError, closest
 from zoo.evaluation.files.rows import FINDING_LABELS, Rows, id_headers, is_fact, read_rows
 from zoo.evaluation.files.schemas import NIH_14, Schema, find_schema, names_of, without_label_prefix
 

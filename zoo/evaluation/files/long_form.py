@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zoo.csv_columns import CsvColumns
+from zoo.core.csv import CsvColumns
 from zoo.evaluation.files.rows import IMAGE_IDS
 
 #: What the table says of a finding that had no positives in training: its output means nothing.

@@ -9,8 +9,8 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from zoo.csv_columns import CsvColumns, read_columns
-from zoo.errors import TableError, UnknownNameError
+from zoo.core.csv import CsvColumns, read_columns
+from zoo.core.errors import TableError, UnknownNameError
 from zoo.evaluation.files.labels import label_columns, labelled_names, labels_in
 from zoo.evaluation.files.long_form import widen
 from zoo.evaluation.files.rows import FINDING_LABELS, Rows, id_headers, read_rows

@@ -9,10 +9,10 @@ from typing import Self
 
 import numpy as np
 
-from zoo import film_facts
-from zoo.csv_columns import MISSING, CsvColumns, same_name, shortened
-from zoo.errors import TableError
+from zoo.core.csv import MISSING, CsvColumns, same_name, shortened
+from zoo.core.errors import TableError
 from zoo.evaluation.subgroups import age_bands
+from zoo.labels import facts as film_facts
 
 IMAGE_IDS = ("Image Index", "Image_name", "Image", "Image ID", "File name", "File", "Image path", "Path", "DICOM ID")
 IDS = (*IMAGE_IDS, "Study", "Study ID", "Accession number", "ID")

@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from zoo.csv_columns import MISSING, CsvColumns, same_name, shortened
-from zoo.errors import TableError, UnknownNameError, closest
+from zoo.core.csv import MISSING, CsvColumns, same_name, shortened
+from zoo.core.errors import TableError, UnknownNameError, closest
 from zoo.evaluation.files.rows import is_fact
-from zoo.findings import FINDINGS, NIH, NIH_FINDINGS, LabelSchema
+from zoo.labels.findings import FINDINGS, NIH, NIH_FINDINGS, LabelSchema
 
 #: "auto", "chexpert", "nih", a schema, or one's own findings, all of which a file must then have.
 Schema: TypeAlias = str | LabelSchema | Sequence[str]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.csv_columns import CsvColumns, read_columns
+from zoo.core.csv import CsvColumns, read_columns
 from zoo.evaluation import coherence, comparison, report
 from zoo.evaluation.comparison import How, compare
 from zoo.evaluation.decision import Decision

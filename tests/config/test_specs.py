@@ -1,0 +1,179 @@
+"""Saved dataclasses: a round trip, strict reading, overrides by path."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import pytest
+
+from zoo.config.specs import MAX_FINDINGS, MAX_MEMBERS, EnsembleSpec, MemberSpec, from_dict, override, to_dict
+from zoo.core.errors import RecipeError, UnknownNameError
+from zoo.labels.findings import FINDINGS
+
+
+@dataclasses.dataclass(frozen=True)
+class Inner:
+    rate: float = 1e-3
+    epochs: int = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Outer:
+    name: str
+    inner: Inner = Inner()
+    stages: tuple[Inner, ...] = (Inner(), Inner(epochs=5))
+    kind: Literal["a", "b"] = "a"
+    weights: str | None = None
+    limit: float | None = None
+    flag: bool = False
+    sizes: tuple[int, ...] | None = (1, 2)
+    extra: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    anything: Any = None
+
+
+def ensemble(**changes: Any) -> EnsembleSpec:
+    return EnsembleSpec(**{"name": "pair", "members": (MemberSpec("resnet50"), MemberSpec("densenet121"))} | changes)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        MemberSpec("tiny", head="gem", dropout=0.0, weights="imagenet", batch_norm_momentum=0.9, alias="first"),
+        ensemble(member_weights=(1.0, 0.5), image_size=64, findings=FINDINGS[:3]),
+        Outer("x", extra={"a": 1.0}, sizes=None, limit=2.0),
+    ],
+    ids=lambda s: type(s).__name__,
+)
+def test_a_spec_survives_json(spec):
+    assert from_dict(type(spec), json.loads(json.dumps(to_dict(spec)))) == spec
+
+
+def test_a_member_is_called_by_its_backbone_unless_named():
+    assert MemberSpec("resnet50").name == "resnet50"
+    assert ensemble().member("densenet121").backbone == "densenet121"
+    with pytest.raises(UnknownNameError, match="did you mean 'densenet121'"):
+        ensemble().member("densenet12")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"members": ()}, "1 to 32 members, got 0"),
+        ({"members": tuple(MemberSpec("tiny", alias=f"m{i}") for i in range(MAX_MEMBERS + 1))}, "got 33"),
+        ({"members": (MemberSpec("tiny"), MemberSpec("tiny"))}, "need different names"),
+        ({"image_size": 7}, "8 to 2048, got 7"),
+        ({"image_size": 1_000_000}, "8 to 2048, got 1000000"),
+        ({"findings": ()}, "findings must be"),
+        ({"findings": ("Edema", "Edema")}, "different names"),
+        ({"findings": tuple(map(str, range(MAX_FINDINGS + 1)))}, "findings must be"),
+        ({"member_weights": (1.0,)}, "2 numbers >= 0"),
+        ({"member_weights": (1.0, -0.1)}, "2 numbers >= 0"),
+        ({"member_weights": (0.0, 0.0)}, "not all 0"),
+        ({"member_weights": (1.0, float("nan"))}, "2 numbers >= 0"),
+        ({"member_weights": (float("inf"), 1.0)}, "2 numbers >= 0"),
+    ],
+)
+def test_an_impossible_ensemble_is_refused_before_it_is_built(changes, message):
+    with pytest.raises(RecipeError, match=message):
+        ensemble(**changes)
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.0, float("nan")])
+def test_dropout_is_a_share(rate):
+    with pytest.raises(RecipeError, match=r"member 'tiny': dropout must be in \[0, 1\)"):
+        MemberSpec("tiny", dropout=rate)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"nmae": "x"}, "unknown field 'nmae'; did you mean 'name'"),
+        ({"inner": {"rat": 1}}, "inner: unknown field 'rat'; did you mean 'rate'"),
+        ({"inner": 3}, "inner: expected an object, got int"),
+        ({"stages": [{"epochs": "3"}]}, r"stages\.0\.epochs: expected int, got '3'"),
+        ({"stages": "ab"}, "stages: expected a list, got 'ab'"),
+        ({"kind": "c"}, "kind: one of 'a', 'b', got 'c'"),
+        ({"flag": 1}, "flag: expected bool, got 1"),
+        ({"name": None}, "name: expected str, got None"),
+        ({"inner": {"epochs": True}}, r"inner\.epochs: expected int, got True"),
+        ({"inner": {"epochs": 3.0}}, r"inner\.epochs: expected int, got 3\.0"),
+        ({"limit": "much"}, "limit: expected float, got 'much'"),
+        ({"sizes": [1, "2"]}, r"sizes\.1: expected int, got '2'"),
+        ({"extra": [1]}, "extra: expected an object"),
+        ({"extra": {"a": "1"}}, r"extra\.a: expected float, got '1'"),
+    ],
+)
+def test_reading_is_strict_and_names_the_field(change, message):
+    with pytest.raises(RecipeError, match=message):
+        from_dict(Outer, {"name": "x"} | change)
+
+
+def test_a_missing_field_and_what_is_no_object():
+    with pytest.raises(RecipeError, match="Outer: field 'name' is missing"):
+        from_dict(Outer, {})
+    with pytest.raises(RecipeError, match="Outer: expected an object, got list"):
+        from_dict(Outer, ["name"])
+
+
+def test_a_whole_number_will_do_for_a_float():
+    assert from_dict(Inner, {"rate": 1}) == Inner(rate=1.0)
+    assert type(from_dict(Inner, {"rate": 1}).rate) is float
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "expected"),
+    [
+        ("name", "y", Outer("y")),
+        ("name", "12", Outer("12")),
+        ("inner.rate", "1e-5", Outer("x", inner=Inner(rate=1e-5))),
+        ("stages.1.epochs", "7", Outer("x", stages=(Inner(), Inner(epochs=7)))),
+        ("sizes.0", "9", Outer("x", sizes=(9, 2))),
+        ("sizes", "[4]", Outer("x", sizes=(4,))),
+        ("sizes", "None", Outer("x", sizes=None)),
+        ("kind", "b", Outer("x", kind="b")),
+        ("flag", "True", Outer("x", flag=True)),
+        ("flag", "true", Outer("x", flag=True)),
+        ("weights", "imagenet", Outer("x", weights="imagenet")),
+        ("weights", "2024", Outer("x", weights="2024")),
+        ("weights", "null", Outer("x", weights=None)),
+        ("limit", "3", Outer("x", limit=3.0)),
+        ("extra", '{"a": 1}', Outer("x", extra={"a": 1.0})),
+    ],
+)
+def test_an_override_reads_the_text_in_the_fields_type(path, text, expected):
+    original = Outer("x")
+    assert override(original, path, text) == expected
+    assert original == Outer("x")
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "message"),
+    [
+        ("nane", "y", "nane: unknown field 'nane'; did you mean 'name'"),
+        ("stages.0.epoch", "1", r"stages\.0\.epoch: unknown field 'epoch'; did you mean 'epochs'"),
+        ("stages.2.epochs", "1", "'2' is not an index of 2 items"),
+        ("stages.-1.epochs", "1", "'-1' is not an index"),
+        ("stages.².epochs", "1", "'²' is not an index"),
+        ("stages.first", "1", "'first' is not an index"),
+        ("name.first", "1", "there is nothing below a str"),
+        ("inner.epochs", "1.5", r"inner\.epochs: expected int, got 1\.5"),
+        ("inner.rate", "fast", r"inner\.rate: expected float, got 'fast'"),
+        ("inner.rate", "NaN", r"inner\.rate: expected float, got 'NaN'"),
+        ("limit", "-Infinity", "limit: expected float, got '-Infinity'"),
+        ("flag", "yes", "flag: expected bool, got 'yes'"),
+        ("kind", "c", "kind: one of 'a', 'b', got 'c'"),
+        ("", "c", "unknown field ''"),
+    ],
+)
+def test_an_override_that_does_not_fit_names_path_and_what_would(path, text, message):
+    with pytest.raises(RecipeError, match=message) as caught:
+        override(Outer("x"), path, text)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_override_is_checked_like_a_spec_made_by_hand():
+    with pytest.raises(RecipeError, match="image_size must be 8 to 2048"):
+        override(ensemble(), "image_size", "4")
+    changed = override(ensemble(), "members.1.dropout", "0.5")
+    assert [m.dropout for m in changed.members] == [0.3, 0.5]

@@ -1,0 +1,123 @@
+"""int8 may stand in for float32 only within two limits, measured on films that it was not calibrated on."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from builders import FINDINGS3, tiny_spec
+
+from zoo.core.errors import ReleaseError, SplitError
+from zoo.data.phantoms.drawing import make_phantoms
+from zoo.evaluation.decision import Decision, OperatingPoint, Origin
+from zoo.export.int8 import acceptance
+from zoo.release import exports
+
+
+def decision(*cuts):
+    return Decision(FINDINGS3, (1.0,), {"half": OperatingPoint(cuts or (0.5, 0.5, None), Origin("half"))}, "half")
+
+
+def run(loss, kept):
+    return {"auc_loss": {"value": loss}, "decisions_kept": {"value": kept}}
+
+
+# The limits
+
+
+@pytest.mark.parametrize(
+    "loss, kept, reasons",
+    [
+        (0.002, 0.99, 0),
+        (-0.1, 1.0, 0),
+        (0.0021, 1.0, 1),
+        (0.0, 0.9899, 1),
+        (0.01, 0.5, 2),
+        (float("nan"), 1.0, 1),
+        (None, None, 2),
+        ("0.001", True, 1),
+    ],
+)
+def test_at_most_so_much_may_be_lost(loss, kept, reasons):
+    assert len(exports.beyond(run(loss, kept))) == reasons
+
+
+def test_a_stated_loss_beyond_the_limits_is_refused(tmp_path):
+    good, bad = run(0.0, 1.0), run(0.01, 1.0)
+    exports.check_accepted({"acceptance": {"runs": {"float32": good}}}, tmp_path)
+    for runs in ({"float32": bad}, {"float32": good, "bfloat16": bad}, {"bfloat16": good}, {}, None):
+        with pytest.raises(ReleaseError, match="accept"):
+            exports.check_accepted({"acceptance": {"runs": runs}}, tmp_path)
+
+
+# What was lost
+
+
+def test_the_share_of_decisions_that_stay_by_hand():
+    plain = np.array([[1.0, -1, 5], [2.0, 1, -5]])  # positive: yes no; yes yes; the third finding has no threshold
+    moved = np.array([[0.1, 0.1, -5], [2.0, 1, 5]])  # one of four decisions turns
+    assert acceptance.share_kept(decision(), plain, moved) == 0.75
+    assert acceptance.share_kept(decision(), plain, plain) == 1.0
+
+
+def test_the_loss_of_auc_by_hand():
+    found = SimpleNamespace(spec=tiny_spec(), decision=decision())
+    table = pd.DataFrame({"Patient_ID": list("abcd"), "Image_name": list("wxyz")})
+    table[list(FINDINGS3)] = [[0, 0, 1], [0, 1, 1], [1, 0, 0], [1, 1, 0]]
+    plain = np.array([[-2.0, -2, 2], [-1, 1, 1], [1, -1, -1], [2, 2, -2]])
+    int8 = plain.copy()
+    int8[[1, 2], 0] = plain[[2, 1], 0]  # two films change places: 3 of 4 pairs stay in order, two decisions turn
+    lost = acceptance.loss(found, table, plain, int8, "test", resamples=20)
+    assert lost["auc"] == 1.0
+    assert lost["auc_int8"] == pytest.approx((0.75 + 1 + 1) / 3)
+    assert lost["auc_loss"]["value"] == pytest.approx(0.25 / 3)
+    assert lost["decisions_kept"]["value"] == 0.75
+    assert lost["decisions_kept"]["n"] == 8
+    assert lost["largest_difference"] == 2.0
+
+
+def test_a_decision_without_thresholds_cannot_be_kept():
+    found = SimpleNamespace(spec=tiny_spec(), decision=decision(None, None, None))
+    table = pd.DataFrame({"Patient_ID": list("ab"), "Image_name": list("wx")})
+    table[list(FINDINGS3)] = [[0, 0, 1], [1, 1, 0]]
+    logits = np.array([[0.0, 1, 2], [1, 2, 3]])
+    with pytest.raises(ValueError, match="thresholds"):
+        acceptance.loss(found, table, logits, logits, "test", resamples=20)
+
+
+# The films
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("films")
+    make_phantoms(folder, 40, size=48, n_test=0, broken=0)
+    return folder
+
+
+def test_films_of_a_split_are_calibrated_on_tune_and_compared_on_test(data, tmp_path):
+    names = pd.read_csv(data / "train2.csv")["Image_name"].tolist()
+    parts = {"train": names[:10], "tune": names[10:25], "test": names[25:]}
+    facts = {part: {"images": images} for part, images in parts.items()}
+    (tmp_path / "split.json").write_text(json.dumps({"hash": "5" * 64, "parts": facts}))
+    films = acceptance.choose_films(data, "competition", tmp_path / "split.json")
+    of = lambda table: {*table["Image_name"]}  # noqa: E731
+    assert of(films.compared) == {*parts["test"]}
+    assert of(films.calibration) | of(films.tuning) == {*parts["tune"]}
+    assert not of(films.calibration) & of(films.tuning)
+    assert (films.part, films.split_hash, films.notes) == ("test", "5" * 64, ())
+
+
+def test_without_a_split_no_patient_is_on_both_sides_and_the_reader_is_told(data):
+    films = acceptance.choose_films(data, "competition")
+    ours = {*films.calibration["Patient_ID"], *films.tuning["Patient_ID"]}
+    assert not ours & {*films.compared["Patient_ID"]}
+    assert films.part == "all"
+    assert "not known" in films.notes[0]
+
+
+def test_too_few_films_are_refused(tmp_path):
+    make_phantoms(tmp_path, 2, size=48, n_test=0, broken=0)
+    with pytest.raises(SplitError, match="at least 2"):
+        acceptance.choose_films(tmp_path, "competition")

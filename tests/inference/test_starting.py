@@ -1,0 +1,197 @@
+"""`zoo.load` with another runtime gives the same predictor, and says plainly what it does not do."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from builders import tiny_release
+from PIL import Image
+
+import zoo
+from zoo.core.errors import ReleaseError, UnknownNameError
+from zoo.inference import choosing, starting
+
+EXTRA = "pip install 'xrayslam-zoo[serve]'"
+LIBRARY = {"openvino": "openvino", "onnx": "onnxruntime"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tiny_release(tmp_path_factory.mktemp("starting") / "release")
+
+
+@pytest.fixture(params=["openvino", "onnx"])
+def runtime(request):
+    pytest.importorskip("onnx", reason=EXTRA)
+    pytest.importorskip(LIBRARY[request.param], reason=EXTRA)
+    return request.param
+
+
+def films(n):
+    rng = np.random.default_rng(4)
+    return [Image.fromarray(rng.integers(0, 256, (40 + i, 50), dtype=np.uint8)) for i in range(n)]
+
+
+def test_the_same_predictor(folder, runtime):
+    ours, keras = zoo.load(folder, runtime=runtime), zoo.load(folder)
+    assert (ours.labels, ours.decision, ours.members) == (keras.labels, keras.decision, keras.members)
+    assert f"{runtime} float32" in repr(ours)
+    expected = keras.predict(films(7))
+    for size in (None, 1, 3, 7, 50):
+        np.testing.assert_allclose(ours.predict(films(7), batch_size=size), expected, atol=1e-4)
+    np.testing.assert_allclose(
+        ours.predict(films(7), calibrated=False), keras.predict(films(7), calibrated=False), atol=1e-4
+    )
+    assert ours.predict([]).shape == (0, 3)
+    assert ours.findings(films(7))["positive"].equals(keras.findings(films(7))["positive"])
+
+
+def test_an_unreadable_film_is_a_row(folder, runtime):
+    with pytest.warns(UserWarning, match="unreadable"):
+        chances = zoo.load(folder, runtime=runtime).predict([films(1)[0], b"no film", films(2)[1]])
+    assert np.isnan(chances).any(axis=1).tolist() == [False, True, False]
+
+
+def test_one_member_alone(folder, runtime):
+    ours, keras = (zoo.load(folder, runtime=r, members=["tiny1"]) for r in (runtime, "keras"))
+    np.testing.assert_allclose(
+        ours.predict(films(3), calibrated=False), keras.predict(films(3), calibrated=False), atol=1e-4
+    )
+    with pytest.raises((UnknownNameError, ReleaseError), match="tiny9"):
+        zoo.load(folder, runtime=runtime, members=["tiny9"])
+
+
+def test_a_signal_after_some_were_dropped_is_only_a_signal(folder, runtime):
+    """OpenVINO's plugins lend the thread a signal stack; with one that went in the wrong order Ctrl-C was a crash."""
+    code = (
+        "import faulthandler, gc, os, signal, zoo\n"
+        "faulthandler.enable()\n"
+        "signal.signal(signal.SIGTERM, lambda *_: print('told'))\n"
+        f"first, second = (zoo.load({str(folder)!r}, runtime={runtime!r}) for _ in range(2))\n"
+        "del first\n"
+        "gc.collect()\n"
+        "del second\n"
+        "gc.collect()\n"
+        "os.kill(os.getpid(), signal.SIGTERM)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "told\n"), done.stderr
+
+
+def test_what_only_keras_does_says_so(folder, runtime):
+    ours = zoo.load(folder, runtime=runtime)
+    with pytest.raises(ValueError, match="runtime='keras'"):
+        ours.model  # noqa: B018
+    with pytest.raises(ValueError, match="runtime='keras'"):
+        ours.explain(films(1)[0], "Edema")
+
+
+def test_from_the_cache_it_takes_no_keras_and_no_weights(folder, runtime, tmp_path):
+    copied = shutil.copytree(folder, tmp_path / "copied")
+    expected = zoo.load(copied, runtime=runtime).predict(films(2))
+    for weights in copied.glob("tiny*.safetensors"):
+        weights.unlink()
+    code = (
+        "import sys, numpy as np, zoo\n"
+        f"model = zoo.load({str(copied)!r}, runtime={runtime!r})\n"
+        "films = np.load(sys.argv[1])\n"
+        "np.save(sys.argv[2], model.runtime.logits(films))\n"
+        "print([name for name in ('keras', 'tensorflow', 'jax') if name in sys.modules])\n"
+    )
+    pixels = np.random.default_rng(1).integers(0, 256, (2, 32, 32, 1), dtype=np.uint8)
+    np.save(tmp_path / "films.npy", pixels)
+    command = [sys.executable, "-c", code, str(tmp_path / "films.npy"), str(tmp_path / "logits.npy")]
+    done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ), check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.strip() == "[]"
+    assert np.load(tmp_path / "logits.npy").shape == (2, expected.shape[1])
+
+
+@pytest.mark.parametrize(
+    "runtime, precision, said",
+    [
+        ("tensorrt", "float32", "tensorrt"),
+        ("openvino", "float8", "float8"),
+        ("onnx", "int8", "use runtime openvino"),
+        ("keras", "bfloat16", "use runtime openvino"),
+    ],
+)
+def test_what_there_is_not_is_one_line(folder, runtime, precision, said):
+    with pytest.raises((UnknownNameError, ValueError), match=said):
+        zoo.load(folder, runtime=runtime, precision=precision)
+
+
+def test_a_missing_library_names_the_extra(folder, monkeypatch):
+    monkeypatch.setattr(starting, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"xrayslam-zoo\[serve\]"):
+        zoo.load(folder, runtime="openvino")
+
+
+def test_int8_that_the_release_does_not_carry_says_what_makes_it(folder):
+    pytest.importorskip("openvino", reason=EXTRA)
+    with pytest.raises(ReleaseError, match=r"zoo export NAME --format openvino --precision int8 --data DIR"):
+        zoo.load(folder, runtime="openvino", precision="int8")
+
+
+# Precisions of OpenVINO
+
+
+def test_bfloat16_is_near_or_refused(folder, monkeypatch):
+    pytest.importorskip("openvino", reason=EXTRA)
+    from zoo.runtimes import openvino_runtime
+
+    if "bfloat16" in openvino_runtime.native():
+        ours = zoo.load(folder, runtime="openvino", precision="bfloat16")
+        np.testing.assert_allclose(ours.predict(films(3)), zoo.load(folder).predict(films(3)), atol=0.1)
+    monkeypatch.setattr(openvino_runtime, "native", lambda: frozenset({"float32"}))
+    with pytest.raises(ValueError, match=r"this CPU does not compute in bfloat16"):
+        zoo.load(folder, runtime="openvino", precision="bfloat16")
+
+
+class Timed:
+    """A runtime whose clock ticks by itself."""
+
+    def __init__(self, clock, seconds):
+        self.clock, self.seconds = clock, seconds
+
+    def logits(self, pixels, full=0):
+        self.clock[0] += self.seconds
+        return np.zeros((len(pixels), 3), np.float32)
+
+
+def test_auto_takes_the_fastest_that_starts_and_remembers_it(folder, monkeypatch):
+    pytest.importorskip("openvino", reason=EXTRA)
+    from zoo.release import release
+    from zoo.runtimes import openvino_runtime
+
+    clock, asked = [0.0], []
+    seconds = {"float32": 3.0, "bfloat16": 1.0}
+    monkeypatch.setattr(openvino_runtime, "native", lambda: frozenset({"float32", "bfloat16"}))
+    monkeypatch.setattr(choosing.time, "perf_counter", lambda: clock[0])
+
+    def start(precision):
+        asked.append(precision)
+        return Timed(clock, seconds[precision])
+
+    found = release.read(folder)
+    assert choosing.fastest(found, None, start) == "bfloat16"
+    assert asked == ["float32", "bfloat16"]
+    assert choosing.fastest(found, None, start) == "bfloat16"
+    assert len(asked) == 2
+
+    def refusing(precision):
+        if precision == "bfloat16":
+            raise ReleaseError("computes something else here")
+        return start(precision)
+
+    assert choosing.fastest(found, ["tiny0"], refusing) == "float32"
+
+
+def test_auto_gives_a_predictor(folder):
+    pytest.importorskip("openvino", reason=EXTRA)
+    ours = zoo.load(folder, runtime="openvino", precision="auto")
+    assert ours.runtime.precision in ("float32", "bfloat16")
+    np.testing.assert_allclose(ours.predict(films(3)), zoo.load(folder).predict(films(3)), atol=0.1)

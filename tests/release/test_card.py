@@ -1,0 +1,228 @@
+"""A card says what the release says, and no more; the committed ones are those that their facts render to.
+
+PYTHONPATH=tests python tests/hub/test_card.py      writes the committed cards anew, from the files beside them
+"""
+
+import dataclasses
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from builders import tiny_spec
+from finished_run import finished_run
+from huggingface_hub import ModelCard
+from huggingface_hub.repocard_data import model_index_to_eval_results
+
+from zoo.config.specs import EnsembleSpec, MemberSpec, from_dict, to_dict
+from zoo.core.errors import ReleaseError
+from zoo.evaluation.decision import Decision
+from zoo.names.catalog import CATALOG
+from zoo.release import card, card_facts
+from zoo.training.recipe import load_recipe
+
+CARDS = Path(__file__).parents[2] / "hub_cards"
+DEMO, ENSEMBLE = CATALOG["xrayslam-demo"].spec, CATALOG["xrayslam-ensemble"].spec
+
+
+@pytest.fixture(scope="module")
+def run():
+    return finished_run(tiny_spec())
+
+
+def _block(text, name):
+    return re.search(rf"<!-- zoo:begin {name} -->\n(.*?)<!-- zoo:end {name} -->", text, re.DOTALL)[1]
+
+
+def _front_matter(text):
+    return yaml.safe_load(text.split("---\n")[1])
+
+
+# The committed cards
+
+
+def _committed_demo():
+    names = ("config", "metrics", "decision", "provenance")
+    files = {name: json.loads((CARDS / "xrayslam-demo" / f"{name}.json").read_text("utf-8")) for name in names}
+    spec = from_dict(EnsembleSpec, files["config"]["ensemble"])
+    decision = Decision.from_dict(files["decision"]["ensemble"], spec.findings)
+    return spec, files["metrics"], {"decision": decision, "provenance": files["provenance"]}
+
+
+def _committed_ensemble():
+    return ENSEMBLE, {}, {"provenance": {"recipe": to_dict(load_recipe("xrayslam"))}}
+
+
+COMMITTED = {"xrayslam-demo": _committed_demo, "xrayslam-ensemble": _committed_ensemble}
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_a_committed_card_is_what_its_facts_render_to(name):
+    spec, metrics, given = COMMITTED[name]()
+    assert (CARDS / name / "README.md").read_bytes().decode("utf-8") == card.render(spec, metrics, **given)
+
+
+def _shown(number):
+    text = "–" if number["value"] is None else f"{number['value']:.3f}"
+    return text if number["low"] is None else f"{text} [{number['low']:.3f}, {number['high']:.3f}]"
+
+
+def test_every_figure_of_the_demos_results_is_in_its_metrics():
+    _, metrics, _ = _committed_demo()
+    text = (CARDS / "xrayslam-demo" / "README.md").read_text("utf-8")
+    rows = [line.strip("| ").split(" | ") for line in _block(text, "results").splitlines() if line.startswith("| ")]
+    cells = {row[0]: row[1:] for row in rows}
+    for finding, numbers in metrics["findings"].items():
+        auc = numbers["auc"]
+        assert cells[finding][:3] == [str(auc["n"]), str(auc["positives"]), _shown(auc)]
+        assert set(cells[finding][3:]) <= {_shown(number) for number in numbers.values()}
+    assert set(cells["**Mean over findings**"][2:]) <= {_shown(number) for number in metrics["macro"].values()}
+    for name, model in {metrics["model"]: metrics, **metrics["models"]}.items():
+        assert cells[name][:2] == [_shown(model["macro"][m]) for m in ("auc", "average_precision")]
+    assert len(cells) == len(metrics["findings"]) + len(metrics["models"]) + 4
+    _, results = model_index_to_eval_results(_front_matter(text)["model-index"])
+    for finding, numbers in metrics["findings"].items():
+        [found] = [r for r in results if r.metric_name == f"AUC, {finding}"]
+        assert found.metric_value == round(numbers["auc"]["value"], 4)
+
+
+def test_the_ensembles_card_claims_no_result():
+    text = (CARDS / "xrayslam-ensemble" / "README.md").read_text("utf-8")
+    results = _block(text, "results")
+    assert "to be trained by the user" in results
+    assert re.search(r"original's authors.*0\.91.*0\.89.*image-level split.*not reproduced here", results, re.DOTALL)
+    assert "github.com/hannahjan06/X-ray-Slab-B-Kaggle" in results
+    assert {"model-index", "metrics", "license"}.isdisjoint(_front_matter(text))
+
+
+# What is rendered
+
+
+def test_the_hub_takes_the_card_and_reads_the_results_back(hub, run):
+    text = card.render(tiny_spec(), license="mit", **run)
+    parsed = ModelCard(text)
+    parsed.validate()
+    assert ("POST", "/api/validate-yaml") in {entry[:2] for entry in hub.log}
+    assert str(parsed) == text
+    name, results = model_index_to_eval_results(_front_matter(text)["model-index"])
+    assert name == "tiny-ensemble"
+    assert {r.dataset_split for r in results} == {"test"}
+    assert {r.dataset_args["split_hash"] for r in results} == {"5" * 64}
+    by_name = {r.metric_name: r for r in results}
+    assert by_name["AUC, mean over findings"].metric_value == round(run["metrics"]["macro"]["auc"]["value"], 4)
+    weighted = run["metrics"]["weighted"]["f1@max_f1_sweep"]["value"]
+    assert by_name["F1 at max_f1_sweep, weighted by positives"].metric_value == round(weighted, 4)
+    edema = run["metrics"]["findings"]["Edema"]["auc"]
+    assert by_name["AUC, Edema"].metric_args["n"] == edema["n"]
+    assert len(results) == 3 + len(tiny_spec().findings)
+
+
+def test_what_a_run_recorded_is_told(run):
+    training = {"hours": 0.25, "device": "2 CPU cores"}
+    given = run | {"provenance": run["provenance"] | {"training": training}}
+    text = card.render(tiny_spec(), **given, storage={"dtype": "float16", "logit_error": 0.00123})
+    assert "no patient is in two parts" in _block(text, "data")
+    assert "1,234 train, 120 tune, 120 test" in _block(text, "data")
+    assert "5" * 64 in _block(text, "data")
+    assert "| only | 3 | 8 | 0.001 | plateau | 0 | 1.0 | 3 | all layers |" in _block(text, "training")
+    assert "rotation 7.0" in _block(text, "training")
+    assert "| max_f1_sweep | max_f1_sweep | – | tune | 555555555555 | 2026-01-02 |" in _block(text, "operating-points")
+    assert f"{run['decision'].temperature[0]:.3f}, fitted on the tune part" in _block(text, "calibration")
+    assert "0.25 hours on 2 CPU cores" in _block(text, "environment")
+    assert "float16" in _block(text, "model")
+    assert "0.0012" in _block(text, "model")
+    assert "pixel baseline" in _block(text, "results")
+
+
+def test_what_is_missing_is_said_and_not_made_up():
+    text = card.render(tiny_spec(), {}, provenance={"seed": 3})
+    for name, says in {
+        "data": "name of the data set is not recorded",
+        "labels": "is not recorded",
+        "training": "Not recorded.",
+        "results": "Not evaluated.",
+        "operating-points": "None fitted.",
+        "calibration": "No temperature was fitted.",
+        "subgroups": "Not evaluated",
+        "speed": "make bench",
+        "environment": "Not measured",
+        "notice": "Licence of the weights: not given.",
+    }.items():
+        assert says in _block(text, name), name
+    assert {"model-index", "datasets", "metrics", "license"}.isdisjoint(_front_matter(text))
+
+
+def test_how_to_load_it_from_the_hub_or_from_its_folder():
+    text = _block(card.render(tiny_spec(), {}, repo="clinic/chest"), "use")
+    assert 'zoo.load("hf://clinic/chest")' in text
+    assert 'zoo.load("hf://clinic/chest@COMMIT")' in text
+    assert 'zoo.load("./FOLDER")' in _block(card.render(tiny_spec(), {}), "use")
+
+
+def test_words_on_the_data_hold_only_for_the_data(run):
+    phantoms = card.render(DEMO, {}, provenance={"seed": 1, "data": {"name": "phantoms"}})
+    assert "knows nothing of real lungs" in phantoms
+    assert _front_matter(phantoms)["license"] == "apache-2.0"
+    assert _front_matter(phantoms)["datasets"] == ["xrayslam-phantoms"]
+    own = card.render(DEMO, {}, provenance={"seed": 1, "data": {"name": "Our own films"}})
+    assert "drawing" not in own
+    assert "Trained on **Our own films**" in own
+    assert "license" not in _front_matter(own)
+    assert _front_matter(own)["datasets"] == ["our-own-films"]
+    unnamed = card.render(DEMO, {}, provenance={"seed": 1})
+    assert "drawing" not in unnamed
+    stranger = dataclasses.replace(ENSEMBLE, members=(MemberSpec("densenet121"),))
+    assert "X-ray-Slab-B" not in card.render(stranger, {})
+    assert "X-ray-Slab-B" in card.render(ENSEMBLE, {})
+
+
+def test_a_model_of_ones_own_may_have_words_too(tmp_path, monkeypatch):
+    shutil.copy(card.template(), tmp_path)
+    (tmp_path / "tiny-ensemble.toml").write_text(
+        'backbones = ["tiny", "tiny"]\nsummary = "Two of them."\n[data.ours]\ntitle = "Ours"\nlicense = "other"\n'
+        'license_name = "ours-1.0"\nlicense_link = "https://example.org"\n'
+    )
+    monkeypatch.setattr(card_facts, "folder", lambda: tmp_path)
+    text = card.render(tiny_spec(), {}, provenance={"data": {"name": "ours"}})
+    assert "Two of them." in text
+    found = _front_matter(text)
+    assert [found[k] for k in ("license", "license_name", "license_link")] == [
+        "other",
+        "ours-1.0",
+        "https://example.org",
+    ]
+    assert "license_name" not in _front_matter(card.render(tiny_spec(), {}, license="mit"))
+
+
+def test_names_that_others_chose_break_nothing():
+    evil = "A|B <!-- zoo:end results -->\n# Not a heading"
+    spec = dataclasses.replace(tiny_spec(), findings=(evil, "Edema"), name="nobody-knows-it")
+    spec = dataclasses.replace(spec, members=(MemberSpec("tiny", weights="/home/jane/secret/start.weights.h5"),))
+    text = card.render(spec, license="mit", **finished_run(spec))
+    assert card.merge(text, text) == text
+    assert "# Not a heading" not in text.splitlines()
+    assert "jane" not in text
+    assert "start.weights.h5" in text
+    tables = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
+    assert len(tables) >= 6
+    for table in tables:
+        assert len({len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}) == 1, table
+    assert _front_matter(text)["model-index"][0]["results"][0]["metrics"][3]["name"] == f"AUC, {evil}"
+
+
+def test_parts_of_different_runs_are_refused(run):
+    with pytest.raises(ReleaseError, match=r"tiny-ensemble.*one\s+finished run"):
+        card.render(tiny_spec(), {"split": "test"})
+    with pytest.raises(ReleaseError, match="finished run"):
+        card.render(tiny_spec(), run["metrics"], provenance={"recipe": {"name": "half"}})
+    with pytest.raises(ReleaseError, match="finished run"):
+        card.render(tiny_spec(), {}, provenance={"data": "phantoms"})
+
+
+if __name__ == "__main__":
+    for name, parts in COMMITTED.items():
+        spec, metrics, given = parts()
+        (CARDS / name).mkdir(exist_ok=True)
+        (CARDS / name / "README.md").write_bytes(card.render(spec, metrics, **given).encode("utf-8"))

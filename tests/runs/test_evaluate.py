@@ -1,0 +1,200 @@
+"""`zoo evaluate` as a user calls it: files of predictions, and a release on labelled films."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from builders import tiny_release, tiny_spec
+from PIL import Image
+
+from zoo.cli import main
+from zoo.data.phantoms.drawing import make_phantoms
+from zoo.evaluation.decision import Decision
+from zoo.labels.findings import FINDINGS
+
+FAST = ["--resamples", "20"]
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Predictions in one order of columns and rows, labels in another."""
+    rng = np.random.default_rng(3)
+    labels = pd.DataFrame((rng.random((80, 3)) < 0.4).astype(int), columns=["Edema", "Fracture", "Atelectasis"])
+    chances = (0.2 + 0.2 * labels + rng.random((80, 3)) * 0.5).clip(0, 1)
+    names = [f"film{i}.png" for i in range(80)]
+    labels.insert(0, "Image_name", names)
+    labels.insert(1, "Patient_ID", [f"p{i // 2}" for i in range(80)])
+    chances = chances[["Atelectasis", "Edema", "Fracture"]].add_prefix("prob_")
+    chances.insert(0, "Image_name", names)
+    chances.sample(frac=1, random_state=1).to_csv(tmp_path / "model.csv", index=False)
+    labels.to_csv(tmp_path / "labels.csv", index=False)
+    return tmp_path
+
+
+def test_predictions_against_labels_give_a_table_metrics_and_a_report(files, capsys):
+    out = files / "results"
+    command = ["evaluate", "--predictions", str(files / "model.csv"), "--labels", str(files / "labels.csv")]
+    assert main([*command, "--out", str(out), *FAST]) == 0
+    shown = capsys.readouterr().out
+    metrics = json.loads((out / "metrics.json").read_text())
+    for finding in ("Atelectasis", "Edema", "Fracture"):
+        auc = metrics["findings"][finding]["auc"]
+        assert auc["n"] == 80
+        assert f"| {finding} | 80 | {auc['positives']} | {auc['value']:.3f} [" in shown
+    assert metrics["patients"] == 40
+    assert "not a medical device" in shown
+    page = (out / "report.html").read_text("utf-8")
+    assert "Research software, not a medical device" in page
+    assert (out / "figures" / "roc.png").is_file()
+
+
+def test_a_decision_is_fitted_on_a_share_of_the_patients_and_reported_on_the_others(files):
+    command = ["evaluate", "--predictions", str(files / "model.csv"), "--labels", str(files / "labels.csv")]
+    asked = ["--fit", "platt", "--tune-share", "0.5", "--promise", "0.6", "--confidence", "0.8"]
+    asked += ["--prevalence", "Edema=0.2", "--coherent", "--out", str(files / "out"), *FAST]
+    assert main([*command, *asked]) == 0
+    metrics = json.loads((files / "out" / "metrics.json").read_text())
+    assert (metrics["n"], metrics["patients"], metrics["split"], len(metrics["split_hash"])) == (40, 20, "test", 64)
+    point = metrics["points"]["sensitivity_90"]
+    assert (point["origin"]["split"], point["origin"]["split_hash"]) == ("tune", metrics["split_hash"])
+    assert point["origin"]["n"] == [40, 40, 40]
+    assert metrics["prevalence"]["Edema"]["moved_to"] == 0.2
+    assert set(metrics["abstention"]["Edema"]) == {"decided", "sensitivity", "specificity"}
+    assert metrics["leakage"]["patients of the tuning data"]["shared"]["positives"] == 0
+    assert set(metrics["projection"]) == set(metrics["models"]["model, coherent"]["findings"])
+    decision = Decision.from_dict(json.loads((files / "out" / "decision.json").read_text()))
+    assert decision.operating_points["sensitivity_60_promised"].origin.target == 0.6
+    page = (files / "out" / "report.html").read_text("utf-8")
+    assert "The prevalence that probabilities and thresholds were moved to" in page
+    assert "undecided" in page
+
+
+def test_tuning_data_of_their_own_or_marked_as_such(files, capsys):
+    labels = pd.read_csv(files / "labels.csv")
+    tuned = labels["Patient_ID"].isin({f"p{i}" for i in range(15)})
+    labels.assign(Split=np.where(tuned, "valid", "test")).to_csv(files / "parts.csv", index=False)
+    model = pd.read_csv(files / "model.csv").set_index("Image_name").loc[labels["Image_name"]].reset_index()
+    model[tuned].to_csv(files / "tune.csv", index=False)
+    model[~tuned].to_csv(files / "rest.csv", index=False)
+    asked = ["--fit", "temperature", *FAST]
+    command = ["evaluate", "--predictions", str(files / "model.csv"), "--labels", str(files / "parts.csv")]
+    assert main([*command, *asked, "--out", str(files / "marked")]) == 0
+    command = ["evaluate", "--predictions", str(files / "rest.csv"), "--labels", str(files / "labels.csv")]
+    assert main([*command, *asked, "--tune", str(files / "tune.csv"), "--out", str(files / "own")]) == 0
+    marked, own = (json.loads((files / name / "metrics.json").read_text()) for name in ("marked", "own"))
+    assert marked["split_hash"] == own["split_hash"]
+    for name, point in marked["points"].items():
+        assert point["thresholds"] == pytest.approx(own["points"][name]["thresholds"])
+    for finding, row in marked["findings"].items():
+        assert row["auc"] == pytest.approx(own["findings"][finding]["auc"])
+    assert marked["n"] == 50
+    capsys.readouterr()
+    wrong = {"--tune FILE, or draw a share": [], "50 films are in": ["--tune", str(files / "model.csv")]}
+    for message, tune in wrong.items():
+        assert main([*command, *asked, *tune, "--out", str(files / "x")]) == 1
+        assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (["--tune-share", "0.5"], "nothing to fit on them"),
+        (["--promise", "0.9"], "say --fit auto as well"),
+        (["--prevalence", "Edema=0.1"], "say --fit auto as well"),
+        (["--fit", "auto", "--tune-share", "0.5", "--prevalence", "Edema"], "takes FINDING=SHARE"),
+        (["--fit", "auto", "--tune-share", "0.5", "--prevalence", "Oedema=0.1"], "did you mean 'Edema'"),
+        (["--fit", "auto", "--tune-share", "2"], "a share of patients lies between 0 and 1"),
+        (["--fit", "auto", "--tune-share", "0.5", "--kind", "scores"], "scores of unknown scale"),
+        (["--training-films", "films"], "--trained-on RUN as well"),
+    ],
+)
+def test_what_cannot_be_asked_is_said_in_one_line(files, capsys, asked, message):
+    command = ["evaluate", "--predictions", str(files / "model.csv"), "--labels", str(files / "labels.csv")]
+    assert main([*command, *asked, "--out", str(files / "x"), *FAST]) == 1
+    err = capsys.readouterr().err
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_patients_and_names_of_the_training_are_found_in_predictions(files, capsys):
+    films = {"images": ["film0.png", "film70.jpg", "elsewhere.png"], "patients": ["p0", "p35", "p99"]}
+    (files / "split.json").write_text(json.dumps({"parts": {"train": films, "test": {"images": ["film9.png"]}}}))
+    command = ["evaluate", "--predictions", str(files / "model.csv"), "--labels", str(files / "labels.csv")]
+    assert main([*command, "--trained-on", str(files / "split.json"), "--out", str(files / "out"), *FAST]) == 0
+    found = json.loads((files / "out" / "metrics.json").read_text())["leakage"]
+    assert found["files"]["names"] == ["film0.png"]
+    assert found["patients"]["names"] == ["p0", "p35"]
+    assert found["patients"]["rows"]["positives"] == 4
+    assert "2 of 40 patients were trained or tuned on" in " ".join(capsys.readouterr().err.split())
+
+
+def test_what_is_asked_must_be_one_of_two_things(files, capsys):
+    for arguments in (["--out", "x"], ["model", "--predictions", "a.csv", "--data", "d", "--out", "x"]):
+        assert main(["evaluate", *arguments]) == 1
+        assert capsys.readouterr().err.startswith("zoo evaluate: give either a release and --data DIR")
+
+
+def test_probabilities_that_are_none_are_asked_about(files, capsys):
+    table = pd.read_csv(files / "model.csv")
+    table["prob_Edema"] = table["prob_Edema"] * 7 - 2
+    table.to_csv(files / "model.csv", index=False)
+    command = ["evaluate", "--predictions", str(files / "model.csv"), "--labels", str(files / "labels.csv")]
+    assert main([*command, "--kind", "probabilities", "--out", str(files / "out"), *FAST]) == 1
+    err = capsys.readouterr().err
+    assert "Edema" in err
+    assert err.count("\n") == 1
+
+
+def test_a_release_on_labelled_films(tmp_path, capsys):
+    make_phantoms(tmp_path / "films", 40, seed=5)
+    (tmp_path / "films" / "train2").joinpath("broken.jpg").write_bytes(b"no image")
+    spec = tiny_spec(2, findings=FINDINGS)
+    folder = _release(tmp_path / "release", spec)
+    split = {"format": 1, "by": "image", "seed": 0, "fractions": [1, 0, 0], "hash": "5" * 64}
+    names = pd.read_csv(tmp_path / "films" / "train2.csv")["Image_name"].tolist()
+    parts = {part: {"images": [], "positives": {}} for part in ("train", "tune", "test")}
+    parts["train"]["images"] = names[1:4]
+    films = tmp_path / "films" / "train2"
+    # A copy of a film under another name, and one trained on under another name and format.
+    (films / names[9]).write_bytes((films / names[8]).read_bytes())
+    (tmp_path / "trained").mkdir()
+    with Image.open(films / names[7]) as film:
+        film.save(tmp_path / "trained" / "other.png")
+    parts["tune"]["images"] = ["other.png"]
+    (tmp_path / "split.json").write_text(json.dumps(split | {"parts": parts}))
+    command = ["evaluate", str(folder), "--data", str(tmp_path / "films"), "--trained-on", str(tmp_path / "split.json")]
+    command += ["--training-films", str(tmp_path / "trained")]
+    assert main([*command, "--out", str(tmp_path / "out"), *FAST]) == 0
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["split"] == "test"
+    assert metrics["leakage"]["files"]["shared"]["positives"] == 3
+    content = metrics["leakage"]["content"]
+    assert content["pairs"] == [{"evaluated": names[7], "train": "other.png", "by": "pixels"}]
+    assert content["groups"] == [[names[8], names[9]]]
+    assert set(metrics["coherence"]) >= {"children", "any"}
+    assert metrics["mistakes"]
+    assert "3 of these films were trained or tuned on" in " ".join(capsys.readouterr().err.split())
+    assert "data:image/" in (tmp_path / "out" / "report.html").read_text("utf-8")
+
+
+def _release(folder, spec):
+    from builders import tiny_ensemble
+
+    from zoo.release import release
+
+    return release.write(folder, tiny_ensemble(spec), spec, Decision(spec.findings))
+
+
+def test_a_predictor_explains_a_finding_by_name(tmp_path):
+    import zoo
+
+    predictor = zoo.load(tiny_release(tmp_path / "release"))
+    film = np.random.default_rng(0).integers(0, 256, (48, 40), dtype=np.uint8)
+    seen = predictor.explain(film, "Edema")
+    assert seen.heatmap.shape == (48, 40)
+    assert seen.finding == "Edema"
+    np.testing.assert_allclose(seen.probability, predictor.predict([film])[0, 1], atol=1e-5)
+    assert seen.save(tmp_path / "edema.png").stat().st_size > 100
+    with pytest.raises(KeyError, match="did you mean 'Edema'"):
+        predictor.explain(film, "Oedema")

@@ -1,0 +1,316 @@
+"""Folders to files of results, with what is installed for predicting alone (no TensorFlow on JAX)."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import standin
+from builders import FINDINGS3, tiny_release
+from PIL import Image
+
+import zoo
+from zoo.runs import predict
+from zoo.core.errors import CheckpointError, ImageError, TableError, UnknownNameError
+from zoo.evaluation.files.predictions import read_predictions
+from zoo.inference.resume import folder_of
+from zoo.core.progress import Silent
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tiny_release(tmp_path_factory.mktemp("releases") / "tiny", members=1)
+
+
+@pytest.fixture
+def films(tmp_path):
+    made = tmp_path / "films"
+    made.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(5):
+        Image.fromarray(rng.integers(0, 256, (40, 50), dtype=np.uint8)).save(made / f"film{i}.png")
+    (made / "film2.png").write_bytes(b"")
+    return made
+
+
+def test_findings_of_a_folder_in_order_with_the_bad_one_named(folder, films, tmp_path):
+    out = tmp_path / "new" / "findings.csv"
+    counts = predict.write_findings([films], folder, out, Silent(), batch_size=2)
+    assert counts == predict.Counts(images=5, unreadable=1)
+    table = pd.read_csv(out)
+    assert list(table["image"].unique()) == [str(p) for p in sorted(films.iterdir())]
+    bad = table[table["image"].str.endswith("film2.png")]
+    assert bad["probability"].isna().all()
+    assert bad["error"].str.contains("empty|zero").all()
+    good = [p for p in sorted(films.iterdir()) if p.name != "film2.png"]
+    expected = zoo.load(folder).predict(good).ravel()
+    np.testing.assert_allclose(table["probability"].dropna().to_numpy(), expected, rtol=1e-5)
+    assert [p.name for p in out.parent.iterdir()] == ["findings.csv"]
+
+
+def test_strict_stops_and_leaves_no_file(folder, films, tmp_path):
+    out = tmp_path / "findings.csv"
+    with pytest.raises(ImageError, match=r"film2\.png"):
+        predict.write_findings([films], folder, out, Silent(), strict=True)
+    assert not out.exists()
+
+
+def test_a_submission_is_scored_by_the_runtime_asked_for(folder, films, tmp_path, monkeypatch):
+    asked, load = [], predict.load
+
+    def spy(name, **how):
+        asked.append(how)
+        return load(name)
+
+    monkeypatch.setattr(predict, "load", spy)
+    out = tmp_path / "submission.csv"
+    predict.write_submission([films], folder, out, Silent(), runtime="openvino", precision="bfloat16")
+    assert asked == [{"runtime": "openvino", "precision": "bfloat16"}]
+    assert len(pd.read_csv(out)) > 0
+
+
+def test_a_submission_follows_the_sample_and_has_no_gap(folder, films, tmp_path):
+    sample = tmp_path / "sample.csv"
+    names = ["film3.png", "film0.png", "film2.png"]
+    pd.DataFrame({"Image_name": names}).to_csv(sample, index=False)
+    out = tmp_path / "submission.csv"
+    counts = predict.write_submission([films], folder, out, Silent(), sample=sample)
+    assert counts == predict.Counts(images=3, unreadable=1)
+    table = pd.read_csv(out)
+    assert list(table.columns) == ["Image_name", *FINDINGS3]
+    assert list(table["Image_name"]) == names
+    np.testing.assert_allclose(table.iloc[2, 1:].astype(float), table.iloc[:2, 1:].mean(), rtol=1e-5)
+
+
+def test_a_sample_that_asks_for_other_images_is_refused(folder, films, tmp_path):
+    sample = tmp_path / "sample.csv"
+    pd.DataFrame({"Image_name": ["film0.png", "elsewhere.png"]}).to_csv(sample, index=False)
+    with pytest.raises(TableError, match=r"1 of 2 .*elsewhere\.png"):
+        predict.write_submission([films], folder, tmp_path / "s.csv", Silent(), sample=sample)
+    pd.DataFrame({"name": ["film0.png"]}).to_csv(sample, index=False)
+    with pytest.raises(TableError, match="Image_name"):
+        predict.write_submission([films], folder, tmp_path / "s.csv", Silent(), sample=sample)
+
+
+def test_an_empty_folder_and_a_missing_one_are_said(folder, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for source in (tmp_path / "empty", tmp_path / "missing"):
+        with pytest.raises((ImageError, FileNotFoundError), match=source.name):
+            predict.write_findings([source], folder, tmp_path / "f.csv", Silent())
+
+
+def test_the_command_predicts_without_importing_tensorflow_on_jax(folder, films, tmp_path):
+    code = (
+        "import sys; from zoo.cli import main; status = main(sys.argv[1:]); "
+        "import keras; print(status, 'tensorflow' in sys.modules and keras.config.backend() != 'tensorflow')"
+    )
+    arguments = ["predict", str(films), "--model", str(folder), "--out", str(tmp_path / "f.csv")]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "0 False", done.stdout + done.stderr
+    assert "not a medical device" in done.stdout
+
+
+def test_every_backend_goes_on_after_a_kill_to_the_very_bytes(folder, films, tmp_path):
+    """The command is killed while it scores, and given again: three batches of two, the last one short."""
+    whole, out = tmp_path / "whole.csv", tmp_path / "killed.csv"
+    predict.write_findings([films], folder, whole, Silent(), batch_size=2)
+    code = (
+        "import os, signal, sys\n"
+        "from zoo import cli, journal\n"
+        "def append(self, *piece, append=journal.Journal.append):\n"
+        "    append(self, *piece)\n"
+        "    if self.done.items == 4: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "journal.Journal.append = append\n"
+        "cli.main(sys.argv[1:])"
+    )
+    arguments = ["predict", str(films), "--model", str(folder), "--out", str(out), "--batch-size", "2"]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert not out.exists()
+    told = Told()
+    assert predict.write_findings([films], folder, out, told, batch_size=2) == predict.Counts(5, 1)
+    assert told.messages == ["going on after 4 of 5 films, which an earlier run has written"]
+    assert told.tasks == [("scoring films", 5, 4, [1])]
+    assert out.read_bytes() == whole.read_bytes()
+
+
+class Told(Silent):
+    """Remembers what it was told."""
+
+    def __init__(self):
+        self.messages, self.tasks = [], []
+
+    def message(self, text):
+        self.messages.append(text)
+
+    @contextmanager
+    def task(self, title, total, done=0):
+        steps = []
+        self.tasks.append((title, total, done, steps))
+        yield lambda n=1: steps.append(n)
+
+
+@pytest.fixture
+def many(tmp_path):
+    return standin.make_films(tmp_path / "many")
+
+
+@pytest.fixture(autouse=True)
+def loaded(monkeypatch):
+    """`standin.write` changes what is loaded; it is as before afterwards."""
+    monkeypatch.setattr(predict, "load", predict.load)
+
+
+@pytest.mark.parametrize("point", standin.KILLS)
+def test_killed_at_every_awkward_point(many, tmp_path, point):
+    whole, out = tmp_path / "whole.csv", tmp_path / "killed.csv"
+    standin.write(many, whole)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(zoo.__file__).parents[1]), *sys.path])}
+    done = subprocess.run([sys.executable, standin.__file__, many, out, point], env=environment, capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    model = standin.predictor()
+    assert standin.write(many, out, model) == predict.Counts(18, 1)
+    assert out.read_bytes() == whole.read_bytes()
+    assert sum(model.runtime.calls) == 18 - min(18, 4 * standin.KILLS[point]) - (point == "before the first mark")
+    assert not folder_of(out).exists()
+
+
+def stop_after(monkeypatch, batches):
+    """Makes the next run end in an error after so many batches."""
+    logits, left = standin.StandIn.logits, [batches]
+
+    def failing(self, pixels, full=0):
+        if not left[0]:
+            raise MemoryError("stopped")
+        left[0] -= 1
+        return logits(self, pixels, full)
+
+    monkeypatch.setattr(standin.StandIn, "logits", failing)
+    return lambda: monkeypatch.setattr(standin.StandIn, "logits", logits)
+
+
+def stop(many, out, monkeypatch, batches=2, **options):
+    go_on = stop_after(monkeypatch, batches)
+    with pytest.raises(MemoryError):
+        standin.write(many, out, **options)
+    go_on()
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("name", ["findings.csv", "findings.parquet"])
+def test_both_forms_of_both_formats_go_on(many, tmp_path, monkeypatch, name, wide):
+    if name.endswith("parquet"):
+        pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+    whole, out = tmp_path / f"whole_{name}", tmp_path / name
+    standin.write(many, whole, wide=wide)
+    stop(many, out, monkeypatch, wide=wide)
+    standin.write(many, out, wide=wide)
+    if name.endswith("csv"):
+        assert out.read_bytes() == whole.read_bytes()
+    else:
+        pd.testing.assert_frame_equal(pd.read_parquet(out), pd.read_parquet(whole), check_exact=True)
+
+
+def test_parquet_and_csv_say_the_same(many, tmp_path):
+    pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+    for name in ("f.csv", "f.parquet"):
+        standin.write(many, tmp_path / name)
+    packed, text = pd.read_parquet(tmp_path / "f.parquet"), pd.read_csv(tmp_path / "f.csv")
+    assert list(packed.columns) == list(text.columns)
+    assert str(packed["probability"].dtype) == "float32"
+    np.testing.assert_allclose(packed["probability"], text["probability"], rtol=1e-5)
+    assert list(packed["positive"].dropna()) == list(text["positive"].dropna())
+    assert list(packed["positive"].isna()) == list(text["positive"].isna())
+    assert list(packed["error"]) == list(text["error"].fillna(""))
+
+
+def test_the_wide_form_is_a_row_for_each_film(many, tmp_path):
+    out = tmp_path / "wide.csv"
+    standin.write(many, out, standin.predictor(trained=(True, False, True)), wide=True)
+    table = pd.read_csv(out)
+    assert list(table.columns) == ["image", FINDINGS3[0], FINDINGS3[2], "error"]
+    assert len(table) == 18
+    bad = table["image"].str.endswith("film002.png")
+    assert table.loc[bad, FINDINGS3[0]].isna().all()
+    assert table["error"].notna().sum() == bad.sum() == 1
+    with pytest.raises(ValueError, match="max_f1"):
+        standin.write(many, out, wide=True, point="max_f1")
+
+
+def test_predictions_are_read_from_either_form(many, tmp_path):
+    found = []
+    for wide in (False, True):
+        standin.write(many, tmp_path / "f.csv", standin.predictor(trained=(True, False, True)), wide=wide)
+        found.append(read_predictions(tmp_path / "f.csv", drop_missing=True))
+    long, wide = found
+    assert long.findings == wide.findings == (FINDINGS3[0], FINDINGS3[2])
+    assert list(long.ids) == list(wide.ids)
+    np.testing.assert_array_equal(long.values, wide.values)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"point": "sensitivity_90"}, "operating point was the release's own, is sensitivity_90"),
+        ({"batch_size": 2}, "batch size was 4, is 2"),
+        ({"wide": True}, "form was long csv, is wide csv"),
+        ({"films": 1}, "films was 18, is 19; list of films was"),
+        ({"model": "6" * 64}, "model was 5555555555555555, is 6666666666666666"),
+    ],
+)
+def test_a_stopped_run_of_another_job_is_said(many, tmp_path, monkeypatch, change, words):
+    out = tmp_path / "findings.csv"
+    stop(many, out, monkeypatch)
+    model = standin.predictor()
+    options = dict(change)
+    if options.pop("films", 0):
+        Image.new("L", (40, 40)).save(many / "z.png")
+    model.manifest_sha256 = options.pop("model", model.manifest_sha256)
+    with pytest.raises(CheckpointError, match=words):
+        standin.write(many, out, model, **options)
+    assert standin.write(many, out, model, restart=True, **options).images in (18, 19)
+
+
+def test_a_decision_of_ones_own_is_another_job(many, tmp_path, monkeypatch):
+    own = replace(standin.predictor().decision, temperature=(0.5,))
+    (tmp_path / "own.json").write_text(json.dumps(own.to_dict()))
+    standin.write(many, tmp_path / "own.csv", decision=tmp_path / "own.json")
+    found = pd.read_csv(tmp_path / "own.csv")
+    chances = standin.predictor().with_decision(own).predict([found["image"][0]])
+    np.testing.assert_allclose(found["probability"][:3], chances[0], rtol=1e-5)
+    stop(many, tmp_path / "other.csv", monkeypatch)
+    with pytest.raises(CheckpointError, match=r"decision was \w+, is \w+"):
+        standin.write(many, tmp_path / "other.csv", decision=tmp_path / "own.json")
+
+
+def test_an_unknown_point_shows_before_a_film_is_read(many, tmp_path):
+    model = standin.predictor()
+    with pytest.raises(UnknownNameError, match="max_f1"):
+        standin.write(many, tmp_path / "f.csv", model, point="maxf1")
+    assert model.runtime.calls == []
+    assert [p.name for p in tmp_path.iterdir()] == ["many"]
+
+
+def test_strict_goes_on_once_the_film_is_mended(many, tmp_path):
+    out, bad = tmp_path / "f.csv", many / "patient0" / "film002.png"
+    with pytest.raises(ImageError, match=r"film002\.png"):
+        standin.write(many, out, strict=True)
+    bad.write_bytes((many / "patient0" / "film006.png").read_bytes())
+    assert standin.write(many, out, strict=True) == predict.Counts(18, 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other file systems refuse such names")
+def test_a_name_that_is_no_text_is_written_as_its_code(many, tmp_path):
+    bad = os.fsencode(many) + b"/\xff.png"
+    Path(os.fsdecode(bad)).write_bytes(b"no film")
+    standin.write(many, tmp_path / "f.csv")
+    table = pd.read_csv(tmp_path / "f.csv")
+    assert table["image"].iloc[-1].endswith("\\udcff.png")
+    assert table["error"].iloc[-1]

@@ -1,0 +1,216 @@
+"""The main job at its smallest: from films and a table to a release that is loaded and predicts."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import zoo
+
+pytest.importorskip("tensorflow", reason="training reads its films through tf.data")
+pytest.importorskip("sklearn", reason="the pixel baseline is scikit-learn's")
+
+RECIPE = Path(__file__).parents[1] / "tiny_recipe.py"
+
+
+def command(*arguments: str | Path, status: int = 0, **environment: str) -> subprocess.CompletedProcess:
+    done = subprocess.run(
+        [sys.executable, "-m", "zoo.cli", *map(str, arguments)],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    from zoo.data.phantoms.drawing import make_phantoms
+
+    folder = tmp_path_factory.mktemp("phantoms")
+    make_phantoms(folder, 150, seed=3)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(films, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    done = command("train", RECIPE, "--data", films, "--run", folder)
+    assert "Release:" in done.stdout
+    return folder
+
+
+def test_the_run_folder_holds_what_a_researcher_asks_for(run):
+    names = {p.name for p in run.iterdir()}
+    assert {
+        "recipe.json", "split.json", "skipped.csv", "history.csv", "metrics.json", "report.md", "predictions.csv",
+        "ensemble_model.weights.h5", "finetuned_ensemble.weights.h5", "final_finetuned_ensemble.weights.h5", "release",
+    } <= names  # fmt: skip
+    split = json.loads((run / "split.json").read_text())
+    assert split["by"] == "patient"
+    assert len(split["hash"]) == 64
+
+
+def test_what_the_test_part_shares_with_training_is_counted_and_a_release_names_no_film(run):
+    metrics, released = (json.loads((folder / "metrics.json").read_text()) for folder in (run, run / "release"))
+    leakage = metrics["leakage"]
+    assert leakage["patients"]["shared"] == {
+        "value": 0,
+        "low": None,
+        "high": None,
+        "n": metrics["patients"],
+        "positives": 0,
+    }
+    assert leakage["files"]["rows"]["n"] == leakage["content"]["within"]["n"] == metrics["n"]
+    assert metrics["mistakes"]
+    assert not {"mistakes", "leakage"} & released.keys()
+
+
+def test_broken_films_are_skipped_and_named(run, films):
+    skipped = pd.read_csv(run / "skipped.csv")
+    assert len(skipped) >= 3
+    assert skipped["Reason"].str.len().gt(5).all()
+    listed = set(pd.read_csv(films / "train2.csv")["Image_name"])
+    assert set(skipped["Image_name"]) <= listed
+
+
+def test_the_figures_are_of_the_test_part_with_n_and_interval(run, films):
+    from sklearn.metrics import roc_auc_score
+
+    metrics = json.loads((run / "metrics.json").read_text())
+    rows = pd.read_csv(run / "predictions.csv")
+    rows = rows[rows["split"] == "test"]
+    split = json.loads((run / "split.json").read_text())
+    assert set(rows["Image_name"]) == set(split["parts"]["test"]["images"])
+    report = (run / "report.md").read_text()
+    assert "not a medical device" in report
+    assert "pixel baseline" in report
+    from zoo.data.tables import reading
+
+    table = reading.read_table("competition", films).set_index("Image_name")
+    labels = table.loc[rows["Image_name"], "Support Devices"].to_numpy()
+    known = ~np.isnan(labels)
+    ours = metrics["findings"]["Support Devices"]["auc"]
+    expected = roc_auc_score(labels[known], rows["logit_Support Devices"].to_numpy()[known])
+    assert ours["value"] == pytest.approx(expected, abs=1e-9)
+    assert ours["n"] == known.sum()
+    assert ours["low"] <= ours["value"] <= ours["high"]
+
+
+def test_the_same_command_again_changes_nothing(run, films):
+    before = (run / "finetuned_ensemble.weights.h5").read_bytes(), (run / "metrics.json").read_bytes()
+    command("train", RECIPE, "--data", films, "--run", run)
+    assert ((run / "finetuned_ensemble.weights.h5").read_bytes(), (run / "metrics.json").read_bytes()) == before
+
+
+def test_a_run_whose_release_is_gone_is_converted_from_its_training_weights(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoint", "figures"))
+    command("release", copy, "--out", tmp_path / "copied")
+    shutil.rmtree(copy / "release")
+    command("release", copy, "--out", tmp_path / "converted")
+    weights = sorted(p.name for p in (run / "release").glob("*.safetensors"))
+    assert len(weights) >= 2
+    for folder in ("copied", "converted"):
+        for name in (*weights, "config.json", "decision.json", "metrics.json"):
+            assert (tmp_path / folder / name).read_bytes() == (run / "release" / name).read_bytes(), (folder, name)
+    (copy / "decision.json").unlink()
+    unfinished = command("release", copy, "--out", tmp_path / "none", status=1)
+    assert "the run is not finished (decision.json missing)" in unfinished.stderr
+
+
+def test_installed_it_predicts_a_folder(run, films, zoo_home, tmp_path):
+    command("install", run, "--as", "xrayslam-ensemble", ZOO_HOME=str(zoo_home))
+    unseen = sorted((films / "test2").glob("*.jpg"))
+    chances = zoo.predict_ensemble(unseen)
+    assert chances.shape == (len(unseen), 14)
+    out = tmp_path / "findings.csv"
+    command("predict", films / "test2", "--out", out, ZOO_HOME=str(zoo_home))
+    table = pd.read_csv(out)
+    assert len(table) == 14 * len(unseen)
+    np.testing.assert_allclose(table["probability"].to_numpy().reshape(-1, 14), chances, rtol=1e-4, atol=1e-6)
+
+
+def test_the_submission_has_the_competitions_columns_and_order(run, films, tmp_path):
+    sample = films / "sample_submission_2.csv"
+    out = tmp_path / "submission.csv"
+    command("submit", films / "test2", "--sample", sample, "--model", run / "release", "--out", out)
+    ours, wanted = pd.read_csv(out), pd.read_csv(sample)
+    assert list(ours.columns) == ["Image_name", *zoo.FINDINGS] == list(wanted.columns)
+    assert list(ours["Image_name"]) == list(wanted["Image_name"])
+    assert ours[list(zoo.FINDINGS)].to_numpy().min() >= 0
+    assert ours[list(zoo.FINDINGS)].to_numpy().max() <= 1
+
+
+def test_max_hours_stops_with_a_status_of_its_own_and_the_recipes_own_script_goes_on(run, films, tmp_path):
+    """The command and the script are one thing: what one began the other ends, like a run that nothing stopped.
+
+    So are films that are read from a cache.
+    """
+    folder = tmp_path / "run"
+    stopped = command("train", RECIPE, "--data", films, "--run", folder, "--max-hours", "1e-6", status=75)
+    assert "goes on" in stopped.stdout
+    assert not (folder / "release").exists()
+    done = subprocess.run(
+        [sys.executable, str(RECIPE), "--data", str(films), "--run", str(folder), "--set", "cache=always"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "Release:" in done.stdout
+    first, second = (pd.read_csv(f / "predictions.csv") for f in (run, folder))
+    pd.testing.assert_frame_equal(first, second)
+
+
+def test_another_recipe_in_a_runs_folder_is_refused(run, films):
+    done = command("train", RECIPE, "--data", films, "--run", run, "--set", "stages.0.learning_rate=0.5", status=1)
+    assert "stages.0.learning_rate" in done.stderr
+
+
+def test_the_kerascv_recipe_runs(films, tmp_path):
+    pytest.importorskip("keras_cv")
+    run = tmp_path / "kerascv"
+    command("train", "kerascv_options", "--data", films, "--run", run, "--set", "stages.0.epochs=1")
+    assert (run / "release" / "manifest.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["train", "xrayslan", "--data", "."], "xrayslam"),
+        (["train", "xrayslam", "--data", "nowhere"], "nowhere"),
+        (["train", "xrayslam", "--data", ".", "--set", "stages.0.epoch=3"], "epochs"),
+        (["train", "xrayslam", "--data", ".", "--set", "stages.0.epochs=three"], "int"),
+        (["train", "xrayslam", "--data", ".", "--set", "seed"], "path=value"),
+        (["predict", "nowhere", "--out", "x.csv"], "nowhere"),
+        (["info", "resnet-50"], "resnet50"),
+        (["install", "nowhere", "--as", "x"], "nowhere"),
+    ],
+)
+def test_a_mistake_is_one_line_and_a_status(arguments, says, tmp_path):
+    done = command(*arguments, status=1)
+    message = [line for line in done.stderr.splitlines() if line.startswith("zoo ")]
+    assert len(message) == 1
+    assert says in message[0]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_mistake_in_a_recipe_is_told_before_keras_is_imported():
+    code = "import sys; from zoo.cli import main; assert main(sys.argv[1:]) == 1; assert 'keras' not in sys.modules"
+    for mistake in (["xrayslan"], ["xrayslam", "--set", "stages.0.epoch=3"]):
+        subprocess.run([sys.executable, "-c", code, "train", *mistake, "--data", "."], check=True)
+
+
+@pytest.mark.real
+def test_real_films_train_and_predict(nih_dir, tmp_path):
+    run = tmp_path / "nih"
+    done = command("train", RECIPE, "--data", nih_dir, "--dataset", "nih", "--run", run, "--set", "stages.0.epochs=1")
+    assert "Cardiomegaly" in done.stdout
+    split = json.loads((run / "split.json").read_text())
+    assert sum(len(p["images"]) for p in split["parts"].values()) == 421
+    chances = zoo.load(run / "release").predict(sorted((nih_dir / "images").iterdir())[:4])
+    assert np.isfinite(chances).all()

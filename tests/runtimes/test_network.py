@@ -1,0 +1,64 @@
+"""The network as a function: the same logits however it is called, and no program more than is needed."""
+
+import numpy as np
+import pytest
+from builders import tiny_ensemble, tiny_spec
+
+from zoo.runtimes import network
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny_ensemble(tiny_spec())
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    return np.random.default_rng(1).integers(0, 256, (16, 32, 32, 1), dtype=np.uint8)
+
+
+@pytest.fixture
+def calls(model, monkeypatch):
+    """The number of images in each call of the network by Python: one a program, or one an image outside of any."""
+    seen = []
+    call = type(model).call
+
+    def counting(self, inputs, *args, **kwargs):
+        seen.append(inputs.shape[0])
+        return call(self, inputs, *args, **kwargs)
+
+    monkeypatch.setattr(type(model), "call", counting)
+    return seen
+
+
+def test_it_gives_the_logits_of_the_model(model, pixels):
+    logits = network.function(model)(pixels, 16)
+    assert logits.dtype == np.float32
+    np.testing.assert_allclose(logits, np.asarray(model.predict_on_batch(pixels)), atol=1e-5)
+
+
+@pytest.mark.tensorflow_only
+def test_a_few_images_are_answered_without_a_graph_and_with_its_very_bits(model, pixels, calls):
+    function = network.function(model)
+    first = function(pixels[:2], 2)
+    assert calls == [2]
+    np.testing.assert_array_equal(function(pixels[:2], 2), first)
+    assert calls == [2, None]
+    for n in (1, 5, 16):
+        function(pixels[:n], n)
+    assert calls == [2, None]  # one graph for all numbers of images
+
+
+@pytest.mark.tensorflow_only
+def test_many_images_are_answered_by_a_graph_at_once(model, pixels, calls):
+    network.function(model)(pixels, 16)
+    assert calls == [None]
+
+
+@pytest.mark.jax_only
+def test_a_short_batch_takes_the_program_of_a_full_one(model, pixels, calls):
+    model.predict_function = None  # it would be compiled already
+    function = network.function(model)
+    whole = function(pixels, 16)
+    np.testing.assert_array_equal(function(pixels[:3], 16), whole[:3])
+    assert calls == [16]

@@ -1,0 +1,242 @@
+"""What is saved: frozen dataclasses, strict to read, with overrides by path."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any, TypeVar
+
+from zoo.core.errors import RecipeError, UnknownNameError, closest
+from zoo.labels.findings import FINDINGS
+
+#: Version of the saved form; a reader refuses a newer one.
+FORMAT_VERSION = 1
+
+#: Limits that are checked before memory is taken for what a file asks for.
+MAX_IMAGE_SIZE, MAX_MEMBERS, MAX_FINDINGS = 2048, 32, 512
+
+#: A member's name is also that of a file and of a layer; some files and layers have their own.
+_NAME, _TAKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"), ("ensemble", "parity", "image", "logits")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class MemberSpec:
+    """One classifier: a backbone, a head, and the image size it was built for.
+
+    Attributes:
+        backbone: Registered name, such as "densenet121".
+        head: Registered name: "gap", "gem" or "attention".
+        dropout: Rate in front of the last dense layer.
+        weights: Where training starts: "imagenet", a path of a weights file, or None (random). Never read when a
+            release is loaded.
+        batch_norm_momentum: None keeps the architecture's own; short runs from random weights need about 0.9.
+        alias: Name in the ensemble, where it shall be another than the backbone's.
+    """
+
+    backbone: str
+    head: str = "gap"
+    dropout: float = 0.3
+    weights: str | None = None
+    batch_norm_momentum: float | None = None
+    alias: str = ""
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name) or self.name in _TAKEN:
+            rule = f"letters, digits, '.', '_' and '-' (at most 96), and is none of {', '.join(_TAKEN)}"
+            raise RecipeError(f"a member's name has {rule}; got {self.name[:80]!r}")
+        if not 0.0 <= self.dropout < 1.0:
+            raise RecipeError(f"member {self.name!r}: dropout must be in [0, 1), got {self.dropout}")
+
+    @property
+    def name(self) -> str:
+        """What the member is called: its alias, or its backbone's name."""
+        return self.alias or self.backbone
+
+
+@dataclass(frozen=True)
+class EnsembleSpec:
+    """Members on one input, their logits averaged.
+
+    Attributes:
+        name: Name of the model.
+        members: One or more members with different names.
+        image_size: Height and width in pixels.
+        findings: Names of the outputs, in order.
+        member_weights: One non-negative number a member, or () for the plain mean.
+    """
+
+    name: str
+    members: tuple[MemberSpec, ...]
+    image_size: int = 224
+    findings: tuple[str, ...] = FINDINGS
+    member_weights: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [m.name for m in self.members]
+        if not _NAME.fullmatch(self.name):
+            rule = "letters, digits, '.', '_' and '-' (at most 96)"
+            raise RecipeError(f"an ensemble's name has {rule}; got {self.name[:80]!r}")
+        if not 1 <= len(names) <= MAX_MEMBERS:
+            raise RecipeError(f"ensemble {self.name!r}: 1 to {MAX_MEMBERS} members, got {len(names)}")
+        if len(set(names)) != len(names):
+            raise RecipeError(f"ensemble {self.name!r}: members need different names, got {names}")
+        if len(names) > 1 and self.name in names:
+            raise RecipeError(f"ensemble {self.name!r}: a member of several needs a name other than the ensemble's")
+        if not 8 <= self.image_size <= MAX_IMAGE_SIZE:
+            raise RecipeError(f"image_size must be 8 to {MAX_IMAGE_SIZE}, got {self.image_size}")
+        if not 1 <= len(self.findings) <= MAX_FINDINGS or len(set(self.findings)) != len(self.findings):
+            raise RecipeError(f"findings must be 1 to {MAX_FINDINGS} different names, got {self.findings}")
+        weights = self.member_weights
+        if weights and (len(weights) != len(names) or not min(weights) >= 0 or not 0 < sum(weights) < math.inf):
+            raise RecipeError(f"member_weights must be {len(names)} numbers >= 0, not all 0, got {weights}")
+
+    def member(self, name: str) -> MemberSpec:
+        """The member called `name`."""
+        for member in self.members:
+            if member.name == name:
+                return member
+        raise UnknownNameError("member", name, [m.name for m in self.members])
+
+    def without_paths(self) -> EnsembleSpec:
+        """The same with file names in place of local paths, as it is given to others."""
+        named = (dataclasses.replace(m, weights=m.weights and PurePath(m.weights).name) for m in self.members)
+        return dataclasses.replace(self, members=tuple(named))
+
+
+def to_dict(spec: Any) -> dict[str, Any]:
+    """A dataclass (nested ones and tuples too) as what JSON can hold."""
+    return json.loads(json.dumps(dataclasses.asdict(spec)))
+
+
+def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "") -> T:
+    """Reads a dataclass strictly: an unknown key, a missing one or another type is a `RecipeError` naming the field."""
+    if not isinstance(data, Mapping):
+        raise RecipeError(f"{where or cls.__name__}: expected an object, got {type(data).__name__}")
+    hints = typing.get_type_hints(cls)
+    fields = {f.name: f for f in dataclasses.fields(cls) if f.init}  # type: ignore[arg-type]
+    unknown = [k for k in data if k not in fields]
+    if unknown:
+        raise RecipeError(_unknown_field(where, str(unknown[0]), fields))
+    missing = [n for n, f in fields.items() if n not in data and _required(f)]
+    if missing:
+        raise RecipeError(f"{where or cls.__name__}: field {missing[0]!r} is missing")
+    values = {k: _convert(hints[k], v, f"{where}.{k}".lstrip(".")) for k, v in data.items()}
+    return cls(**values)
+
+
+def override(spec: T, path: str, text: str) -> T:
+    """A copy of `spec` with the field at `path` ("stages.1.learning_rate") set to `text`, read in the field's type.
+
+    Raises:
+        RecipeError: No such path, or a text that is not of the field's type.
+    """
+    return typing.cast(T, _override(type(spec), spec, path.split("."), text, path))
+
+
+def _override(hint: Any, value: Any, keys: list[str], text: str, path: str) -> Any:
+    if not keys:
+        return _convert(hint, _parse(hint, text), path)
+    key, rest = keys[0], keys[1:]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        hints = typing.get_type_hints(type(value))
+        if key not in hints:
+            raise RecipeError(_unknown_field(path, key, hints))
+        return dataclasses.replace(value, **{key: _override(hints[key], getattr(value, key), rest, text, path)})
+    if isinstance(value, tuple):
+        if not key.isdecimal() or int(key) >= len(value):
+            raise RecipeError(f"{path}: {key!r} is not an index of {len(value)} items")
+        i = int(key)
+        return (*value[:i], _override(_item(hint), value[i], rest, text, path), *value[i + 1 :])
+    raise RecipeError(f"{path}: there is nothing below a {type(value).__name__}")
+
+
+def _unknown_field(where: str, key: str, known: typing.Iterable[str]) -> str:
+    near = closest(key, known)
+    hint = f"; did you mean {near[0]!r}?" if near else f"; fields: {', '.join(known)}"
+    return f"{where + ': ' if where else ''}unknown field {key!r}{hint}"
+
+
+def _required(f: dataclasses.Field[Any]) -> bool:
+    return f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+
+
+def _item(hint: Any) -> Any:
+    options = [h for h in typing.get_args(hint) if typing.get_origin(h) is tuple] if _is_union(hint) else [hint]
+    return typing.get_args(options[0])[0]
+
+
+def _is_union(hint: Any) -> bool:
+    return typing.get_origin(hint) in (typing.Union, types.UnionType)
+
+
+def _parse(hint: Any, text: str) -> Any:
+    """Text of the command line as a JSON value where it is one, else as the string itself."""
+    if hint is str:
+        return text
+    if set(typing.get_args(hint)) == {str, type(None)}:
+        return None if text in ("None", "null") else text
+    try:
+        return json.loads(text, parse_constant=_no_number)
+    except ValueError:
+        return {"None": None, "True": True, "False": False}.get(text, text)
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is no JSON number")
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if hint is Any:
+        return value
+    if _is_union(hint):
+        return _convert_union(hint, value, where)
+    if dataclasses.is_dataclass(hint):
+        return from_dict(typing.cast(type, hint), value, where)
+    origin = typing.get_origin(hint)
+    if origin is typing.Literal:
+        if value in typing.get_args(hint):
+            return value
+        raise RecipeError(f"{where}: one of {', '.join(map(repr, typing.get_args(hint)))}, got {value!r}")
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise RecipeError(f"{where}: expected a list, got {value!r}")
+        return tuple(_convert(typing.get_args(hint)[0], v, f"{where}.{i}") for i, v in enumerate(value))
+    if origin in (dict, Mapping):
+        if not isinstance(value, Mapping):
+            raise RecipeError(f"{where}: expected an object, got {value!r}")
+        return {str(k): _convert(typing.get_args(hint)[1], v, f"{where}.{k}") for k, v in value.items()}
+    return _convert_scalar(hint, value, where)
+
+
+def _convert_union(hint: Any, value: Any, where: str) -> Any:
+    problem: RecipeError | None = None
+    for option in typing.get_args(hint):
+        if option is type(None):
+            if value is None:
+                return None
+            continue
+        try:
+            return _convert(option, value, where)
+        except RecipeError as error:
+            problem = error
+    raise problem or RecipeError(f"{where}: got {value!r}")
+
+
+def _convert_scalar(hint: Any, value: Any, where: str) -> Any:
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:
+            raise RecipeError(f"{where}: a number of {len(str(value))} digits is too large") from None
+    if hint in (int, str, bool) and type(value) is hint:
+        return value
+    raise RecipeError(f"{where}: expected {getattr(hint, '__name__', hint)}, got {value!r}")

@@ -1,0 +1,63 @@
+"""Programs that were compiled once are kept on this machine, so that the next process need not compile them again."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from zoo.core import backend, home
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """What JAX compiles in the block is kept in `ZOO_HOME/compiled`, and taken from there the next time.
+
+    A cache that the user has set (`JAX_COMPILATION_CACHE_DIR`, `jax_compilation_cache_dir`) or switched off stays as
+    it is, and what is compiled after the block is no longer kept by us. Nothing happens on other backends, nor where
+    others than the user could write to the folder: JAX runs what it finds there.
+    """
+    if backend.current() != "jax":
+        yield
+        return
+    import jax
+    from jax.experimental.compilation_cache import compilation_cache
+
+    theirs = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
+    folder = None if theirs else _private(_folder())
+    if folder is None:
+        yield
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    try:
+        yield
+    finally:
+        jax.config.update("jax_compilation_cache_dir", theirs)
+        compilation_cache.reset_cache()  # it would go on with the folder it has opened
+
+
+def _folder() -> Path:
+    """Of this processor: programs for another one, on a home that several machines share, could end the process."""
+    facts = platform.machine() + platform.processor()
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+        facts += "".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
+    return home.home() / "compiled" / hashlib.sha256(facts.encode()).hexdigest()[:16]
+
+
+def _private(folder: Path) -> Path | None:
+    """The folder, made where it is missing; None where others can write to it, or it cannot be made."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        facts = folder.stat()
+    except OSError:
+        return None
+    if sys.platform == "win32":
+        return folder
+    writable = facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return folder if facts.st_uid == os.getuid() and not writable else None

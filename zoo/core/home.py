@@ -1,0 +1,40 @@
+"""Where things lie: releases and caches in `ZOO_HOME` (by default `~/.zoo`), recipes and cards with the package."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+#: The folder of the package itself.
+PACKAGE = Path(__file__).parents[1]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+
+
+def home() -> Path:
+    """The folder of everything the zoo keeps; not made until something is kept."""
+    return Path(os.environ.get("ZOO_HOME") or Path.home() / ".zoo").expanduser()
+
+
+def release_dir(name: str) -> Path:
+    """Where a release installed as `name` lies.
+
+    Raises:
+        ValueError: A name that could leave the folder (only letters, digits, dot, dash, underscore).
+    """
+    if not _NAME.fullmatch(name) or ".." in name:
+        raise ValueError(f"a model name has letters, digits, '.', '_' and '-' (at most 96), got {name!r}")
+    return home() / "releases" / name
+
+
+def installed() -> list[str]:
+    """Names of the installed releases, sorted."""
+    folder = home() / "releases"
+    return sorted(p.name for p in folder.iterdir() if (p / "config.json").is_file()) if folder.is_dir() else []
+
+
+def shipped(folder: str) -> Path:
+    """Where `recipes` or `hub_cards` lies: inside an installed package, beside it in a checkout."""
+    installed = PACKAGE / folder
+    return installed if installed.is_dir() else PACKAGE.parent / folder

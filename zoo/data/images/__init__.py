@@ -1,0 +1,1 @@
+"""Any file to 0..255 pixels."""

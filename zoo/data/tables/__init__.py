@@ -1,0 +1,1 @@
+"""A module a data set, read into one table."""

@@ -1,0 +1,127 @@
+"""The one form every label table is brought into: the competition's columns, then one column per finding."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from zoo.core.csv import CsvColumns
+from zoo.data.images.reading import EXTENSIONS
+from zoo.labels import facts as film_facts
+
+#: Columns in front of the findings, in order.
+COLUMNS = (
+    "Image_path",
+    "Image_name",
+    "Patient_ID",
+    "Study",
+    "Sex",
+    "Age",
+    "ViewCategory",
+    "ViewPosition",
+    "Source",
+)
+
+
+def build_table(
+    source: CsvColumns,
+    columns: Mapping[str, str],
+    labels: Mapping[str, np.ndarray],
+    folders: Sequence[str | Path],
+    sources: str | Sequence[str],
+) -> pd.DataFrame:
+    """Brings the rows of a file into the canonical form, with gaps as NaN.
+
+    Args:
+        source: The file's text.
+        columns: Canonical name -> the file's own name. Only "Image_name" has to be in the file.
+        labels: Finding -> float32 (n,) of 1, 0 and NaN.
+        folders: Where the images are, searched with all their subfolders.
+        sources: Value of "Source", or one a row.
+
+    Raises:
+        TableError: A blank or repeated image name, one with a folder in it, an age that is no number.
+        FileNotFoundError: A folder that is not there.
+    """
+    names = source.texts(columns["Image_name"])
+    _check_names(source, columns["Image_name"], names)
+    texts = {key: _texts(source, own) for key, own in columns.items()}
+    sexes = [film_facts.sex(text) or np.nan for text in texts["Sex"]]
+    ages = np.array([_age(source, columns["Age"], i, text) for i, text in enumerate(texts["Age"])])
+    facts: dict[str, Sequence[object] | np.ndarray] = {
+        key: [text or np.nan for text in found] for key, found in texts.items() if key not in ("Sex", "Age")
+    }
+    facts |= {
+        "Sex": sexes,
+        "Age": ages,
+        "Image_path": locate_images(names, folders),
+        "Source": [sources] * len(names) if isinstance(sources, str) else sources,
+    }
+    blank = [np.nan] * len(names)
+    frame = {key: pd.Series(list(facts.get(key, blank)), dtype=float if key == "Age" else object) for key in COLUMNS}
+    return pd.DataFrame(frame | {finding: pd.Series(column) for finding, column in labels.items()})
+
+
+def locate_images(names: Sequence[str], folders: Sequence[str | Path]) -> list[str]:
+    """Absolute path of each image: the file of that name, else the image file of that stem, in any subfolder.
+
+    A name that is nowhere gets the path it should have had in the first folder. Of two files of one name the first
+    in sorted order counts.
+
+    Raises:
+        FileNotFoundError: A folder that is not there.
+    """
+    by_name: dict[str, str] = {}
+    by_stem: dict[str, str] = {}
+    for folder in folders:
+        if not Path(folder).is_dir():
+            raise FileNotFoundError(f"{folder}: no such folder of images")
+        for path in _files(Path(folder).absolute()):
+            name = path.rpartition(os.sep)[2]
+            by_name.setdefault(name, path)
+            if name.lower().endswith(EXTENSIONS):
+                by_stem.setdefault(_stem(name), path)
+    home = f"{Path(folders[0]).absolute()}{os.sep}"
+    return [by_name.get(name) or by_stem.get(_stem(name)) or home + name for name in names]
+
+
+def _files(folder: Path) -> list[str]:
+    # Plain strings: 100,000 files as Path objects take several times as long.
+    return sorted(f"{top}{os.sep}{name}" for top, _, names in os.walk(folder) for name in names)
+
+
+def _stem(name: str) -> str:
+    return name.rpartition(".")[0] or name
+
+
+def _check_names(source: CsvColumns, column: str, names: Sequence[str]) -> None:
+    first: dict[str, int] = {}
+    for row, name in enumerate(names):
+        if not name:
+            raise source.error(row, column, "blank")
+        if "/" in name or "\\" in name:
+            raise source.error(row, column, f"{name!r} must be a file name without a folder")
+        if name in first:
+            same = all(texts[row] == texts[first[name]] for texts in source.columns.values())
+            kind = "with the same values" if same else "with other values"
+            line = source.lines[first[name]]
+            raise source.error(row, column, f"{name!r} is on line {line} already, {kind}; keep one of the two rows")
+        first[name] = row
+
+
+def _texts(source: CsvColumns, own: str) -> Sequence[str]:
+    header = source.header(own)
+    return source.columns[header] if header is not None else ("",) * len(source)
+
+
+def _age(source: CsvColumns, column: str, row: int, text: str) -> float:
+    if not text:
+        return np.nan
+    years = film_facts.years(text)
+    if years is None:
+        raise source.error(row, column, f"an age is a number of years or blank, got {text!r}")
+    return years

@@ -1,0 +1,93 @@
+"""The competition's table: `train2.csv` with the folder `train2/` (Division B), or the same with 1 (Division A)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from zoo.core.csv import CsvColumns, read_columns
+from zoo.core.errors import TableError
+from zoo.core.warn import warn_user
+from zoo.data.tables.canonical import build_table
+from zoo.labels import facts
+from zoo.labels.findings import CHEXPERT, LabelSchema
+
+#: Training images of Division B that no decoder opens; the original solution drops them too.
+KNOWN_BROKEN = ("00043046_001_001.jpg", "00052495_001_001.jpg", "00056890_001_001.jpg")
+
+Uncertain: TypeAlias = Literal["nan", "zero", "one"]
+
+_FACTS = ("Image_name", "Patient_ID", "Study", "Sex", "Age", "ViewCategory", "ViewPosition")
+_UNCERTAIN = {"nan": np.nan, "zero": 0.0, "one": 1.0}
+_DIVISIONS = ("train2", "train1")
+
+
+def read_competition(
+    csv: str | Path, images: str | Path, *, uncertain: Uncertain = "nan", schema: LabelSchema | None = None
+) -> pd.DataFrame:
+    """Reads the competition's table into the canonical form.
+
+    Columns are found by name, with spaces or underscores; others are left out with a warning. A label is 1, 0, blank
+    (unknown: NaN) or -1 (uncertain, as in CheXpert, Irvin et al. 2019). "Source" tells the two archives apart by the
+    names of the films (`facts.archives`) where both are there.
+
+    Args:
+        csv: The table.
+        images: Folder of the images.
+        uncertain: What -1 becomes: NaN, 0 or 1. Blank is always NaN.
+        schema: Findings to read; the 14 by default.
+
+    Raises:
+        TableError: A missing column, another label value, a repeated image; names file, line and column.
+        FileNotFoundError: No such file or folder.
+    """
+    if uncertain not in _UNCERTAIN:
+        raise ValueError(f"uncertain must be one of {', '.join(map(repr, _UNCERTAIN))}, got {uncertain!r}")
+    schema = schema or CHEXPERT
+    source = read_columns(csv)
+    source.required("Image_name")
+    values = {"": np.nan, "-1": _UNCERTAIN[uncertain], "0": 0.0, "1": 1.0}
+    labels = {finding: _labels(source, finding, schema, values) for finding in schema.findings}
+    _note_columns(source, schema)
+    sources = facts.archives(source.texts("Image_name")) or "competition"
+    return build_table(source, {fact: fact for fact in _FACTS}, labels, [images], sources)
+
+
+def competition_files(folder: Path, labels: Path | None, images: Path | None) -> tuple[Path, Path]:
+    """The table and the image folder in `folder`, Division B before A; what is given is taken as given.
+
+    Raises:
+        TableError: Neither division is there; says what was looked for.
+    """
+    for division in _DIVISIONS:
+        csv, films = labels or folder / f"{division}.csv", images or folder / division
+        if csv.is_file() and films.is_dir():
+            return csv, films
+    wanted = " or ".join(f"{labels or name + '.csv'} with {images or name}/" for name in _DIVISIONS)
+    found = ", ".join(sorted(p.name for p in folder.iterdir())[:5]) or "nothing: it is empty"
+    raise TableError(f"{folder}: expected {wanted}, found {found}")
+
+
+def _labels(source: CsvColumns, finding: str, schema: LabelSchema, values: dict[str, float]) -> np.ndarray:
+    own = [name for name, ours in schema.aliases.items() if ours == finding and source.header(name) is not None]
+    column = own[0] if own and source.header(finding) is None else finding
+    # One pass over the different texts, of which there are a handful; then a lookup per row.
+    texts = source.texts(column)
+    meaning = {text: values.get(text.removesuffix(".0")) for text in set(texts)}
+    for row, text in enumerate(texts):
+        if meaning[text] is None:
+            raise source.error(row, column, f"a label is 0, 1, -1 or blank, got {text!r}")
+    return np.array([meaning[text] for text in texts], np.float32)
+
+
+def _note_columns(source: CsvColumns, schema: LabelSchema) -> None:
+    known = {source.header(name) for name in (*_FACTS, *schema.findings, *schema.aliases)}
+    extra = [name for name in source.columns if name not in known]
+    absent = [name for name in _FACTS if source.header(name) is None]
+    if extra:
+        warn_user(f"{source.path}: left out columns {', '.join(map(repr, extra))}")
+    if absent:
+        warn_user(f"{source.path}: no columns {', '.join(map(repr, absent))}; they stay empty")

@@ -1,0 +1,170 @@
+"""Label tables: read from the forms they come in, then dropped from, filled and turned into arrays.
+
+Canonical table: `Image_path` (absolute), `Image_name`, `Patient_ID`, `Study`, `Sex` ("F", "M"), `Age` (years),
+`ViewCategory`, `ViewPosition`, `Source`, then one float32 column per finding (1, 0, NaN = unknown). A gap is NaN.
+Identifiers stay text. "Rows" are int positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from zoo.core.errors import TableError, UnknownNameError
+from zoo.data.tables.canonical import COLUMNS
+from zoo.data.tables.competition import KNOWN_BROKEN, Uncertain, competition_files, read_competition
+from zoo.data.tables.nih import nih_files, read_nih
+from zoo.labels.findings import CHEXPERT, NIH, NIH_DEBATABLE, LabelSchema
+
+__all__ = [
+    "COLUMNS",
+    "DATASETS",
+    "KNOWN_BROKEN",
+    "check_learnable",
+    "drop_missing",
+    "drop_unreadable",
+    "fill_gaps",
+    "labels_of",
+    "model_inputs",
+    "read_competition",
+    "read_nih",
+    "read_table",
+]
+
+#: Name of a table's form -> how its labels read as ours.
+DATASETS: Mapping[str, LabelSchema] = {"competition": CHEXPERT, "nih": NIH, "nih-debatable": NIH_DEBATABLE}
+
+
+def read_table(
+    dataset: str,
+    folder: str | Path,
+    *,
+    labels: str | Path | None = None,
+    images: str | Path | None = None,
+    uncertain: Uncertain = "nan",
+    schema: LabelSchema | None = None,
+) -> pd.DataFrame:
+    """Finds the table and the images of a data set in `folder` and reads them into a canonical table.
+
+    Args:
+        dataset: One of `DATASETS`.
+        folder: For "competition" with train2.csv and train2/ (or train1.csv and train1/), for NIH with
+            Data_Entry*.csv and images*/.
+        labels: Another table, in `folder` or anywhere.
+        images: Another folder of images, in `folder` or anywhere.
+        uncertain: What the label -1 becomes: NaN, 0 or 1.
+        schema: Other findings than the data set's own.
+
+    Raises:
+        UnknownNameError: `dataset` is none of `DATASETS`.
+        FileNotFoundError: `folder` is not there.
+        TableError: Nothing to read was found, or the table is wrong.
+    """
+    if dataset not in DATASETS:
+        raise UnknownNameError("dataset", dataset, DATASETS)
+    home = Path(folder).expanduser().absolute()
+    if not home.is_dir():
+        raise FileNotFoundError(f"{home}: no such folder")
+    csv, films, schema = _given(home, labels), _given(home, images), schema or DATASETS[dataset]
+    if dataset == "competition":
+        return read_competition(*competition_files(home, csv, films), uncertain=uncertain, schema=schema)
+    return read_nih(*nih_files(home, csv, films), schema=schema)
+
+
+def labels_of(table: pd.DataFrame, findings: Sequence[str]) -> np.ndarray:
+    """The labels as float32 (n, k) of 1, 0 and NaN, in the order of `findings`.
+
+    Raises:
+        UnknownNameError: A finding the table has no column for.
+    """
+    known = [c for c in table.columns if c not in COLUMNS]
+    for finding in findings:
+        if finding not in known:
+            raise UnknownNameError("finding", finding, known)
+    return table[list(findings)].to_numpy(np.float32)
+
+
+def check_learnable(labels: np.ndarray, findings: Sequence[str]) -> list[str]:
+    """The findings that cannot be learnt: without a positive or without a negative in `labels`.
+
+    Args:
+        labels: (n, k) of 1, 0 and NaN: the training part.
+        findings: k names.
+
+    Raises:
+        TableError: No finding has both.
+    """
+    lacking = ~((labels == 1).any(0) & (labels == 0).any(0))
+    if lacking.all():
+        raise TableError(f"none of {len(findings)} findings has both a positive and a negative in {len(labels)} rows")
+    return [finding for finding, lacks in zip(findings, lacking, strict=True) if lacks]
+
+
+def drop_missing(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Leaves out the rows whose image is not there, and the competition's known broken ones.
+
+    Returns:
+        The table, and what was left out as `Image_name` and `Reason`.
+
+    Raises:
+        TableError: No row is left; names the folder that was looked in.
+    """
+    known_broken = set(KNOWN_BROKEN)
+    reasons = pd.Series("", index=table.index, dtype=object)
+    for row, (path, name, source) in enumerate(zip(table.Image_path, table.Image_name, table.Source, strict=True)):
+        if name in known_broken and source.startswith("competition"):
+            reasons.iat[row] = "known to be broken in Division B"
+        elif not Path(path).is_file():
+            reasons.iat[row] = "no such file"
+    return _drop(table, reasons)
+
+
+def drop_unreadable(table: pd.DataFrame, reasons: Mapping[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Leaves out the rows whose image cannot be read.
+
+    Args:
+        table: A canonical table.
+        reasons: Path of an unreadable image -> why.
+
+    Returns:
+        The table, and what was left out as `Image_name` and `Reason`.
+
+    Raises:
+        TableError: No row is left.
+    """
+    return _drop(table, table.Image_path.map(lambda path: reasons.get(path, "")))
+
+
+def fill_gaps(table: pd.DataFrame, train_rows: np.ndarray) -> pd.DataFrame:
+    """A copy with missing ages and sexes filled by the mean and the mode of the training rows alone.
+
+    What no training row knows stays NaN. Of two equally frequent sexes the first in the alphabet counts.
+    """
+    train = table.iloc[train_rows]
+    mode = train["Sex"].mode()
+    filled = table.assign(Age=table["Age"].fillna(train["Age"].mean()))
+    return filled.assign(Sex=table["Sex"].fillna(mode.iloc[0])) if len(mode) else filled
+
+
+def model_inputs(table: pd.DataFrame) -> pd.DataFrame:
+    """The table without `Image_name`, `Study` and `Patient_ID`, which a model must not learn from."""
+    return table.drop(columns=["Image_name", "Study", "Patient_ID"])
+
+
+def _given(home: Path, path: str | Path | None) -> Path | None:
+    if path is None:
+        return None
+    inside = home / path
+    return inside if inside.exists() else Path(path).expanduser().absolute()
+
+
+def _drop(table: pd.DataFrame, reasons: pd.Series) -> tuple[pd.DataFrame, pd.DataFrame]:
+    out = (reasons != "").to_numpy()
+    skipped = pd.DataFrame({"Image_name": table.Image_name[out].to_numpy(), "Reason": reasons[out].to_numpy()})
+    if len(table) and out.all():
+        path = Path(str(table.Image_path.iat[0]))
+        raise TableError(f"{path.parent}: none of {len(table)} images can be used ({path.name}: {reasons.iat[0]})")
+    return table[~out].reset_index(drop=True), skipped

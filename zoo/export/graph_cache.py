@@ -1,0 +1,66 @@
+"""Converted graphs and compiled models on this machine, below `ZOO_HOME`: made once, checked each time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock
+
+from zoo.core import home
+from zoo.core.errors import ReleaseError
+from zoo.export import exporting
+from zoo.release import exports
+from zoo.release.exports import Export
+from zoo.release.release import Release
+
+
+def folder_of(found: Release, members: Sequence[str] | None, format: str, precision: str) -> Path:
+    """Where the graph of a release lies: for these members, this precision, and the versions that run."""
+    names = [m.name for m in found.spec.members if members is None or m.name in members]
+    facts = (found.manifest_sha256, names, format, precision, exporting.versions(), exports.EXPORT_VERSION)
+    return home.home() / "exports" / hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def compiled() -> Path:
+    """OpenVINO's own cache of compiled models."""
+    return home.home() / "compiled"
+
+
+def obtain(folder: Path, make: Callable[[Path], object]) -> Export:
+    """The export in a folder of the cache, made where it is missing or damaged; by one process at a time.
+
+    Args:
+        folder: Of `folder_of`.
+        make: Writes the export into the folder, whole or not at all.
+
+    Raises:
+        ReleaseError: What was just made cannot be read.
+    """
+    found = peek(folder)
+    if found is not None:
+        return found
+    with locked(folder):
+        found = peek(folder)  # another process may have made it meanwhile
+        if found is None:
+            make(folder)
+            found = exports.read(folder)
+    return found
+
+
+def peek(folder: Path) -> Export | None:
+    """The export in a folder of the cache, each file checked; None where it is missing or damaged."""
+    with suppress(ReleaseError, OSError):
+        return exports.read(folder)
+    return None
+
+
+@contextmanager
+def locked(place: Path) -> Iterator[None]:
+    """One process at a time has this place; another waits."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(place.with_name(f".{place.name}.lock")):
+        yield

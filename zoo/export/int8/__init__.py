@@ -1,0 +1,1 @@
+"""Networks in int8, kept after an accepted loss."""

@@ -1,0 +1,181 @@
+"""Whether an int8 network may stand in for its float32 one: what it loses, on films that it was not calibrated on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from zoo.core.errors import SplitError
+from zoo.data import duplicates
+from zoo.data.tables import reading
+from zoo.evaluation.comparison import compare
+from zoo.evaluation.decision import Decision, positives, probabilities
+from zoo.evaluation.metrics import mean_over_findings, roc_auc
+from zoo.evaluation.proportions import proportion
+from zoo.evaluation.scores import Scores
+from zoo.release import exports
+from zoo.release.release import Release
+
+#: Films that ranges are measured on, at most: more change them little. And films beside them, at most.
+CALIBRATION, TUNING = 300, 700
+
+
+@dataclass(frozen=True)
+class Films:
+    """Rows of a canonical table, by what they are for.
+
+    Attributes:
+        calibration: Ranges are measured on these.
+        tuning: What is left in float32 is chosen on these and the calibration's, none of which they are. May be empty.
+        compared: What is lost is measured on these; none of the others, and of no patient of theirs.
+        part: Which part of the split the compared ones are: "test", or "all" where there is no split.
+        split_hash: Of the split's manifest, or "".
+        notes: What a reader has to know, a sentence each.
+    """
+
+    calibration: pd.DataFrame
+    tuning: pd.DataFrame
+    compared: pd.DataFrame
+    part: str
+    split_hash: str = ""
+    notes: tuple[str, ...] = ()
+
+    def described(self) -> dict[str, Any]:
+        """For `export.json`: how many, of which part."""
+        calibrated = "tune" if self.split_hash else "all"
+        return {
+            "calibration": {"films": len(self.calibration), "part": calibrated, "split_hash": self.split_hash},
+            "compared": {"films": len(self.compared), "part": self.part, "split_hash": self.split_hash},
+        }
+
+
+def choose_films(data: Path, dataset: str, trained_on: Path | None = None, seed: int = 0) -> Films:
+    """Films of a folder for each purpose.
+
+    With the training's split: calibrated and tuned on its tuning part, compared on its test part. Without it: patients
+    are drawn for each purpose, since nobody can say which films were trained on.
+
+    Args:
+        data: Folder of films and their table.
+        dataset: Form of the table.
+        trained_on: Run folder or `split.json` of the training.
+        seed: Of the draw.
+
+    Raises:
+        SplitError: Too few films of a part are here.
+    """
+    table, _ = reading.drop_missing(reading.read_table(dataset, data))
+    if trained_on is None:
+        note = (
+            "which films were trained on is not known (no --trained-on): calibrated and compared on films of "
+            f"{data.name} by chance, a patient's all on one side"
+        )
+        patients = table["Patient_ID"].fillna(table["Image_name"]).astype(str)
+        order = np.random.default_rng(seed).permutation(patients.unique())
+        ours = patients.isin(order[: len(order) // 2])
+        first, compared, part, split_hash = table[ours], table[~ours], "all", ""
+        notes: tuple[str, ...] = (note,)
+    else:
+        parts, split_hash = duplicates.split_films(trained_on), duplicates.split_hash(trained_on)
+        names = (parts[part].names if part in parts else () for part in ("tune", "test"))
+        first, compared = (table[table["Image_name"].isin(own)] for own in names)
+        part, notes = "test", ()
+    if min(len(first), len(compared)) < 2:
+        what = "the split's tuning and test part" if trained_on else "either half"
+        raise SplitError(f"{data}: {len(first)} and {len(compared)} films are of {what}: both need at least 2")
+    mixed = np.random.default_rng(seed).permutation(len(first))
+    n = min(CALIBRATION, max(1, len(first) * 2 // 3))
+    calibration, tuning = (
+        first.iloc[np.sort(rows)].reset_index(drop=True) for rows in (mixed[:n], mixed[n : n + TUNING])
+    )
+    return Films(calibration, tuning, compared.reset_index(drop=True), part, split_hash, notes)
+
+
+def loss(
+    found: Release, table: pd.DataFrame, plain: np.ndarray, int8: np.ndarray, part: str, *, resamples: int = 1000
+) -> dict[str, Any]:
+    """What int8 loses against float32 on the same films.
+
+    Args:
+        found: The release whose decision is applied.
+        table: The films.
+        plain: float32 (n, findings) logits before the temperature.
+        int8: The same in int8.
+        part: Of the split.
+        resamples: Of the bootstrap over patients.
+
+    Returns:
+        As `export.json` holds it: macro AUC of both and its loss, and the share of threshold decisions that stay, each
+        with n and interval.
+
+    Raises:
+        ValueError: No finding has a positive and a negative, or the release has no thresholds.
+    """
+    patients = table["Patient_ID"].fillna(table["Image_name"]).to_numpy(str)
+    labels = reading.labels_of(table, found.spec.findings)
+    both = {"float32": plain, "int8": int8}
+    split = "test" if part == "all" else part
+    scores = {name: Scores(z, labels, found.spec.findings, split, patients=patients) for name, z in both.items()}
+    macro = compare(scores, resamples=resamples)["pairs"][0]["macro"]["auc"]
+    auc = {name: float(mean_over_findings(roc_auc(labels, z))[0].item()) for name, z in both.items()}
+    if not np.isfinite(auc["float32"]):
+        raise ValueError(
+            f"none of {len(found.spec.findings)} findings has a positive and a negative in {len(table)} films"
+        )
+    kept = _decisions_kept(found.decision, plain, int8, scores["int8"].clusters)
+    return {
+        "auc": auc["float32"],
+        "auc_int8": auc["int8"],
+        "auc_loss": {key: macro[key] for key in ("value", "low", "high", "n", "positives")},
+        "decisions_kept": kept,
+        "largest_difference": float(np.abs(plain - int8).max()),
+    }
+
+
+def share_kept(decision: Decision, plain: np.ndarray, int8: np.ndarray) -> float:
+    """Share of threshold decisions that are the same in int8."""
+    return float(np.nanmean(_same(decision, plain, int8)))
+
+
+def lines(acceptance: Mapping[str, Any]) -> list[str]:
+    """An acceptance, or what would have been one, for a person."""
+    calibration, compared = acceptance["calibration"], acceptance["compared"]
+    said = [
+        f"int8 calibrated on {calibration['films']} films ({calibration['part']} part), compared with float32 on "
+        f"{compared['films']} others ({compared['part']} part of split {compared['split_hash'][:12] or 'unknown'})"
+    ]
+    for rest, run in acceptance["runs"].items():
+        auc, kept = run["auc_loss"], run["decisions_kept"]
+        verdict = "; ".join(exports.beyond(run)) or "accepted"
+        said.append(
+            f"with the rest in {rest}: macro AUC {run['auc']:.4f} -> {run['auc_int8']:.4f}, loss {auc['value']:+.4f} "
+            f"{_interval(auc, 4)} of at most {exports.MAX_AUC_LOSS}; {100 * kept['value']:.2f} % of decisions stay "
+            f"{_interval(kept, 4)}, n {kept['n']:,}, of at least {100 * exports.MIN_DECISIONS_KEPT:g} %; largest "
+            f"difference of a logit {run['largest_difference']:.2g}: {verdict}"
+        )
+    return [*said, *acceptance.get("notes", ())]
+
+
+def _decisions_kept(decision: Decision, plain: np.ndarray, int8: np.ndarray, clusters: np.ndarray) -> dict[str, Any]:
+    same = _same(decision, plain, int8)
+    if np.isnan(same).all():
+        raise ValueError("the release decides nothing: it has no thresholds")
+    interval = proportion(same.ravel(), np.repeat(clusters, same.shape[1]))
+    return {key: value for key, value in interval.to_dict().items() if key != "positives"}
+
+
+def _same(decision: Decision, plain: np.ndarray, int8: np.ndarray) -> np.ndarray:
+    """1 where a decision of the default operating point stays, 0 where not, NaN where there is none."""
+    a, b = (positives(probabilities(z, decision), decision) for z in (plain, int8))
+    return np.where(np.isnan(a) | np.isnan(b), np.nan, a == b)
+
+
+def _interval(figure: Mapping[str, Any], digits: int) -> str:
+    if figure["low"] is None or figure["high"] is None:
+        return "(no interval)"
+    return f"({figure['low']:.{digits}f} to {figure['high']:.{digits}f})"

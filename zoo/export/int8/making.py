@@ -1,0 +1,244 @@
+"""int8 by post-training quantisation (NNCF): calibrated on films, and kept only where it loses next to nothing."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from zoo.core.errors import ImageError, SplitError
+from zoo.core.progress import Progress, Silent
+from zoo.data.images.reading import read_image
+from zoo.export import exporting, formats, graph_cache
+from zoo.export.int8 import acceptance, quantising, sensitivity
+from zoo.export.int8.acceptance import Films
+from zoo.release import exports, folders, openvino_ir, release
+from zoo.release.exports import INT8, Export
+from zoo.release.release import Release
+from zoo.runtimes.openvino_runtime import OpenVinoRuntime, core, native
+
+#: Decisions that accuracy-aware quantisation tries to keep: somewhat more than what is asked for on other films.
+_AIM = 1 - (1 - exports.MIN_DECISIONS_KEPT) / 2
+
+#: Films whose pixels are in memory at once.
+_AT_ONCE = 64
+
+#: Films that a layer's error is measured on.
+_FEW = 32
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of it.
+
+    Attributes:
+        acceptance: The numbers, as `export.json` holds them.
+        accepted: Whether they are within the limits.
+        export: Where it lies; None where it was refused, and nothing was written.
+        carried: Folder of the release that carries it now, or None (a release on a Hub).
+    """
+
+    acceptance: Mapping[str, Any]
+    accepted: bool
+    export: Export | None = None
+    carried: Path | None = None
+
+    def lines(self) -> list[str]:
+        """For a person."""
+        return acceptance.lines(self.acceptance)
+
+
+def export_int8(
+    found: Release,
+    data: Path,
+    out: Path | None = None,
+    progress: Progress | None = None,
+    *,
+    dataset: str = "competition",
+    trained_on: Path | None = None,
+    carry: bool = True,
+) -> Outcome:
+    """Quantises a release, compares it with float32, and keeps it only where it may stand in for that.
+
+    Members with depthwise convolutions stay in floating point: int8 gains them little time and costs them most. What
+    rounding moves a logit by in the mean is taken out. Where too many decisions change still, the layers that change
+    most are given back to floating point.
+
+    Args:
+        found: With all its weights.
+        data: Folder of films and their table, as for training.
+        out: Folder for a copy of the export, or None.
+        progress: Told of each film.
+        dataset: Form of the table.
+        trained_on: Run folder or `split.json` of the training.
+        carry: Put it into the release where that is a folder of this machine; otherwise, and for a release on a Hub,
+            it is kept below `ZOO_HOME` alone.
+
+    Raises:
+        SplitError: The split is not that of the release, or too few of its films are here.
+        ImportError: OpenVINO or NNCF is not installed; names the extra.
+    """
+    for library in ("openvino", "nncf", "onnx"):
+        if find_spec(library) is None:
+            raise ImportError(f"int8 needs {library}, which is not installed: {formats.EXTRA}")
+    progress = progress or Silent()
+    films = acceptance.choose_films(data, dataset, trained_on)
+    _require_own_split(found, films)
+    facts = exporting.describe(found, "openvino", "int8", None, 1)
+    network = release.build_model(found)
+    plain = formats.to_openvino(formats.graph_of(network, facts), 1)
+    target = graph_cache.folder_of(found, None, "openvino", "int8")
+    with graph_cache.locked(target), exporting.aside(target) as new, tempfile.TemporaryDirectory() as beside:
+        reference = OpenVinoRuntime(formats.save_openvino(plain, Path(beside), facts), temperature=facts["temperature"])
+        quantised = _quantise(found, plain, reference, films, progress)
+        formats.save_openvino(quantised, new, facts)
+        facts["acceptance"] = result = _compare(found, new, reference, films, facts["temperature"], progress)
+        result["in_float"] = sensitivity.layers_in_float(quantised)
+        if exports.beyond(result["runs"]["float32"]):
+            return Outcome(result, False)
+        run, size = OpenVinoRuntime(new / "model.xml", "int8").outputs, found.spec.image_size
+        # What a release carries must pass what is asked of somebody else's.
+        openvino_ir.check(new / "model.xml", (new / "model.bin").stat().st_size, size, len(found.spec.findings))
+        facts["check"] = exporting.hold_against_keras(network, run, size, facts["temperature"], "int8")
+        exporting.finish(new, facts)
+        exporting.take_place(new, target)
+    if out is not None:
+        with exporting.aside(out) as new:
+            shutil.copytree(target, new, dirs_exist_ok=True)
+            exporting.take_place(new, out)
+    ours = carry and found.root is None
+    if ours:
+        folders.carry(found.folder, {f"{exports.FOLDER}/{INT8}/{file}": target / file for file in exports.FILES})
+    return Outcome(result, True, Export(target, facts), found.folder if ours else None)
+
+
+def _quantise(found: Release, plain: Any, reference: OpenVinoRuntime, films: Films, progress: Progress) -> Any:
+    """The int8 network that keeps most decisions of the tuning films; accuracy-aware where that is too few."""
+    calibration = _read(found, films.calibration, progress, "calibration").films
+    # The calibration's too: ranges know nothing of decisions, and a share near 1 takes many of these to tell.
+    tuning = calibration
+    if not films.tuning.empty:
+        tuning = np.concatenate([calibration, _read(found, films.tuning, progress, "tuning").films])
+    expected = reference.logits(tuning)
+
+    def run(model: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Logits of the first films with their mean error taken out, and what that took: added to each finding."""
+        got = _logits(model, tuning[:n], reference.temperature)
+        move = (expected[:n] - got).mean(0)
+        return got + move, move
+
+    def error(model: Any) -> float:
+        return float(np.sqrt(np.mean((run(model, _FEW)[0] - expected[:_FEW]) ** 2)))
+
+    def measured(model: Any) -> tuple[float, np.ndarray]:
+        logits, move = run(model, len(tuning))
+        return acceptance.share_kept(found.decision, expected, logits), move
+
+    tried, patterns = [], quantising.left_in_float(plain, found.spec)
+    for ranges in quantising.RANGES:
+        quantised = quantising.quantise(plain, calibration, patterns, ranges)
+        tried.append((*measured(quantised), quantised))
+        if tried[-1][0] >= _AIM:
+            break
+    share, move, best = max(tried, key=lambda one: one[0])
+    if share < _AIM:
+        progress.message(
+            f"{100 * share:.2f} % of the tuning films' decisions stay: giving layers back to floating point"
+        )
+        with progress.task("measuring layers", len(sensitivity.runs(best))) as advance:
+            best = sensitivity.restore(best, plain, error, lambda model: measured(model)[0], _AIM, advance)
+        move = measured(best)[1]
+    return sensitivity.move_logits(best, move / np.asarray(reference.temperature, np.float32))
+
+
+def _logits(model: Any, films: np.ndarray, temperature: Sequence[float]) -> np.ndarray:
+    """Logits of a network in memory, with what int8 does not reach in float32."""
+    options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
+    compiled = core().compile_model(model, "CPU", options)
+    return np.concatenate([compiled(film[None])[0] for film in films]) * np.asarray(temperature, np.float32)
+
+
+def _compare(
+    found: Release,
+    folder: Path,
+    reference: OpenVinoRuntime,
+    films: Films,
+    temperature: Sequence[float],
+    progress: Progress,
+) -> dict[str, Any]:
+    """The acceptance of the network in a folder: with what int8 does not reach in each type that this CPU has."""
+    rests = [kind for kind in ("float32", "bfloat16") if kind in native()]
+    started: dict[str, OpenVinoRuntime] = {
+        rest: OpenVinoRuntime(folder / "model.xml", "int8", rest=rest, temperature=temperature) for rest in rests
+    }
+    compute = {"": reference.logits, **{rest: runtime.logits for rest, runtime in started.items()}}
+    read = _read(found, films.compared, progress, "comparison", compute)
+    runs = {rest: acceptance.loss(found, read.table, read.logits[""], read.logits[rest], films.part) for rest in rests}
+    notes = [*films.notes, *read.notes]
+    if "bfloat16" in runs and (reasons := exports.beyond(runs["bfloat16"])):
+        notes.append(f"with the rest in bfloat16 it is not accepted, and runs in float32: {'; '.join(reasons)}")
+        del runs["bfloat16"]
+    limits = {"auc_loss": exports.MAX_AUC_LOSS, "decisions_kept": exports.MIN_DECISIONS_KEPT}
+    described = films.described()
+    described["compared"]["films"] = len(read.table)
+    return {**described, "limits": limits, "runs": runs, "notes": notes}
+
+
+@dataclass(frozen=True)
+class _Read:
+    """Films that could be read: their rows, their pixels (where nothing is computed from them), their logits."""
+
+    table: pd.DataFrame
+    films: np.ndarray
+    logits: Mapping[str, np.ndarray]
+    notes: tuple[str, ...]
+
+
+def _read(
+    found: Release,
+    table: pd.DataFrame,
+    progress: Progress,
+    what: str,
+    compute: Mapping[str, Callable[[np.ndarray], np.ndarray]] | None = None,
+) -> _Read:
+    """Reads the films of a table, some at a time where only logits are wanted."""
+    films: list[np.ndarray] = []
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in compute or {}}
+    rows: list[int] = []
+    with progress.task(f"{len(table)} films for {what}", len(table)) as advance:
+        for row, path in enumerate(table["Image_path"]):
+            try:
+                films.append(read_image(path, found.spec.image_size))
+                rows.append(row)
+            except (ImageError, FileNotFoundError):
+                pass
+            if compute and films and (len(films) == _AT_ONCE or row == len(table) - 1):
+                for name, logits in compute.items():
+                    parts[name].append(logits(np.stack(films)))
+                films.clear()
+            advance()
+    if not rows:
+        raise SplitError(f"none of {len(table)} films for {what} can be read")
+    lost = len(table) - len(rows)
+    notes = (f"{lost} of {len(table)} films for {what} could not be read",) if lost else ()
+    pixels = np.stack(films) if films else np.empty(0)
+    return _Read(
+        table.iloc[rows].reset_index(drop=True), pixels, {n: np.concatenate(p) for n, p in parts.items()}, notes
+    )
+
+
+def _require_own_split(found: Release, films: Films) -> None:
+    """Calibrating on films of another split than the thresholds' could mean on films that are reported."""
+    split = found.provenance.get("split")
+    own = split.get("hash") if isinstance(split, dict) else None
+    if films.split_hash and own and own != films.split_hash:
+        raise SplitError(
+            f"the split is {films.split_hash[:12]}, the release was trained on {str(own)[:12]}: not its run"
+        )

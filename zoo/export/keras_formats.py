@@ -1,0 +1,133 @@
+"""The formats that Keras itself writes, by way of TensorFlow: in a child process, whatever backend runs here.
+
+python -m zoo.export.keras_formats     (the order as JSON on standard input)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo.core.errors import ExportError, ReleaseError
+from zoo.release import release
+from zoo.release.release import Release
+
+#: Format -> what lies in the export's folder.
+FILES = {"litert": "model.tflite", "saved_model": "saved_model"}
+
+#: Seconds after which the child is given up: LiteRT takes a minute for three backbones on an idle machine.
+TIMEOUT_S = 3600.0
+
+#: Status of a child that says what was wrong.
+_REFUSED = 3
+
+
+def convert(found: Release, facts: Mapping[str, Any], folder: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """Writes a LiteRT file or a SavedModel; returns what runs it.
+
+    Args:
+        found: With the weights of the export's members.
+        facts: Of the export.
+        folder: Where the files go.
+
+    Raises:
+        ExportError: The child failed; says with what.
+        ImportError: TensorFlow is not installed.
+    """
+    if find_spec("tensorflow") is None:
+        raise ImportError(f"format {facts['format']!r} is written by TensorFlow: pip install 'xrayslam-zoo[cpu]'")
+    order = {
+        "release": str(found.folder.absolute()),
+        "root": str(found.root.absolute()) if found.root else None,
+        "folder": str(folder.absolute()),
+        **{key: facts[key] for key in ("format", "members", "temperature")},
+    }
+    _child({**order, "films": None})
+
+    def run(films: np.ndarray) -> np.ndarray:
+        with tempfile.TemporaryDirectory() as own:
+            np.save(Path(own) / "films.npy", films)
+            _child({**order, "films": own})
+            return np.load(Path(own) / "logits.npy")
+
+    return run
+
+
+def _child(order: Mapping[str, Any]) -> None:
+    env = os.environ | {"KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [sys.executable, "-m", "zoo.export.keras_formats"]
+    try:
+        done = subprocess.run(
+            command, input=json.dumps(order), capture_output=True, encoding="utf-8", errors="replace",
+            timeout=TIMEOUT_S, env=env, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise ExportError(f"format {order['format']!r}: TensorFlow was stopped after {TIMEOUT_S:g} s") from None
+    if done.returncode == 0:
+        return
+    lines = (done.stdout if done.returncode == _REFUSED else done.stderr).strip().splitlines()
+    reason = lines[-1][:300] if lines else "no word"
+    raise ExportError(f"format {order['format']!r} was not written: {reason} (status {done.returncode} of the child)")
+
+
+# What follows runs in the child.
+
+
+def main() -> int:
+    """Writes the files, or runs them; the exit status, with one line on standard output where it cannot."""
+    order = json.load(sys.stdin)
+    path = Path(order["folder"]) / FILES[order["format"]]
+    try:
+        if order["films"] is None:
+            _write(order, path)
+        else:
+            films = np.load(Path(order["films"]) / "films.npy")
+            run = _run_litert if order["format"] == "litert" else _run_saved_model
+            np.save(Path(order["films"]) / "logits.npy", run(path, films))
+    except (OSError, ValueError, TypeError, RuntimeError, ReleaseError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        sys.stdout.write(f"\n{reason[:300]}\n")
+        return _REFUSED
+    return 0
+
+
+def _write(order: Mapping[str, Any], path: Path) -> None:
+    import keras
+
+    root = Path(order["root"]) if order["root"] else None
+    found = release.read(order["release"], order["members"], root=root)
+    network = release.build_model(found, order["members"])
+    size = found.spec.image_size
+    pixels = keras.Input((size, size, 1), dtype="uint8", name="pixels")
+    logits = network(keras.ops.cast(pixels, "float32"))
+    scaled = keras.layers.Rescaling(1 / np.asarray(order["temperature"], "float32"), name="logits")(logits)
+    format = {"litert": "litert", "saved_model": "tf_saved_model"}[order["format"]]
+    keras.Model(pixels, scaled).export(path, format=format, verbose=False)
+
+
+def _run_litert(path: Path, films: np.ndarray) -> np.ndarray:
+    import tensorflow as tf
+
+    runner = tf.lite.Interpreter(str(path)).get_signature_runner()
+    (name,) = runner.get_input_details()
+    return np.concatenate([next(iter(runner(**{name: film[None]}).values())) for film in films])
+
+
+def _run_saved_model(path: Path, films: np.ndarray) -> np.ndarray:
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(path))  # its variables live as long as it does
+    return np.asarray(loaded.serve(films))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

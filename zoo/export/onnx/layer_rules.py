@@ -1,0 +1,72 @@
+"""Layers that cannot be taken apart into operations: Keras computes them past `keras.ops`, or cannot tell shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+
+from zoo.export.onnx.graph import Graph, Value
+from zoo.export.onnx.operations import RULES
+
+#: A rule is given the graph, the layer and its input, and returns what comes before the layer's activation.
+LayerRule = Callable[[Graph, Any, Value], Value]
+
+
+def rule_of(layer: keras.layers.Layer) -> LayerRule | None:
+    """The rule of a layer that needs one."""
+    if getattr(layer, "groups", 1) > 1 and isinstance(layer, keras.layers.Conv2D):
+        return _grouped
+    if isinstance(layer, keras.layers.BatchNormalization) and not (layer.center and layer.scale):
+        return _bare_batch_norm
+    return _RULES.get(type(layer))
+
+
+@contextmanager
+def symbolic_activation(layer: Any) -> Iterator[None]:
+    """`hard_silu` is the one activation that Keras turns into a tensor of the backend first, whatever comes."""
+    if getattr(layer, "activation", None) is not keras.activations.hard_silu:
+        yield
+        return
+    layer.activation = keras.ops.hard_silu
+    try:
+        yield
+    finally:
+        layer.activation = keras.activations.hard_silu
+
+
+def _grouped(graph: Graph, layer: Any, x: Value) -> Value:
+    """The shape of a grouped convolution is what Keras knows of the layer and not of the operation."""
+    shape = layer.compute_output_shape(x.shape)
+    name = RULES["Conv"](graph, layer, shape, x, layer.kernel)
+    result = Value(name, keras.KerasTensor(shape, "float32"))
+    return _affine(graph, result, np.ones(1), layer.bias) if layer.use_bias else result
+
+
+def _bare_batch_norm(graph: Graph, layer: Any, x: Value) -> Value:
+    """Keras' operation takes none without an offset or a scale."""
+    offset, scale = (v if used else None for v, used in ((layer.beta, layer.center), (layer.gamma, layer.scale)))
+    values = layer.moving_mean, layer.moving_variance, offset, scale
+    return Value(RULES["BatchNorm"](graph, layer, x.shape, x, *values), x.spec)
+
+
+def _rescaling(graph: Graph, layer: Any, x: Value) -> Value:
+    return _affine(graph, x, layer.scale, layer.offset)
+
+
+def _normalization(graph: Graph, layer: Any, x: Value) -> Value:
+    mean, variance = (np.asarray(keras.ops.convert_to_numpy(v), np.float64) for v in (layer.mean, layer.variance))
+    deviation = np.maximum(np.sqrt(variance), keras.config.epsilon())
+    scale = deviation if layer.invert else 1 / deviation
+    return _affine(graph, x, scale, mean if layer.invert else -mean * scale)
+
+
+def _affine(graph: Graph, x: Value, scale: Any, offset: Any) -> Value:
+    scaled = Value(RULES["Multiply"](graph, None, x.shape, x, scale), x.spec)
+    return Value(RULES["Add"](graph, None, x.shape, scaled, offset), x.spec)
+
+
+_RULES: dict[type, LayerRule] = {keras.layers.Rescaling: _rescaling, keras.layers.Normalization: _normalization}

@@ -1,0 +1,118 @@
+"""A Keras model as an ONNX graph, on any backend: every layer is taken apart into operations, each written by a rule.
+
+Keras' own exports go through TensorFlow, take minutes for three backbones, leave inputs without a source
+(EfficientNet's normalisation) or dozens of outputs that nobody asked for. This takes seconds, and JAX needs no
+TensorFlow for it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from zoo.core.errors import ExportError
+from zoo.export.onnx import layer_rules
+from zoo.export.onnx.graph import Graph, Value
+from zoo.export.onnx.operations import RULES
+
+if TYPE_CHECKING:
+    import onnx
+
+    from zoo.models.ensemble import Ensemble
+
+#: Names of the exported graph's one input and one output.
+INPUT, OUTPUT = "pixels", "logits"
+
+
+def to_onnx(
+    model: Ensemble,
+    image_size: int,
+    temperature: Sequence[float] = (1.0,),
+    facts: Mapping[str, str] | None = None,
+    *,
+    half: bool = False,
+) -> onnx.ModelProto:
+    """Writes a network with its preprocessing and its temperature as one graph.
+
+    Args:
+        model: With its weights; for grey images.
+        image_size: Height and width in pixels.
+        temperature: One number, or one a finding: the logits are divided by it.
+        facts: Metadata, key -> text.
+        half: Store kernels in bfloat16.
+
+    Returns:
+        A model of "pixels", uint8 (n, image_size, image_size, 1) grey levels, to "logits", float32 (n, findings). n is
+        any number, under the name "n".
+
+    Raises:
+        ExportError: A layer does what no rule is written for; names it.
+        ImportError: `onnx` is not installed.
+    """
+    from onnx import TensorProto, helper
+
+    graph, shape = Graph(), (None, image_size, image_size, 1)
+    pixels = helper.make_tensor_value_info(INPUT, TensorProto.UINT8, ("n", *shape[1:]))
+    # One channel: the order of the axes is a matter of words.
+    grey = graph.add("Reshape", INPUT, graph.constant((0, 1, image_size, image_size), "int64"))
+    image = Value(graph.add("Cast", grey, to=TensorProto.FLOAT), keras.KerasTensor(shape, "float32"))
+    result = _emit(graph, model, image)
+    last = graph.add("Div", result.name, graph.constant(np.asarray(temperature).reshape(1, -1)))
+    graph.add_as(OUTPUT, "Identity", last)
+    logits = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ("n", result.shape[-1]))
+    return graph.model([pixels], [logits], facts or {}, half=half)
+
+
+def _emit(graph: Graph, operation: Any, *args: Any, **kwargs: Any) -> Any:
+    """What an operation, a layer or a model makes of values, as values."""
+    if isinstance(operation, keras.Model) and hasattr(operation, "operations"):
+        with graph.inside(operation.name):
+            return operation._run_through_graph(args, partial(partial, _emit, graph))
+    if isinstance(operation, keras.layers.Layer):
+        with graph.inside(operation.name):
+            if (rule := layer_rules.rule_of(operation)) is None:
+                return _apart(graph, operation, *args, **kwargs)
+            activation = keras.layers.Activation(getattr(operation, "activation", None))
+            return _emit(graph, activation, rule(graph, operation, *args))
+    kind = type(operation).__name__
+    if kind not in RULES:
+        raise ExportError(
+            f"{graph.scope}: no rule for keras.ops' {kind}; use runtime='keras', or the format 'saved_model'"
+        )
+    plain_args, plain_kwargs = keras.tree.map_structure(_spec, (args, kwargs))
+    specs = operation.compute_output_spec(*plain_args, **plain_kwargs)
+    several = isinstance(specs, list | tuple)
+    names = RULES[kind](graph, operation, tuple((specs[0] if several else specs).shape), *args, **kwargs)
+    return [Value(n, s) for n, s in zip(names, specs, strict=True)] if several else Value(names, specs)
+
+
+def _apart(graph: Graph, layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
+    """A layer as the operations that its `call` is made of, in inference."""
+    kwargs = {key: value for key, value in kwargs.items() if key != "training"}
+    if "training" in inspect.signature(layer.call).parameters:
+        kwargs["training"] = False
+    values = [v for v in keras.tree.flatten((args, kwargs)) if isinstance(v, Value)]
+    blank = {id(v): keras.KerasTensor(v.spec.shape, v.spec.dtype) for v in values}
+    symbolic = keras.tree.map_structure(lambda v: blank.get(id(v), v), (args, kwargs))
+    try:
+        with layer_rules.symbolic_activation(layer):
+            result = layer.call(*symbolic[0], **symbolic[1])
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ExportError(
+            f"{graph.scope}: {type(layer).__name__} is not made of keras.ops alone ({str(error).splitlines()[0]}); use "
+            "runtime='keras', or the format 'saved_model'"
+        ) from error
+    inputs = list(blank.values())
+    if any(result is tensor for tensor in inputs):
+        return next(v for v in values if blank[id(v)] is result)
+    inner = keras.Function(inputs, result)
+    return inner._run_through_graph(list({id(v): v for v in values}.values()), partial(partial, _emit, graph))
+
+
+def _spec(value: Any) -> Any:
+    return value.spec if isinstance(value, Value) else value

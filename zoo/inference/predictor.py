@@ -1,0 +1,246 @@
+"""A trained model, its preprocessing, labels, temperature and thresholds as one object: what `zoo.load` gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zoo.config.specs import EnsembleSpec
+from zoo.core.errors import UnknownNameError
+from zoo.core.warn import warn_user
+from zoo.evaluation.coherence import project
+from zoo.evaluation.decision import Decision, probabilities
+from zoo.evaluation.scores import Scores
+from zoo.inference.stream import Image, Prediction, stream
+from zoo.release import manifest
+from zoo.runtimes.runtime import KerasRuntime, Runtime
+
+# pandas takes as long to import as OpenVINO to load a network: only what makes a table imports it.
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from zoo.explain.explanation import Explanation
+    from zoo.models.ensemble import Ensemble
+
+
+class Predictor:
+    """A model ready for use. Research software: its findings are not a diagnosis.
+
+    Args:
+        runtime: What computes the logits.
+        spec: What the released ensemble is made of.
+        decision: Temperature and thresholds, or None where none were fitted for this choice of members.
+        members: Names of the members that `runtime` computes; all by default.
+        name: What it was loaded as.
+        metrics: What the release says of its evaluation.
+        source: "hf://owner/repo@commit" it was pulled from, or "".
+        manifest_sha256: Of the release's manifest: one string that stands for all of it; "" where there is none.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        spec: EnsembleSpec,
+        decision: Decision | None = None,
+        *,
+        members: Sequence[str] | None = None,
+        name: str = "",
+        metrics: dict[str, Any] | None = None,
+        source: str = "",
+        manifest_sha256: str = "",
+    ) -> None:
+        self.runtime, self.spec, self.decision = runtime, spec, decision
+        self.members = tuple(m.name for m in spec.members if members is None or m.name in members)
+        self.name, self.metrics, self.source = name or spec.name, metrics or {}, source
+        self.manifest_sha256 = manifest_sha256
+
+    def __repr__(self) -> str:
+        how = f"{self.runtime.name} {self.runtime.precision}"
+        what = f"{self.spec.image_size} px; {len(self.labels)} findings; {how}"
+        return f"Predictor({self.name!r}: {', '.join(self.members)}; {what})"
+
+    @property
+    def model(self) -> Ensemble:
+        """The Keras model; `ValueError` on another runtime, which has none."""
+        if not isinstance(self.runtime, KerasRuntime):
+            raise ValueError(f"{self!r} has no Keras model: load it with runtime='keras' for that")
+        return self.runtime.model
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the columns of every output."""
+        return self.spec.findings
+
+    def predict(
+        self,
+        images: Iterable[Image],
+        *,
+        calibrated: bool = True,
+        coherent: bool = False,
+        batch_size: int | None = None,
+        strict: bool = False,
+    ) -> np.ndarray:
+        """Probabilities of images of any number.
+
+        Args:
+            images: Paths, bytes, PIL images or arrays; an iterable is read batch by batch, never held whole.
+            calibrated: False leaves the temperature out.
+            coherent: True moves them, as little as it takes, to where no finding contradicts another
+                (`evaluation.coherence.project`); thresholds do not hold for those.
+            batch_size: Images to the network at once; the runtime's own number by default.
+            strict: True raises on the first unreadable image; otherwise its row is NaN and a warning names it.
+
+        Returns:
+            float32 (n, findings) probabilities.
+
+        Raises:
+            ImageError: With `strict`, an image that cannot be read.
+        """
+        decision = self.decision if calibrated else None
+        parts = [np.empty((0, len(self.labels)), np.float32)]
+        unreadable: list[str] = []
+        for batch in self.stream(images, batch_size=batch_size, strict=strict):
+            parts.append(probabilities(batch.logits, decision))
+            unreadable += [e for e in batch.errors if e]
+        if unreadable:
+            more = f" (and {len(unreadable) - 1} more)" if len(unreadable) > 1 else ""
+            warn_user(f"unreadable image, its row is NaN: {unreadable[0]}{more}")
+        chances = np.concatenate(parts)
+        return project(chances, self.labels) if coherent else chances
+
+    def findings(
+        self,
+        images: Iterable[Image],
+        *,
+        point: str | None = None,
+        batch_size: int | None = None,
+        strict: bool = False,
+    ) -> pd.DataFrame:
+        """A table with one row for each image and finding.
+
+        Args:
+            images: As for `predict`.
+            point: Name of an operating point of the release; its default one otherwise.
+            batch_size: As for `predict`.
+            strict: As for `predict`.
+
+        Returns:
+            Columns image, finding, probability (float32), threshold, positive (nullable boolean: missing where the
+            image was unreadable or the finding has no threshold), error ("" or why the image was not read; "not
+            trained" for a finding the model never learned).
+        """
+        import pandas as pd
+
+        tables = [self.table(b, point) for b in self.stream(images, batch_size=batch_size, strict=strict)]
+        none = Prediction([], np.empty((0, len(self.labels)), np.float32), [])
+        return pd.concat(tables, ignore_index=True) if tables else self.table(none, point)
+
+    def explain(self, image: Image, finding: str, method: str = "gradcam") -> Explanation:
+        """Where on a film a finding's logit comes from; it shows what the network used, not where disease is.
+
+        Args:
+            image: As one of `predict`'s.
+            finding: One of `labels`.
+            method: "gradcam", "gradcam++" or "layercam"; "cam" for GAP heads. See `zoo.explain.cam`.
+
+        Returns:
+            Heatmap in the film's own geometry; `.save("map.png")` writes it over the film.
+
+        Raises:
+            UnknownNameError: No such finding or method.
+            ImageError: The image cannot be read.
+            ValueError: It was not loaded with runtime="keras".
+        """
+        from zoo.explain.explanation import explain
+
+        if finding not in self.labels:
+            raise UnknownNameError("finding", finding, self.labels)
+        index = self.labels.index(finding)
+        return explain(self.model, image, index, method, findings=self.labels, decision=self.decision)
+
+    def scores(
+        self,
+        images: Iterable[Image],
+        labels: np.ndarray,
+        *,
+        patients: Sequence[object] | np.ndarray | None = None,
+        split: str = "tune",
+    ) -> Scores:
+        """Logits with labels, as everything in `zoo.evaluation` takes them; to fit a decision of one's own, say.
+
+        Args:
+            images: As for `predict`; all have to be readable.
+            labels: (n, findings) of 1, 0 and NaN, columns as `labels`.
+            patients: (n,) whose film it is; each film by itself without.
+            split: "tune" for films to fit on, "test" for those that are reported.
+
+        Raises:
+            ImageError: An image that cannot be read.
+            ValueError: Labels of another shape, or other values.
+
+        Example:
+            >>> decision = fit_decision(model.scores(paths, labels), calibration="auto")  # doctest: +SKIP
+            >>> model.with_decision(decision).findings(paths)  # doctest: +SKIP
+        """
+        logits = [np.empty((0, len(self.labels)), np.float32)]
+        logits += [batch.logits for batch in self.stream(images, strict=True)]
+        whose = None if patients is None else np.asarray(patients)
+        return Scores(np.concatenate(logits), labels, self.labels, split, patients=whose)
+
+    def with_decision(self, decision: Decision | str | Path) -> Predictor:
+        """The same model that decides otherwise: by a fitted decision, or by the file that `zoo evaluate` wrote of one.
+
+        Raises:
+            ReleaseError: It is no decision, or one for other findings.
+        """
+        if not isinstance(decision, Decision):
+            decision = Decision.from_dict(manifest.read_json(Path(decision)))
+        # The findings are compared of a decision that was given, too.
+        decision = Decision.from_dict(decision.to_dict(), self.labels)
+        return Predictor(
+            self.runtime,
+            self.spec,
+            decision,
+            members=self.members,
+            name=self.name,
+            metrics=self.metrics,
+            source=self.source,
+            manifest_sha256=self.manifest_sha256,
+        )
+
+    def stream(
+        self, images: Iterable[Image], *, batch_size: int | None = None, strict: bool = False, start: int = 0
+    ) -> Iterator[Prediction]:
+        """Logits batch by batch, in order; the next batch is decoded while the network works on this one.
+
+        Args:
+            images: As for `predict`.
+            batch_size: As for `predict`.
+            strict: As for `predict`.
+            start: Running number of the first of `images`, where they go on after others. What goes on after whole
+                batches gets the same bits as it would have in one stream with them.
+        """
+        size, k = self.spec.image_size, len(self.labels)
+        return stream(self.runtime, images, size, k, batch_size=batch_size, strict=strict, start=start)
+
+    def table(self, batch: Prediction, point: str | None = None) -> pd.DataFrame:
+        """One batch of `stream` as the rows of `findings`."""
+        if self.decision is None:
+            raise ValueError(
+                f"{self!r} has no thresholds: none were fitted for these members; predict() gives probabilities"
+            )
+        from zoo.inference.tables import long_table
+
+        return long_table(batch, self.labels, self.decision, point)
+
+    def wide_table(self, batch: Prediction) -> pd.DataFrame:
+        """One batch of `stream` with a row for each image: image, the probability of each finding, error.
+
+        Findings that the model never learned are left out.
+        """
+        from zoo.inference.tables import wide_table
+
+        return wide_table(batch, self.labels, self.decision)

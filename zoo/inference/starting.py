@@ -1,0 +1,167 @@
+"""From a release to the runtime that was asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from zoo.core import compilation, home
+from zoo.core.errors import ReleaseError, UnknownNameError
+from zoo.export import exporting, graph_cache
+from zoo.export.formats import EXTRA
+from zoo.inference import choosing
+from zoo.names import sources
+from zoo.release import exports, parity, release
+from zoo.release.exports import INT8, Export
+from zoo.release.release import Release
+from zoo.runtimes.runtime import KerasRuntime, Runtime
+
+RuntimeName = Literal["keras", "openvino", "onnx"]
+Choice = Literal["float32", "bfloat16", "int8", "auto"]
+
+#: Runtime -> the arithmetic it can be asked for.
+RUNTIMES: dict[str, tuple[str, ...]] = {
+    "keras": ("float32", "auto"),
+    "openvino": ("float32", "bfloat16", "int8", "auto"),
+    "onnx": ("float32", "auto"),
+}
+
+#: The library behind each runtime.
+_LIBRARIES = {"openvino": "openvino", "onnx": "onnxruntime"}
+
+#: On another CPU int8 may be rounded otherwise: so much of a golden logit beyond what was measured where it was made.
+INT8_SLACK = 0.25
+
+
+def start(
+    name: str | Path,
+    runtime: str = "keras",
+    precision: str = "float32",
+    *,
+    members: Sequence[str] | None = None,
+    force_download: bool = False,
+) -> tuple[Runtime, Release]:
+    """The runtime, and the release that it runs; arguments and errors are those of `zoo.load`."""
+    _check_choice(runtime, precision)
+    if runtime == "keras":
+        found = sources.find(name, members, force_download=force_download)
+        model = release.build_model(found, members)
+        with compilation.kept():
+            parity.check(found, model)
+        return KerasRuntime(model), found
+    # The graph may be in the cache: then no weights are needed, and no Keras.
+    wanted = (INT8,) if runtime == "openvino" and precision in ("int8", "auto") else ()
+    found = sources.find(name, (), exports=wanted, force_download=force_download)
+    for member in members or ():
+        found.spec.member(member)
+    if runtime == "onnx":
+        from zoo.runtimes.onnx_runtime import OnnxRuntime
+
+        graph = _graph(name, found, members, "onnx", "float32")
+        return OnnxRuntime(graph.folder / "model.onnx", temperature=graph.temperature), found
+    if precision == "auto":
+        precision = choosing.fastest(found, members, lambda kind: openvino(name, found, members, kind))
+    return openvino(name, found, members, precision), found
+
+
+def openvino(name: str | Path, found: Release, members: Sequence[str] | None, precision: str) -> Runtime:
+    """A release in OpenVINO.
+
+    Raises:
+        ValueError: This CPU does not compute in bfloat16.
+        ReleaseError: No int8 export that was accepted, or one that computes something else here.
+        ExportError: Its logits in this precision are not Keras'.
+    """
+    from zoo.runtimes.openvino_runtime import OpenVinoRuntime, native
+
+    if precision == "bfloat16" and "bfloat16" not in native():
+        raise ValueError("this CPU does not compute in bfloat16: use precision 'float32' or 'auto'")
+    rest = "float32"
+    if precision == "int8":
+        graph = int8(found, members)
+        if "bfloat16" in native() and "bfloat16" in graph.facts["acceptance"]["runs"]:
+            rest = "bfloat16"
+    else:
+        graph = _graph(name, found, members, "openvino", precision)
+    compiled = graph_cache.compiled()
+    with graph_cache.locked(compiled / "openvino"):
+        started = OpenVinoRuntime(
+            graph.folder / "model.xml", precision, rest=rest, temperature=graph.temperature, compiled=compiled
+        )
+    if precision == "int8":
+        _hold_against_golden(found, graph, started, rest)
+    return started
+
+
+def int8(found: Release, members: Sequence[str] | None = None) -> Export:
+    """The int8 export of a release that was accepted: the one that it carries, or one made on this machine.
+
+    Raises:
+        ReleaseError: There is none, or it is not what a release may carry.
+    """
+    if members is not None and {*members} != {m.name for m in found.spec.members}:
+        raise ReleaseError("int8 was accepted for all members together: leave members out, or use another precision")
+    if INT8 in found.exports:
+        return exports.check_carried(found.folder, found.files, found.spec, found.decision.temperature, root=found.root)
+    made = graph_cache.peek(graph_cache.folder_of(found, None, "openvino", "int8"))
+    if made is None:
+        raise ReleaseError(
+            f"{found.source or found.folder}: carries no accepted int8 export; "
+            "'zoo export NAME --format openvino --precision int8 --data DIR' makes one"
+        )
+    exports.check_accepted(made.facts, made.folder)
+    return made
+
+
+def _graph(
+    name: str | Path, found: Release, members: Sequence[str] | None, format: exports.Format, precision: Any
+) -> Export:
+    """A graph of the cache, made from the weights where it is not there yet."""
+
+    def make(folder: Path) -> None:
+        # Of the same commit: what a branch means may have changed.
+        whole = sources.find(found.source or name, members)
+        exporting.export(whole, folder, format, precision, members=members, batch=1 if format == "openvino" else None)
+
+    return graph_cache.obtain(graph_cache.folder_of(found, members, format, precision), make)
+
+
+def _hold_against_golden(found: Release, graph: Export, started: Any, rest: str) -> None:
+    """An int8 network that was made elsewhere must give here what it gave there; once for each set of versions."""
+    facts = (found.manifest_sha256, graph.facts["files"], rest, exporting.versions(), choosing.cpu())
+    seen = home.home() / "checked" / hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+    if seen.exists():
+        return
+    films = load_file(found.folder / parity.IMAGES)["images"]
+    difference = float(np.abs(started.logits(films) - parity.golden(found)).max())
+    allowed = graph.facts["check"]["difference"] * max(graph.temperature) + INT8_SLACK
+    if not difference <= allowed:
+        raise ReleaseError(
+            f"{graph.folder}: on this CPU a golden logit of the int8 network is {difference:.2g} off, "
+            f"where it was made {graph.facts['check']['difference']:.2g}: use precision 'float32' or 'auto'"
+        )
+    with suppress(OSError):
+        seen.parent.mkdir(parents=True, exist_ok=True)
+        seen.write_text(f"{difference:.3g}\n", "utf-8")
+
+
+def _check_choice(runtime: str, precision: str) -> None:
+    if runtime not in RUNTIMES:
+        raise UnknownNameError("runtime", runtime, RUNTIMES)
+    known = {kind for kinds in RUNTIMES.values() for kind in kinds}
+    if precision not in known:
+        raise UnknownNameError("precision", precision, known)
+    if precision not in RUNTIMES[runtime]:
+        able = [name for name, kinds in RUNTIMES.items() if precision in kinds]
+        raise ValueError(f"runtime {runtime!r} does not compute in {precision!r}: use runtime {' or '.join(able)}")
+    library = _LIBRARIES.get(runtime)
+    if library and find_spec(library) is None:
+        raise ImportError(f"runtime {runtime!r} needs {library}, which is not installed: {EXTRA}")

@@ -1,0 +1,115 @@
+"""Images to logits, batch by batch: the next films are read while the network works on these."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo.core.errors import ImageError
+from zoo.data.images.reading import read_image
+from zoo.runtimes.runtime import Runtime
+
+#: Path, encoded bytes, PIL image, or array of 0..255 grey levels (h, w) or (h, w, 1 or 3).
+Image = Any
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One batch of a stream.
+
+    Attributes:
+        names: A name for each image: the path, or its running number.
+        logits: float32 (n, findings); a row of NaN where the image could not be read.
+        errors: What was wrong with each image; "" where nothing was.
+    """
+
+    names: list[str]
+    logits: np.ndarray
+    errors: list[str]
+
+
+def stream(
+    runtime: Runtime,
+    images: Iterable[Image],
+    size: int,
+    findings: int,
+    *,
+    batch_size: int | None = None,
+    strict: bool = False,
+    start: int = 0,
+) -> Iterator[Prediction]:
+    """Logits of images, in order, with two batches in memory at most. Arguments as for `Predictor.stream`.
+
+    Args:
+        runtime: What computes the logits.
+        images: An iterable, which is drawn on as results are taken.
+        size: Height and width in pixels that the runtime takes.
+        findings: How many logits it gives for an image.
+        batch_size: Images to the runtime at once; its own number by default.
+        strict: True raises on the first unreadable image; otherwise it has an error and its row is NaN.
+        start: Running number of the first image. After whole batches of an earlier stream, the same bits come out as
+            in one stream.
+
+    Raises:
+        ImageError: With `strict`, an image that cannot be read.
+        TypeError: One image in place of several.
+        ValueError: `batch_size` below 1.
+    """
+    if isinstance(images, str | bytes | Path):
+        raise TypeError(f"images must be a list or another iterable of images, got one {type(images).__name__}")
+    batch_size = runtime.batch_size if batch_size is None else batch_size
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    full = batch_size
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        ready = None
+        for first, chunk in _chunks(images, batch_size, start):
+            reading = [(_name(im, first + i), pool.submit(_read, im, size, strict)) for i, im in enumerate(chunk)]
+            if ready is not None:
+                yield _infer(runtime, ready, findings, full)
+            elif not start:
+                # A few images are not filled up to a batch: a power of two keeps the number of shapes small.
+                full = min(batch_size, 2 ** (len(chunk) - 1).bit_length())
+            ready = reading
+        if ready is not None:
+            yield _infer(runtime, ready, findings, full)
+
+
+def _chunks(images: Iterable[Image], size: int, start: int) -> Iterator[tuple[int, list[Image]]]:
+    source = iter(images)
+    while chunk := list(islice(source, size)):
+        yield start, chunk
+        start += len(chunk)
+
+
+def _name(image: Image, index: int) -> str:
+    return str(image) if isinstance(image, str | Path) else f"image {index}"
+
+
+def _read(image: Image, size: int, strict: bool) -> np.ndarray | ImageError:
+    try:
+        return read_image(image, size)
+    except (ImageError, FileNotFoundError) as error:
+        if strict:
+            raise
+        return error if isinstance(error, ImageError) else ImageError(str(error))
+
+
+def _infer(
+    runtime: Runtime, reading: list[tuple[str, Future[np.ndarray | ImageError]]], findings: int, full: int
+) -> Prediction:
+    """Runs a batch; what could not be read is not sent."""
+    names, results = [name for name, _ in reading], [future.result() for _, future in reading]
+    read = np.array([not isinstance(r, ImageError) for r in results])
+    logits = np.full((len(results), findings), np.nan, np.float32)
+    if read.any():
+        pixels = np.stack([r for r in results if not isinstance(r, ImageError)])
+        logits[read] = runtime.logits(pixels, full)
+    return Prediction(names, logits, [str(r) if isinstance(r, ImageError) else "" for r in results])

@@ -1,0 +1,41 @@
+"""Batches of logits as the tables that people read: a row for each film and finding, or one for each film."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from zoo.evaluation.decision import Decision, positives, probabilities
+from zoo.inference.stream import Prediction
+
+
+def long_table(
+    batch: Prediction, findings: Sequence[str], decision: Decision, point: str | None = None
+) -> pd.DataFrame:
+    """A row for each image and finding: the columns of `Predictor.findings`."""
+    n, k = batch.logits.shape
+    chances = probabilities(batch.logits, decision)
+    thresholds = np.asarray(decision.point(point).thresholds, np.float32)
+    known = np.isfinite(chances) & np.isfinite(thresholds)
+    called = pd.arrays.BooleanArray(positives(chances, decision, point).ravel() == 1, ~known.ravel())
+    untrained = ["" if t else "not trained" for t in decision.trained]
+    return pd.DataFrame(
+        {
+            "image": np.repeat(np.asarray(batch.names, object), k),
+            "finding": list(findings) * n,
+            "probability": chances.ravel(),
+            "threshold": np.tile(thresholds, n),
+            "positive": called,
+            "error": [error or note for error in batch.errors for note in untrained],
+        }
+    )
+
+
+def wide_table(batch: Prediction, findings: Sequence[str], decision: Decision | None) -> pd.DataFrame:
+    """A row for each image: image, the probability of each finding that the model was trained on, error."""
+    trained = decision.trained if decision is not None else (True,) * len(findings)
+    columns = zip(findings, probabilities(batch.logits, decision).T, trained, strict=True)
+    chances = {finding: values for finding, values, known in columns if known}
+    return pd.DataFrame({"image": batch.names} | chances | {"error": batch.errors})

@@ -1,0 +1,1 @@
+"""The findings, and the facts that tables hold about patients."""

@@ -1,0 +1,113 @@
+"""Models built without paying for starting values, in time or in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from zoo.models.weights import host_memory
+
+#: Kernels are freed each time so many variables were made, while their memory still serves the next ones.
+_KERNELS = 64
+
+#: Values that are made room for at first. Room that is not used costs nothing.
+_ROOM = 2**22
+
+
+@contextlib.contextmanager
+def uninitialized(deferred: bool = False) -> Iterator[None]:
+    """Models built inside have no starting values; load weights into them before use.
+
+    Random starting values cost most of a cold start on JAX, which compiles the generator anew for each shape. In
+    their place stand NaNs, so that a weight which nothing sets afterwards cannot pass for a trained one; all weights
+    share one array of them, as large as the largest. Random state of dropout is set as ever. Concerns the calling
+    thread alone.
+
+    Args:
+        deferred: Variables are made at the end of the block, outside the layers' name scopes. TensorFlow keeps an
+            operation for each variable of another name, which takes longer than all else of building.
+
+    Example:
+        >>> with uninitialized():                                       # doctest: +SKIP
+        ...     model = Ensemble.from_spec(spec)
+        >>> load_safetensors(model, "model.safetensors")                # doctest: +SKIP
+    """
+    thread = threading.get_ident()
+    with _PATCHING:
+        originals = {cls: cls.__call__ for cls in _initializers() if "__call__" in vars(cls)}
+        blank = _Blank(0 if deferred else _KERNELS)
+        for cls, original in originals.items():
+            cls.__call__ = _without_values(original, thread, blank)
+        try:
+            with keras.StatelessScope() if deferred else contextlib.nullcontext():
+                yield
+        finally:
+            for cls, original in originals.items():
+                cls.__call__ = original
+            host_memory.forget_kernels()
+
+
+def build_uninitialized(build: Callable[[], Any]) -> Any:
+    """The model that `build` gives, without starting values as in `uninitialized`, for weights to be loaded into."""
+    try:
+        with uninitialized(deferred=True):
+            return build()
+    except ValueError:
+        # A layer of somebody's own may make a variable of a value and not of an initializer, which cannot wait;
+        # where it is anything else, it is raised again.
+        with uninitialized():
+            return build()
+
+
+#: The patched classes are the process's: one thread at a time.
+_PATCHING = threading.RLock()
+
+
+class _Blank:
+    """Tensors of NaNs; each time `kernels` of them were made, TensorFlow's are freed."""
+
+    def __init__(self, kernels: int) -> None:
+        self._kernels = kernels
+        self._values = np.empty(0, np.float32)
+        self._filled = 0
+        self._made = 0
+
+    def __call__(self, shape: tuple[int, ...], dtype: str) -> Any:
+        self._made += 1
+        if self._kernels and self._made % self._kernels == 0:
+            host_memory.forget_kernels()
+        if dtype != "float32" or not host_memory.can_share():
+            return keras.ops.convert_to_tensor(np.full(shape, np.nan, "float32"), dtype=dtype)
+        n = math.prod(shape)
+        if n > len(self._values):
+            self._values, self._filled = host_memory.aligned((max(n, _ROOM),), np.float32), 0
+        if n > self._filled:
+            self._values[self._filled : n] = np.nan
+            self._filled = n
+        return host_memory.adopt(self._values[:n].reshape(shape))
+
+
+def _without_values(original: Callable[..., Any], thread: int, blank: _Blank) -> Callable[..., Any]:
+    def call(self: Any, shape: Any, dtype: Any = None, **kwargs: Any) -> Any:
+        name = keras.backend.standardize_dtype(dtype)
+        if threading.get_ident() != thread or "float" not in name:
+            return original(self, shape, dtype=dtype, **kwargs)
+        return blank(tuple(shape), name)
+
+    return call
+
+
+def _initializers() -> set[Any]:
+    found: set[Any] = set()
+    waiting: list[Any] = [keras.initializers.Initializer]
+    while waiting:
+        subclasses = waiting.pop().__subclasses__()
+        found.update(subclasses)
+        waiting.extend(subclasses)
+    return found

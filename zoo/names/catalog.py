@@ -1,0 +1,60 @@
+"""What ships, as data: the models the zoo knows by name.
+
+No entry carries weights of its own: each says how its weights come about. An entry names no repository; a user's own
+pin (`zoo catalog add`) does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zoo.config.specs import EnsembleSpec, MemberSpec
+
+#: The three backbones of the "Grand X-Ray Slam, Division B" solution, in its order.
+XRAYSLAM_MEMBERS = ("resnet50", "efficientnetb3", "densenet121")
+
+
+@dataclass(frozen=True)
+class CatalogEntry:
+    """A model known by name.
+
+    Attributes:
+        spec: What it is made of.
+        recipe: Name of the recipe that trains it.
+        summary: One line for `zoo list` and `zoo.info`.
+        environment: Variable that may name a release of this model: a folder, or hf://owner/repo.
+        how: The command that gives it weights.
+    """
+
+    spec: EnsembleSpec
+    recipe: str
+    summary: str
+    environment: str
+    how: str
+
+
+CATALOG: dict[str, CatalogEntry] = {
+    "xrayslam-ensemble": CatalogEntry(
+        spec=EnsembleSpec(
+            name="xrayslam-ensemble",
+            # The original starts ResNet50 from random weights, the other two from ImageNet's.
+            members=tuple(MemberSpec(b, weights=None if b == "resnet50" else "imagenet") for b in XRAYSLAM_MEMBERS),
+            image_size=224,
+        ),
+        recipe="xrayslam",
+        summary="ResNet50 + EfficientNetB3 + DenseNet121 at 224 px, mean of logits; trained by you on the competition",
+        environment="ZOO_XRAYSLAM_ENSEMBLE",
+        how="zoo train xrayslam --data DIR --run runs/xrayslam && zoo install runs/xrayslam --as xrayslam-ensemble",
+    ),
+    "xrayslam-demo": CatalogEntry(
+        spec=EnsembleSpec(
+            name="xrayslam-demo",
+            members=tuple(MemberSpec(b, batch_norm_momentum=0.9) for b in XRAYSLAM_MEMBERS),
+            image_size=64,
+        ),
+        recipe="xrayslam_demo",
+        summary="the same three backbones at 64 px, trained in minutes on synthetic films; knows nothing of real lungs",
+        environment="ZOO_XRAYSLAM_DEMO",
+        how="zoo demo",
+    ),
+}

@@ -1,0 +1,111 @@
+"""New releases from old ones and from finished runs: another number type, a licence, or weights still in HDF5."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.config.specs import EnsembleSpec, from_dict
+from zoo.core.errors import RecipeError, ReleaseError, WeightsError
+from zoo.evaluation.decision import Decision
+from zoo.release import card, contents, folders, manifest, release
+
+if TYPE_CHECKING:
+    from zoo.models.ensemble import Ensemble
+
+
+def release_of(source: str | Path, out: str | Path, *, dtype: release.DType | None = None, license: str = "") -> Path:
+    """Writes a release from a run, a release folder or an installed name.
+
+    A run without a release is converted from its `.weights.h5`, which a child process reads; nothing is trained or
+    evaluated again.
+
+    Args:
+        source: As for `folders.local`, or a finished run's folder whose release is gone.
+        out: Where the new release shall lie.
+        dtype: Of the stored weights; None keeps them as they are.
+        license: SPDX name of the weights' licence; "" keeps what there is.
+
+    Returns:
+        `out`.
+
+    Raises:
+        FileNotFoundError: No release and no run there.
+        ReleaseError: The run is not finished, or its weights cannot be read.
+    """
+    out, run = Path(out), Path(source).expanduser()
+    if (run / "recipe.json").is_file() and not (run / "release" / manifest.MANIFEST).is_file():
+        return _from_run(run, out, dtype or "float32", license)
+    folder = folders.local(source)
+    if dtype is None and not license:
+        return folders.copy(folder, out)
+    found = release.read(folder)
+    return _write(
+        out,
+        release.build_model(found),
+        found.spec,
+        found.decision,
+        found.member_decisions,
+        (found.metrics, found.provenance),
+        dtype or found.storage.get("dtype", "float32"),
+        license or found.license,
+    )
+
+
+def _from_run(run: Path, out: Path, dtype: release.DType, license: str) -> Path:
+    """From what `zoo train` leaves in a run's folder: recipe, decision, metrics, provenance, weights."""
+    from zoo.models.weights import h5
+
+    missing = [n for n in ("decision.json", "metrics.json", "provenance.json") if not (run / n).is_file()]
+    if missing:
+        raise ReleaseError(
+            f"{run}: the run is not finished ({', '.join(missing)} missing): run the same zoo train again"
+        )
+    recipe = manifest.read_json(run / "recipe.json")
+    spec = _spec(run, recipe)
+    decisions = manifest.read_json(run / "decision.json")
+    weights = run / recipe["stages"][-1]["best_weights"]
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            h5.convert(weights, spec, Path(folder))
+        except WeightsError as error:
+            raise ReleaseError(str(error)) from error
+        model = release.load_members(spec, Path(folder))
+    metrics, provenance = (manifest.read_json(run / name) for name in ("metrics.json", "provenance.json"))
+    decision = contents.read_decision(run, decisions.get("ensemble"), spec)
+    members = {n: contents.read_decision(run, d, spec) for n, d in decisions.get("members", {}).items()}
+    return _write(out, model, spec, decision, members, (metrics, provenance), dtype, license)
+
+
+def _write(
+    out: Path,
+    model: Ensemble,
+    spec: EnsembleSpec,
+    decision: Decision,
+    members: Mapping[str, Decision],
+    facts: tuple[Mapping[str, Any], Mapping[str, Any]],
+    dtype: release.DType,
+    license: str,
+) -> Path:
+    metrics, provenance = facts
+    return release.write(
+        out,
+        model,
+        spec,
+        decision,
+        member_decisions=members,
+        metrics=metrics,
+        provenance=provenance,
+        card=card.render(spec, metrics, decision=decision, provenance=provenance, license=license),
+        license=license,
+        dtype=dtype,
+    )
+
+
+def _spec(run: Path, recipe: dict[str, Any]) -> EnsembleSpec:
+    try:
+        return from_dict(EnsembleSpec, recipe.get("ensemble", {}), "ensemble")
+    except RecipeError as error:
+        raise ReleaseError(f"{run / 'recipe.json'}: {error}") from None

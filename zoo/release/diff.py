@@ -1,0 +1,234 @@
+"""What changed between two releases, in lines a person can read."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from zoo.config.specs import to_dict
+from zoo.core.errors import ReleaseError
+from zoo.evaluation.decision import Decision, OperatingPoint
+from zoo.release import manifest
+from zoo.release.manifest import plain
+from zoo.release.release import Release
+
+_Group = Iterator[str]
+
+_SAME_WEIGHTS = "the weights are the same"
+
+#: Entries of metrics.json that are shown in full.
+_SHOWN = re.compile(r"(findings\..*|macro)\.auc\.(value|low|high|n|positives)|split|split_hash|n")
+
+
+def diff(a: Release, b: Release) -> list[str]:
+    """What is other in `b` than in `a`, grouped; weights are compared by their hashes, never read.
+
+    Args:
+        a: The earlier release, or the one to compare with.
+        b: The later one.
+
+    Returns:
+        Lines that begin with their group: "model", "labels", "decision", "metrics", "provenance" or "files". [] where
+        the manifests list the same in all of these. Figures of different films are said to be not comparable; figures
+        of the same films are shown with their intervals, which are not those of their difference.
+
+    Raises:
+        ReleaseError: A file has changed since the release was read, or is nested too deeply to be compared.
+
+    Example:
+        >>> diff(release.read("old"), release.read("new"))  # doctest: +SKIP
+        ['decision: temperature 1.31 -> 1.28', 'files: the weights are the same']
+    """
+    groups = {
+        "model": _model(a, b),
+        "labels": _names("finding", a.spec.findings, b.spec.findings),
+        "decision": _decisions(a, b),
+        "metrics": _metrics(a.metrics, b.metrics),
+        "provenance": _provenance(a, b),
+        "files": _files(a, b),
+    }
+    try:
+        lines = [plain(f"{group}: {line}") for group, found in groups.items() for line in found]
+    except RecursionError:
+        raise ReleaseError(f"{a.folder} and {b.folder}: a JSON file is nested too deeply to be compared") from None
+    return lines if lines != [f"files: {_SAME_WEIGHTS}"] else []
+
+
+def _model(a: Release, b: Release) -> _Group:
+    before, after = to_dict(a.spec), to_dict(b.spec)
+    for spec in (before, after):
+        del spec["findings"]
+        spec["members"] = {member["alias"] or member["backbone"]: member for member in spec["members"]}
+    old, new = before.pop("members"), after.pop("members")
+    yield from _names("member", [*old], [*new])
+    for name in old:
+        if name in new:
+            yield from (f"member {name}, {change}" for change in _changes(old[name], new[name]))
+    yield from _changes(before, after)
+    yield from _changes({"parameters": dict(a.parameters)}, {"parameters": dict(b.parameters)})
+    yield from _changes({"storage": dict(a.storage)}, {"storage": dict(b.storage)})
+
+
+def _names(kind: str, before: Sequence[str], after: Sequence[str], ordered: bool = True) -> _Group:
+    yield from (f"{kind} {name} removed" for name in before if name not in after)
+    yield from (f"{kind} {name} added" for name in after if name not in before)
+    if ordered and [n for n in before if n in after] != [n for n in after if n in before]:
+        yield f"{kind}s in another order: {', '.join(before)} -> {', '.join(after)}"
+
+
+def _decisions(a: Release, b: Release) -> _Group:
+    yield from _decision(a.decision, b.decision)
+    yield from _names("decision of member", [*a.member_decisions], [*b.member_decisions], ordered=False)
+    for name, before in a.member_decisions.items():
+        if name in b.member_decisions:
+            yield from (f"{name} alone, {line}" for line in _decision(before, b.member_decisions[name]))
+
+
+def _decision(before: Decision, after: Decision) -> _Group:
+    if before.temperature != after.temperature:
+        yield f"temperature {_arrow(before.temperature, after.temperature)}"
+    yield from _changes(_origin(before.temperature_origin), _origin(after.temperature_origin), "temperature fitted: ")
+    if before.default != after.default:
+        yield f"default operating point {before.default} -> {after.default}"
+    old, new = before.operating_points, after.operating_points
+    yield from _names("operating point", [*old], [*new], ordered=False)
+    for name in old:
+        if name in new:
+            yield from (f"{name}, {line}" for line in _point(before, old[name], after, new[name]))
+    trained = [dict(zip(d.findings, d.trained, strict=True)) for d in (before, after)]
+    words = {True: "trained", False: "not trained"}
+    for finding, was in trained[0].items():
+        if trained[1].get(finding, was) != was:
+            yield f"{finding} {words[was]} -> {words[not was]}"
+
+
+def _point(before: Decision, old: OperatingPoint, after: Decision, new: OperatingPoint) -> _Group:
+    thresholds = [dict(zip(d.findings, p.thresholds, strict=True)) for d, p in ((before, old), (after, new))]
+    for finding in (f for f in thresholds[0] if f in thresholds[1]):
+        was, now = thresholds[0][finding], thresholds[1][finding]
+        if was != now:
+            yield f"threshold of {finding} {_arrow([was], [now])}"
+    if old.achieved != new.achieved:
+        yield "what the thresholds reached on the tuning part is other"
+    yield from _changes(_origin(old.origin), _origin(new.origin), "fitted: ")
+
+
+def _origin(origin: Any) -> dict[str, Any]:
+    return to_dict(origin) if origin is not None else {}
+
+
+def _metrics(before: Mapping[str, Any], after: Mapping[str, Any]) -> _Group:
+    if before == after:
+        return
+    if not before or not after:
+        yield f"{_films(before)} -> {_films(after)}"
+        return
+    films = [[m.get(key) for key in ("split_hash", "split", "n")] for m in (before, after)]
+    if films[0] == films[1] and films[0][0]:
+        yield f"on the same films, {_films(before)}; the intervals are each model's own, not of the difference"
+    else:
+        yield f"not comparable, on other films or an unnamed split: {_films(before)} -> {_films(after)}"
+    old, new = _aucs(before), _aucs(after)
+    for name in {**old, **new}:
+        was, now = _figure(old.get(name)), _figure(new.get(name))
+        if was != now:
+            yield f"{name} {was} -> {now}"
+    leaves = [{path: v for path, v in _flat(m) if not _SHOWN.fullmatch(path)} for m in (before, after)]
+    others = sum(leaves[0].get(path) != leaves[1].get(path) for path in {**leaves[0], **leaves[1]})
+    if others:
+        yield f"{others} other entries of metrics.json differ"
+
+
+def _films(metrics: Mapping[str, Any]) -> str:
+    if not metrics:
+        return "not evaluated"
+    return (
+        f"{metrics.get('split')} part of split {str(metrics.get('split_hash') or 'unnamed')[:12]}, n {metrics.get('n')}"
+    )
+
+
+def _aucs(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    def auc(block: Any) -> Any:
+        return block.get("auc") if isinstance(block, Mapping) else None
+
+    findings = metrics.get("findings")
+    findings = findings if isinstance(findings, Mapping) else {}
+    return {"mean AUC": auc(metrics.get("macro")), **{f"AUC of {name}": auc(row) for name, row in findings.items()}}
+
+
+def _figure(number: Any) -> str:
+    """A figure with its interval and n; metrics are somebody's JSON, which only `zoo.release.schema` has checked."""
+    values = [number.get(key) for key in ("value", "low", "high")] if isinstance(number, Mapping) else [None]
+    texts = [f"{v:.4f}" if isinstance(v, int | float) and abs(v) < 1e6 else "undefined" for v in values]
+    if len(texts) == 1 or values[0] is None:
+        return "undefined"
+    interval = "no interval" if None in values else f"[{texts[1]}, {texts[2]}]"
+    return f"{texts[0]} {interval} (n {number.get('n')}, {number.get('positives')} positive)"
+
+
+def _provenance(a: Release, b: Release) -> _Group:
+    facts = []
+    for release in (a, b):
+        known = dict(release.provenance)
+        recipe = known.get("recipe")
+        if isinstance(recipe, Mapping) and recipe.get("ensemble") == to_dict(release.spec):
+            known["recipe"] = {key: value for key, value in recipe.items() if key != "ensemble"}
+        config = manifest.read_json(release.folder / "config.json")
+        written = {f"written by {key}": config[key] for key in ("zoo", "keras") if key in config}
+        facts.append({"license": release.license, **written, **known})
+    yield from _changes(facts[0], facts[1])
+
+
+def _files(a: Release, b: Release) -> _Group:
+    old, new = _listed(a), _listed(b)
+    weights = [{f"{m.name}.safetensors" for m in release.spec.members} for release in (a, b)]
+    yield from (f"{name} removed ({_bytes(old[name])})" for name in old if name not in new)
+    yield from (f"{name} added ({_bytes(new[name])})" for name in new if name not in old)
+    for name in (n for n in old if n in new and old[n] != new[n]):
+        kind = "other weights" if name in weights[0] | weights[1] else "other content"
+        yield f"{name}: {kind} ({_bytes(old[name])} -> {_bytes(new[name])})"
+    if weights[0] == weights[1] and all(old.get(name) == new.get(name) for name in weights[0]):
+        yield _SAME_WEIGHTS
+
+
+def _listed(release: Release) -> dict[str, tuple[Any, str]]:
+    files = manifest.read_json(release.folder / manifest.MANIFEST)["files"]
+    # What it says of the card, nobody has checked.
+    known = {name: facts if isinstance(facts, dict) else {} for name, facts in files.items()}
+    return {name: (facts.get("size"), str(facts.get("sha256"))) for name, facts in known.items()}
+
+
+def _bytes(facts: tuple[Any, str]) -> str:
+    size = f"{facts[0]:,}" if isinstance(facts[0], int) else "unknown"
+    return f"{size} bytes, sha256 {facts[1][:12]}"
+
+
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> _Group:
+    """Each field that differs, by its path: "recipe.stages.1.epochs 3 -> 5"."""
+    old, new = dict(_flat(before)), dict(_flat(after))
+    for path in {**old, **new}:
+        if path not in old or path not in new or old[path] != new[path]:
+            was, now = (json.dumps(d[path], ensure_ascii=False) if path in d else "not set" for d in (old, new))
+            yield f"{prefix}{path} {was} -> {now}"
+
+
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every leaf by its path; a list of plain values, and whatever is empty, is a leaf."""
+    items: list[tuple[Any, Any]] = list(value.items()) if isinstance(value, Mapping) else []
+    if isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
+        items = list(enumerate(value))
+    if not items:
+        yield path, value
+    for key, item in items:
+        yield from _flat(item, f"{path}.{key}" if path else str(key))
+
+
+def _arrow(before: Sequence[float | None], after: Sequence[float | None]) -> str:
+    """Two lists of numbers, with as many digits as tell them apart."""
+    for digits in (4, 17):
+        was, now = (", ".join("none" if v is None else f"{v:.{digits}g}" for v in d) for d in (before, after))
+        if was != now:
+            break
+    return f"{was} -> {now}"

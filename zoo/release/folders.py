@@ -1,0 +1,127 @@
+"""Release folders on this machine: written whole, copied, installed under a name, found again."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from zoo.core import home
+from zoo.core.errors import ReleaseError
+from zoo.core.files import sync
+from zoo.release import manifest
+
+
+@contextmanager
+def whole(target: Path) -> Iterator[Path]:
+    """A new folder beside `target` that takes its place when the block ends well, and vanishes when it does not.
+
+    Raises:
+        ReleaseError: `target` is there and is no release: it is not replaced.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    new = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        yield new
+        for file in new.rglob("*"):
+            if file.is_file():
+                file.chmod(0o644)  # some writers make files for their owner alone
+                sync(file)
+        new.chmod(0o755)
+        if target.exists():
+            if not (target / manifest.MANIFEST).is_file():
+                raise ReleaseError(f"{target} exists and is no release: choose another place")
+            old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
+            target.rename(old / target.name)
+            new.rename(target)
+            shutil.rmtree(old)
+        else:
+            new.rename(target)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def copy(source: str | Path, target: str | Path) -> Path:
+    """Copies the files that a release's manifest lists, after checking them, whole or not at all; returns `target`.
+
+    Args:
+        source: As for `local`.
+        target: Where it shall lie.
+    """
+    source, target = local(source), Path(target)
+    names = _checked(source)
+    with whole(target) as new:
+        _copy_files(source, names, new)
+        shutil.copyfile(source / manifest.MANIFEST, new / manifest.MANIFEST)
+    return target
+
+
+def carry(folder: Path, files: Mapping[str, Path]) -> None:
+    """Puts further files into a release, and into its manifest, in one step; they replace those of the same names.
+
+    Args:
+        folder: Of the release.
+        files: Name in the release -> the file.
+    """
+    names = _checked(folder)
+    with whole(folder) as new:
+        _copy_files(folder, [name for name in names if name not in files], new)
+        for name, file in files.items():
+            (new / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, new / name)
+        listing = manifest.read_json(folder / manifest.MANIFEST)
+        # An edited card stays listed as it was released.
+        kept = {name: listing["files"][name] for name in (manifest.CARD,) if name in listing["files"]}
+        listing["files"] = dict(sorted((manifest.describe(new) | kept).items()))
+        manifest.write_json(new / manifest.MANIFEST, listing)
+
+
+def _checked(source: Path) -> list[str]:
+    """Names of a release's files, each of which is the one that the manifest means."""
+    from zoo.release import contents, release
+
+    found = release.read(source)
+    files = manifest.read_json(source / manifest.MANIFEST)["files"]
+    read = {*contents.SMALL, *(f"{member.name}.safetensors" for member in found.spec.members)}
+    manifest.check(source, files, only=files.keys() - read)
+    # The card may have been taken away, as it may be edited.
+    return [name for name in files if name != manifest.CARD or (source / name).is_file()]
+
+
+def _copy_files(source: Path, names: Iterable[str], target: Path) -> None:
+    for name in names:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / name, target / name)
+
+
+def install(source: str | Path, name: str) -> Path:
+    """Copies a run's or a folder's release to where `zoo.load(name)` finds it; returns that folder."""
+    return copy(source, home.release_dir(name))
+
+
+def find(name: str) -> Path | None:
+    """The folder of a release installed as `name`, or None."""
+    return home.release_dir(name) if name in home.installed() else None
+
+
+def local(source: str | Path) -> Path:
+    """The release folder that is meant by an installed name, a release folder, or a finished run's folder.
+
+    Raises:
+        FileNotFoundError: None of these; says what was looked for.
+    """
+    if (installed := find(str(source))) is not None:
+        return installed
+    folder = Path(source).expanduser()
+    for candidate in (folder, folder / "release"):
+        if (candidate / manifest.MANIFEST).is_file():
+            return candidate
+    if folder.is_dir():
+        raise FileNotFoundError(
+            f"{folder} holds no release: neither {manifest.MANIFEST} nor release/{manifest.MANIFEST}"
+        )
+    raise FileNotFoundError(
+        f"{source!s} is neither an installed model ({', '.join(home.installed()) or 'none'}) nor a folder"
+    )

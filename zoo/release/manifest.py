@@ -1,0 +1,177 @@
+"""What lies in a folder, by size and sha256; and reading files that somebody else may have written."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from zoo.core.errors import IntegrityError, ReleaseError
+from zoo.core.file_kinds import looks_like
+from zoo.core.files import sha256
+
+MANIFEST = "manifest.json"
+
+#: The card is for people, who may edit it: it is listed, and never refused for being another.
+CARD = "README.md"
+
+#: A JSON file of a release is small, and its list of files smaller; a larger one is refused before it is parsed. Any
+#: other file is refused above this before it is hashed: a billion numbers of weights, in float32, with a header.
+MAX_JSON_BYTES, MAX_MANIFEST_BYTES, MAX_FILE_BYTES = 4 * 2**20, 2**20, 4 * 10**9 + 4 * 2**20
+
+#: Characters of an error: what somebody wrote into a file could be longer than a screen.
+MAX_LINE = 600
+
+#: Windows takes these for devices, whatever their ending.
+_PORTS = (f"{port}{i}" for port in ("COM", "LPT") for i in "0123456789¹²³")
+_RESERVED = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", *_PORTS}
+
+#: Digits of a whole number that 64 bits hold.
+_DIGITS = 20
+
+
+def describe(folder: Path) -> dict[str, dict[str, Any]]:
+    """Size and sha256 of every file below `folder` but the manifest itself, by POSIX path, sorted."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
+    return {p.relative_to(folder).as_posix(): {"size": p.stat().st_size, "sha256": sha256(p)} for p in files}
+
+
+def check(
+    folder: Path, files: Mapping[str, Any], *, only: Collection[str] | None = None, root: Path | None = None
+) -> None:
+    """Checks files that a manifest lists; files it does not list are left alone and never opened.
+
+    Args:
+        folder: Of the release.
+        files: Path -> {"size", "sha256"}, as `describe` gives. No path is opened before all lie inside.
+        only: Check these alone; all but the card by default.
+        root: As for `inside`.
+
+    Raises:
+        ReleaseError: A path that leaves the folder.
+        IntegrityError: A missing file, one above `max_bytes`, another size, another sha256.
+    """
+    paths = {name: inside(folder, name, root) for name in files}
+    for name, path in paths.items():
+        if name == CARD or (only is not None and name not in only):
+            continue
+        facts = files[name] if isinstance(files[name], dict) else {}
+        if not path.is_file():
+            raise IntegrityError(
+                f"{folder}: file {name!r} is missing; the release is incomplete, copy or fetch it again"
+            )
+        if (size := path.stat().st_size) != (stated := facts.get("size")):
+            short = ", cut off or another file" if type(stated) is int and size < stated else ""
+            raise IntegrityError(
+                f"{path}: {looks_like(path)} of {size:,} bytes{short}; its size is not the one in {MANIFEST}: fetch it "
+                "again"
+            )
+        if size > max_bytes(name):
+            raise IntegrityError(f"{path}: {size:,} bytes are too many for this file (at most {max_bytes(name):,})")
+        if sha256(path) != facts.get("sha256"):
+            raise IntegrityError(f"{path}: altered; its sha256 is not the one in {MANIFEST}: fetch it again")
+
+
+def max_bytes(name: str) -> int:
+    """The size that no file of a release of this name exceeds."""
+    if name == MANIFEST:
+        return MAX_MANIFEST_BYTES
+    return MAX_JSON_BYTES if name.endswith(".json") else MAX_FILE_BYTES
+
+
+def inside(folder: Path, name: str, root: Path | None = None) -> Path:
+    """The path of a relative POSIX `name` below `folder`, links followed.
+
+    Args:
+        folder: Of the release.
+        name: As a manifest lists it.
+        root: Where links may lead to; the folder itself by default. A Hub's cache keeps the files beside the snapshot.
+
+    Raises:
+        ReleaseError: The name is absolute, has "..", a drive, a control character or a name that Windows reserves, is
+            longer than file systems take, or a link leads outside or round in a circle.
+    """
+    parts = PurePosixPath(name).parts
+    # What cannot be printed also holds what no file system can be asked for: NUL, and halves of a character.
+    strange = not name.isprintable() or any(c in '\\:*?"<>|' for c in name) or len(name.encode()) > 255
+    reserved = any(part.split(".")[0].rstrip().upper() in _RESERVED or part.endswith((" ", ".")) for part in parts)
+    if not parts or strange or reserved or name.startswith("/") or ".." in parts:
+        raise ReleaseError(f"{folder}: {name[:80]!r} is not a path inside the release")
+    path = folder.joinpath(*parts)
+    try:
+        led = path.resolve().is_relative_to((root or folder).resolve())
+    except (OSError, RuntimeError):  # a link to itself
+        led = False
+    if not led:
+        raise ReleaseError(f"{folder}: {name!r} leads outside the release")
+    return path
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a small file; duplicate keys, NaN, numbers beyond 64 bits and half characters are refused.
+
+    Raises:
+        IntegrityError: No such file.
+        ReleaseError: Above `max_bytes`, or no JSON object; says what the file looks like instead.
+    """
+    if not path.is_file():
+        raise IntegrityError(f"{path.parent}: {path.name!r} is missing; this is not a complete release folder")
+    if (size := path.stat().st_size) > max_bytes(path.name):
+        raise ReleaseError(f"{path}: {size:,} bytes are too many for this file (at most {max_bytes(path.name):,})")
+    try:
+        data = _parse(path.read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ReleaseError(f"{path}: not readable as JSON ({looks_like(path)}): {plain(error)}") from None
+    if not isinstance(data, dict):
+        raise ReleaseError(f"{path}: expected a JSON object, got {type(data).__name__}")
+    return data
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Writes JSON that `read_json` accepts: indented, UTF-8, numbers finite."""
+    path.write_text(json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+
+
+def plain(text: object) -> str:
+    """Somebody else's text on one line of bounded length, without what a terminal would obey."""
+    whole = str(text)
+    shown = "".join(c if c.isprintable() else "?" for c in whole[:MAX_LINE])
+    return shown + ("..." if len(whole) > MAX_LINE else "")
+
+
+def _parse(text: str) -> Any:
+    data = json.loads(
+        text, object_pairs_hook=_unique, parse_constant=_no_number, parse_int=_integer, parse_float=_finite
+    )
+    if re.search(r"\\u[dD][89a-fA-F]", text):
+        # Two halves are a character, one alone can be neither printed nor written nor be a file's name.
+        json.dumps(data, ensure_ascii=False).encode()
+    return data
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"key {twice[:80]!r} appears twice")
+    return found
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is not a JSON number")
+
+
+def _integer(text: str) -> int:
+    if len(text) > _DIGITS:
+        raise ValueError(f"a whole number of {len(text)} digits")
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text[:20]} is too large a number")
+    return number

@@ -1,0 +1,271 @@
+"""A release: one folder that holds a trained model and all it takes to use and to trust it.
+
+config.json          what the model is made of; format version
+<member>.safetensors the weights of each member, and nothing that could run
+labels.json          the outputs, in order
+decision.json        temperature and thresholds with their origin, of the ensemble and of each member
+metrics.json         every number of the evaluation, with n and interval
+parity.json          golden logits, of the images in parity.safetensors, to hold against another backend
+README.md            the same for a person, who may edit it
+exports/             the network in int8, where it was accepted: the one form that weights alone do not give
+manifest.json        size and sha256 of all of these, and where the run came from
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from zoo._version import __version__
+from zoo.config.specs import FORMAT_VERSION, EnsembleSpec, to_dict
+from zoo.core import files as disk
+from zoo.core.errors import ReleaseError, UnknownNameError, WeightsError
+from zoo.core.file_kinds import looks_like
+from zoo.evaluation.decision import Decision
+from zoo.release import contents, exports, folders, manifest, parity
+
+if TYPE_CHECKING:
+    from zoo.models.ensemble import Ensemble
+
+DType = Literal["float32", "float16", "bfloat16"]
+
+#: What a run's metrics name single films by: a release carries no name of a film.
+_STAYS_AT_HOME = ("mistakes", "leakage")
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release folder that was read and checked, without its weights in memory.
+
+    Attributes:
+        folder: Where it lies.
+        spec: What the model is made of.
+        decision: Temperature and thresholds of the ensemble.
+        member_decisions: The same of each member alone.
+        metrics: What `metrics.json` holds.
+        provenance: Recipe, seed, split hash, versions.
+        license: SPDX name, or "" where none was given.
+        storage: Number type of the stored weights, and how far it moves a logit.
+        parameters: Numbers in each member's weights.
+        backend: That wrote the golden logits.
+        manifest_sha256: Of `manifest.json`: one string that stands for all of it.
+        files: What it lists: name -> size and sha256.
+        exports: Those that it carries, such as "openvino-int8"; `zoo.release.exports` reads one.
+        root: Where links in the folder may lead to.
+        source: "hf://owner/repo@commit" it was pulled from, or "".
+    """
+
+    folder: Path
+    spec: EnsembleSpec
+    decision: Decision
+    member_decisions: Mapping[str, Decision]
+    metrics: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    license: str
+    storage: Mapping[str, Any]
+    parameters: Mapping[str, int]
+    backend: str
+    manifest_sha256: str
+    files: Mapping[str, Any] = field(default_factory=dict)
+    exports: tuple[str, ...] = ()
+    root: Path | None = None
+    source: str = ""
+
+
+def write(
+    folder: str | Path,
+    model: Ensemble,
+    spec: EnsembleSpec,
+    decision: Decision,
+    *,
+    member_decisions: Mapping[str, Decision] | None = None,
+    metrics: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    card: str = "",
+    license: str = "",
+    dtype: DType = "float32",
+) -> Path:
+    """Writes a release folder in one step: it is there whole, or not at all. An older one of the place is replaced.
+
+    Args:
+        folder: Where it shall lie.
+        model: The trained ensemble (float32 variables). With a smaller `dtype` it is left with the rounded weights.
+        spec: What `model` was built from.
+        decision: Fitted on a tuning part; its findings are the spec's.
+        member_decisions: The same of each member alone, by name.
+        metrics: What the evaluation found; JSON-able. Its `mistakes` and `leakage`, which name films, are left out.
+        provenance: Recipe, seed, split hash, versions; JSON-able.
+        card: Text of `README.md`.
+        license: SPDX name of the weights' licence, where it is known.
+        dtype: Of the stored weights. What rounding does to the golden logits is measured and stored.
+    """
+    if decision.findings != spec.findings:
+        raise ReleaseError(f"the decision is for {decision.findings}, the model for {spec.findings}")
+    decisions = {"ensemble": decision.to_dict()}
+    decisions["members"] = {name: d.to_dict() for name, d in (member_decisions or {}).items()}
+    with folders.whole(Path(folder)) as new:
+        manifest.write_json(new / "config.json", _config(spec))
+        manifest.write_json(new / "labels.json", {"findings": list(spec.findings)})
+        manifest.write_json(new / "decision.json", decisions)
+        shared = {key: value for key, value in (metrics or {}).items() if key not in _STAYS_AT_HOME}
+        manifest.write_json(new / "metrics.json", shared)
+        storage = _write_weights(new, model, spec, dtype)
+        (new / manifest.CARD).write_text(card, "utf-8")
+        facts = {
+            "format_version": FORMAT_VERSION,
+            "zoo": __version__,
+            "license": license,
+            "storage": storage,
+            "parameters": {m.name: int(sum(np.prod(v.shape) for v in m.weights)) for m in model.members},
+            "provenance": dict(provenance or {}),
+            "files": manifest.describe(new),
+        }
+        manifest.write_json(new / manifest.MANIFEST, facts)
+    return Path(folder)
+
+
+def read(
+    folder: str | Path, members: Sequence[str] | None = None, *, root: Path | None = None, source: str = ""
+) -> Release:
+    """Reads a release folder and checks every file that it needs against the manifest.
+
+    Args:
+        folder: The release.
+        members: Only the weights of these need be there; all by default.
+        root: Where links in the folder may lead to; the folder itself by default.
+        source: Where it was pulled from.
+
+    Raises:
+        FileNotFoundError: No such folder.
+        UnknownNameError: No such member.
+        IntegrityError: A file is missing or altered.
+        ReleaseError: Of a newer format, or its parts do not fit each other.
+    """
+    folder = Path(folder).expanduser()
+    _require_release(folder)
+    listing = manifest.read_json(manifest.inside(folder, manifest.MANIFEST, root))
+    files = contents.listed(folder, listing)
+    contents.require(folder, files)
+    manifest.check(folder, files, only=contents.SMALL, root=root)
+    spec = contents.read_spec(folder)
+    chosen = {spec.member(name).name for name in members} if members is not None else {m.name for m in spec.members}
+    contents.require(folder, files, spec)
+    manifest.check(folder, files, only={f"{name}.safetensors" for name in chosen}, root=root)
+    parameters = contents.read_parameters(folder, listing, spec, chosen)
+    parity.check_images(folder, spec.image_size)
+    decisions = manifest.read_json(folder / "decision.json")
+    alone = decisions.get("members", {})
+    if not isinstance(alone, dict):
+        raise ReleaseError(f"{folder / 'decision.json'}: members must be an object, got {type(alone).__name__}")
+    return Release(
+        folder=folder,
+        spec=spec,
+        decision=contents.read_decision(folder, decisions.get("ensemble"), spec),
+        member_decisions={n: contents.read_decision(folder, d, spec) for n, d in alone.items()},
+        metrics=manifest.read_json(folder / "metrics.json"),
+        provenance=contents.object_of(folder, listing, "provenance"),
+        license=str(listing.get("license", "")),
+        storage=contents.object_of(folder, listing, "storage"),
+        parameters=parameters,
+        backend=str(manifest.read_json(folder / parity.LOGITS).get("backend", "")),
+        manifest_sha256=disk.sha256(folder / manifest.MANIFEST),
+        files=files,
+        exports=exports.carried(folder, files),
+        root=root,
+        source=source,
+    )
+
+
+def build_model(release: Release, members: Sequence[str] | None = None) -> Ensemble:
+    """Builds the network from our own code and fills in the release's weights; no download, no random start.
+
+    Args:
+        release: From `read`.
+        members: Names of the members to take; all by default.
+
+    Raises:
+        ReleaseError: The weights are not those of the network, not finite, or not readable.
+    """
+    from zoo.models.heads import HEADS
+
+    spec = release.spec
+    if strange := [m.head for m in spec.members if m.head not in HEADS]:
+        unknown = UnknownNameError("head", strange[0], HEADS, "zoo.register_head adds one.")
+        raise ReleaseError(f"{release.folder / 'config.json'}: {unknown}")
+    if members is not None:
+        wanted = {spec.member(name) for name in members}
+        kept = tuple(m for m in spec.members if m in wanted)
+        weights = tuple(w for w, m in zip(spec.member_weights, spec.members, strict=False) if m in wanted)
+        spec = dataclasses.replace(spec, members=kept, member_weights=weights)
+    try:
+        return load_members(spec, release.folder)
+    except WeightsError as error:
+        raise ReleaseError(str(error)) from error
+
+
+def decision_of(release: Release, members: Sequence[str] | None = None) -> Decision | None:
+    """The decision that was fitted for exactly these members (all by default), or None."""
+    if members is None or {*members} == {m.name for m in release.spec.members}:
+        return release.decision
+    return release.member_decisions.get(members[0]) if len(members) == 1 else None
+
+
+def load_members(spec: EnsembleSpec, folder: Path) -> Ensemble:
+    """The network of `spec` with the weights in `<member>.safetensors` of a folder.
+
+    Raises:
+        WeightsError: No network can be built, or the weights are not its own, not finite, or not readable.
+    """
+    from zoo.models.ensemble import Ensemble
+    from zoo.models.weights.files import build_uninitialized, load_safetensors
+
+    try:
+        model = build_uninitialized(lambda: Ensemble.from_spec(spec))
+    except (ValueError, TypeError) as error:
+        # Keras has names of its own that no layer may have, and sizes that a network cannot take.
+        raise WeightsError(f"{folder}: no network can be built as config.json says: {manifest.plain(error)}") from error
+    for member in model.members:
+        load_safetensors(member, folder / f"{member.name}.safetensors")
+    model.trainable = False
+    return model
+
+
+def _require_release(folder: Path) -> None:
+    if folder.is_file():
+        raise ReleaseError(f"{folder} is {looks_like(folder)}: a release is a folder, which 'zoo release RUN' writes")
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no release folder at {folder}")
+    if (folder / manifest.MANIFEST).exists():
+        return
+    if unsafe := contents.unsafe_alone(path.name for path in islice(folder.iterdir(), contents.MAX_FILES)):
+        raise ReleaseError(
+            f"{folder}: has no {manifest.MANIFEST}, and weights only in unsafe formats ({unsafe[0][:80]!r}): reading "
+            "one may run code; there is no fallback, but 'zoo release RUN' writes a release of a run"
+        )
+
+
+def _config(spec: EnsembleSpec) -> dict[str, Any]:
+    import keras
+
+    versions = {"zoo": __version__, "keras": keras.__version__}
+    return {"format_version": FORMAT_VERSION, **versions, "ensemble": to_dict(spec.without_paths())}
+
+
+def _write_weights(folder: Path, model: Ensemble, spec: EnsembleSpec, dtype: DType) -> dict[str, Any]:
+    """Weights and golden logits; the golden logits are those of the weights as they are stored."""
+    from zoo.models.weights.files import load_safetensors, save_safetensors
+
+    before = parity.predict(model, parity.images(spec.image_size)) if dtype != "float32" else None
+    for member in model.members:
+        save_safetensors(member, folder / f"{member.name}.safetensors", dtype)
+        if before is not None:
+            load_safetensors(member, folder / f"{member.name}.safetensors")
+    golden = parity.write(folder, model, spec.image_size)
+    error = 0.0 if before is None else float(np.abs(golden["ensemble"] - before).max())
+    return {"dtype": dtype, "logit_error": error}

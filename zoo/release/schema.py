@@ -1,0 +1,131 @@
+"""The JSON Schemas that are shipped with the package: what each JSON file of a release may hold, for any language."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.core.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import ValidationError
+
+#: The files of a release that have a schema, without ".json"; and those of an export.
+NAMES = ("config", "labels", "decision", "metrics", "parity", "manifest")
+EXPORT = "export"
+
+#: Problems and characters of one problem beyond these say nothing new of a file that somebody broke.
+MAX_PROBLEMS, _MAX_CHARACTERS = 20, 200
+
+
+def validate(name: str, data: Any) -> list[str]:
+    """What in a JSON document of a release is not as its schema (JSON Schema, draft 2020-12) wants it.
+
+    A schema sees one file: whether files fit each other is for `zoo.release.verification`.
+
+    Args:
+        name: One of `NAMES`, or `EXPORT`.
+        data: The parsed document.
+
+    Returns:
+        At most `MAX_PROBLEMS` lines, such as "decision.json: ensemble.temperature.0: -1 is not > 0"; [] where the
+        document is valid.
+
+    Raises:
+        UnknownNameError: No such schema.
+
+    Example:
+        >>> validate("labels", {"findings": []})
+        ['labels.json: findings: fewer than 1 items']
+    """
+    errors = islice(_validator(name).iter_errors(data), MAX_PROBLEMS)
+    return [f"{name}.json: {_message(_closest(error))}" for error in errors]
+
+
+def load(name: str) -> dict[str, Any]:
+    """The schema itself, as it is shipped; `UnknownNameError` where there is none of that name."""
+    if name not in (*NAMES, EXPORT):
+        raise UnknownNameError("schema", name, (*NAMES, EXPORT))
+    schema: dict[str, Any] = json.loads((Path(__file__).parent / "schemas" / f"{name}.schema.json").read_text("utf-8"))
+    return schema
+
+
+@cache
+def _validator(name: str) -> Draft202012Validator:
+    from jsonschema import Draft202012Validator, validators
+
+    keywords = Draft202012Validator.VALIDATORS
+    bounded = {
+        keyword: _bounded(keywords[keyword])
+        for keyword in ("items", "uniqueItems", "propertyNames", "additionalProperties")
+    }
+    cls = validators.extend(Draft202012Validator, {**bounded, "pattern": _pattern})
+    return cls(load(name))
+
+
+def _bounded(keyword: Callable[..., Any]) -> Callable[..., Iterator[ValidationError]]:
+    """A list or an object that is too long is one problem: looking at all that is in it could take minutes."""
+
+    def check(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+        limit = schema.get("maxItems" if isinstance(instance, list) else "maxProperties")
+        if limit is None or not isinstance(instance, list | dict) or len(instance) <= limit:
+            yield from keyword(validator, value, instance, schema) or ()
+
+    return check
+
+
+def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[ValidationError]:
+    """As ECMA-262 has it, where "$" is the very end; Python's own would let a line break follow."""
+    from jsonschema.exceptions import ValidationError
+
+    if isinstance(instance, str) and not re.search(re.sub(r"\$$", r"\\Z", pattern), instance):
+        yield ValidationError(f"{instance!r} does not match {pattern}")
+
+
+def _closest(error: ValidationError) -> ValidationError:
+    """Of the branches of an "anyOf" the one that the document comes nearest to."""
+    while error.context:
+        error = max(error.context, key=lambda e: (len(e.absolute_path), e.validator != "type"))
+    return error
+
+
+def _message(error: ValidationError) -> str:
+    where = ".".join(str(key) for key in error.absolute_path)
+    text = _what(error)
+    text = text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]}..."
+    return "".join(c if c.isprintable() else "?" for c in (f"{where}: {text}" if where else text))
+
+
+def _what(error: ValidationError) -> str:
+    """Shorter than the library's own words, which repeat the whole of what was found."""
+    keyword, limit, found = str(error.validator), error.validator_value, error.instance
+    signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+    if keyword in signs:
+        return f"{found!r} is not {signs[keyword]} {limit}"
+    if keyword == "type":
+        expected = limit if isinstance(limit, str) else " or ".join(limit)
+        return f"expected {expected}, got {_short(found)}"
+    if keyword in ("minItems", "minProperties"):
+        return f"fewer than {limit} items"
+    if keyword in ("maxItems", "maxProperties"):
+        return f"more than {limit} items"
+    if keyword == "uniqueItems":
+        return "an item appears twice"
+    if keyword == "additionalProperties":
+        unknown = [key for key in found if key not in error.schema.get("properties", {})]
+        return f"unknown field {unknown[0]!r}"
+    if keyword == "required":
+        return str(error.message).replace("is a required property", "is missing")
+    if keyword == "not":
+        return f"{_short(found)} is not allowed here"
+    return str(error.message)
+
+
+def _short(value: Any) -> str:
+    return type(value).__name__ if isinstance(value, dict | list) else repr(value)

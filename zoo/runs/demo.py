@@ -1,0 +1,90 @@
+"""`zoo demo`: the whole road in some minutes, on synthetic films or on your own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from zoo.inference import load
+from zoo.runs import train
+from zoo.data.images.reading import list_images
+from zoo.data.phantoms.drawing import make_phantoms
+from zoo.evaluation import report
+from zoo.release import folders
+from zoo.core.progress import Progress
+from zoo.training.recipe import apply_overrides, load_recipe
+
+#: Films that the demo draws, and the unseen ones it predicts at the end.
+PHANTOMS, UNSEEN = 1500, 8
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demo came to.
+
+    Attributes:
+        name: What the trained model is installed as.
+        table: The results as text.
+        report: Path of the report.
+    """
+
+    name: str
+    table: str
+    report: Path
+
+
+def run(data: Path | None, dataset: str, folder: Path | None, overrides: Sequence[str], progress: Progress) -> Demo:
+    """Makes films if none are given, trains, evaluates, releases, installs, loads and predicts.
+
+    Args:
+        data: Folder of films and table, or None for synthetic ones.
+        dataset: Form of the table in `data`.
+        folder: Folder of the run.
+        overrides: "path=value" changes of the recipe.
+        progress: Told of every step.
+    """
+    recipe = apply_overrides(load_recipe("xrayslam_demo"), overrides)
+    name = "xrayslam-demo" if data is None else f"xrayslam-demo-{dataset}"
+    folder = folder or Path("runs") / name
+    data_name = "phantoms" if data is None else dataset
+    if data is None:
+        data, dataset = folder / "phantoms", "competition"
+        _draw(data, recipe.seed, progress)
+    outcome = train.train(recipe, data, folder, progress, dataset=dataset, data_name=data_name)
+    assert outcome.metrics is not None
+    assert outcome.report is not None
+    assert outcome.release is not None
+    folders.install(outcome.release, name)
+    sample = _predict_unseen(name, data, folder, progress)
+    return Demo(name, f"{report.markdown(outcome.metrics)}\n{sample}", outcome.report)
+
+
+def _draw(data: Path, seed: int, progress: Progress) -> None:
+    if not (data / "train2.csv").is_file():
+        with progress.task("drawing synthetic films", PHANTOMS + UNSEEN) as advance:
+            make_phantoms(data, PHANTOMS, seed=seed, n_test=UNSEEN, on_image=advance)
+
+
+def _predict_unseen(name: str, data: Path, run_folder: Path, progress: Progress) -> str:
+    """The findings of some films that were not trained on: the competition's own test films, or the held-out part."""
+    if (data / "test2").is_dir():
+        paths = list_images(data / "test2")
+    else:
+        rows = pd.read_csv(run_folder / "predictions.csv")
+        held_out = {Path(n).stem for n in rows.loc[rows["split"] == "test", "Image_name"]}
+        paths = [p for p in list_images(data) if p.stem in held_out]
+    progress.message(f"loading {name!r} and predicting {len(paths[:UNSEEN])} films it has not seen")
+    return _most_likely(load.load(name).findings(paths[:UNSEEN]))
+
+
+def _most_likely(table: pd.DataFrame) -> str:
+    lines = ["| film | most likely findings (probability, * = at or above its threshold) |", "| --- | --- |"]
+    for image, rows in table[table["error"] == ""].groupby("image", sort=False):
+        top = rows.nlargest(3, "probability")
+        stars = ["*" if s else "" for s in top["positive"].fillna(False)]
+        shown = (f"{f} {p:.2f}{s}" for f, p, s in zip(top["finding"], top["probability"], stars, strict=True))
+        lines.append(f"| {Path(str(image)).name} | {', '.join(shown)} |")
+    return "\n".join(lines)

@@ -1,0 +1,269 @@
+"""`zoo evaluate`: a release on labelled films, or anybody's predictions against labels."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo.runs import leaks, results
+from zoo.inference import load
+from zoo.data.tables import reading as tables
+from zoo.core.errors import SplitError
+from zoo.evaluation.comparison import How
+from zoo.evaluation.decision import Decision
+from zoo.evaluation.files.study import Study, evaluate_study, read_files, with_ensemble
+from zoo.evaluation.prior_shift import shift_decision
+from zoo.evaluation.refit import Fit, refit
+from zoo.evaluation.scores import Scores
+from zoo.release import manifest
+from zoo.inference.predictor import Predictor
+from zoo.core.progress import Progress
+from zoo.inference.starting import Choice, RuntimeName
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of an evaluation, beside the numbers themselves.
+
+    Attributes:
+        fit: A decision to fit on tuning data of one's own, in place of the release's; None fits none.
+        tune: These data: files of predictions, one a model, or one folder of films. () takes the rows that the files
+            say are of the tuning part, or a share of the patients.
+        tune_share: That share of the patients, who are then not reported.
+        prevalence: Finding -> local prevalence that the decision is moved to; {} moves none.
+        coherent: Whether to report what projecting the probabilities to coherent ones does.
+        trained_on: Run folder or `split.json` of the training, to count what leaked.
+        training_films: Folder of the training's films, to find them again by their content.
+        resamples: Of the bootstrap.
+        seed: Of the resamples and of the share.
+        command: What makes these numbers again, for the report.
+    """
+
+    fit: Fit | None = None
+    tune: Sequence[Path] = ()
+    tune_share: float | None = None
+    prevalence: Mapping[str, float] = field(default_factory=dict)
+    coherent: bool = False
+    trained_on: Path | None = None
+    training_films: Path | None = None
+    resamples: int = 2000
+    seed: int = 0
+    command: str = ""
+
+    def __post_init__(self) -> None:
+        if self.fit is None and (self.tune or self.tune_share is not None):
+            raise ValueError("tuning data were given, but nothing to fit on them: say --fit auto (fit=Fit())")
+        if self.tune and self.tune_share is not None:
+            raise ValueError("tuning data come from files of their own or are a share of the patients, not both")
+        if self.training_films is not None and self.trained_on is None:
+            raise ValueError("which films were trained on is told by the run's split: give --trained-on RUN as well")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation came to.
+
+    Attributes:
+        metrics: What `metrics.json` holds.
+        report: Path of the report that a person opens.
+        decision: File of the decision that was fitted or moved, which `Predictor.with_decision` takes; or None.
+    """
+
+    metrics: dict[str, Any]
+    report: Path
+    decision: Path | None = None
+
+
+def evaluate_release(
+    name: str | Path,
+    data: Path,
+    out: Path,
+    progress: Progress,
+    *,
+    runtime: RuntimeName = "keras",
+    precision: Choice = "float32",
+    dataset: str = "competition",
+    request: Request = Request(),
+) -> Evaluation:
+    """Scores every labelled film of a folder with a release, and evaluates it with its decision, or a fitted one.
+
+    Args:
+        name: As for `zoo.load`.
+        data: Folder of images and table.
+        out: Folder of the results.
+        progress: Told of each film.
+        runtime: As for `zoo.load`. The report's heatmaps are Keras' alone.
+        precision: As for `zoo.load`.
+        dataset: Form of the table.
+        request: What is asked.
+    """
+    model = load.load(name, runtime=runtime, precision=precision)
+    study, path_of = _score(model, data, dataset, progress)
+    tuning = None
+    if request.tune:
+        if len(request.tune) != 1:
+            raise ValueError(f"--tune is one folder of films for a release, got {len(request.tune)}")
+        tuning = _score(model, request.tune[0], dataset, progress)[0]
+    tuning, study = _parts(study, tuning, request)
+    trained = model.decision.trained if model.decision is not None else ()
+    decision = _decide(study, tuning, request, model.decision, trained=trained)
+    paths = [path_of[film] for film in study.ids]
+    found = leaks.find(study, tuning, progress, request.trained_on, request.training_films, paths)
+    metrics = _measure(study, decision, request, progress, leakage=found)
+    scores = study.scores[model.name]
+    network = model.model if runtime == "keras" else None
+    wrong = results.mistakes(network, paths, scores, decision)
+    method = results.method(network) if network is not None else ""
+    shown = results.write(metrics, out, mistakes=wrong, method=method, command=request.command)
+    return Evaluation(metrics, shown, _keep(decision, out, request))
+
+
+def evaluate_predictions(
+    predictions: Sequence[Path],
+    out: Path,
+    progress: Progress,
+    *,
+    labels: Path | None = None,
+    readers: Sequence[Path] = (),
+    how: How | None = None,
+    request: Request = Request(),
+    **reading: Any,
+) -> Evaluation:
+    """Evaluates files of predictions, of any model.
+
+    Args:
+        predictions: CSV files, one a model; the first is under report, or their ensemble.
+        out: Folder of the results.
+        progress: Told of the steps.
+        labels: CSV file of labels; None takes those in the predictions' files.
+        readers: CSV files of people's calls.
+        how: What an ensemble of all averages: "logits", "probabilities" or "ranks".
+        request: What is asked.
+        **reading: Further arguments of `files.study.read_files`.
+    """
+    tuning = None
+    if request.fit is not None and request.tune_share is None:
+        if request.tune and len(request.tune) != len(predictions):
+            raise ValueError(
+                f"--tune needs a file for each of {len(predictions)} models, in their order, got {len(request.tune)}"
+            )
+        tuning = read_files(request.tune or predictions, labels, split="tune", **reading)
+    study = read_files(predictions, labels, readers=readers, **reading)
+    tuning, study = _parts(study, tuning, request)
+    decision = _decide(study, tuning, request, how=how)
+    found = leaks.find(study, tuning, progress, request.trained_on)
+    metrics = _measure(study, decision, request, progress, how=how, leakage=found)
+    return Evaluation(metrics, results.write(metrics, out, command=request.command), _keep(decision, out, request))
+
+
+def _score(model: Predictor, folder: Path, dataset: str, progress: Progress) -> tuple[Study, Mapping[str, str]]:
+    """The films of a folder that could be read, scored; and the file of each."""
+    table, missing = tables.drop_missing(tables.read_table(dataset, folder))
+    parts, errors = [], []
+    with progress.task(f"scoring {len(table)} films", len(table)) as advance:
+        for batch in model.stream(table["Image_path"]):
+            parts.append(batch.logits)
+            errors += batch.errors
+            for _ in batch.names:
+                advance()
+    read = np.array([not error for error in errors], bool)
+    table, logits = table[read].reset_index(drop=True), np.concatenate(parts)[read]
+    patients = None if table["Patient_ID"].isna().any() else table["Patient_ID"].to_numpy(str)
+    scores = Scores(logits, tables.labels_of(table, model.labels), model.labels, "test", patients=patients)
+    notes = [f"{len(missing)} films of the table are not in the folder"] if len(missing) else []
+    notes += [f"unreadable, left out: {error}" for error in errors if error]
+    ids = table["Image_name"].to_numpy(str)
+    study = Study({model.name: scores}, ids, results.groups_of(table), {model.name: "logits"}, tuple(notes))
+    return study, dict(zip(ids, table["Image_path"], strict=True))
+
+
+def _parts(study: Study, tuning: Study | None, request: Request) -> tuple[Study | None, Study]:
+    """The tuning part, or None where nothing is fitted, and the one under report; both know the hash of the two."""
+    reported = np.ones(len(study.ids), bool)
+    if request.fit is not None and tuning is None:
+        share = 0.5 if request.tune_share is None else request.tune_share
+        reported = ~next(iter(study.scores.values())).patients_share(share, request.seed)
+        tuning = study.take(~reported, "tune")
+    _check_apart(tuning, study.ids[reported], request)
+    rows = sorted([*_named(tuning, "tune"), *_named(study.take(reported, "test"), "test")])
+    named = hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+    if tuning is not None:
+        tuning = tuning.take(np.ones(len(tuning.ids), bool), "tune", named)
+    return tuning, study.take(reported, "test", named)
+
+
+def _check_apart(tuning: Study | None, reported: np.ndarray, request: Request) -> None:
+    shared = sorted({*tuning.ids} & {*reported}) if tuning is not None else []
+    if shared and not request.tune:
+        raise SplitError(
+            "no column of the files says which rows are tuning data: give them as --tune FILE, or draw a share of the "
+            "patients, as by --tune-share 0.3"
+        )
+    if shared:
+        raise SplitError(
+            f"{len(shared)} films are in the tuning part and in the one reported (first: {str(shared[0])!r}): numbers "
+            "on films that were fitted on would flatter"
+        )
+
+
+def _named(study: Study | None, part: str) -> Iterator[list[str]]:
+    """Part, film and patient of each row, by which two divisions of films are the same or not."""
+    if study is not None:
+        patients = next(iter(study.scores.values())).patients
+        known = np.full(len(study.ids), "") if patients is None else patients
+        yield from ([part, str(film), str(patient)] for film, patient in zip(study.ids, known, strict=True))
+
+
+def _decide(
+    study: Study,
+    tuning: Study | None,
+    request: Request,
+    decision: Decision | None = None,
+    *,
+    how: How | None = None,
+    trained: Sequence[bool] = (),
+) -> Decision | None:
+    """The decision under report: a fitted one, or the given one; at the prevalence that was asked for."""
+    findings = next(iter(study.scores.values())).findings
+    if request.fit is not None and tuning is not None:
+        fitted_on = next(iter(with_ensemble(tuning, how).values())).subset(findings=findings)
+        decision = refit(fitted_on, request.fit, trained=trained)
+    if not request.prevalence:
+        return decision
+    if decision is None:
+        raise ValueError("a local prevalence moves a fitted decision, and there is none: say --fit auto as well")
+    return shift_decision(decision, request.prevalence)
+
+
+def _measure(
+    study: Study,
+    decision: Decision | None,
+    request: Request,
+    progress: Progress,
+    *,
+    how: How | None = None,
+    leakage: Mapping[str, Any],
+) -> dict[str, Any]:
+    """All numbers of the report."""
+    with progress.task("resampling", 2) as advance:
+        drawn = {"resamples": request.resamples, "seed": request.seed}
+        metrics = evaluate_study(study, how=how, decision=decision, coherent=request.coherent, **drawn)
+        advance()
+        main = with_ensemble(study, how)[metrics["model"]]
+        metrics = results.complete(metrics, main, decision, groups=study.groups, leakage=leakage)
+        advance()
+    return metrics
+
+
+def _keep(decision: Decision | None, out: Path, request: Request) -> Path | None:
+    """Writes a decision that was made here."""
+    if decision is None or (request.fit is None and not request.prevalence):
+        return None
+    manifest.write_json(out / "decision.json", decision.to_dict())
+    return out / "decision.json"

@@ -1,0 +1,77 @@
+"""What an evaluated set shares with what was fitted on: file names, patients, the films themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from zoo.data import duplicates
+from zoo.data.tables.canonical import locate_images
+from zoo.evaluation import leakage
+from zoo.evaluation.files.study import Study
+from zoo.core.progress import Progress
+
+
+def find(
+    study: Study,
+    tuning: Study | None,
+    progress: Progress,
+    trained_on: Path | None = None,
+    training_films: Path | None = None,
+    paths: Sequence[str] = (),
+) -> dict[str, Any]:
+    """What the films under report share with those that something was fitted on.
+
+    Args:
+        study: Under report.
+        tuning: What a decision was fitted on, or None.
+        progress: Told of every film that is read, and of what was found.
+        trained_on: Run folder or `split.json` of the training.
+        training_films: Folder of the training's films.
+        paths: (n,) file of each film under report; none where there are predictions alone.
+
+    Returns:
+        What JSON holds, by name: "patients of the tuning data", "files" and "patients" as `leakage.Overlap`, "content"
+        as `leakage.Duplicates`; what cannot be compared is left out.
+    """
+    found: dict[str, Any] = {}
+    patients = next(iter(study.scores.values())).patients
+    if tuning is not None and patients is not None:
+        others = next(iter(tuning.scores.values())).patients
+        if others is not None:
+            found["patients of the tuning data"] = leakage.shared_patients(others, patients).to_dict()
+    seen = duplicates.Films((), ())
+    if trained_on is not None:
+        parts = duplicates.split_films(trained_on)
+        for films in (parts[part] for part in ("train", "tune") if part in parts):
+            seen = duplicates.Films(seen.names + films.names, seen.patients + films.patients)
+        files = leakage.shared_names(seen.names, study.ids)
+        if len(files.names):
+            progress.message(f"{len(files.names)} of these films were trained or tuned on: their figures flatter")
+        found["files"] = files.to_dict()
+        if patients is not None and len(seen.patients) == len(seen.names):
+            shared = leakage.shared_patients(seen.patients, patients)
+            if len(shared.names):
+                progress.message(f"{len(shared.names)} of {shared.of} patients were trained or tuned on")
+            found["patients"] = shared.to_dict()
+    if paths:
+        found["content"] = _same_content(paths, seen.names, training_films, progress)
+    return found
+
+
+def _same_content(
+    paths: Sequence[str], trained: Sequence[str], training_films: Path | None, progress: Progress
+) -> dict[str, Any]:
+    """Films that are there twice, or that were trained on under another name; decoded only to compare with training."""
+    before = (
+        [] if training_films is None else [p for p in locate_images(trained, [training_films]) if Path(p).is_file()]
+    )
+    with progress.task("comparing films", len(paths) + len(before)) as advance:
+        own = duplicates.fingerprints(paths, pixels=bool(before), on_file=advance)
+        theirs = duplicates.fingerprints(before, on_file=advance)
+    evaluated, train = ({Path(path).name: hashes for path, hashes in prints.hashes.items()} for prints in (own, theirs))
+    same = leakage.duplicate_images(train, evaluated)
+    if same.with_train:
+        progress.message(f"{len(same.with_train)} of these films are the same as one trained on, by their content")
+    return same.to_dict() if before else {key: value for key, value in same.to_dict().items() if key != "with_train"}

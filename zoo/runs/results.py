@@ -1,0 +1,156 @@
+"""What an evaluation leaves behind: every figure in `metrics.json`, and the reports that show them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from zoo.data.images.reading import read_image
+from zoo.evaluation import coherence, conformal, report
+from zoo.evaluation.decision import Decision
+from zoo.evaluation.refit import abstention_of
+from zoo.evaluation.scores import Scores
+from zoo.evaluation.subgroups import age_bands, subgroups
+from zoo.release import manifest
+
+if TYPE_CHECKING:
+    from zoo.models.ensemble import Ensemble
+    from zoo.report.mistakes import Mistake
+
+#: How the heatmaps of the report are made.
+METHOD = "gradcam"
+
+
+def groups_of(table: pd.DataFrame) -> dict[str, np.ndarray]:
+    """The groupings of a canonical table's rows that say something: at least two groups, or one and unknown rows."""
+    columns = {"sex": "Sex", "view": "ViewPosition", "source": "Source"}
+    groups = {name: table[column].fillna("").to_numpy(str) for name, column in columns.items()}
+    groups["age"] = np.asarray(age_bands(table["Age"].to_numpy(float)), str)
+    return {name: values for name, values in groups.items() if len({*values} - {""}) > 1}
+
+
+def complete(
+    metrics: Mapping[str, Any],
+    scores: Scores,
+    decision: Decision | None = None,
+    *,
+    groups: Mapping[str, np.ndarray] | None = None,
+    leakage: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The result of `report.evaluate` with what else there is to say of the model under report.
+
+    Subgroups, coherence and leakage; with a decision that promises, `abstention` (what its promised points come to, as
+    `conformal.coverage`); with one moved to another prevalence, `prevalence` (finding -> `calibrated_at`, `moved_to`).
+
+    Args:
+        metrics: As `report.evaluate` gave it.
+        scores: Of the model under report.
+        decision: Its decision.
+        groups: Grouping -> (n,) name of each row's group.
+        leakage: What `evaluation.leakage` found, by name.
+    """
+    result, interval = dict(metrics), metrics["interval"]
+    if groups:
+        drawn = {key: interval[key] for key in ("resamples", "seed", "level")}
+        result["subgroups"] = subgroups(scores, groups, decision, **drawn)
+    if scores.kind == "logits":
+        result["coherence"] = coherence.contradictions(
+            scores.calibrated(decision), scores.findings, decision, patients=scores.patients
+        )
+    promised = abstention_of(decision) if decision is not None else None
+    if promised is not None:
+        result["abstention"] = conformal.coverage(scores, promised, decision)
+    if decision is not None and (shift := decision.prior_shift) is not None:
+        moved = zip(decision.findings, shift.source, shift.target, strict=True)
+        result["prevalence"] = {
+            finding: {"calibrated_at": source, "moved_to": target}
+            for finding, source, target in moved
+            if target is not None
+        }
+    if leakage:
+        result["leakage"] = dict(leakage)
+    return result
+
+
+def mistakes(
+    model: Ensemble | None,
+    paths: Sequence[str],
+    scores: Scores,
+    decision: Decision | None,
+    *,
+    heatmaps: bool = True,
+) -> list[Mistake]:
+    """For each finding the positive film that the model was surest is negative, and the other way round.
+
+    Args:
+        model: The ensemble whose scores these are, or None where there is none in Keras: then without heatmaps.
+        paths: (n,) image file of each row.
+        scores: Of the model.
+        decision: Its calibration.
+        heatmaps: Whether to show where the network looked.
+    """
+    from zoo.explain.explanation import explain
+    from zoo.report.mistakes import Mistake
+
+    found, chances = [], scores.calibrated(decision)
+    for j, finding in enumerate(scores.findings):
+        for label in (1, 0):
+            rows = np.flatnonzero(scores.labels[:, j] == label)
+            if not len(rows):
+                continue
+            row = int(rows[np.argmin(chances[rows, j]) if label else np.argmax(chances[rows, j])])
+            film = read_image(paths[row])[..., 0]
+            seen = explain(model, paths[row], j, METHOD, findings=scores.findings) if heatmaps and model else None
+            overlay = seen.overlay() if seen is not None else None
+            name = Path(paths[row]).name
+            found.append(Mistake(name, finding, label, float(chances[row, j]), film, overlay))
+    return found
+
+
+def method(model: Ensemble) -> str:
+    """How the heatmaps of a model's mistakes are made, and how coarse they are, for a reader."""
+    places = sorted({f"{m.backbone.output_shape[1]} x {m.backbone.output_shape[2]}" for m in model.members})
+    return (
+        f"Grad-CAM, mean over {len(model.members)} members, from maps of {' and '.join(places)} places; without "
+        "colour: nothing on the film speaks for the finding"
+    )
+
+
+def write(
+    metrics: Mapping[str, Any],
+    folder: Path,
+    *,
+    history: Path | None = None,
+    mistakes: Sequence[Mistake] = (),
+    method: str = "",
+    command: str = "",
+) -> Path:
+    """Writes `metrics.json`, `report.md` and, where matplotlib is installed, `report.html` with its figures.
+
+    Args:
+        metrics: As of `complete`.
+        folder: Where to; made if need be.
+        history: A run's `history.csv`.
+        mistakes: As of `mistakes`.
+        method: As of `method`.
+        command: What makes these numbers again.
+
+    Returns:
+        The report that a person opens.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    found = {"mistakes": [m.to_dict() for m in mistakes]} if mistakes else {}
+    manifest.write_json(folder / "metrics.json", {**metrics, **found})
+    (folder / "report.md").write_text(report.markdown(metrics), "utf-8")
+    if find_spec("matplotlib") is None:
+        return folder / "report.md"
+    from zoo.report.html import write_report
+
+    rows = list(csv.DictReader(history.open(encoding="utf-8"))) if history and history.is_file() else None
+    return write_report(metrics, folder, history=rows, mistakes=mistakes, heatmap_method=method, command=command)

@@ -1,0 +1,287 @@
+"""From a folder of films to a release: the steps behind `zoo train` and `zoo demo`, in order."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import platform
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from zoo.core import home
+from zoo._version import __version__
+from zoo.runs import leaks, results
+from zoo.data import splits
+from zoo.data.tables import reading
+from zoo.data.cache import FilmCache, cache_films
+from zoo.data.images.reading import Reader, check_images, read_image
+from zoo.core.errors import CacheError, CheckpointError
+from zoo.evaluation.files.study import Study
+from zoo.release import card, manifest, release
+from zoo.core.progress import Progress
+from zoo.config.specs import to_dict
+from zoo.training import assess, feeding, stages
+from zoo.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to.
+
+    Attributes:
+        run: Its folder.
+        stopped: Why it stopped before its end ("" when it is done): the same command goes on.
+        metrics: What `metrics.json` holds; {} when stopped.
+        report: Path of the report, or None when stopped.
+        release: Folder of the release, or None when stopped.
+    """
+
+    run: Path
+    stopped: str = ""
+    metrics: dict[str, Any] | None = None
+    report: Path | None = None
+    release: Path | None = None
+
+
+def train(
+    recipe: Recipe,
+    data: Path,
+    run: Path,
+    progress: Progress,
+    *,
+    dataset: str | None = None,
+    data_name: str = "",
+    max_hours: float | None = None,
+    cache: Path | None = None,
+) -> Outcome:
+    """Trains a recipe on a folder of films, evaluates it on held-out patients and writes a release.
+
+    The same call goes on where a killed or stopped one was. The run folder holds `recipe.json`, `skipped.csv`,
+    `split.json`, checkpoints, logs, weights, `predictions.csv`, `decision.json`, `metrics.json`, `provenance.json`,
+    `report.md`, `report.html` and `release/`.
+
+    Args:
+        recipe: What to train.
+        data: Folder of images and table.
+        run: Folder of the run; made when missing.
+        progress: Told of every step.
+        dataset: Form of the table, if another than the recipe's.
+        data_name: What the films are, for the card: "phantoms", or a name of your own.
+        max_hours: Stop cleanly after so many hours.
+        cache: Folder of decoded films, which is made or brought up to date; by default as the recipe says.
+
+    Raises:
+        CacheError: `cache` cannot be used.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    table, read = readable_table(recipe, data, run, progress, dataset, cache)
+    split = make_split(recipe, table, run, progress)
+    table = reading.fill_gaps(table, split.rows("train"))
+    films = {"name": data_name, "form": dataset or recipe.dataset}
+    result = stages.train(recipe, table, split, run, max_hours=max_hours, progress=progress, read=read)
+    if result.stopped:
+        return Outcome(run, stopped=result.stopped)
+    return finish(recipe, table, split, run, progress, films, read)
+
+
+def readable_table(
+    recipe: Recipe,
+    data: Path,
+    run: Path,
+    progress: Progress,
+    dataset: str | None = None,
+    cache: Path | None = None,
+) -> tuple[pd.DataFrame, Reader]:
+    """The table without the rows whose image cannot be read, and what reads the others.
+
+    Every image is decoded once, into a cache or to be checked; a later call on the same files knows what the first
+    found. The rows that are left out go to `skipped.csv`, with the reason.
+    """
+    table = reading.read_table(dataset or recipe.dataset, data, uncertain=recipe.uncertain)
+    table, missing = reading.drop_missing(table)
+    paths = list(table["Image_path"])
+    films = _cached(recipe, paths, data, run, cache, progress)
+    table, unreadable = reading.drop_unreadable(table, films.unreadable if films else _scan(paths, run, progress))
+    skipped = pd.concat([missing, unreadable], ignore_index=True)
+    _list_skipped(skipped, len(table), run / "skipped.csv", progress)
+    return table, films.read if films else read_image
+
+
+def cache(
+    data: Path, dataset: str, size: int, folder: Path, progress: Progress, workers: int | None = None
+) -> FilmCache:
+    """Decodes the films of a data set once, for `train(..., cache=folder)`; what cannot be read goes to a list.
+
+    Args:
+        data: Folder of images and table.
+        dataset: Form of the table.
+        size: Height and width in pixels.
+        folder: Of the cache.
+        progress: Told of every film.
+        workers: Threads that decode; the number of processors by default.
+    """
+    table, missing = reading.drop_missing(reading.read_table(dataset, data))
+    films = cache_films(list(table["Image_path"]), folder, size, root=data, progress=progress, workers=workers)
+    table, unreadable = reading.drop_unreadable(table, films.unreadable)
+    _list_skipped(
+        pd.concat([missing, unreadable], ignore_index=True), len(table), folder / "films-skipped.csv", progress
+    )
+    return films
+
+
+def make_split(recipe: Recipe, table: pd.DataFrame, run: Path, progress: Progress) -> splits.Split:
+    """The run's split: made once, saved as `split.json`, and read from there afterwards."""
+    path = run / "split.json"
+    if path.is_file():
+        split = splits.Split.load(path, table)
+        made, wanted = (split.by, split.seed, tuple(split.fractions)), _split_of(recipe)
+        if made != wanted:
+            raise CheckpointError(
+                f"{path} was made with (by, seed, fractions) {made}, not {wanted}: use a new run folder"
+            )
+    else:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            split = splits.make_split(table, recipe.ensemble.findings, recipe.split)
+        for warning in caught:
+            progress.message(str(warning.message))
+        split.save(path)
+    sizes = ", ".join(f"{len(rows)} {part}" for part, rows in split.parts.items())
+    progress.message(f"split by {split.by}: {sizes} (hash {split.hash[:12]})")
+    return split
+
+
+def finish(
+    recipe: Recipe,
+    table: pd.DataFrame,
+    split: splits.Split,
+    run: Path,
+    progress: Progress,
+    films: dict[str, Any],
+    read: Reader = read_image,
+) -> Outcome:
+    """Calibrates on the tuning part, reports the test part, and writes the release; `films` says what the data is."""
+    found = assess.assess(recipe, table, split, run, progress, read)
+    facts = provenance(recipe, table, split, films)
+    tested = table.iloc[split.rows("test")]
+    with progress.task("report", 3) as advance:
+        groups, paths = results.groups_of(tested), list(tested["Image_path"])
+        study = Study({recipe.ensemble.name: found.scores}, tested["Image_name"].to_numpy(str), groups, {}, ())
+        shared = leaks.find(study, None, progress, run / "split.json", paths=paths)
+        metrics = results.complete(found.metrics, found.scores, found.decision, groups=groups, leakage=shared)
+        advance()
+        wrong = results.mistakes(found.model, paths, found.scores, found.decision)
+        advance()
+        shown = results.write(
+            metrics, run, history=run / "history.csv", mistakes=wrong, method=results.method(found.model)
+        )
+        advance()
+    decisions = {name: decision.to_dict() for name, decision in found.member_decisions.items()}
+    manifest.write_json(run / "decision.json", {"ensemble": found.decision.to_dict(), "members": decisions})
+    manifest.write_json(run / "provenance.json", facts)
+    folder = release.write(
+        run / "release",
+        found.model,
+        recipe.ensemble,
+        found.decision,
+        member_decisions=found.member_decisions,
+        metrics=metrics,
+        provenance=facts,
+        card=card.render(recipe.ensemble, metrics, decision=found.decision, provenance=facts),
+    )
+    return Outcome(run, metrics=metrics, report=shown, release=folder)
+
+
+def provenance(
+    recipe: Recipe, table: pd.DataFrame, split: splits.Split, films: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Where a release came from: data, recipe, split, seed, code and versions."""
+    import keras
+
+    return {
+        "data": {**(films or {}), "films": len(table), "patients": int(table["Patient_ID"].nunique())},
+        "recipe": to_dict(dataclasses.replace(recipe, ensemble=recipe.ensemble.without_paths())),
+        "split": {
+            "by": split.by,
+            "seed": split.seed,
+            "hash": split.hash,
+            "films": {part: len(rows) for part, rows in split.parts.items()},
+            "leaked_patients": splits.leaked_patients(table, split),
+        },
+        "seed": recipe.seed,
+        "zoo": __version__,
+        "code": _code(),
+        "keras": keras.__version__,
+        "backend": keras.config.backend(),
+        "python": platform.python_version(),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def _code() -> str:
+    """sha256 over the package's own source: tells two builds of one version apart."""
+    root = home.PACKAGE
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(f"{path.relative_to(root).as_posix()}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _split_of(recipe: Recipe) -> tuple[str, int, tuple[float, ...]]:
+    return recipe.split.by, recipe.split.seed, tuple(recipe.split.shares)
+
+
+def _cached(
+    recipe: Recipe, paths: Sequence[str], data: Path, run: Path, given: Path | None, progress: Progress
+) -> FilmCache | None:
+    """The films' cache, made or brought up to date, where it was asked for or an accelerator would starve."""
+    folder, by_itself = given or run / "cache", given is None and recipe.cache == "auto"
+    if given is None and recipe.cache == "never":
+        return None
+    if by_itself and not folder.is_dir() and not feeding.starves(recipe, paths, progress):
+        return None
+    try:
+        return cache_films(paths, folder, recipe.ensemble.image_size, root=data, progress=progress)
+    except CacheError as error:
+        if not by_itself:
+            raise
+        progress.message(f"going on without a cache: {error}")
+        return None
+
+
+def _scan(paths: Sequence[str], run: Path, progress: Progress) -> dict[str, str]:
+    stamp = _stamp(paths)
+    found = _earlier_scan(run, stamp)
+    if found is None:
+        with progress.task(f"reading {len(paths)} films", len(paths)) as advance:
+            found = check_images(paths, on_file=advance)
+        manifest.write_json(run / "scan.json", {"files": stamp, "unreadable": found})
+    return found
+
+
+def _list_skipped(skipped: pd.DataFrame, kept: int, path: Path, progress: Progress) -> None:
+    skipped.to_csv(path, index=False)
+    if len(skipped):
+        names = ", ".join(skipped["Image_name"].head(5)) + (" ..." if len(skipped) > 5 else "")
+        progress.message(f"skipped {len(skipped)} of {kept + len(skipped)} films: {names} ({path.name} says why)")
+
+
+def _stamp(paths: Sequence[str]) -> str:
+    """Changes when a file is added, removed or written anew."""
+    facts = [(p, s.st_size, s.st_mtime_ns) for p in paths for s in (Path(p).stat(),)]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _earlier_scan(run: Path, stamp: str) -> dict[str, str] | None:
+    path = run / "scan.json"
+    if not path.is_file():
+        return None
+    scan = manifest.read_json(path)
+    return scan["unreadable"] if scan.get("files") == stamp else None
