@@ -47,7 +47,7 @@ MEMORY = 300 * 2**20
 CHILD = """
 import json, os, resource, sys
 from pathlib import Path
-from zoo import sources
+from zoo.names import sources
 from zoo.core.errors import ReleaseError
 
 good, memory, *bad = sys.argv[1:]

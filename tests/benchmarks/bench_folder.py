@@ -52,7 +52,7 @@ OURS, THEIRS = ((0.05, 0.002), (0.1, 0.005)) if TRAINED else ((0.01, 0.01), (0.0
 SCORE = """
 import json, sys
 from pathlib import Path
-from zoo import scoring
+from zoo.runs import predict
 from zoo.core.progress import Silent
 counts = predict.write_findings([Path(sys.argv[1])], Path(sys.argv[2]), Path(sys.argv[3]), Silent())
 # Not getrusage: its peak is that of the process that started this one, where that was larger.

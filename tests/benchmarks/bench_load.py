@@ -85,7 +85,7 @@ import sys
 import zoo
 from zoo.names.catalog import CATALOG
 from zoo.evaluation.decision import Decision
-from zoo.hub import release
+from zoo.release import release
 from zoo.models.ensemble import Ensemble
 spec = CATALOG["xrayslam-ensemble"].spec
 model = Ensemble.from_spec(spec)

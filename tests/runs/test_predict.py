@@ -123,11 +123,12 @@ def test_every_backend_goes_on_after_a_kill_to_the_very_bytes(folder, films, tmp
     predict.write_findings([films], folder, whole, Silent(), batch_size=2)
     code = (
         "import os, signal, sys\n"
-        "from zoo import cli, journal\n"
-        "def append(self, *piece, append=journal.Journal.append):\n"
+        "from zoo import cli\n"
+        "from zoo.inference import resume\n"
+        "def append(self, *piece, append=resume.Journal.append):\n"
         "    append(self, *piece)\n"
         "    if self.done.items == 4: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "journal.Journal.append = append\n"
+        "resume.Journal.append = append\n"
         "cli.main(sys.argv[1:])"
     )
     arguments = ["predict", str(films), "--model", str(folder), "--out", str(out), "--batch-size", "2"]
