@@ -17,11 +17,11 @@ from builders import FINDINGS3, tiny_release
 from PIL import Image
 
 import zoo
-from zoo.runs import predict
-from zoo.core.errors import CheckpointError, ImageError, TableError, UnknownNameError
+from zoo.core.errors import CheckpointError, ImageError, UnknownNameError
+from zoo.core.progress import Silent
 from zoo.evaluation.files.predictions import read_predictions
 from zoo.inference.resume import folder_of
-from zoo.core.progress import Silent
+from zoo.runs import predict
 
 
 @pytest.fixture(scope="module")
@@ -60,43 +60,6 @@ def test_strict_stops_and_leaves_no_file(folder, films, tmp_path):
     with pytest.raises(ImageError, match=r"film2\.png"):
         predict.write_findings([films], folder, out, Silent(), strict=True)
     assert not out.exists()
-
-
-def test_a_submission_is_scored_by_the_runtime_asked_for(folder, films, tmp_path, monkeypatch):
-    asked, load = [], predict.load
-
-    def spy(name, **how):
-        asked.append(how)
-        return load(name)
-
-    monkeypatch.setattr(predict, "load", spy)
-    out = tmp_path / "submission.csv"
-    predict.write_submission([films], folder, out, Silent(), runtime="openvino", precision="bfloat16")
-    assert asked == [{"runtime": "openvino", "precision": "bfloat16"}]
-    assert len(pd.read_csv(out)) > 0
-
-
-def test_a_submission_follows_the_sample_and_has_no_gap(folder, films, tmp_path):
-    sample = tmp_path / "sample.csv"
-    names = ["film3.png", "film0.png", "film2.png"]
-    pd.DataFrame({"Image_name": names}).to_csv(sample, index=False)
-    out = tmp_path / "submission.csv"
-    counts = predict.write_submission([films], folder, out, Silent(), sample=sample)
-    assert counts == predict.Counts(images=3, unreadable=1)
-    table = pd.read_csv(out)
-    assert list(table.columns) == ["Image_name", *FINDINGS3]
-    assert list(table["Image_name"]) == names
-    np.testing.assert_allclose(table.iloc[2, 1:].astype(float), table.iloc[:2, 1:].mean(), rtol=1e-5)
-
-
-def test_a_sample_that_asks_for_other_images_is_refused(folder, films, tmp_path):
-    sample = tmp_path / "sample.csv"
-    pd.DataFrame({"Image_name": ["film0.png", "elsewhere.png"]}).to_csv(sample, index=False)
-    with pytest.raises(TableError, match=r"1 of 2 .*elsewhere\.png"):
-        predict.write_submission([films], folder, tmp_path / "s.csv", Silent(), sample=sample)
-    pd.DataFrame({"name": ["film0.png"]}).to_csv(sample, index=False)
-    with pytest.raises(TableError, match="Image_name"):
-        predict.write_submission([films], folder, tmp_path / "s.csv", Silent(), sample=sample)
 
 
 def test_an_empty_folder_and_a_missing_one_are_said(folder, tmp_path):

@@ -11,11 +11,11 @@ from told import Told
 
 pytest.importorskip("tensorflow", reason="training reads its films through tf.data")
 
-from zoo.runs import train
 from zoo.cli import main
+from zoo.core.errors import CacheError
 from zoo.data.images.reading import read_image
 from zoo.data.phantoms.drawing import make_phantoms
-from zoo.core.errors import CacheError
+from zoo.runs import train
 from zoo.training import feeding
 from zoo.training.recipe import load_recipe
 

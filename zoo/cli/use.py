@@ -50,10 +50,10 @@ def _predict(options: argparse.Namespace) -> int:
 
 def _submit(options: argparse.Namespace) -> int:
     from zoo.core.terminal import TerminalProgress
-    from zoo.runs import predict
+    from zoo.runs import submit
 
     with TerminalProgress() as progress:
-        counts = predict.write_submission(
+        counts = submit.write_submission(
             options.images, options.model, options.out, progress,
             runtime=options.runtime, precision=options.precision,
             sample=options.sample, batch_size=options.batch_size, strict=options.strict,

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from zoo.inference import load
-from zoo.runs import train
-from zoo.data.images.reading import list_images
+from zoo.core.progress import Progress
+from zoo.data.images.listing import list_images
 from zoo.data.phantoms.drawing import make_phantoms
 from zoo.evaluation import report
+from zoo.inference import load
 from zoo.release import folders
-from zoo.core.progress import Progress
+from zoo.runs import train
 from zoo.training.recipe import apply_overrides, load_recipe
 
 #: Films that the demo draws, and the unseen ones it predicts at the end.

@@ -11,20 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from zoo.runs import leaks, results
-from zoo.inference import load
-from zoo.data.tables import reading as tables
 from zoo.core.errors import SplitError
+from zoo.core.progress import Progress
+from zoo.data.tables import reading as tables
 from zoo.evaluation.comparison import How
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.files.study import Study, evaluate_study, read_files, with_ensemble
 from zoo.evaluation.prior_shift import shift_decision
 from zoo.evaluation.refit import Fit, refit
 from zoo.evaluation.scores import Scores
-from zoo.release import manifest
+from zoo.inference import load
 from zoo.inference.predictor import Predictor
-from zoo.core.progress import Progress
 from zoo.inference.starting import Choice, RuntimeName
+from zoo.release import manifest
+from zoo.runs import leaks, results
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from zoo.core.progress import Progress
 from zoo.data import duplicates
 from zoo.data.tables.canonical import locate_images
 from zoo.evaluation import leakage
 from zoo.evaluation.files.study import Study
-from zoo.core.progress import Progress
 
 
 def find(

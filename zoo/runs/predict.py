@@ -1,4 +1,4 @@
-"""Files of results: findings of a folder as CSV or Parquet, and the competition's submission."""
+"""The findings of the images of a folder, as CSV or Parquet."""
 
 from __future__ import annotations
 
@@ -11,18 +11,13 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
 from zoo._version import __version__
 from zoo.core import backend
-from zoo.inference import writers, resume
-from zoo.data.images.reading import walk_images
-from zoo.core.errors import TableError
-from zoo.evaluation.decision import probabilities
+from zoo.core.progress import Progress
+from zoo.data.images.listing import find_images
+from zoo.inference import resume, writers
 from zoo.inference.load import load
 from zoo.inference.predictor import Predictor
-from zoo.core.progress import Progress
 from zoo.inference.starting import Choice, RuntimeName
 from zoo.inference.stream import Prediction
 
@@ -96,66 +91,8 @@ def write_findings(
         start = log.done.items
         if start:
             progress.message(f"going on after {start:,} of {len(paths):,} films, which an earlier run has written")
-        _beside(write, _scored(predictor, paths, progress, batch_size, strict, start))
+        _beside(write, scored(predictor, paths, progress, batch_size, strict, start))
     return Counts(log.done.items, log.done.failed)
-
-
-def write_submission(
-    sources: Sequence[Path],
-    model: str | Path,
-    out: Path,
-    progress: Progress,
-    *,
-    runtime: RuntimeName = "keras",
-    precision: Choice = "float32",
-    sample: Path | None = None,
-    batch_size: int | None = None,
-    strict: bool = False,
-) -> Counts:
-    """Writes the competition's submission: `Image_name` and a probability for each of the 14, alphabetical.
-
-    A row is needed for every image: an unreadable one gets each finding's mean over the others, which moves the
-    ranking least.
-
-    Args:
-        sources: Image files and folders.
-        model: As for `zoo.load`.
-        out: CSV to write.
-        progress: Told of each image.
-        runtime: As for `zoo.load`.
-        precision: As for `zoo.load`.
-        sample: The competition's sample submission, whose rows and order are taken.
-        batch_size: Images to the network at once; the runtime's own number by default.
-        strict: True stops at the first unreadable image.
-    """
-    paths = find_images(sources) if sample is None else _ordered(find_images(sources), sample)
-    predictor = load(model, runtime=runtime, precision=precision)
-    parts, unreadable = [], 0
-    for batch in _scored(predictor, paths, progress, batch_size, strict):
-        parts.append(probabilities(batch.logits, predictor.decision))
-        unreadable += sum(map(bool, batch.errors))
-    table = pd.DataFrame(np.concatenate(parts), columns=list(predictor.labels))
-    table = table.fillna(table.mean()).fillna(0.5)
-    table.insert(0, "Image_name", [Path(p).name for p in paths])
-    partial = _partial(out)
-    table.to_csv(partial, index=False, float_format="%.7g")
-    partial.replace(out)
-    return Counts(len(paths), unreadable)
-
-
-def find_images(sources: Sequence[Path]) -> list[str]:
-    """Paths of the image files named, and of those in the folders named, in that order.
-
-    Raises:
-        FileNotFoundError: A source that is not there.
-        ImageError: A folder without images.
-    """
-    found: list[str] = []  # a hundred bytes each; as `Path` they would take ten times that
-    for source in sources:
-        if not source.exists():
-            raise FileNotFoundError(f"no such file or folder: {source}")
-        found += walk_images(source) if source.is_dir() else [str(source)]
-    return found
 
 
 def _job(predictor: Predictor, paths: Sequence[str], batch_size: int) -> dict[str, str | int]:
@@ -183,9 +120,10 @@ def _printable(texts: Sequence[str]) -> list[str]:
     return [text.encode(errors="backslashreplace").decode() for text in texts]
 
 
-def _scored(
+def scored(
     predictor: Predictor, paths: Sequence[str], progress: Progress, batch_size: int | None, strict: bool, start: int = 0
 ) -> Iterator[Prediction]:
+    """The predictions of images, batch by batch, while `progress` is told; those before `start` are passed over."""
     with progress.task("scoring films", len(paths), start) as advance:
         left = islice(paths, start, None)
         for batch in predictor.stream(left, batch_size=batch_size, strict=strict, start=start):
@@ -203,20 +141,3 @@ def _beside(write: Callable[[Prediction], None], batches: Iterable[Prediction]) 
             writing = thread.submit(write, batch)
         if writing is not None:
             writing.result()
-
-
-def _ordered(paths: Sequence[str], sample: Path) -> list[str]:
-    rows = pd.read_csv(sample)
-    if "Image_name" not in rows:
-        raise TableError(f"{sample}: no column 'Image_name', got {list(rows.columns)[:5]}")
-    by_name = {Path(p).name: p for p in paths}
-    missing = [n for n in rows["Image_name"] if n not in by_name]
-    if missing:
-        raise TableError(f"{sample}: {len(missing)} of {len(rows)} images are not in the folder, first {missing[0]!r}")
-    return [by_name[n] for n in rows["Image_name"]]
-
-
-def _partial(out: Path) -> Path:
-    """Beside the final file, so that taking its place is one step."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    return out.with_name(f".{out.name}.partial")

@@ -15,18 +15,18 @@ from typing import Any
 
 import pandas as pd
 
-from zoo.core import home
 from zoo._version import __version__
-from zoo.runs import leaks, results
+from zoo.config.specs import to_dict
+from zoo.core import home
+from zoo.core.errors import CacheError, CheckpointError
+from zoo.core.progress import Progress
 from zoo.data import splits
-from zoo.data.tables import reading
 from zoo.data.cache import FilmCache, cache_films
 from zoo.data.images.reading import Reader, check_images, read_image
-from zoo.core.errors import CacheError, CheckpointError
+from zoo.data.tables import reading
 from zoo.evaluation.files.study import Study
 from zoo.release import card, manifest, release
-from zoo.core.progress import Progress
-from zoo.config.specs import to_dict
+from zoo.runs import leaks, results
 from zoo.training import assess, feeding, stages
 from zoo.training.recipe import Recipe
 

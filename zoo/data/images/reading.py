@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeAlias
@@ -20,9 +20,6 @@ ImageSource: TypeAlias = str | Path | bytes | Image.Image | np.ndarray
 
 #: path, size, channels -> uint8 (size, size, channels): `read_image`, or what a cache puts in its place.
 Reader: TypeAlias = Callable[[str, int, int], np.ndarray]
-
-#: Extensions that `list_images` takes for images; their content decides when they are read.
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 _CHECK_SIZE, _CHECK_CHUNK = 64, 1024
 
@@ -63,32 +60,6 @@ def read_image(source: ImageSource, size: int | None = None, channels: int = 1) 
         raise ImageError(f"{_name(source)}: {reason}") from error
 
 
-def list_images(folder: str | Path) -> list[Path]:
-    """All images below `folder` as `walk_images` finds them."""
-    return [Path(path) for path in walk_images(folder)]
-
-
-def walk_images(folder: str | Path) -> Iterator[str]:
-    """Paths of all images below `folder` by their extension, sorted; hidden files and folders are left out.
-
-    Folders that are links are not entered: they could lead round in a circle. Of a million files in many folders one
-    folder's names are held at a time.
-
-    Raises:
-        FileNotFoundError: `folder` is not a folder.
-        PermissionError: It or a folder below it cannot be read: films would be missing in silence.
-        ImageError: It holds no image.
-    """
-    if not Path(folder).is_dir():
-        raise FileNotFoundError(f"{folder}: no such folder of images")
-    found = False
-    for path in _walk(str(folder)):
-        yield path
-        found = True
-    if not found:
-        raise ImageError(f"{folder}: no image in this folder or below it ({', '.join(EXTENSIONS)})")
-
-
 def check_images(
     paths: Sequence[str | Path], workers: int | None = None, on_file: Callable[[], None] | None = None
 ) -> dict[str, str]:
@@ -112,17 +83,6 @@ def check_images(
                 if on_file is not None:
                     on_file()
     return reasons
-
-
-def _walk(folder: str) -> Iterator[str]:
-    with os.scandir(folder) as entries:
-        # Folders among the files, so that the paths come out as sorting them by their parts would have it.
-        names = sorted((e.name, e.path, e.is_dir(follow_symlinks=False)) for e in entries if e.name[0] != ".")
-    for name, path, is_folder in names:
-        if is_folder:
-            yield from _walk(path)
-        elif name.lower().endswith(EXTENSIONS):
-            yield path
 
 
 def _reason(path: str) -> str | None:

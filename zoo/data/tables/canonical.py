@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from zoo.core.csv import CsvColumns
-from zoo.data.images.reading import EXTENSIONS
+from zoo.data.images.listing import EXTENSIONS
 from zoo.labels import facts as film_facts
 
 #: Columns in front of the findings, in order.
