@@ -1,6 +1,9 @@
 """Errors say what came and what would be right, in one line."""
 
+import ast
 import inspect
+import pickle
+from pathlib import Path
 
 import pytest
 
@@ -38,9 +41,39 @@ def test_closest_names_come_best_first_whatever_their_case():
     assert closest("", KNOWN) == []
 
 
-def test_every_error_is_a_value_error_or_a_key_error():
-    own = [c for _, c in inspect.getmembers(errors, inspect.isclass) if c.__module__ == "zoo.core.errors"]
-    assert len(own) >= 8
-    for cls in own:
-        assert issubclass(cls, (ValueError, KeyError, RuntimeError)), cls
-        assert inspect.getdoc(cls), cls
+OWN = [c for _, c in inspect.getmembers(errors, inspect.isclass) if c.__module__ == "zoo.core.errors"]
+
+
+@pytest.mark.parametrize("cls", [c for c in OWN if c is not errors.ZooError])
+def test_every_error_is_a_zoo_error_and_the_built_in_one_of_its_place(cls):
+    assert issubclass(cls, errors.ZooError)
+    assert issubclass(cls, (ValueError, KeyError, TypeError, RuntimeError, ImportError))
+    assert inspect.getdoc(cls)
+
+
+def test_an_error_defined_elsewhere_in_the_package_is_a_zoo_error_unless_it_is_private():
+    root = Path(errors.__file__).parents[1]
+    found = []
+    for path in root.rglob("*.py"):
+        classes = (node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.ClassDef))
+        for node in classes:
+            bases = {ast.unparse(base) for base in node.bases}
+            public = not node.name.startswith("_") and path.name != "errors.py"
+            if public and node.name.endswith("Error") and not any(b in {c.__name__ for c in OWN} for b in bases):
+                found.append(f"{path}: {node.name}")
+    assert found == []
+
+
+def test_a_missing_extra_says_the_command_that_installs_it():
+    error = errors.MissingExtraError("Parquet", "pyarrow", "parquet", "or write .csv")
+    assert str(error) == (
+        "Parquet needs pyarrow, which is not installed: pip install 'xrayslam-zoo[parquet]', or write .csv"
+    )
+    assert isinstance(error, ImportError)
+    assert (error.library, error.extra) == ("pyarrow", "parquet")
+
+
+@pytest.mark.parametrize("error", [UnknownNameError("head", "zzz", ["gap"]), errors.MissingExtraError("a", "b", "c")])
+def test_errors_with_arguments_of_their_own_travel_between_processes(error):
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again)) == (type(error), str(error))
