@@ -19,7 +19,7 @@ Mended:
 - Brightness of 0.1 on a 0..255 scale did nothing: it is 10 % of the range now.
 - Binary accuracy compared logits with 0.5: it compares probabilities.
 - Label weights counted the validation images: they count the training part alone.
-- Thresholds and results shared one part: the 20 % are halved into tune (fitted on) and test (reported).
+- Thresholds and results shared one part: the 20 % are halved into validation (fitted on) and test (reported).
 - The last, incomplete batch was left out of validation: it is in.
 - What leaks between the parts, since patients are in several, is counted and said.
 Saturation and hue stay, and do nothing on grey films, as in the original.

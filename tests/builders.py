@@ -76,7 +76,7 @@ def _write(folder: Path, members: int, seed: int, **options) -> Path:
 
     spec = tiny_spec(members)
     k = len(spec.findings)
-    origin = Origin("max_f1", split="tune", split_hash="5" * 64, n=(100,) * k, positives=(10,) * k)
+    origin = Origin("max_f1", split="validation", split_hash="5" * 64, n=(100,) * k, positives=(10,) * k)
     points = {"max_f1": OperatingPoint((*(0.3,) * (k - 1), None), origin)}
     decision = Decision(spec.findings, (1.7,), points, default="max_f1")
     alone = Decision(spec.findings, (1.2,), points, default="max_f1")

@@ -39,7 +39,7 @@ def predictions(n: int) -> Scores:
     rng = np.random.default_rng(0)
     labels = (rng.random((n, K)) < 0.1).astype(np.float32)
     patients = rng.integers(0, n // 2, n)
-    return Scores(rng.normal(size=labels.shape) + labels, labels, FINDINGS, "tune", patients=patients)
+    return Scores(rng.normal(size=labels.shape) + labels, labels, FINDINGS, "validation", patients=patients)
 
 
 def columns(scores: Scores) -> list[tuple[np.ndarray, np.ndarray]]:

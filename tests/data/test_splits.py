@@ -1,6 +1,7 @@
 """Splits: by patient without a leak, by image exactly as scikit-learn does it, saved with a hash."""
 
 import dataclasses
+import hashlib
 import json
 import warnings
 
@@ -10,6 +11,7 @@ import pytest
 
 from zoo.config.specs import from_dict, to_dict
 from zoo.core.errors import SplitError, UnknownNameError
+from zoo.data.duplicates import split_films
 from zoo.data.splits import PARTS, Split, SplitSpec, leaked_patients, make_split
 from zoo.labels.findings import FINDINGS
 
@@ -81,8 +83,8 @@ def test_by_image_train_is_scikit_learns_eighty_per_cent():
             split = make_split(table, FINDINGS, SplitSpec(by="image"))
         train, rest = model_selection.train_test_split(table, test_size=0.2, random_state=42)
         assert set(split.rows("train")) == set(train.index)
-        assert set(split.rows("tune")) | set(split.rows("test")) == set(rest.index)
-        assert abs(len(split.rows("tune")) - len(split.rows("test"))) <= 1
+        assert set(split.rows("validation")) | set(split.rows("test")) == set(rest.index)
+        assert abs(len(split.rows("validation")) - len(split.rows("test"))) <= 1
 
 
 def test_by_image_other_fractions_are_not_one_image_off():
@@ -152,8 +154,8 @@ def test_a_spec_survives_its_saved_form_and_names_its_usual_shares():
 
 def test_an_unknown_part_is_refused():
     split = make_split(make_table(20), FINDINGS, SplitSpec())
-    with pytest.raises(SplitError, match="no part 'validation' in this split; there are train, tune, test"):
-        split.rows("validation")
+    with pytest.raises(SplitError, match="no part 'holdout' in this split; there are train, validation, test"):
+        split.rows("holdout")
 
 
 # Saved and read again
@@ -221,12 +223,35 @@ def test_an_altered_manifest_is_refused(saved):
     with pytest.raises(SplitError, match="its hash is not that of"):
         altered(swap)
     with pytest.raises(SplitError, match="an image is in it twice"):
-        altered(lambda m: m["parts"]["tune"]["images"].append(m["parts"]["test"]["images"][0]))
+        altered(lambda m: m["parts"]["validation"]["images"].append(m["parts"]["test"]["images"][0]))
     with pytest.raises(SplitError, match="format 2 is newer"):
         altered(lambda m: m.update(format=2))
     for field in ("format", "hash", "parts", "seed"):
         with pytest.raises(SplitError, match="not a split manifest"):
             altered(lambda m, field=field: m.pop(field))
+
+
+def test_an_older_manifest_that_says_tune_is_read(saved):
+    table, split, path = saved
+    manifest = json.loads(path.read_text())
+    manifest["parts"] = {"tune" if p == "validation" else p: facts for p, facts in manifest["parts"].items()}
+    rows = [
+        ["tune" if part == "validation" else part, name, patient]
+        for part in PARTS
+        for name, patient in zip(split.names[part], split.patients[part], strict=True)
+    ]
+    manifest["hash"] = hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()
+    path.write_text(json.dumps(manifest))
+    again = Split.load(path, table)
+    assert again.hash == manifest["hash"]
+    for part in PARTS:
+        np.testing.assert_array_equal(again.rows(part), split.rows(part))
+    assert again.positives == split.positives
+    assert split_films(path)["validation"].names == split.names["validation"]
+    manifest["parts"]["holdout"] = manifest["parts"].pop("tune")
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(SplitError, match="parts must be train, validation, test, got train, test, holdout"):
+        Split.load(path, table)
 
 
 @pytest.mark.parametrize(

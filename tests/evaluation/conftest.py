@@ -12,7 +12,9 @@ MakeScores = Callable[..., Scores]
 
 @pytest.fixture(scope="session")
 def make_scores() -> MakeScores:
-    def make(n: int = 600, k: int = 5, *, split: str = "tune", seed: int = 0, scale: float = 1.0, unknown: float = 0.1):
+    def make(
+        n: int = 600, k: int = 5, *, split: str = "validation", seed: int = 0, scale: float = 1.0, unknown: float = 0.1
+    ):
         rng = np.random.default_rng(seed)
         prevalence = np.linspace(0.05, 0.5, k)
         labels = (rng.random((n, k)) < prevalence).astype(np.float32)

@@ -128,7 +128,7 @@ def test_films_of_one_patient_are_never_on_both_sides(make_scores):
 def test_auto_says_what_it_chose_and_why(shifted):
     fitted = fit_calibration(shifted, "auto")
     assert (fitted.method, fitted.calibrator.kind) == ("platt", "platt")
-    assert fitted.notes[0].startswith("platt chosen by cross-validated log loss on the tuning part (none ")
+    assert fitted.notes[0].startswith("platt chosen by cross-validated log loss on the validation part (none ")
     decision = fit_decision(shifted, calibration="auto", date="2026-01-02")
     assert decision.calibrator == fitted.calibrator
     assert decision.temperature_origin.recipe == "platt"
@@ -162,16 +162,16 @@ def test_a_finding_with_few_of_a_class_takes_the_global_temperature(make_scores,
 
 @pytest.mark.parametrize("method", METHODS)
 def test_one_class_alone_leaves_the_temperature_at_one(method):
-    fitted = fit_calibration(Scores(np.ones((9, 1)), np.zeros((9, 1)), ("Edema",), "tune"), method)
+    fitted = fit_calibration(Scores(np.ones((9, 1)), np.zeros((9, 1)), ("Edema",), "validation"), method)
     assert (fitted.temperature, fitted.calibrator) == ((1.0,), None)
     assert "no finding has both classes" in fitted.notes[0]
     assert np.isnan(fitted.ece).all()
 
 
 def test_bad_calibrations(make_scores):
-    with pytest.raises(SplitError, match="calibration must be fitted on the tune part"):
+    with pytest.raises(SplitError, match="calibration must be fitted on the validation part"):
         fit_calibration(make_scores(split="test"))
-    with pytest.raises(SplitError, match="calibration must be fitted on the tune part"):
+    with pytest.raises(SplitError, match="calibration must be fitted on the validation part"):
         choose(make_scores(split="test"))
     with pytest.raises(ValueError, match="'temperature', 'temperature_per_finding', 'platt', 'isotonic', got 'plat'"):
         fit_calibration(make_scores(), "plat")

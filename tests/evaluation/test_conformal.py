@@ -22,14 +22,14 @@ SETS = 1000
 
 
 def simulated(positive_films: int, negative_films: int, *, copies: int = 1, seed: int = 0) -> Scores:
-    """`SETS` tuning parts as so many findings: positives from N(1, 1), negatives from N(-1, 1), in logits."""
+    """`SETS` validation parts as so many findings: positives from N(1, 1), negatives from N(-1, 1), in logits."""
     rng = np.random.default_rng(seed)
     labels = np.repeat([1.0, 0.0], [positive_films, negative_films])[:, None] * np.ones(SETS)
     logits = np.repeat(rng.normal(size=labels.shape) + 2 * labels - 1, copies, axis=0)
     logits += 1e-3 * rng.normal(size=logits.shape) * (copies > 1)
     patients = np.repeat(np.arange(len(labels)), copies)
     findings = tuple(f"set {j}" for j in range(SETS))
-    return Scores(logits, np.repeat(labels, copies, axis=0), findings, "tune", "hash", patients)
+    return Scores(logits, np.repeat(labels, copies, axis=0), findings, "validation", "hash", patients)
 
 
 def above(point: OperatingPoint, mean: float) -> np.ndarray:
@@ -40,7 +40,7 @@ def above(point: OperatingPoint, mean: float) -> np.ndarray:
 
 @pytest.mark.parametrize("count", [29, 60, 200])
 def test_the_promised_sensitivity_is_kept_as_often_as_promised(count):
-    """Over 1,000 tuning parts the true sensitivity falls short in 5 % at most, and not in far fewer than it may."""
+    """Over 1,000 validation parts the true sensitivity falls short in 5 % at most, and not in far fewer than it may."""
     point = control_sensitivity(simulated(count, 50), 0.9, 0.95)
     short = np.mean(above(point, 1) < 0.9)
     # What the binomial test allows: less than 5 %, since hits are whole numbers.
@@ -86,7 +86,9 @@ def test_several_films_of_a_patient_count_once():
 def test_by_hand_one_positive_of_fifty_may_be_missed():
     """P(at least 49 of 50 | 0.9) is 0.0338, P(at least 48) is 0.1117: the second lowest positive is the last caught."""
     p = np.concatenate([np.arange(50, 100) / 100, [0.505, 0.2]])
-    scores = Scores.from_probabilities(p[:, None], np.repeat([1.0, 0.0], [50, 2])[:, None], ("Edema",), split="tune")
+    scores = Scores.from_probabilities(
+        p[:, None], np.repeat([1.0, 0.0], [50, 2])[:, None], ("Edema",), split="validation"
+    )
     point = control_sensitivity(scores, 0.9, 0.95, date="2024-02-03")
     assert point.thresholds == pytest.approx(((0.51 + 0.505) / 2,))
     assert point.achieved == (0.98,)
@@ -97,13 +99,17 @@ def test_by_hand_one_positive_of_fifty_may_be_missed():
 
 def test_specificity_by_hand():
     p = np.concatenate([np.arange(1, 51) / 100, [0.9]])
-    scores = Scores.from_probabilities(p[:, None], np.repeat([0.0, 1.0], [50, 1])[:, None], ("Edema",), split="tune")
+    scores = Scores.from_probabilities(
+        p[:, None], np.repeat([0.0, 1.0], [50, 1])[:, None], ("Edema",), split="validation"
+    )
     point = control_specificity(scores, 0.9, 0.95)
     assert point.thresholds == pytest.approx((0.495,))
     assert point.achieved == (0.98,)
     strict = control_specificity(scores, 0.942, 0.949)
     assert strict.thresholds == pytest.approx((0.7,))
-    led = Scores.from_probabilities(1 - p[:, None], np.repeat([0.0, 1.0], [50, 1])[:, None], ("Edema",), split="tune")
+    led = Scores.from_probabilities(
+        1 - p[:, None], np.repeat([0.0, 1.0], [50, 1])[:, None], ("Edema",), split="validation"
+    )
     none = control_specificity(led, 0.942, 0.949)
     assert none.thresholds == (None,)
     assert "the highest probabilities are negatives" in none.origin.notes[1]
@@ -141,10 +147,10 @@ def test_a_promised_point_is_stored_and_applied_as_any_other(make_scores):
 
 
 def test_abstention_keeps_both_promises_and_decides_what_it_can(make_scores):
-    tune, test = make_scores(4000), make_scores(20000, split="test", seed=1)
-    rule = control_abstention(tune, 0.98, 0.98)
+    validation, test = make_scores(4000), make_scores(20000, split="test", seed=1)
+    rule = control_abstention(validation, 0.98, 0.98)
     found = coverage(test, rule)
-    for finding, low, high in zip(tune.findings, rule.low.thresholds, rule.high.thresholds, strict=True):
+    for finding, low, high in zip(validation.findings, rule.low.thresholds, rule.high.thresholds, strict=True):
         assert low < high
         block = found[finding]
         assert block["sensitivity"]["value"] >= 0.97
@@ -175,8 +181,8 @@ def test_a_finding_without_a_threshold_is_not_called_on_that_side():
 
 
 @pytest.mark.parametrize("fit", [control_sensitivity, control_specificity, control_abstention])
-def test_only_the_tuning_part_and_probabilities_can_be_promised_on(make_scores, fit):
-    with pytest.raises(SplitError, match="must be fitted on the tune part"):
+def test_only_the_validation_part_and_probabilities_can_be_promised_on(make_scores, fit):
+    with pytest.raises(SplitError, match="must be fitted on the validation part"):
         fit(make_scores(split="test"))
     with pytest.raises(ValueError, match="unknown scale"):
         fit(replace(make_scores(), kind="scores"))

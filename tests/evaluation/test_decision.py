@@ -12,7 +12,9 @@ FINDINGS = ("Edema", "Fracture", "Pneumonia")
 
 @pytest.fixture
 def decision() -> Decision:
-    origin = Origin("max_f1", "tune", "abc", (90, 80, 0), (9, 8, 0), date="2024-01-01", notes=("Pneumonia: none",))
+    origin = Origin(
+        "max_f1", "validation", "abc", (90, 80, 0), (9, 8, 0), date="2024-01-01", notes=("Pneumonia: none",)
+    )
     points = {
         "max_f1": OperatingPoint((0.35, 0.5, None), origin, (0.6, 0.7, None)),
         "strict": OperatingPoint((0.9, 1.0, 0.0), Origin("sensitivity_at_least", target=0.9)),
@@ -186,3 +188,8 @@ def test_findings_of_another_model_or_in_another_order_are_refused(decision):
         Decision.from_dict(decision.to_dict(), FINDINGS[::-1])
     with pytest.raises(ReleaseError, match=r"missing \['Hernia'\], not the model's \['Pneumonia'\]"):
         Decision.from_dict(decision.to_dict(), ("Edema", "Fracture", "Hernia"))
+
+
+def test_an_older_file_that_says_tune_is_of_the_validation_part():
+    assert Origin("max_f1", "tune").split == "validation"
+    assert [Origin("max_f1", part).split for part in ("none", "test")] == ["none", "test"]

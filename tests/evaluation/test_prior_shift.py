@@ -107,7 +107,7 @@ def test_ppv_and_f1_are_those_of_films_with_the_target_prevalence(scores):
     assert "thresholds moved to another prevalence" in shifted.point().origin.notes[-1]
 
 
-def test_a_second_shift_starts_from_the_tuning_part(scores):
+def test_a_second_shift_starts_from_the_validation_part(scores):
     decision = fit_decision(scores)
     direct = shift_decision(decision, 0.3)
     by_way = shift_decision(shift_decision(decision, {"Finding 0": 0.01, "Finding 1": 0.9}), 0.3)

@@ -9,8 +9,8 @@ from zoo.evaluation.refit import Fit, abstention_of, refit
 from zoo.evaluation.thresholds import DEFAULT_POINTS, fit_decision
 
 
-def test_a_decision_of_ones_own_is_that_of_the_tuning_data(make_scores):
-    scores = make_scores(400, split="tune")
+def test_a_decision_of_ones_own_is_that_of_the_validation_data(make_scores):
+    scores = make_scores(400, split="validation")
     fitted = refit(scores, Fit("temperature"))
     wanted = fit_decision(scores, calibration="temperature", date=fitted.point().origin.date)
     assert fitted == wanted
@@ -18,7 +18,7 @@ def test_a_decision_of_ones_own_is_that_of_the_tuning_data(make_scores):
 
 
 def test_promises_are_two_more_points_and_come_back_as_one(make_scores):
-    scores = make_scores(600, split="tune")
+    scores = make_scores(600, split="validation")
     fitted = refit(scores, Fit("platt", promise=0.8, confidence=0.9))
     added = [name for name in fitted.operating_points if name not in DEFAULT_POINTS]
     assert added == ["sensitivity_80_promised", "specificity_80_promised"]
@@ -32,7 +32,7 @@ def test_promises_are_two_more_points_and_come_back_as_one(make_scores):
 
 
 def test_untrained_findings_get_no_threshold(make_scores):
-    scores = make_scores(300, split="tune")
+    scores = make_scores(300, split="validation")
     trained = [True] * len(scores.findings)
     trained[0] = False
     fitted = refit(scores, Fit("none", promise=0.7), trained=trained)

@@ -53,7 +53,7 @@ def test_f1_is_given_at_half_and_at_each_point(result, scores, make_scores):
     assert result["weighted"]["f1@half"]["value"] == metrics.f1(scores.labels, p, average="weighted")
     assert result["macro"]["accuracy@half"]["value"] == pytest.approx(metrics.binary_accuracy(scores.labels, p).mean())
     assert set(result["points"]["max_f1"]["thresholds"]) == set(scores.findings)
-    assert result["points"]["max_f1"]["origin"]["split"] == "tune"
+    assert result["points"]["max_f1"]["origin"]["split"] == "validation"
 
 
 def test_an_undefined_finding_is_null_and_left_out_of_the_mean(result):
@@ -107,11 +107,13 @@ def test_models_are_paired_by_the_patients_of_the_first(scores):
 
 
 def test_calibration_before_and_after(make_scores):
-    tune, test = (make_scores(1500, 3, split=split, seed=i, scale=3.0) for i, split in enumerate(("tune", "test")))
-    decision = fit_decision(tune)
+    validation, test = (
+        make_scores(1500, 3, split=split, seed=i, scale=3.0) for i, split in enumerate(("validation", "test"))
+    )
+    decision = fit_decision(validation)
     result = evaluate({"model": test}, decision, resamples=RESAMPLES)
     block = result["calibration"]
-    assert (block["method"], block["split"], block["shifted"]) == ("temperature, global", "tune", False)
+    assert (block["method"], block["split"], block["shifted"]) == ("temperature, global", "validation", False)
     for where in (block["findings"]["Finding 1"], block["macro"], block["micro"], block["weighted"]):
         for metric in ("log_loss", "brier", "ece"):
             before, after, difference = (where[metric][part] for part in ("before", "after", "difference"))
@@ -127,9 +129,9 @@ def test_calibration_before_and_after(make_scores):
 
 
 def test_fourteen_findings_of_four_models_fit_into_a_small_file(make_scores):
-    tune, test = (make_scores(600, 14, split=split, seed=i) for i, split in enumerate(("tune", "test")))
+    validation, test = (make_scores(600, 14, split=split, seed=i) for i, split in enumerate(("validation", "test")))
     models = dict.fromkeys(("ensemble", "a", "b", "pixel baseline"), test)
-    decisions = {name: fit_decision(tune) for name in ("ensemble", "a", "b")}
+    decisions = {name: fit_decision(validation) for name in ("ensemble", "a", "b")}
     result = evaluate(models, decisions, resamples=20)
     assert len(json.dumps(result)) < 400_000
 

@@ -48,7 +48,7 @@ def test_a_prediction_that_is_not_finite_is_named(value):
         ({"logits": LOGITS[:0], "labels": LABELS[:0]}, ValueError, "at least one row"),
         ({"findings": ("Edema", "Edema")}, ValueError, "different names"),
         ({"patients": ["a", "b"]}, ValueError, "one a row"),
-        ({"split": "Test"}, SplitError, "one of train, tune, test, got 'Test'"),
+        ({"split": "Test"}, SplitError, "one of train, validation, test, got 'Test'"),
     ],
 )
 def test_bad_scores(change, error, message):
@@ -58,7 +58,7 @@ def test_bad_scores(change, error, message):
 
 
 def test_scores_of_unknown_scale_have_no_probabilities():
-    scores = Scores(LOGITS, LABELS, FINDINGS, "tune", kind="scores")
+    scores = Scores(LOGITS, LABELS, FINDINGS, "validation", kind="scores")
     with pytest.raises(ValueError, match="no probabilities"):
         _ = scores.probabilities
     with pytest.raises(ValueError, match="unknown scale"):

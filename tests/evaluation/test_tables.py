@@ -12,8 +12,8 @@ from zoo.evaluation.thresholds import fit_decision
 def named(make_scores):
     """Names as other people choose them."""
     names = ("Edema|left", "Effusion \\| right", "New\nline")
-    tune, test = (replace(make_scores(200, 3, split=split), findings=names) for split in ("tune", "test"))
-    decision = fit_decision(tune, default="max_f1")
+    validation, test = (replace(make_scores(200, 3, split=split), findings=names) for split in ("validation", "test"))
+    decision = fit_decision(validation, default="max_f1")
     return evaluate({"ours|1": test, "theirs": test}, {"ours|1": decision}, resamples=20)
 
 
@@ -32,7 +32,7 @@ def test_names_break_no_table(named):
 def test_calibration_is_shown_before_and_after(named):
     text = markdown(named)
     numbers = named["calibration"]["macro"]["log_loss"]
-    assert "Calibration (temperature, global, fitted on the tune part), means over findings: " in text
+    assert "Calibration (temperature, global, fitted on the validation part), means over findings: " in text
     assert f"log loss {numbers['before']['value']:.4f} [" in text
     assert f"to {numbers['after']['value']:.4f} [" in text
 

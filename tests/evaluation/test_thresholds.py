@@ -14,11 +14,11 @@ from zoo.evaluation.thresholds import DEFAULT_POINTS, PointSpec, cuts, fit_decis
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_fitting_on_another_part_than_tune_raises(make_scores, split):
+def test_fitting_on_another_part_than_validation_raises(make_scores, split):
     scores = make_scores(split=split)
-    with pytest.raises(SplitError, match=f"tune part of a split, these scores are of '{split}'"):
+    with pytest.raises(SplitError, match=f"validation part of a split, these scores are of '{split}'"):
         fit_point(scores, "max_f1")
-    with pytest.raises(SplitError, match="tune part"):
+    with pytest.raises(SplitError, match="validation part"):
         fit_decision(scores)
 
 
@@ -66,7 +66,7 @@ def test_what_a_point_reached_comes_again_from_the_stored_predictions(make_score
     found = make_scores(500)
     logits = found.logits.astype(np.float32) / np.float32(3)
     columns = [f"logit_{f}" for f in found.findings]
-    pd.DataFrame(logits, columns=columns).assign(split="tune").to_csv(tmp_path / "predictions.csv", index=False)
+    pd.DataFrame(logits, columns=columns).assign(split="validation").to_csv(tmp_path / "predictions.csv", index=False)
     decision = fit_decision(replace(found, logits=logits))
     (tmp_path / "decision.json").write_text(json.dumps(decision.to_dict()))
 
@@ -103,7 +103,7 @@ def test_the_intervals_of_a_point_are_those_of_a_bootstrap_over_patients(make_sc
         np.repeat(once.logits, 3, axis=0) + noise,
         np.repeat(once.labels, 3, axis=0),
         once.findings,
-        "tune",
+        "validation",
         patients=np.repeat(np.arange(500), 3),
     )
     point = fit_point(scores, "max_f1")
@@ -125,7 +125,7 @@ def test_the_intervals_of_a_point_are_those_of_a_bootstrap_over_patients(make_sc
 
 
 def test_without_a_threshold_nothing_is_reached():
-    scores = Scores.from_probabilities(np.array([[0.9], [0.2]]), np.array([[0], [1]]), ("Edema",), split="tune")
+    scores = Scores.from_probabilities(np.array([[0.9], [0.2]]), np.array([[0], [1]]), ("Edema",), split="validation")
     numbers = fit_point(scores, "ppv_at_least", target=0.8).reached["sensitivity"]
     assert (numbers.value, numbers.low, numbers.high, numbers.n) == ((None,), (None,), (None,), (0,))
 
@@ -159,7 +159,7 @@ def test_a_finding_is_sorted_once_for_all_points(make_scores, monkeypatch):
 def test_youden_and_targets_by_hand():
     labels = np.array([[1], [1], [0], [1], [0], [0], [0], [np.nan]])
     p = np.array([[0.9], [0.8], [0.7], [0.6], [0.4], [0.3], [0.2], [0.99]])
-    scores = Scores.from_probabilities(p, labels, ("Edema",), split="tune")
+    scores = Scores.from_probabilities(p, labels, ("Edema",), split="validation")
     assert fit_point(scores, "youden").thresholds == pytest.approx([0.5])
     assert fit_point(scores, "sensitivity_at_least", target=0.6).thresholds == pytest.approx([0.75])
     assert fit_point(scores, "sensitivity_at_least", target=0.9).achieved == (1.0,)
@@ -169,7 +169,7 @@ def test_youden_and_targets_by_hand():
 
 
 def test_a_target_out_of_reach_gives_no_threshold_and_says_so():
-    scores = Scores.from_probabilities(np.array([[0.9], [0.2]]), np.array([[0], [1]]), ("Edema",), split="tune")
+    scores = Scores.from_probabilities(np.array([[0.9], [0.2]]), np.array([[0], [1]]), ("Edema",), split="validation")
     point = fit_point(scores, "ppv_at_least", target=0.8)
     assert point.thresholds == (None,)
     assert point.origin.notes == ("Edema: ppv_at_least 0.8 is out of reach, threshold null",)
@@ -185,7 +185,7 @@ def test_a_finding_without_positives_has_no_threshold(make_scores):
         assert point.origin.notes[0] == "Finding 1: 0 positives of 600 known labels, threshold null"
 
 
-def test_an_untrained_finding_has_no_threshold_whatever_tune_holds(make_scores):
+def test_an_untrained_finding_has_no_threshold_whatever_the_validation_part_holds(make_scores):
     decision = fit_decision(make_scores(), trained=[True, False, True, True, True])
     assert decision.trained == (True, False, True, True, True)
     assert decision.point().thresholds[1] is None
@@ -196,7 +196,7 @@ def test_an_untrained_finding_has_no_threshold_whatever_tune_holds(make_scores):
 def test_origin_tells_where_the_thresholds_come_from(make_scores):
     scores = make_scores()
     origin = fit_point(scores, "sensitivity_at_least", target=0.9, date="2024-02-03").origin
-    assert (origin.split, origin.split_hash, origin.date) == ("tune", "hash-of-split", "2024-02-03")
+    assert (origin.split, origin.split_hash, origin.date) == ("validation", "hash-of-split", "2024-02-03")
     assert (origin.recipe, origin.target) == ("sensitivity_at_least", 0.9)
     assert origin.n == tuple(np.sum(~np.isnan(scores.labels), axis=0))
     assert origin.positives == tuple(np.sum(scores.labels == 1, axis=0))

@@ -96,15 +96,15 @@ def data(tmp_path_factory):
     return folder
 
 
-def test_films_of_a_split_are_calibrated_on_tune_and_compared_on_test(data, tmp_path):
+def test_films_of_a_split_are_calibrated_on_validation_and_compared_on_test(data, tmp_path):
     names = pd.read_csv(data / "train2.csv")["Image_name"].tolist()
-    parts = {"train": names[:10], "tune": names[10:25], "test": names[25:]}
+    parts = {"train": names[:10], "validation": names[10:25], "test": names[25:]}
     facts = {part: {"images": images} for part, images in parts.items()}
     (tmp_path / "split.json").write_text(json.dumps({"hash": "5" * 64, "parts": facts}))
     films = acceptance.choose_films(data, "competition", tmp_path / "split.json")
     of = lambda table: {*table["Image_name"]}  # noqa: E731
     assert of(films.compared) == {*parts["test"]}
-    assert of(films.calibration) | of(films.tuning) == {*parts["tune"]}
+    assert of(films.calibration) | of(films.tuning) == {*parts["validation"]}
     assert not of(films.calibration) & of(films.tuning)
     assert (films.part, films.split_hash, films.notes) == ("test", "5" * 64, ())
 

@@ -131,7 +131,7 @@ def test_the_split_of_another_run_is_refused(data, tmp_path):
     split = {"hash": "6" * 64}
     folder = tiny_release(tmp_path / "release", provenance={"split": {"hash": "5" * 64}})
     names = pd.read_csv(data / "train2.csv")["Image_name"].tolist()
-    parts = {"tune": {"images": names[:20]}, "test": {"images": names[20:]}}
+    parts = {"validation": {"images": names[:20]}, "test": {"images": names[20:]}}
     (tmp_path / "split.json").write_text(json.dumps({**split, "parts": parts}))
     with pytest.raises(SplitError, match="not its run"):
         making.export_int8(release.read(folder), data, trained_on=tmp_path / "split.json")

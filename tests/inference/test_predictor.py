@@ -198,7 +198,7 @@ def test_a_decision_of_ones_own_in_place_of_the_releases(predictor, films, tmp_p
     labels = np.array([[1, 0, 1], [0, 1, 0], [1, 1, np.nan], [0, 0, 1], [1, 0, 0]])
     scores = predictor.scores(films, labels, patients=[1, 1, 2, 3, 4])
     np.testing.assert_array_equal(scores.logits, next(predictor.stream(films)).logits)
-    assert (scores.split, scores.findings, scores.patients.tolist()) == ("tune", FINDINGS3, list("11234"))
+    assert (scores.split, scores.findings, scores.patients.tolist()) == ("validation", FINDINGS3, list("11234"))
     own = fit_decision(scores, calibration="none", default="youden")
     manifest.write_json(tmp_path / "decision.json", own.to_dict())
     for decision in (own, tmp_path / "decision.json", str(tmp_path / "decision.json")):

@@ -124,12 +124,14 @@ def test_what_a_run_recorded_is_told(run):
     given = run | {"provenance": run["provenance"] | {"training": training}}
     text = card.render(tiny_spec(), **given, storage={"dtype": "float16", "logit_error": 0.00123})
     assert "no patient is in two parts" in _block(text, "data")
-    assert "1,234 train, 120 tune, 120 test" in _block(text, "data")
+    assert "1,234 train, 120 validation, 120 test" in _block(text, "data")
     assert "5" * 64 in _block(text, "data")
     assert "| only | 3 | 8 | 0.001 | plateau | 0 | 1.0 | 3 | all layers |" in _block(text, "training")
     assert "rotation 7.0" in _block(text, "training")
-    assert "| max_f1_sweep | max_f1_sweep | – | tune | 555555555555 | 2026-01-02 |" in _block(text, "operating-points")
-    assert f"{run['decision'].temperature[0]:.3f}, fitted on the tune part" in _block(text, "calibration")
+    assert "| max_f1_sweep | max_f1_sweep | – | validation | 555555555555 | 2026-01-02 |" in _block(
+        text, "operating-points"
+    )
+    assert f"{run['decision'].temperature[0]:.3f}, fitted on the validation part" in _block(text, "calibration")
     assert "0.25 hours on 2 CPU cores" in _block(text, "environment")
     assert "float16" in _block(text, "model")
     assert "0.0012" in _block(text, "model")

@@ -256,7 +256,7 @@ def fit_on_test(decisions):
 
 
 def fit_on_another_split(decisions):
-    decisions["ensemble"]["temperature_origin"] = {"recipe": "nll", "split": "tune", "split_hash": "2" * 64}
+    decisions["ensemble"]["temperature_origin"] = {"recipe": "nll", "split": "validation", "split_hash": "2" * 64}
 
 
 def hash_another_split(listing):

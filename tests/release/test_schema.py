@@ -228,7 +228,7 @@ READER_ALONE_REFUSES = [
 SCHEMA_ALONE_REFUSES = [
     ("metrics", without("findings")),
     ("metrics", without("split_hash")),
-    ("metrics", at("split", "validation")),
+    ("metrics", at("split", "holdout")),
     ("metrics", at("findings/Edema/auc/value", "0.8")),
     ("metrics", without("findings/Edema/auc/low")),
     ("metrics", at("findings/Edema/auc/n", -1)),

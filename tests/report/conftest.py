@@ -34,7 +34,7 @@ def make_scores(split: str, seed: int, n: int = 160) -> Scores:
 def everything() -> dict:
     """What `evaluate` gives with all that may be added to it, after a round trip through JSON."""
     test, rng = make_scores("test", 1), np.random.default_rng(2)
-    fitted = refit(make_scores("tune", 0), Fit("temperature", promise=0.5, confidence=0.8))
+    fitted = refit(make_scores("validation", 0), Fit("temperature", promise=0.5, confidence=0.8))
     decision = shift_decision(replace(fitted, default="max_f1"), {"Cardiomegaly": 0.123})
     other = replace(test, logits=test.logits + rng.normal(size=test.logits.shape))
     models = {"mine <1>": test, "other": other}

@@ -1,5 +1,6 @@
 """`zoo evaluate` as a user calls it: files of predictions, and a release on labelled films."""
 
+import argparse
 import json
 
 import numpy as np
@@ -51,17 +52,17 @@ def test_predictions_against_labels_give_a_table_metrics_and_a_report(files, cap
 
 def test_a_decision_is_fitted_on_a_share_of_the_patients_and_reported_on_the_others(files):
     command = ["evaluate", "--predictions", str(files / "model.csv"), "--labels", str(files / "labels.csv")]
-    asked = ["--fit", "platt", "--tune-share", "0.5", "--promise", "0.6", "--confidence", "0.8"]
+    asked = ["--fit", "platt", "--validation-share", "0.5", "--promise", "0.6", "--confidence", "0.8"]
     asked += ["--prevalence", "Edema=0.2", "--coherent", "--out", str(files / "out"), *FAST]
     assert main([*command, *asked]) == 0
     metrics = json.loads((files / "out" / "metrics.json").read_text())
     assert (metrics["n"], metrics["patients"], metrics["split"], len(metrics["split_hash"])) == (40, 20, "test", 64)
     point = metrics["points"]["sensitivity_90"]
-    assert (point["origin"]["split"], point["origin"]["split_hash"]) == ("tune", metrics["split_hash"])
+    assert (point["origin"]["split"], point["origin"]["split_hash"]) == ("validation", metrics["split_hash"])
     assert point["origin"]["n"] == [40, 40, 40]
     assert metrics["prevalence"]["Edema"]["moved_to"] == 0.2
     assert set(metrics["abstention"]["Edema"]) == {"decided", "sensitivity", "specificity"}
-    assert metrics["leakage"]["patients of the tuning data"]["shared"]["positives"] == 0
+    assert metrics["leakage"]["patients of the validation data"]["shared"]["positives"] == 0
     assert set(metrics["projection"]) == set(metrics["models"]["model, coherent"]["findings"])
     decision = Decision.from_dict(json.loads((files / "out" / "decision.json").read_text()))
     assert decision.operating_points["sensitivity_60_promised"].origin.target == 0.6
@@ -70,18 +71,36 @@ def test_a_decision_is_fitted_on_a_share_of_the_patients_and_reported_on_the_oth
     assert "undecided" in page
 
 
-def test_tuning_data_of_their_own_or_marked_as_such(files, capsys):
+def test_flags_of_older_versions_work_and_are_not_shown(capsys):
+    from zoo.cli import judge
+
+    parser = argparse.ArgumentParser()
+    judge.add(parser.add_subparsers())
+    flags = {"--tune": "--validation", "--tune-share": "--validation-share", "--promise": "--guarantee"}
+    asked = ["evaluate", "--out", "o", "--tune", "a", "b", "--tune-share", "0.3", "--promise", "0.9"]
+    old, new = parser.parse_args(asked), parser.parse_args([flags.get(word, word) for word in asked])
+    assert vars(old) == vars(new)
+    assert parser.parse_args(["evaluate", "--out", "o"]).validation == []
+    with pytest.raises(SystemExit):
+        parser.parse_args(["evaluate", "--help"])
+    shown = capsys.readouterr().out
+    assert "--validation-share" in shown
+    assert "--tune" not in shown
+    assert "--promise" not in shown
+
+
+def test_validation_data_of_their_own_or_marked_as_such(files, capsys):
     labels = pd.read_csv(files / "labels.csv")
-    tuned = labels["Patient_ID"].isin({f"p{i}" for i in range(15)})
-    labels.assign(Split=np.where(tuned, "valid", "test")).to_csv(files / "parts.csv", index=False)
+    chosen = labels["Patient_ID"].isin({f"p{i}" for i in range(15)})
+    labels.assign(Split=np.where(chosen, "valid", "test")).to_csv(files / "parts.csv", index=False)
     model = pd.read_csv(files / "model.csv").set_index("Image_name").loc[labels["Image_name"]].reset_index()
-    model[tuned].to_csv(files / "tune.csv", index=False)
-    model[~tuned].to_csv(files / "rest.csv", index=False)
+    model[chosen].to_csv(files / "validation.csv", index=False)
+    model[~chosen].to_csv(files / "rest.csv", index=False)
     asked = ["--fit", "temperature", *FAST]
     command = ["evaluate", "--predictions", str(files / "model.csv"), "--labels", str(files / "parts.csv")]
     assert main([*command, *asked, "--out", str(files / "marked")]) == 0
     command = ["evaluate", "--predictions", str(files / "rest.csv"), "--labels", str(files / "labels.csv")]
-    assert main([*command, *asked, "--tune", str(files / "tune.csv"), "--out", str(files / "own")]) == 0
+    assert main([*command, *asked, "--validation", str(files / "validation.csv"), "--out", str(files / "own")]) == 0
     marked, own = (json.loads((files / name / "metrics.json").read_text()) for name in ("marked", "own"))
     assert marked["split_hash"] == own["split_hash"]
     for name, point in marked["points"].items():
@@ -89,23 +108,25 @@ def test_tuning_data_of_their_own_or_marked_as_such(files, capsys):
     for finding, row in marked["findings"].items():
         assert row["auc"] == pytest.approx(own["findings"][finding]["auc"])
     assert marked["n"] == 50
+    assert main([*command, *asked, "--tune", str(files / "validation.csv"), "--out", str(files / "older")]) == 0
+    assert json.loads((files / "older" / "metrics.json").read_text())["points"] == own["points"]
     capsys.readouterr()
-    wrong = {"--tune FILE, or draw a share": [], "50 films are in": ["--tune", str(files / "model.csv")]}
-    for message, tune in wrong.items():
-        assert main([*command, *asked, *tune, "--out", str(files / "x")]) == 1
+    wrong = {"--validation FILE, or draw a share": [], "50 images are in": ["--validation", str(files / "model.csv")]}
+    for message, given in wrong.items():
+        assert main([*command, *asked, *given, "--out", str(files / "x")]) == 1
         assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        (["--tune-share", "0.5"], "nothing to fit on them"),
+        (["--validation-share", "0.5"], "nothing to fit on them"),
         (["--promise", "0.9"], "say --fit auto as well"),
         (["--prevalence", "Edema=0.1"], "say --fit auto as well"),
-        (["--fit", "auto", "--tune-share", "0.5", "--prevalence", "Edema"], "takes FINDING=SHARE"),
-        (["--fit", "auto", "--tune-share", "0.5", "--prevalence", "Oedema=0.1"], "did you mean 'Edema'"),
-        (["--fit", "auto", "--tune-share", "2"], "a share of patients lies between 0 and 1"),
-        (["--fit", "auto", "--tune-share", "0.5", "--kind", "scores"], "scores of unknown scale"),
+        (["--fit", "auto", "--validation-share", "0.5", "--prevalence", "Edema"], "takes FINDING=SHARE"),
+        (["--fit", "auto", "--validation-share", "0.5", "--prevalence", "Oedema=0.1"], "did you mean 'Edema'"),
+        (["--fit", "auto", "--validation-share", "2"], "a share of patients lies between 0 and 1"),
+        (["--fit", "auto", "--validation-share", "0.5", "--kind", "scores"], "scores of unknown scale"),
         (["--training-films", "films"], "--trained-on RUN as well"),
     ],
 )
@@ -126,7 +147,7 @@ def test_patients_and_names_of_the_training_are_found_in_predictions(files, caps
     assert found["files"]["names"] == ["film0.png"]
     assert found["patients"]["names"] == ["p0", "p35"]
     assert found["patients"]["rows"]["positives"] == 4
-    assert "2 of 40 patients were trained or tuned on" in " ".join(capsys.readouterr().err.split())
+    assert "2 of 40 patients were trained or validated on" in " ".join(capsys.readouterr().err.split())
 
 
 def test_what_is_asked_must_be_one_of_two_things(files, capsys):
@@ -153,7 +174,7 @@ def test_a_release_on_labelled_films(tmp_path, capsys):
     folder = _release(tmp_path / "release", spec)
     split = {"format": 1, "by": "image", "seed": 0, "fractions": [1, 0, 0], "hash": "5" * 64}
     names = pd.read_csv(tmp_path / "films" / "train2.csv")["Image_name"].tolist()
-    parts = {part: {"images": [], "positives": {}} for part in ("train", "tune", "test")}
+    parts = {part: {"images": [], "positives": {}} for part in ("train", "validation", "test")}
     parts["train"]["images"] = names[1:4]
     films = tmp_path / "films" / "train2"
     # A copy of a film under another name, and one trained on under another name and format.
@@ -161,7 +182,7 @@ def test_a_release_on_labelled_films(tmp_path, capsys):
     (tmp_path / "trained").mkdir()
     with Image.open(films / names[7]) as film:
         film.save(tmp_path / "trained" / "other.png")
-    parts["tune"]["images"] = ["other.png"]
+    parts["validation"]["images"] = ["other.png"]
     (tmp_path / "split.json").write_text(json.dumps(split | {"parts": parts}))
     command = ["evaluate", str(folder), "--data", str(tmp_path / "films"), "--trained-on", str(tmp_path / "split.json")]
     command += ["--training-films", str(tmp_path / "trained")]
@@ -174,7 +195,7 @@ def test_a_release_on_labelled_films(tmp_path, capsys):
     assert content["groups"] == [[names[8], names[9]]]
     assert set(metrics["coherence"]) >= {"children", "any"}
     assert metrics["mistakes"]
-    assert "3 of these films were trained or tuned on" in " ".join(capsys.readouterr().err.split())
+    assert "3 of these films were trained or validated on" in " ".join(capsys.readouterr().err.split())
     assert "data:image/" in (tmp_path / "out" / "report.html").read_text("utf-8")
 
 

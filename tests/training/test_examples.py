@@ -32,7 +32,7 @@ def test_the_reader_reads_each_film_of_a_part_once(tmp_path, counted):
     read, counts = counted
     recipe, table = make_recipe(), make_table(tmp_path)
     split = split_of(table, recipe)
-    names = {part: list(table["Image_name"][split.rows(part)]) for part in ("train", "tune", "test")}
+    names = {part: list(table["Image_name"][split.rows(part)]) for part in ("train", "validation", "test")}
     examples = Examples.from_table(recipe, table, split, read)
     stage = recipe.stages[0]
     for _ in examples.batches(stage, seed=1, epoch=0, start_step=0):
@@ -41,10 +41,10 @@ def test_the_reader_reads_each_film_of_a_part_once(tmp_path, counted):
     assert counts.total() == len(names["train"]) // stage.batch_size * stage.batch_size
     assert set(counts) <= set(names["train"])
     counts.clear()
-    for _ in examples.tune_batches(len(names["tune"])):
+    for _ in examples.validation_batches(len(names["validation"])):
         pass
-    assert counts == Counter(names["tune"])
+    assert counts == Counter(names["validation"])
     counts.clear()
-    rows = {part: split.rows(part) for part in ("tune", "test")}
+    rows = {part: split.rows(part) for part in ("validation", "test")}
     assess.predict_logits(Ensemble.from_spec(recipe.ensemble), table, rows, recipe, Silent(), read)
-    assert counts == Counter(names["tune"] + names["test"])
+    assert counts == Counter(names["validation"] + names["test"])

@@ -42,11 +42,11 @@ def whole(table, short, tmp_path_factory):
     return train(short, table, split_of(table, short), tmp_path_factory.mktemp("runs") / "whole")
 
 
-def tune_auc(recipe, table, weights):
+def validation_auc(recipe, table, weights):
     """Of a weights file, measured from outside."""
     model = Ensemble.from_spec(recipe.ensemble)
     model.load_weights(weights)
-    rows = split_of(table, recipe).rows("tune")
+    rows = split_of(table, recipe).rows("validation")
     images = np.stack([np.asarray(keras.utils.load_img(p, "grayscale"))[..., None] for p in table["Image_path"][rows]])
     labels = labels_of(table, FINDINGS)[rows]
     return float(np.nanmean(roc_auc(labels, model.predict(images, verbose=0))))
@@ -83,7 +83,7 @@ def test_two_stages_with_average_leave_what_they_promise(table, tmp_path):
     assert list(history["epoch"]) == [1, 2, 1, 2]
     for stage, file in (("stage1", "stage1.weights.h5"), ("stage2", "stage2.weights.h5")):
         best = history[history["stage"] == stage]["val_auc"].max()
-        assert tune_auc(recipe, table, tmp_path / file) == pytest.approx(best, abs=1e-9)
+        assert validation_auc(recipe, table, tmp_path / file) == pytest.approx(best, abs=1e-9)
     assert [job[0] for job in progress.jobs] == ["stage1", "stage2"]
     assert [epoch[1] for epoch in progress.epochs] == [0, 1, 0, 1]
     assert progress.steps

@@ -41,15 +41,22 @@ def add(commands: Any) -> None:
 def _add_decision(sub: Any) -> None:
     sub.add_argument(
         "--fit", choices=("auto", "temperature", "temperature_per_finding", "platt", "isotonic", "none"),
-        help="fit calibration and operating points on tuning data, which are not reported (auto: chosen by log loss)",
+        help="fit calibration and operating points on validation data, which are not reported (auto: by log loss)",
     )  # fmt: skip
     sub.add_argument(
-        "--tune", type=Path, nargs="+", default=[],
-        help="tuning data: predictions, a file a model, or a folder of films (default: the rows whose split is tune)",
+        "--validation", type=Path, nargs="+", default=[],
+        help="predictions, a file a model, or a folder of images, to fit on (default: rows whose split is validation)",
     )  # fmt: skip
-    sub.add_argument("--tune-share", type=float, help="or a share of the patients, drawn by --seed")
-    sub.add_argument("--promise", type=float, help="with --fit: points that promise this sensitivity and specificity")
-    sub.add_argument("--confidence", type=float, default=0.95, help="how sure each promise is (default: 0.95)")
+    sub.add_argument("--validation-share", type=float, help="or a share of the patients, drawn by --seed")
+    sub.add_argument(
+        "--guarantee", type=float, help="with --fit: operating points that guarantee this sensitivity and specificity"
+    )
+    sub.add_argument("--confidence", type=float, default=0.95, help="confidence of each guarantee (default: 0.95)")
+    # What these were called before.
+    hidden: dict[str, Any] = {"help": argparse.SUPPRESS, "default": argparse.SUPPRESS}
+    sub.add_argument("--tune", dest="validation", type=Path, nargs="+", **hidden)
+    sub.add_argument("--tune-share", dest="validation_share", type=float, **hidden)
+    sub.add_argument("--promise", dest="guarantee", type=float, **hidden)
     sub.add_argument(
         "--prevalence",
         nargs="+",
@@ -64,11 +71,11 @@ def _request(options: argparse.Namespace) -> Request:
     from zoo.evaluation.refit import Fit
     from zoo.runs.evaluate import Request
 
-    if options.fit is None and options.promise is not None:
-        raise ValueError("a promise is fitted on tuning data: say --fit auto as well")
+    if options.fit is None and options.guarantee is not None:
+        raise ValueError("a guarantee is fitted on validation data: say --fit auto as well")
     return Request(
-        fit=Fit(options.fit, options.promise, options.confidence) if options.fit else None,
-        tune=options.tune, tune_share=options.tune_share,
+        fit=Fit(options.fit, options.guarantee, options.confidence) if options.fit else None,
+        validation=options.validation, validation_share=options.validation_share,
         prevalence=_prevalence(options.prevalence), coherent=options.coherent,
         trained_on=options.trained_on, training_films=options.training_films,
         resamples=options.resamples, seed=options.seed, command=shlex.join(["zoo", *sys.argv[1:]]),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from zoo.core.errors import ImageError, SplitError
 from zoo.data.images.reading import read_image
+from zoo.labels.parts import part_of
 
 _CHUNK = 1024
 
@@ -88,7 +89,7 @@ def split_films(path: str | Path) -> dict[str, Films]:
             raise SplitError(f"{path}: not a split manifest: the images of {part!r} must be a list of names")
         if patients and len(patients) != len(names):
             raise SplitError(f"{path}: not a split manifest: {len(patients)} patients of {len(names)} images")
-    return {part: Films(tuple(names), tuple(patients)) for part, (names, patients) in lists.items()}
+    return {part_of(part) or part: Films(tuple(names), tuple(patients)) for part, (names, patients) in lists.items()}
 
 
 def split_hash(path: str | Path) -> str:

@@ -1,7 +1,7 @@
-"""Train, tune and test parts: made by patient (or, as the original did, by image), saved with a hash.
+"""Train, validation and test parts: made by patient (or, as the original did, by image), saved with a hash.
 
-Train is learnt from. Tune serves early stopping, the choice of the checkpoint, temperature and thresholds. Test is
-reported and nothing else.
+The train part is learnt from. The validation part serves early stopping, the choice of the checkpoint, temperature and
+thresholds. The test part is reported and nothing else.
 """
 
 from __future__ import annotations
@@ -22,9 +22,7 @@ from zoo.core.errors import SplitError
 from zoo.core.warn import warn_user
 from zoo.data.stratify import stratify_groups
 from zoo.data.tables.reading import labels_of
-
-#: Names of the parts, in the order of `SplitSpec.fractions`.
-PARTS = ("train", "tune", "test")
+from zoo.labels.parts import PARTS, part_of
 
 #: Version of the saved form; a newer one is refused.
 FORMAT_VERSION = 1
@@ -36,8 +34,8 @@ class SplitSpec:
 
     Attributes:
         by: "patient" keeps all images of a patient in one part; "image" lets them leak (the original's way).
-        fractions: Shares of train, tune and test in the images, or () for the usual ones: 0.7, 0.1, 0.2 by patient,
-            and by image 0.8, 0.1, 0.1 (the original's training part, its validation part halved).
+        fractions: Shares of train, validation and test in the images, or () for the usual ones: 0.7, 0.1, 0.2 by
+            patient, and by image 0.8, 0.1, 0.1 (the original's training part, its validation part halved).
         seed: Of the one random draw.
     """
 
@@ -117,12 +115,16 @@ class Split:
         """
         saved = _read(Path(path))
         names = {part: tuple(facts["images"]) for part, facts in saved["parts"].items()}
+        if set(map(part_of, names)) != set(PARTS) or len(names) != len(PARTS):
+            raise SplitError(f"{path}: parts must be {', '.join(PARTS)}, got {', '.join(names)}")
         row_of = dict(zip(table["Image_name"], range(len(table)), strict=True))
         _check_names(Path(path), [name for part in names.values() for name in part], row_of)
         parts = {part: np.sort(np.array([row_of[n] for n in found], np.int64)) for part, found in names.items()}
         if _hash(table, parts) != saved["hash"]:
             raise SplitError(f"{path}: its hash is not that of its parts and the table's patients; one was altered")
-        positives = {part: facts["positives"] for part, facts in saved["parts"].items()}
+        # The hash is over the names that the file has: older ones say "tune".
+        parts = {part_of(part): rows for part, rows in parts.items()}
+        positives = {part_of(part): facts["positives"] for part, facts in saved["parts"].items()}
         in_order = {part: tuple(table["Image_name"].iloc[rows]) for part, rows in parts.items()}
         fractions, patients = tuple(saved["fractions"]), _patients(table)
         of = {part: tuple(patients[rows]) for part, rows in parts.items()}
@@ -202,13 +204,13 @@ def _by_image(table: pd.DataFrame, findings: Sequence[str], spec: SplitSpec) -> 
 
     if len(table) < 2 * len(PARTS):
         raise SplitError(f"a split by image needs at least {2 * len(PARTS)} images, got {len(table)}")
-    _, tune, test = spec.shares
+    _, validation, test = spec.shares
     # Rounded, since 0.1 + 0.2 lies a hair above 0.3 and scikit-learn rounds the number of images up.
-    held_out = round(tune + test, 9)
+    held_out = round(validation + test, 9)
     train_rows, rest = train_test_split(np.arange(len(table)), test_size=held_out, random_state=spec.seed)
     n_test = min(max(round(len(rest) * test / held_out), 1), len(rest) - 1)
-    tune_rows, test_rows = train_test_split(rest, test_size=n_test, random_state=spec.seed)
-    return dict(zip(PARTS, (train_rows, tune_rows, test_rows), strict=True))
+    validation_rows, test_rows = train_test_split(rest, test_size=n_test, random_state=spec.seed)
+    return dict(zip(PARTS, (train_rows, validation_rows, test_rows), strict=True))
 
 
 def _warn_of_leaks(table: pd.DataFrame, split: Split) -> None:

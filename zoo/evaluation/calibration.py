@@ -51,18 +51,18 @@ class Calibration:
 
 
 def fit_calibration(scores: Scores, method: Method | Literal["auto"] = "temperature") -> Calibration:
-    """Fits one method on the tuning part, or the one that `choose` finds there.
+    """Fits one method on the validation part, or the one that `choose` finds there.
 
     Each is the exact minimum of its NaN-masked log loss. A finding with fewer than `MIN_CLASS` positives or negatives
     has no fit of its own: it takes the global temperature. No method moves a film past another of the same finding,
     so AUC stays as it is; isotonic steps make ties, which change it a little.
 
     Args:
-        scores: Logits and labels of the tuning part.
+        scores: Logits and labels of the validation part.
         method: "none", "temperature" (one for all findings), "temperature_per_finding", "platt", "isotonic" or "auto".
 
     Raises:
-        SplitError: The scores are not of the tuning part.
+        SplitError: The scores are not of the validation part.
         ValueError: They are scores of unknown scale, or there is no such method.
     """
     scores.check_fittable("calibration")
@@ -100,25 +100,25 @@ class Choice:
         """One sentence."""
         losses = ", ".join(f"{name} {loss:.5f}" for name, loss in self.losses.items())
         return (
-            f"{self.method} chosen by cross-validated log loss on the tuning part ({losses}): "
+            f"{self.method} chosen by cross-validated log loss on the validation part ({losses}): "
             "the simplest within one standard error of the best"
         )
 
 
 def choose(scores: Scores, methods: Sequence[Method] = METHODS, *, folds: int = 5, seed: int = 0) -> Choice:
-    """Compares calibration methods by cross-validated log loss on the tuning part; patients stay together.
+    """Compares calibration methods by cross-validated log loss on the validation part; patients stay together.
 
     A better one has to be better by more than one standard error (Breiman et al. 1984) of the difference, taken by
     patient over the same labels; else the simpler one is taken.
 
     Args:
-        scores: Logits and labels of the tuning part.
+        scores: Logits and labels of the validation part.
         methods: Simplest first.
         folds: Parts, each scored by what was fitted on the others.
         seed: Of the parts.
 
     Raises:
-        SplitError: The scores are not of the tuning part.
+        SplitError: The scores are not of the validation part.
         ValueError: They are scores of unknown scale, or fewer patients than folds.
     """
     scores.check_fittable("calibration")

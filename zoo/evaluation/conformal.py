@@ -1,12 +1,12 @@
 """Thresholds that promise a sensitivity or a specificity on new patients, at a stated confidence, or abstain.
 
-A threshold that reaches 0.9 on the tuning part has an even chance to stay below it on new patients. One that is
-promised 0.9 at a confidence of 0.95 falls below it for 5 % of tuning parts at most, whatever the model and the disease:
-so it must reach more than 0.9 on its own, by how much is an exact binomial test (Learn then Test, Angelopoulos et al.
-2021; Bates et al. 2021). Sensitivity and specificity move one way along the thresholds, so that testing them in fixed
-sequence, and stopping at the first that fails, needs no correction for having tested many.
+A threshold that reaches 0.9 on the validation part has an even chance to stay below it on new patients. One that is
+promised 0.9 at a confidence of 0.95 falls below it for 5 % of validation parts at most, whatever the model and the
+disease: so it must reach more than 0.9 on its own, by how much is an exact binomial test (Learn then Test,
+Angelopoulos et al. 2021; Bates et al. 2021). Sensitivity and specificity move one way along the thresholds, so that
+testing them in fixed sequence, and stopping at the first that fails, needs no correction for having tested many.
 
-The promise holds for patients exchangeable with those of the tuning part, each counted once: where patients have
+The promise holds for patients exchangeable with those of the validation part, each counted once: where patients have
 several films, one film is drawn of each, since more of one patient say little more. It holds finding by finding; for k
 findings at once ask for a confidence of 1 - (1 - confidence) / k.
 """
@@ -39,7 +39,7 @@ def control_sensitivity(
     """The highest threshold of each finding that promises the sensitivity.
 
     Args:
-        scores: Logits and labels of the tuning part. What `decision` was fitted on may be the same films: a
+        scores: Logits and labels of the validation part. What `decision` was fitted on may be the same films: a
             temperature moves no film past another.
         target: Promised sensitivity, between 0 and 1.
         confidence: How sure the promise is, between 0 and 1.
@@ -53,7 +53,7 @@ def control_sensitivity(
         (`samples_needed`).
 
     Raises:
-        SplitError: The scores are not of the tuning part.
+        SplitError: The scores are not of the validation part.
         ValueError: They are scores of unknown scale, or target or confidence is not between 0 and 1.
     """
     return _control(scores, _Promise("sensitivity", target, confidence, decision, seed, date))
@@ -70,7 +70,7 @@ def control_specificity(
 ) -> OperatingPoint:
     """The lowest threshold of each finding that promises the specificity; otherwise as `control_sensitivity`.
 
-    It stands for a promised PPV, which would hold at the tuning part's prevalence alone.
+    It stands for a promised PPV, which would hold at the validation part's prevalence alone.
     """
     return _control(scores, _Promise("specificity", target, confidence, decision, seed, date))
 
@@ -129,7 +129,7 @@ def coverage(scores: Scores, abstention: Abstention, decision: Decision | None =
     """What abstaining comes to on a set: how much is decided, and how well.
 
     Args:
-        scores: Any part; the promises were made on the tuning part.
+        scores: Any part; the promises were made on the validation part.
         abstention: The thresholds.
         decision: Whose temperature they were fitted under.
 

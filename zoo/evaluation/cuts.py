@@ -102,7 +102,7 @@ def _specificity_at_least(found: Cuts, target: float) -> Choice:
 
 
 def _ppv_at_least(found: Cuts, target: float) -> Choice:
-    """The most sensitive cut with enough PPV (at the tuning part's prevalence)."""
+    """The most sensitive cut with enough PPV (at the validation part's prevalence)."""
     return _best(found, found.sensitivity, found.ppv >= target, found.ppv)
 
 

@@ -12,6 +12,7 @@ from zoo.config.specs import from_dict, to_dict
 from zoo.core.errors import RecipeError, ReleaseError, UnknownNameError
 from zoo.evaluation.calibrators import Calibrator, PriorShift
 from zoo.evaluation.metrics import at_least
+from zoo.labels.parts import part_of
 
 
 def probabilities(logits: np.ndarray, decision: Decision | None = None) -> np.ndarray:
@@ -78,6 +79,10 @@ class Origin:
     date: str = ""
     notes: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        # Older files say "tune" for the validation part.
+        object.__setattr__(self, "split", part_of(self.split) or self.split)
+
 
 @dataclass(frozen=True)
 class Reached:
@@ -130,7 +135,7 @@ class Decision:
         trained: False for a finding that had no positives in training: its output means nothing. () is all True.
         temperature_origin: Where temperature and calibrator come from, or None.
         calibrator: What is done to the log-odds after the temperature, or None (most often).
-        prior_shift: To another prevalence than that of the tuning part, or None.
+        prior_shift: To another prevalence than that of the validation part, or None.
     """
 
     findings: tuple[str, ...]

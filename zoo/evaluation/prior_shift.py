@@ -92,10 +92,10 @@ def shift_decision(
     `fit_points` on labelled films of the place is better where there are any.
 
     Args:
-        decision: Fitted on the tuning part, or shifted already: then it is shifted on from there to the new target.
+        decision: Fitted on the validation part, or shifted already: then it is shifted on from there to the new target.
         target_prevalence: One number, one a finding, or finding -> number, between 0 and 1.
         source_prevalence: Likewise, where the decision is to be taken as calibrated at another prevalence than the one
-            it holds (that of the tuning part).
+            it holds (that of the validation part).
 
     Raises:
         UnknownNameError: A finding that the decision does not have.
@@ -149,7 +149,7 @@ def _moved(point: OperatingPoint, offset: np.ndarray, target: Sequence[float | N
     if own is not None and achieved:
         fresh = reached[own].value if own in reached else (None,) * len(thresholds)
         achieved = tuple(a if t is None else f for a, f, t in zip(achieved, fresh, target, strict=True))
-    note = "thresholds moved to another prevalence: sensitivity and specificity are those of the tuning part"
+    note = "thresholds moved to another prevalence: sensitivity and specificity are those of the validation part"
     notes = (*(n for n in point.origin.notes if n != note), note)
     return OperatingPoint(thresholds, replace(point.origin, notes=notes), achieved, reached, prevalence)
 

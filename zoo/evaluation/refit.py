@@ -1,4 +1,4 @@
-"""A decision of one's own, fitted on one's own tuning data, promises included."""
+"""A decision of one's own, fitted on one's own validation data, promises included."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Fit:
 
 
 def refit(scores: Scores, fit: Fit, *, trained: Sequence[bool] = ()) -> Decision:
-    """A decision of these tuning data alone: calibration, the usual operating points, and those that promise.
+    """A decision of these validation data alone: calibration, the usual operating points, and those that promise.
 
     Args:
-        scores: Logits and labels of the tuning part.
+        scores: Logits and labels of the validation part.
         fit: What to fit.
         trained: Which findings the model learned; all by default. The others get no threshold.
 
@@ -43,7 +43,7 @@ def refit(scores: Scores, fit: Fit, *, trained: Sequence[bool] = ()) -> Decision
         With a promise of 0.9 it has the points `sensitivity_90_promised` and `specificity_90_promised` as well.
 
     Raises:
-        SplitError: The scores are not of the tuning part.
+        SplitError: The scores are not of the validation part.
         ValueError: They are scores of unknown scale, or something cannot be fitted as asked.
     """
     decision = fit_decision(scores, calibration=fit.calibration, trained=trained)

@@ -11,9 +11,7 @@ import numpy as np
 from zoo.core.errors import SplitError, UnknownNameError
 from zoo.evaluation.decision import Decision, probabilities
 from zoo.evaluation.metrics import check_probabilities, known_counts
-
-#: The parts of a split: fitted on, tuned on, reported on.
-SPLITS = ("train", "tune", "test")
+from zoo.labels.parts import PARTS
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +22,7 @@ class Scores:
         logits: (n, k) finite numbers, kept as float64. Other people's probabilities enter by `from_probabilities`.
         labels: (n, k) of 1, 0 and NaN (unknown), kept as float32.
         findings: The k column names.
-        split: "train", "tune" or "test". Temperature and thresholds are fitted on "tune" alone.
+        split: "train", "validation" or "test". Temperature and thresholds are fitted on "validation" alone.
         split_hash: Hash of the split's manifest, kept with what is fitted.
         patients: (n,) identifiers, kept as strings, whose rows are resampled together, or None (each row by itself).
         kind: "scores" for numbers of unknown scale, which rank but are no logits: AUC, but neither probabilities
@@ -123,17 +121,19 @@ class Scores:
         """Raises unless `what` may be fitted on these.
 
         Raises:
-            SplitError: They are not of the tuning part.
+            SplitError: They are not of the validation part.
             ValueError: They are scores of unknown scale.
         """
-        if self.split != "tune":
-            raise SplitError(f"{what} must be fitted on the tune part of a split, these scores are of {self.split!r}")
+        if self.split != "validation":
+            raise SplitError(
+                f"{what} must be fitted on the validation part of a split, these scores are of {self.split!r}"
+            )
         if self.kind == "scores":
             raise ValueError(f"{what} cannot be fitted on scores of unknown scale: give logits or probabilities")
 
     def _check_names(self) -> None:
-        if self.split not in SPLITS:
-            raise SplitError(f"split must be one of {', '.join(SPLITS)}, got {self.split!r}")
+        if self.split not in PARTS:
+            raise SplitError(f"split must be one of {', '.join(PARTS)}, got {self.split!r}")
         if self.kind not in ("logits", "scores"):
             raise ValueError(
                 f"kind must be 'logits' or 'scores', got {self.kind!r}; for probabilities use Scores.from_probabilities"

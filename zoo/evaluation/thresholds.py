@@ -1,4 +1,4 @@
-"""Operating points: thresholds with a name and an origin, fitted on the tuning part alone."""
+"""Operating points: thresholds with a name and an origin, fitted on the validation part alone."""
 
 from __future__ import annotations
 
@@ -51,17 +51,17 @@ def fit_decision(
     """Calibration and operating points for one model, or again for one's own data, in one call.
 
     Args:
-        scores: Logits and labels of the tuning part.
+        scores: Logits and labels of the validation part.
         calibration: As `fit_calibration` takes it. An export that knows of temperatures alone needs one of
             "temperature", "temperature_per_finding" and "none".
         points: Name -> how it is fitted, on the calibrated probabilities.
         default: The point used when none is named.
         trained: Which findings had positives in training; all by default. The others get no threshold, whatever the
-            tuning part holds, since their output means nothing.
+            validation part holds, since their output means nothing.
         date: ISO date kept with the fit; today's by default.
 
     Raises:
-        SplitError: The scores are not of the tuning part.
+        SplitError: The scores are not of the validation part.
         ValueError: They are scores of unknown scale, or something cannot be fitted as asked.
     """
     scores.check_fittable("a decision")
@@ -91,7 +91,7 @@ def fit_point(
     """One operating point; otherwise as `fit_points`.
 
     Args:
-        scores: Logits and labels of the tuning part.
+        scores: Logits and labels of the validation part.
         recipe: A name of `RECIPES`.
         target: What an `_at_least` recipe has to reach, in (0, 1].
         decision: Under whose calibration the thresholds hold; uncalibrated by default.
@@ -112,13 +112,13 @@ def fit_points(
     Each finding is sorted once, for all points.
 
     Args:
-        scores: Logits and labels of the tuning part.
+        scores: Logits and labels of the validation part.
         points: Name -> how it is fitted.
         decision: Under whose calibration the thresholds hold; uncalibrated by default.
         date: ISO date kept with the fit; today's by default.
 
     Raises:
-        SplitError: The scores are not of the tuning part.
+        SplitError: The scores are not of the validation part.
         UnknownNameError: No such recipe.
         ValueError: They are scores of unknown scale; a target where none is used, none where one is needed, or one
             outside (0, 1].

@@ -167,7 +167,7 @@ class Predictor:
         labels: np.ndarray,
         *,
         patients: Sequence[object] | np.ndarray | None = None,
-        split: str = "tune",
+        split: str = "validation",
     ) -> Scores:
         """Logits with labels, as everything in `zoo.evaluation` takes them; to fit a decision of one's own, say.
 
@@ -175,7 +175,7 @@ class Predictor:
             images: As for `predict`; all have to be readable.
             labels: (n, findings) of 1, 0 and NaN, columns as `labels`.
             patients: (n,) whose film it is; each film by itself without.
-            split: "tune" for films to fit on, "test" for those that are reported.
+            split: "validation" for films to fit on, "test" for those that are reported.
 
         Raises:
             ImageError: An image that cannot be read.

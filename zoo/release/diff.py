@@ -111,7 +111,7 @@ def _point(before: Decision, old: OperatingPoint, after: Decision, new: Operatin
         if was != now:
             yield f"threshold of {finding} {_arrow([was], [now])}"
     if old.achieved != new.achieved:
-        yield "what the thresholds reached on the tuning part is other"
+        yield "what the thresholds reached on the validation part is other"
     yield from _changes(_origin(old.origin), _origin(new.origin), "fitted: ")
 
 

@@ -97,7 +97,7 @@ def write(
         folder: Where it shall lie.
         model: The trained ensemble (float32 variables). With a smaller `dtype` it is left with the rounded weights.
         spec: What `model` was built from.
-        decision: Fitted on a tuning part; its findings are the spec's.
+        decision: Fitted on a validation part; its findings are the spec's.
         member_decisions: The same of each member alone, by name.
         metrics: What the evaluation found; JSON-able. Its `mistakes` and `leakage`, which name films, are left out.
         provenance: Recipe, seed, split hash, versions; JSON-able.

@@ -60,7 +60,7 @@ def notes(metrics: Mapping[str, Any]) -> Section:
     if not metrics["patients_known"]:
         found.append("Patients are not known: each film is taken for one, which makes intervals too narrow.")
     if not metrics["split_hash"]:
-        found.append("The split has no name: nothing proves that these films were not trained or tuned on.")
+        found.append("The split has no name: nothing proves that these films were not trained or validated on.")
     found += [f"{note.rstrip('.')}." for note in metrics.get("notes", ())]
     absent = "" if found else "Every finding has both classes, and an AUC whose interval is above 0.5."
     return Section("notes", "Before you read on", notes=tuple(found), absent=absent)

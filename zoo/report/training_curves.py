@@ -41,20 +41,18 @@ def section(history: Iterable[Mapping[str, Any]] | None) -> Section:
         for panel in (_losses(member, epochs), _aucs(member, epochs))
         if panel is not None
     ]
-    words = (
-        "An upright line begins a new stage. The tuning part is never trained on; the test part is in none of these."
-    )
+    words = "A vertical line marks a new stage. The validation part is never trained on; the test part is not shown."
     return Section(_ID, _TITLE, charts=(Chart("training", "Training curves", tuple(panels), words),))
 
 
 def _losses(member: str, epochs: Sequence[_Epoch]) -> Panel | None:
-    curves = {"training part": [e.loss for e in epochs], "tuning part": [e.val_loss for e in epochs]}
+    curves = {"training part": [e.loss for e in epochs], "validation part": [e.val_loss for e in epochs]}
     return _panel(f"{member}: loss", "Loss", epochs, curves)
 
 
 def _aucs(member: str, epochs: Sequence[_Epoch]) -> Panel | None:
     values = [e.val_auc for e in epochs]
-    return _panel(f"{member}: AUC", "Mean AUC", epochs, {"tuning part": values}, best=True)
+    return _panel(f"{member}: AUC", "Mean AUC", epochs, {"validation part": values}, best=True)
 
 
 def _panel(

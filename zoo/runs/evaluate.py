@@ -32,10 +32,10 @@ class Request:
     """What is asked of an evaluation, beside the numbers themselves.
 
     Attributes:
-        fit: A decision to fit on tuning data of one's own, in place of the release's; None fits none.
-        tune: These data: files of predictions, one a model, or one folder of films. () takes the rows that the files
-            say are of the tuning part, or a share of the patients.
-        tune_share: That share of the patients, who are then not reported.
+        fit: A decision to fit on validation data of one's own, in place of the release's; None fits none.
+        validation: These data: files of predictions, one a model, or one folder of images. () takes the rows that the
+            files say are of the validation part, or a share of the patients.
+        validation_share: That share of the patients, who are then not reported.
         prevalence: Finding -> local prevalence that the decision is moved to; {} moves none.
         coherent: Whether to report what projecting the probabilities to coherent ones does.
         trained_on: Run folder or `split.json` of the training, to count what leaked.
@@ -46,8 +46,8 @@ class Request:
     """
 
     fit: Fit | None = None
-    tune: Sequence[Path] = ()
-    tune_share: float | None = None
+    validation: Sequence[Path] = ()
+    validation_share: float | None = None
     prevalence: Mapping[str, float] = field(default_factory=dict)
     coherent: bool = False
     trained_on: Path | None = None
@@ -57,10 +57,10 @@ class Request:
     command: str = ""
 
     def __post_init__(self) -> None:
-        if self.fit is None and (self.tune or self.tune_share is not None):
-            raise ValueError("tuning data were given, but nothing to fit on them: say --fit auto (fit=Fit())")
-        if self.tune and self.tune_share is not None:
-            raise ValueError("tuning data come from files of their own or are a share of the patients, not both")
+        if self.fit is None and (self.validation or self.validation_share is not None):
+            raise ValueError("validation data were given, but nothing to fit on them: say --fit auto (fit=Fit())")
+        if self.validation and self.validation_share is not None:
+            raise ValueError("validation data come from files of their own or are a share of the patients, not both")
         if self.training_films is not None and self.trained_on is None:
             raise ValueError("which films were trained on is told by the run's split: give --trained-on RUN as well")
 
@@ -105,16 +105,16 @@ def evaluate_release(
     """
     model = load.load(name, runtime=runtime, precision=precision)
     study, path_of = _score(model, data, dataset, progress)
-    tuning = None
-    if request.tune:
-        if len(request.tune) != 1:
-            raise ValueError(f"--tune is one folder of films for a release, got {len(request.tune)}")
-        tuning = _score(model, request.tune[0], dataset, progress)[0]
-    tuning, study = _parts(study, tuning, request)
+    validation = None
+    if request.validation:
+        if len(request.validation) != 1:
+            raise ValueError(f"--validation is one folder of films for a release, got {len(request.validation)}")
+        validation = _score(model, request.validation[0], dataset, progress)[0]
+    validation, study = _parts(study, validation, request)
     trained = model.decision.trained if model.decision is not None else ()
-    decision = _decide(study, tuning, request, model.decision, trained=trained)
+    decision = _decide(study, validation, request, model.decision, trained=trained)
     paths = [path_of[film] for film in study.ids]
-    found = leaks.find(study, tuning, progress, request.trained_on, request.training_films, paths)
+    found = leaks.find(study, validation, progress, request.trained_on, request.training_films, paths)
     metrics = _measure(study, decision, request, progress, leakage=found)
     scores = study.scores[model.name]
     network = model.model if runtime == "keras" else None
@@ -147,17 +147,18 @@ def evaluate_predictions(
         request: What is asked.
         **reading: Further arguments of `files.study.read_files`.
     """
-    tuning = None
-    if request.fit is not None and request.tune_share is None:
-        if request.tune and len(request.tune) != len(predictions):
+    validation = None
+    if request.fit is not None and request.validation_share is None:
+        if request.validation and len(request.validation) != len(predictions):
             raise ValueError(
-                f"--tune needs a file for each of {len(predictions)} models, in their order, got {len(request.tune)}"
+                f"--validation needs a file for each of {len(predictions)} models, in their order, "
+                f"got {len(request.validation)}"
             )
-        tuning = read_files(request.tune or predictions, labels, split="tune", **reading)
+        validation = read_files(request.validation or predictions, labels, split="validation", **reading)
     study = read_files(predictions, labels, readers=readers, **reading)
-    tuning, study = _parts(study, tuning, request)
-    decision = _decide(study, tuning, request, how=how)
-    found = leaks.find(study, tuning, progress, request.trained_on)
+    validation, study = _parts(study, validation, request)
+    decision = _decide(study, validation, request, how=how)
+    found = leaks.find(study, validation, progress, request.trained_on)
     metrics = _measure(study, decision, request, progress, how=how, leakage=found)
     return Evaluation(metrics, results.write(metrics, out, command=request.command), _keep(decision, out, request))
 
@@ -183,32 +184,32 @@ def _score(model: Predictor, folder: Path, dataset: str, progress: Progress) -> 
     return study, dict(zip(ids, table["Image_path"], strict=True))
 
 
-def _parts(study: Study, tuning: Study | None, request: Request) -> tuple[Study | None, Study]:
-    """The tuning part, or None where nothing is fitted, and the one under report; both know the hash of the two."""
+def _parts(study: Study, validation: Study | None, request: Request) -> tuple[Study | None, Study]:
+    """The validation part, or None where nothing is fitted, and the one under report; both know the hash of the two."""
     reported = np.ones(len(study.ids), bool)
-    if request.fit is not None and tuning is None:
-        share = 0.5 if request.tune_share is None else request.tune_share
+    if request.fit is not None and validation is None:
+        share = 0.5 if request.validation_share is None else request.validation_share
         reported = ~next(iter(study.scores.values())).patients_share(share, request.seed)
-        tuning = study.take(~reported, "tune")
-    _check_apart(tuning, study.ids[reported], request)
-    rows = sorted([*_named(tuning, "tune"), *_named(study.take(reported, "test"), "test")])
+        validation = study.take(~reported, "validation")
+    _check_apart(validation, study.ids[reported], request)
+    rows = sorted([*_named(validation, "validation"), *_named(study.take(reported, "test"), "test")])
     named = hashlib.sha256(json.dumps(rows).encode()).hexdigest()
-    if tuning is not None:
-        tuning = tuning.take(np.ones(len(tuning.ids), bool), "tune", named)
-    return tuning, study.take(reported, "test", named)
+    if validation is not None:
+        validation = validation.take(np.ones(len(validation.ids), bool), "validation", named)
+    return validation, study.take(reported, "test", named)
 
 
-def _check_apart(tuning: Study | None, reported: np.ndarray, request: Request) -> None:
-    shared = sorted({*tuning.ids} & {*reported}) if tuning is not None else []
-    if shared and not request.tune:
+def _check_apart(validation: Study | None, reported: np.ndarray, request: Request) -> None:
+    shared = sorted({*validation.ids} & {*reported}) if validation is not None else []
+    if shared and not request.validation:
         raise SplitError(
-            "no column of the files says which rows are tuning data: give them as --tune FILE, or draw a share of the "
-            "patients, as by --tune-share 0.3"
+            "no column of the files says which rows are validation data: give them as --validation FILE, or draw a "
+            "share of the patients, as by --validation-share 0.3"
         )
     if shared:
         raise SplitError(
-            f"{len(shared)} films are in the tuning part and in the one reported (first: {str(shared[0])!r}): numbers "
-            "on films that were fitted on would flatter"
+            f"{len(shared)} images are in the validation part and in the one reported (first: {str(shared[0])!r}): "
+            "numbers on images that were fitted on would flatter"
         )
 
 
@@ -222,7 +223,7 @@ def _named(study: Study | None, part: str) -> Iterator[list[str]]:
 
 def _decide(
     study: Study,
-    tuning: Study | None,
+    validation: Study | None,
     request: Request,
     decision: Decision | None = None,
     *,
@@ -231,8 +232,8 @@ def _decide(
 ) -> Decision | None:
     """The decision under report: a fitted one, or the given one; at the prevalence that was asked for."""
     findings = next(iter(study.scores.values())).findings
-    if request.fit is not None and tuning is not None:
-        fitted_on = next(iter(with_ensemble(tuning, how).values())).subset(findings=findings)
+    if request.fit is not None and validation is not None:
+        fitted_on = next(iter(with_ensemble(validation, how).values())).subset(findings=findings)
         decision = refit(fitted_on, request.fit, trained=trained)
     if not request.prevalence:
         return decision

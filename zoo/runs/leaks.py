@@ -15,7 +15,7 @@ from zoo.evaluation.files.study import Study
 
 def find(
     study: Study,
-    tuning: Study | None,
+    validation: Study | None,
     progress: Progress,
     trained_on: Path | None = None,
     training_films: Path | None = None,
@@ -25,35 +25,35 @@ def find(
 
     Args:
         study: Under report.
-        tuning: What a decision was fitted on, or None.
+        validation: What a decision was fitted on, or None.
         progress: Told of every film that is read, and of what was found.
         trained_on: Run folder or `split.json` of the training.
         training_films: Folder of the training's films.
         paths: (n,) file of each film under report; none where there are predictions alone.
 
     Returns:
-        What JSON holds, by name: "patients of the tuning data", "files" and "patients" as `leakage.Overlap`, "content"
-        as `leakage.Duplicates`; what cannot be compared is left out.
+        What JSON holds, by name: "patients of the validation data", "files" and "patients" as `leakage.Overlap`,
+        "content" as `leakage.Duplicates`; what cannot be compared is left out.
     """
     found: dict[str, Any] = {}
     patients = next(iter(study.scores.values())).patients
-    if tuning is not None and patients is not None:
-        others = next(iter(tuning.scores.values())).patients
+    if validation is not None and patients is not None:
+        others = next(iter(validation.scores.values())).patients
         if others is not None:
-            found["patients of the tuning data"] = leakage.shared_patients(others, patients).to_dict()
+            found["patients of the validation data"] = leakage.shared_patients(others, patients).to_dict()
     seen = duplicates.Films((), ())
     if trained_on is not None:
         parts = duplicates.split_films(trained_on)
-        for films in (parts[part] for part in ("train", "tune") if part in parts):
+        for films in (parts[part] for part in ("train", "validation") if part in parts):
             seen = duplicates.Films(seen.names + films.names, seen.patients + films.patients)
         files = leakage.shared_names(seen.names, study.ids)
         if len(files.names):
-            progress.message(f"{len(files.names)} of these films were trained or tuned on: their figures flatter")
+            progress.message(f"{len(files.names)} of these films were trained or validated on: their figures flatter")
         found["files"] = files.to_dict()
         if patients is not None and len(seen.patients) == len(seen.names):
             shared = leakage.shared_patients(seen.patients, patients)
             if len(shared.names):
-                progress.message(f"{len(shared.names)} of {shared.of} patients were trained or tuned on")
+                progress.message(f"{len(shared.names)} of {shared.of} patients were trained or validated on")
             found["patients"] = shared.to_dict()
     if paths:
         found["content"] = _same_content(paths, seen.names, training_films, progress)

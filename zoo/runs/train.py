@@ -167,7 +167,7 @@ def finish(
     films: dict[str, Any],
     read: Reader = read_image,
 ) -> Outcome:
-    """Calibrates on the tuning part, reports the test part, and writes the release; `films` says what the data is."""
+    """Calibrates on the validation part, reports the test part, writes the release; `films` says what the data is."""
     found = assess.assess(recipe, table, split, run, progress, read)
     facts = provenance(recipe, table, split, films)
     tested = table.iloc[split.rows("test")]

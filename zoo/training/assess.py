@@ -1,4 +1,4 @@
-"""What a trained run is worth: logits on tune and test, the decision fitted on tune, the figures of test."""
+"""How good a trained run is: logits of the validation and test parts, the decision fitted, the test part reported."""
 
 from __future__ import annotations
 
@@ -49,22 +49,22 @@ class Assessment:
 def assess(
     recipe: Recipe, table: pd.DataFrame, split: Split, run: Path, progress: Progress, read: Reader = read_image
 ) -> Assessment:
-    """Scores the tuning and the test part with a finished run's best weights; `read` gives the pixels of a film.
+    """Scores the validation and the test part with a finished run's best weights; `read` gives the pixels of a film.
 
-    The decision is fitted on tune; test is only reported, beside each member and the pixel baseline. Also writes
+    The decision is fitted on validation; test is only reported, beside each member and the pixel baseline. Also writes
     `predictions.csv`: a row for each image of both parts with its logits.
     """
     model = load_best(recipe, run)
-    rows = {part: split.rows(part) for part in ("tune", "test")}
+    rows = {part: split.rows(part) for part in ("validation", "test")}
     logits = predict_logits(model, table, rows, recipe, progress, read)
     name = recipe.ensemble.name
-    tune, test = (
+    validation, test = (
         {model_name: _scores(table, split, part, values, recipe) for model_name, values in logits[part].items()}
-        for part in ("tune", "test")
+        for part in ("validation", "test")
     )
     _write_predictions(run / "predictions.csv", table, split, {part: logits[part][name] for part in logits}, recipe)
     trained = _trained(table, split, recipe)
-    decisions = {model_name: fit_decision(scores, trained=trained) for model_name, scores in tune.items()}
+    decisions = {model_name: fit_decision(scores, trained=trained) for model_name, scores in validation.items()}
     test["pixel baseline"] = _baseline(table, split, recipe, progress)
     metrics = report.evaluate(test, decisions)
     members = {m.name: decisions[m.name] for m in recipe.ensemble.members if m.name in decisions}

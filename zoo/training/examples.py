@@ -1,4 +1,4 @@
-"""The training and tuning parts of a table as what the pipeline takes."""
+"""The training and validation part of a table as what the pipeline takes."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Examples:
         paths: Training images.
         labels: float32 (n, findings) of 1, 0, NaN.
         targeted: bool (n,): images with a rare finding, for the extra augmentation.
-        tune_paths: Tuning images.
-        tune_labels: float32 (m, findings).
+        validation_paths: Tuning images.
+        validation_labels: float32 (m, findings).
         read: Gives the pixels of a film.
     """
 
@@ -34,31 +34,34 @@ class Examples:
     paths: list[str]
     labels: np.ndarray
     targeted: np.ndarray
-    tune_paths: list[str]
-    tune_labels: np.ndarray
+    validation_paths: list[str]
+    validation_labels: np.ndarray
     read: Reader = read_image
 
     @classmethod
     def from_table(cls, recipe: Recipe, table: pd.DataFrame, split: Split, read: Reader = read_image) -> Examples:
-        """Takes the "train" and "tune" rows of a table.
+        """Takes the "train" and "validation" rows of a table.
 
         Raises:
-            SplitError: No finding has both classes in the tuning part, so that val_auc would not exist.
+            SplitError: No finding has both classes in the validation part, so that val_auc would not exist.
             RecipeError: A stage's batch is larger than the training part.
         """
         labels, paths = reading.labels_of(table, recipe.ensemble.findings), table["Image_path"].to_numpy()
-        train, tune = split.rows("train"), split.rows("tune")
+        train, validation = split.rows("train"), split.rows("validation")
         for stage in recipe.stages:
             if stage.batch_size > len(train):
                 raise RecipeError(
                     f"stage {stage.name!r}: batch_size {stage.batch_size} is above the {len(train)} training images"
                 )
-        if not np.any(np.any(labels[tune] == 1, axis=0) & np.any(labels[tune] == 0, axis=0)):
+        if not np.any(np.any(labels[validation] == 1, axis=0) & np.any(labels[validation] == 0, axis=0)):
             raise SplitError(
-                f"no finding has both classes in the {len(tune)} images of the tune part: val_auc is undefined"
+                f"no finding has both classes in the {len(validation)} images of the validation part: "
+                "val_auc is undefined"
             )
         targeted = augment.targeted_images(labels[train])
-        return cls(recipe, list(paths[train]), labels[train], targeted, list(paths[tune]), labels[tune], read)
+        return cls(
+            recipe, list(paths[train]), labels[train], targeted, list(paths[validation]), labels[validation], read
+        )
 
     def steps(self, stage: Stage) -> int:
         """Batches an epoch; the last, incomplete one is left out."""
@@ -79,10 +82,10 @@ class Examples:
             read=self.read,
         )
 
-    def tune_batches(self, batch_size: int) -> Any:
-        """The tuning images in order, then the last one again until the last batch is full: XLA compiles one shape."""
-        missing = -len(self.tune_paths) % batch_size
-        paths = self.tune_paths + self.tune_paths[-1:] * missing
+    def validation_batches(self, batch_size: int) -> Any:
+        """The validation images in order; the last is repeated to fill the last batch: XLA compiles one shape."""
+        missing = -len(self.validation_paths) % batch_size
+        paths = self.validation_paths + self.validation_paths[-1:] * missing
         return pipeline.evaluation_batches(
             paths, None, image_size=self.recipe.ensemble.image_size, batch_size=batch_size, read=self.read
         )

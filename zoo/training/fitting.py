@@ -195,11 +195,13 @@ class _Fitting:
         self._saved_at = time.monotonic()
 
     def _validate(self) -> dict[str, float]:
-        """Exact loss and AUC over the whole tuning part, not means of batches."""
+        """Exact loss and AUC over the whole validation part, not means of batches."""
         examples = self.around.examples
-        labels = examples.tune_labels
+        labels = examples.validation_labels
         with image_errors():
-            logits = self.model.predict(examples.tune_batches(self.job.stage.batch_size), verbose=0)[: len(labels)]
+            logits = self.model.predict(examples.validation_batches(self.job.stage.batch_size), verbose=0)[
+                : len(labels)
+            ]
         if not np.isfinite(logits).all():
             raise TrainingError(
                 f"{self.job.title}, epoch {self.position.epoch + 1}: the network gives NaN or infinite logits; "

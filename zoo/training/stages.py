@@ -77,7 +77,7 @@ def train(
 
     Args:
         recipe: What to train.
-        table: Canonical table; its "train" rows are trained on, its "tune" rows validate each epoch.
+        table: Canonical table; its "train" rows are trained on, its "validation" rows validate each epoch.
         split: Of this table.
         run_dir: Folder of the run; made when missing.
         max_hours: Stop cleanly after so many hours.

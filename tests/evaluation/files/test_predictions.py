@@ -56,8 +56,8 @@ def test_a_logit_prefix_says_what_the_numbers_are(write):
     np.testing.assert_array_equal(scores.logits, [[0, 1], [4, -1]])
     assert scores.patients.tolist() == ["1", "2"]
     assert said("rows of other parts than 'test', left out: 1", study.notes)
-    np.testing.assert_array_equal(align([found], labels, split="tune").scores["model"].logits, [[-3, 2]])
-    with pytest.raises(TableError, match="no row is of the 'train' part; there are rows of test, tune"):
+    np.testing.assert_array_equal(align([found], labels, split="validation").scores["model"].logits, [[-3, 2]])
+    with pytest.raises(TableError, match="no row is of the 'train' part; there are rows of test, validation"):
         align([found], labels, split="train")
 
 

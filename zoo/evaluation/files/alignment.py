@@ -15,6 +15,7 @@ from zoo.evaluation.files.predictions import Kind, Predictions
 from zoo.evaluation.files.rows import Rows
 from zoo.evaluation.files.schemas import AUTO, names_of
 from zoo.evaluation.scores import Scores
+from zoo.labels.parts import part_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +123,7 @@ def _other_labels(truth: Rows, labels: Rows, name: str) -> list[str]:
 
 def _of_part(parts: list[Rows], split: str) -> tuple[list[Rows], list[str]]:
     """The rows of one part of the split, where a file says of which part its rows are."""
+    split = part_of(split) or split
     said = next((part for part in parts if part.split is not None), None)
     if said is None or said.split is None:
         return parts, []

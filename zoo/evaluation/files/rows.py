@@ -13,6 +13,7 @@ from zoo.core.csv import MISSING, CsvColumns, same_name, shortened
 from zoo.core.errors import TableError
 from zoo.evaluation.subgroups import age_bands
 from zoo.labels import facts as film_facts
+from zoo.labels.parts import part_of
 
 IMAGE_IDS = ("Image Index", "Image_name", "Image", "Image ID", "File name", "File", "Image path", "Path", "DICOM ID")
 IDS = (*IMAGE_IDS, "Study", "Study ID", "Accession number", "ID")
@@ -30,12 +31,6 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
 _OTHERS = ("Follow-up #", "OriginalImage[Width", "Height]", "OriginalImagePixelSpacing[x", "y]", "Unnamed: 0", "Index")
 _NAMES = (*IDS, *PATIENTS, *SPLITS, FINDING_LABELS, *_SEX, *_AGE, *sum(_GROUPS.values(), ()), *_OTHERS)
 _FACTS = frozenset(map(same_name, _NAMES))
-
-_PARTS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("tune", "val", "valid", "validation", "dev"), "tune"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
 
 #: Where a patient stands in an image's name: CheXpert's folders; NIH's 00000013_005.png, the competition's
 #: 00000013_005_001.jpg.
@@ -56,7 +51,7 @@ class Rows:
         findings: The k column names.
         patients: (n,) str, or None where nothing tells them.
         groups: Grouping ("sex", "age", "view", "position", "source") -> (n,) str, "" where unknown; ages are in bands.
-        split: (n,) "train", "tune" or "test", or None.
+        split: (n,) "train", "validation" or "test", or None.
         notes: What was taken for granted, dropped or stripped, one sentence each.
     """
 
@@ -210,9 +205,9 @@ def _split(table: CsvColumns) -> tuple[np.ndarray | None, tuple[str, ...]]:
     header = table.header(*SPLITS)
     if header is None:
         return None, ()
-    parts = [_PARTS.get(text.lower(), "") for text in table.columns[header]]
+    parts = [part_of(text) for text in table.columns[header]]
     if all(parts):
         return np.array(parts), ()
     wrong = table.columns[header][parts.index("")]
-    note = f"{table.path.name}: column {header!r} was not used: {wrong!r} is none of train, tune, test"
+    note = f"{table.path.name}: column {header!r} was not used: {wrong!r} is none of train, validation, test"
     return None, (note,)

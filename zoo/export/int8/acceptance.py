@@ -47,7 +47,7 @@ class Films:
 
     def described(self) -> dict[str, Any]:
         """For `export.json`: how many, of which part."""
-        calibrated = "tune" if self.split_hash else "all"
+        calibrated = "validation" if self.split_hash else "all"
         return {
             "calibration": {"films": len(self.calibration), "part": calibrated, "split_hash": self.split_hash},
             "compared": {"films": len(self.compared), "part": self.part, "split_hash": self.split_hash},
@@ -57,8 +57,8 @@ class Films:
 def choose_films(data: Path, dataset: str, trained_on: Path | None = None, seed: int = 0) -> Films:
     """Films of a folder for each purpose.
 
-    With the training's split: calibrated and tuned on its tuning part, compared on its test part. Without it: patients
-    are drawn for each purpose, since nobody can say which films were trained on.
+    With the training's split: calibrated and tuned on its validation part, compared on its test part. Without it:
+    patients are drawn for each purpose, since nobody can say which films were trained on.
 
     Args:
         data: Folder of films and their table.
@@ -82,11 +82,11 @@ def choose_films(data: Path, dataset: str, trained_on: Path | None = None, seed:
         notes: tuple[str, ...] = (note,)
     else:
         parts, split_hash = duplicates.split_films(trained_on), duplicates.split_hash(trained_on)
-        names = (parts[part].names if part in parts else () for part in ("tune", "test"))
+        names = (parts[part].names if part in parts else () for part in ("validation", "test"))
         first, compared = (table[table["Image_name"].isin(own)] for own in names)
         part, notes = "test", ()
     if min(len(first), len(compared)) < 2:
-        what = "the split's tuning and test part" if trained_on else "either half"
+        what = "the split's validation and test part" if trained_on else "either half"
         raise SplitError(f"{data}: {len(first)} and {len(compared)} films are of {what}: both need at least 2")
     mixed = np.random.default_rng(seed).permutation(len(first))
     n = min(CALIBRATION, max(1, len(first) * 2 // 3))
