@@ -1,0 +1,167 @@
+"""Names taken in one step: a folder beside its target, held by its process, exchanged with it, recovered after a kill.
+
+What is written lies first in `.NAME-xxxxxxxx.part`. A folder takes the place of an older one in one step (`renameat2`).
+Where the system or the file system cannot do that, it takes two renames, and the names `.NAME-xxxxxxxx.ready` and
+`.NAME-xxxxxxxx.old` tell what lies between them, so that `recover` can finish the exchange.
+
+The process that writes holds a lock (`flock`) on its folder, which the system drops when the process ends however it
+ends. So the next write or `recover` of the same name can sweep what a killed process left, and leaves alone what a
+living one is writing. Where there are no such locks (Windows, some network file systems) nothing is swept.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+#: What lies beside a target: being written, written and about to take the name, and what had the name before.
+PART, READY, OLD = ".part", ".ready", ".old"
+
+#: Answers of a file system that has no locks, and of one that cannot exchange two names.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EINVAL)
+_NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM)
+
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+
+
+@contextmanager
+def beside(target: Path) -> Iterator[Path]:
+    """A new, empty folder beside `target`, held by this process and gone with the block; parents are made.
+
+    `target` is a path as `real_path` gives it.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with locked(target.parent):
+        _finish(target)
+        _sweep(target)
+        new = target.with_name(f".{target.name}-{secrets.token_hex(4)}{PART}")
+        new.mkdir()
+        held = _hold(new, wait=False)
+    try:
+        yield new
+    finally:
+        _release(held)
+        # By now this is the older folder, or what was written before an error. Not being able to delete it must not
+        # hide that error, nor turn a finished write into a failed one; the next write tries again.
+        shutil.rmtree(new, ignore_errors=True)
+        recover(target)
+
+
+def recover(target: str | Path) -> None:
+    """Finishes an exchange of `target` that a kill interrupted, and sweeps what dead processes left beside it.
+
+    Costs a look into the parent folder where there is nothing to do. A reader of a folder written by `whole_folder`
+    calls this first.
+    """
+    target = real_path(target)
+    if _leftovers(target):
+        with locked(target.parent):
+            _finish(target)
+            _sweep(target)
+
+
+def take_place(new: Path, target: Path) -> None:
+    """Gives a finished folder the name of `target`; an older one then lies at `new`, or nothing does."""
+    if not os.path.lexists(target):
+        new.rename(target)
+    elif not _exchange(new, target):
+        ready, old = new.with_suffix(READY), new.with_suffix(OLD)
+        new.rename(ready)
+        target.rename(old)
+        ready.rename(target)
+        old.rename(new)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchanges two names in one step; False where the system or the file system cannot."""
+    if sys.platform != "linux":
+        return False
+    import ctypes
+
+    call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if call is None:
+        return False
+    if call(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+        return True
+    if (error := ctypes.get_errno()) in _NO_EXCHANGE:
+        return False
+    raise OSError(error, os.strerror(error), str(one), None, str(other))
+
+
+def _finish(target: Path) -> None:
+    """Finishes an exchange that stopped between its two renames; the parent is locked, so nobody is in the middle."""
+    left = {path.name for path in _leftovers(target)}
+    for name in sorted(left):
+        if name.endswith(OLD) and not os.path.lexists(target):
+            ready = name.removesuffix(OLD) + READY
+            # Without its successor it is of an exchange that was finished, and the target was deleted since.
+            if ready in left:
+                target.with_name(ready).rename(target)
+
+
+def _sweep(target: Path) -> None:
+    """Deletes what dead processes left beside `target`; the parent is locked."""
+    for path in _leftovers(target):
+        held = _hold(path, wait=False)
+        if held is not None:
+            shutil.rmtree(path, ignore_errors=True)  # what is another user's stays
+            _release(held)
+
+
+def _leftovers(target: Path) -> list[Path]:
+    name = re.compile(rf"\.{re.escape(target.name)}-[0-9a-f]{{8}}\.(part|ready|old)")
+    with suppress(OSError), os.scandir(target.parent) as entries:  # no such folder, or one that may not be listed
+        return [Path(entry.path) for entry in entries if name.fullmatch(entry.name)]
+    return []
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """One process and thread at a time moves names in `folder`; without locks where the system has none."""
+    held = _hold(folder, wait=True)
+    try:
+        yield
+    finally:
+        _release(held)
+
+
+def _hold(folder: Path, *, wait: bool) -> int | None:
+    """Locks a folder; None where another one holds it, it has just gone or is another user's, or there are no locks."""
+    if fcntl is None:
+        return None
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except (FileNotFoundError, PermissionError):
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError as error:
+        os.close(handle)
+        if isinstance(error, BlockingIOError) or error.errno in _NO_LOCKS:
+            return None
+        raise
+    return handle
+
+
+def _release(held: int | None) -> None:
+    if held is not None:
+        fcntl.flock(held, fcntl.LOCK_UN)  # closing alone would leave it with a child that was forked meanwhile
+        os.close(held)
+
+
+def real_path(target: str | Path) -> Path:
+    """Where a target lies, links followed: a rename would replace the link."""
+    path = Path(os.path.abspath(target))  # noqa: PTH100 - `resolve` would follow the parents' links
+    return path.resolve() if path.is_symlink() else path
