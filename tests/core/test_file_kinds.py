@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from zoo.core.file_kinds import UNKNOWN, looks_like
+from zoo.core.file_kinds import READABLE, UNKNOWN, image_kind, looks_like
 
 
 def archive(*names: str) -> bytes:
@@ -36,6 +36,9 @@ def archive(*names: str) -> bytes:
         (archive("notes.txt"), "a zip archive"),
         (b"\x1f\x8b\x08", "a gzip archive"),
         (b"\x89PNG\r\n", "a PNG image"),
+        (b"%PDF-1.7", "a PDF document"),
+        (b"\0\0\0\x18ftypavif", "an AVIF image"),
+        (bytes(128) + b"DICM", "a DICOM file"),
         (b"some words", UNKNOWN),
     ],
 )
@@ -51,3 +54,44 @@ def test_weights_files_are_known_by_their_first_bytes(tmp_path: Path) -> None:
     save_file({"a": np.zeros(3, "float32")}, tmp_path / "w.safetensors")
     assert looks_like(tmp_path / "w.h5").startswith("an HDF5 file")
     assert looks_like(tmp_path / "w.safetensors") == "a safetensors file"
+
+
+def box(brand: bytes, *others: bytes) -> bytes:
+    """The start of an ISO media file."""
+    return b"\0\0\0\x20ftyp" + brand + bytes(4) + b"".join(others)
+
+
+@pytest.mark.parametrize(
+    "head, name",
+    [
+        (b"\xff\xd8\xff\xe0", "JPEG"),
+        (b"\x89PNG\r\n\x1a\n", "PNG"),
+        (b"BM" + bytes(12) + b"\x28\0\0\0", "BMP"),
+        (b"II*\0", "TIFF"),
+        (b"MM\0+", "TIFF"),
+        (b"RIFF\1\2\3\4WEBPVP8 ", "WebP"),
+        (b"GIF89a", "GIF"),
+        (box(b"heic"), "HEIC"),
+        (box(b"xxxx", b"mif1", b"heic"), "HEIC"),
+        (box(b"avif"), "AVIF"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
+        (b"\xff\x4f\xff\x51", "JPEG 2000"),
+        (b"\xff\x0a", "JPEG XL"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+        (bytes(128) + b"DICM", "DICOM"),
+        (b"\x08\0\5\0CS\x0a\0ISO_IR 100", "DICOM"),
+        (b"P5\n12 12 255\n", "Netpbm"),
+    ],
+)
+def test_an_image_is_known_by_its_content(head: bytes, name: str) -> None:
+    kind = image_kind(head)
+    assert kind is not None
+    assert kind.name == name
+    assert kind.readable == (kind in READABLE) == (not kind.advice)
+
+
+@pytest.mark.parametrize(
+    "head", [b"", b"BMI,Age\n31,40\n" + bytes(20), b"RIFF\0\0\0\0WAVE", box(b"isom", b"mp42"), b"PK\3\4", b"P5", b"II"]
+)
+def test_what_only_begins_like_an_image_is_none(head: bytes) -> None:
+    assert image_kind(head) is None

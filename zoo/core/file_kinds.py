@@ -1,21 +1,92 @@
-"""What a file is by its first bytes, for errors about a file that should have been another."""
+"""What a file is by its first bytes, whatever its name says."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+
+#: So many bytes at the start of a file say what it is: a DICOM file has its mark behind 128 others.
+HEAD = 256
+
+UNKNOWN = "another file"
+
+
+@dataclass(frozen=True)
+class ImageKind:
+    """A kind of image file.
+
+    Attributes:
+        name: For counts, such as "HEIC".
+        advice: What to do with a file of a kind that is not read; "" for the kinds that are.
+    """
+
+    name: str
+    advice: str = ""
+
+    @property
+    def readable(self) -> bool:
+        """Whether the zoo decodes it."""
+        return not self.advice
+
+    def __str__(self) -> str:
+        article = "an" if self.name in ("AVIF", "ICO", "NRRD", "OpenEXR") else "a"
+        return f"{article} {self.name} {'file' if self.name in ('DICOM', 'NRRD') else 'image'}"
+
+
+JPEG, PNG, BMP, TIFF, WEBP = (ImageKind(name) for name in ("JPEG", "PNG", "BMP", "TIFF", "WebP"))
+
+#: The kinds that are decoded.
+READABLE = (JPEG, PNG, BMP, TIFF, WEBP)
+
+_CONVERT = "convert it to PNG or JPEG"
+_HEIC = ImageKind("HEIC", f"{_CONVERT}, or open it with Pillow and the plugin pillow-heif and give the image")
+_AVIF = ImageKind("AVIF", f"{_CONVERT}, or open it with Pillow and give the image")
+_DICOM = ImageKind("DICOM", "convert it to PNG")
+_GIF = ImageKind("GIF", "save its first frame as PNG")
+
+#: First bytes -> kind of image.
+_IMAGES = (
+    (b"\xff\xd8\xff", JPEG),
+    (b"\x89PNG", PNG),
+    *((mark, TIFF) for mark in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+    (b"GIF87a", _GIF),
+    (b"GIF89a", _GIF),
+    *((mark, ImageKind("JPEG 2000", _CONVERT)) for mark in (b"\0\0\0\x0cjP  \r\n", b"\xff\x4f\xff\x51")),
+    *((mark, ImageKind("JPEG XL", _CONVERT)) for mark in (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n")),
+    (b"II\xbc", ImageKind("JPEG XR", _CONVERT)),
+    (b"8BPS", ImageKind("Photoshop", _CONVERT)),
+    (b"v/1\x01", ImageKind("OpenEXR", _CONVERT)),
+    (b"\0\0\x01\0", ImageKind("ICO", _CONVERT)),
+    *((b"P%d%c" % (kind, blank), ImageKind("Netpbm", _CONVERT)) for kind in range(1, 7) for blank in b"\n\r\t "),
+    (b"NRRD000", ImageKind("NRRD", "save its slice as PNG")),
+)
+
+#: Brands of ISO media files (bytes 8 to 12, behind "ftyp") that hold still images.
+_BRANDS = {
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), _HEIC),
+    **dict.fromkeys((b"avif", b"avis"), _AVIF),
+}
+
+#: Lengths of the header that follows the 14 bytes at the start of a BMP: two letters alone begin many texts.
+_BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
 
 #: First bytes -> what has them. Texts are compared without case and leading blanks.
 _BINARY = (
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file (.h5), which is not read from a download"),
     (b"PK\x03\x04", "a zip archive"),
     (b"\x1f\x8b", "a gzip archive"),
-    (b"\x89PNG", "a PNG image"),
-    (b"\xff\xd8\xff", "a JPEG image"),
     *((b"\x80" + bytes([protocol]), "a Python pickle, which can run code and is never read") for protocol in range(6)),
+    (b"%PDF", "a PDF document"),
+    (b"\x93NUMPY", "a NumPy array (.npy)"),
+    (b"Rar!", "a RAR archive"),
+    (b"7z\xbc\xaf", "a 7-Zip archive"),
+    (b"\x7fELF", "a program"),
+    (b"MZ", "a program"),
 )
 _TEXT = (
     (b"<!doctype", "an HTML page, perhaps an error page saved as the file"),
     (b"<html", "an HTML page, perhaps an error page saved as the file"),
+    (b"<svg", "an SVG drawing"),
     (b"<?xml", "an XML page, perhaps an error page saved as the file"),
     (b"version https://git-lfs", "a git-lfs pointer, not the file itself (run 'git lfs pull')"),
     (b"{", "a JSON text"),
@@ -29,22 +100,41 @@ _ARCHIVES = (
     (b".npy", "a NumPy archive (.npz)"),
 )
 
-UNKNOWN = "another file"
 
+def image_kind(head: bytes) -> ImageKind | None:
+    """The kind of image that a file is by its first `HEAD` bytes; None where it is no image that is known.
 
-def looks_like(path: Path) -> str:
-    """What a file that should have been something else seems to be: "an HTML page, ...", or `UNKNOWN`.
-
-    Reads 256 bytes and nothing more. A safetensors file has no mark of its own but the first byte of its header.
+    >>> image_kind(b"GIF89a" + bytes(250)).readable
+    False
+    >>> image_kind(b"Name,Age") is None
+    True
     """
-    with path.open("rb") as file:
-        head = file.read(256)
+    if head[128:132] == b"DICM" or (head[:2] == b"\x08\0" and head[4:6] in (b"UI", b"UL", b"CS")):
+        return _DICOM
+    if head[4:8] == b"ftyp":
+        return _BRANDS.get(head[8:12]) or next((kind for brand, kind in _BRANDS.items() if brand in head[16:64]), None)
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return WEBP
+    if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
+        return BMP
+    return next((kind for mark, kind in _IMAGES if head.startswith(mark)), None)
+
+
+def file_kind(head: bytes) -> str:
+    """What a file that should have been something else seems to be, by its first `HEAD` bytes, or `UNKNOWN`.
+
+    >>> file_kind(b"%PDF-1.7")
+    'a PDF document'
+    """
     if not head:
         return "an empty file"
     # A safetensors file begins with a length, whose bytes can be those of any of the others.
     if head[8:9] == b"{" and head[4:8] == bytes(4):
         return "a safetensors file"
-    text = head.lstrip().lower()
+    image = image_kind(head)
+    if image is not None:
+        return str(image)
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     kind = next((kind for start, kind in _BINARY if head.startswith(start)), None) or next(
         (kind for start, kind in _TEXT if text.startswith(start)), UNKNOWN
     )
@@ -52,3 +142,12 @@ def looks_like(path: Path) -> str:
         length = int.from_bytes(head[26:28], "little")
         return next((archive for name, archive in _ARCHIVES if head[30 : 30 + length].endswith(name)), kind)
     return kind
+
+
+def looks_like(path: Path) -> str:
+    """`file_kind` of a file, of which nothing but the start is read.
+
+    A safetensors file has no mark of its own but the first byte of its header.
+    """
+    with path.open("rb") as file:
+        return file_kind(file.read(HEAD))
