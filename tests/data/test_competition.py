@@ -84,16 +84,17 @@ def test_missing_facts_stay_empty_with_a_warning(read):
 
 
 def test_blank_and_uncertain_are_unknown_unless_asked_otherwise(read):
-    changes = [{"Edema": text} for text in ("", "-1", "-1.0", "1.0", "0.0", "1", "0")]
+    changes = [{"Edema": text} for text in ("", "NaN", "-1", "-1.0", "1.0", "0.0", "1", "0")]
     unknown = np.nan
-    np.testing.assert_array_equal(read(*changes)["Edema"], np.float32([unknown, unknown, unknown, 1, 0, 1, 0]))
-    np.testing.assert_array_equal(read(*changes, uncertain="zero")["Edema"], np.float32([unknown, 0, 0, 1, 0, 1, 0]))
-    np.testing.assert_array_equal(read(*changes, uncertain="one")["Edema"], np.float32([unknown, 1, 1, 1, 0, 1, 0]))
+    np.testing.assert_array_equal(read(*changes)["Edema"], np.float32([unknown] * 4 + [1, 0, 1, 0]))
+    for uncertain, value in (("zero", 0), ("one", 1)):
+        expected = np.float32([unknown, unknown, value, value, 1, 0, 1, 0])
+        np.testing.assert_array_equal(read(*changes, uncertain=uncertain)["Edema"], expected)
     with pytest.raises(ValueError, match="uncertain must be one of 'nan', 'zero', 'one', got 'ones'"):
         read({}, uncertain="ones")
 
 
-@pytest.mark.parametrize("text", ["2", "yes", "0.5", "nan", "-2"])
+@pytest.mark.parametrize("text", ["2", "yes", "0.5", "inf", "-2"])
 def test_another_label_names_file_line_and_column(read, text):
     with pytest.raises(TableError, match=r"train2\.csv, line 3, column 'Edema': .*0, 1, -1 or blank, got '" + text):
         read({}, {"Edema": text})
@@ -120,15 +121,32 @@ def test_a_blank_image_name(read):
 
 def test_sex_and_age_are_normalised_and_gaps_are_nan(read):
     changes = [{"Sex": s, "Age": a} for s, a in [("Female", "61.0"), ("m", ""), ("", "0"), ("Unknown", "414")]]
-    table = read(*changes)
+    with pytest.warns(UserWarning, match=r"train2\.csv: Age: not understood, counted as unknown: 1 row: '414' \(1\)"):
+        table = read(*changes)
     assert table["Sex"].tolist()[:2] == ["F", "M"]
     assert table["Sex"].isna().tolist() == [False, False, True, True]
     np.testing.assert_array_equal(table["Age"], [61, np.nan, 0, np.nan])
 
 
-def test_an_age_that_is_no_number(read):
-    with pytest.raises(TableError, match=r"line 2, column 'Age': .*got 'old'"):
-        read({"Age": "old"})
+def test_what_is_not_understood_is_told_and_unknown(read):
+    changes = [{"Sex": s, "Age": a} for s, a in [("1", "old"), ("2", "90+"), ("2", "nan"), ("NA", "058Y"), ("W", "")]]
+    with pytest.warns(UserWarning, match="Sex|Age") as told:
+        table = read(*changes)
+    assert [str(warning.message).partition("train2.csv: ")[2] for warning in told] == [
+        "Sex: not understood, counted as unknown: 3 rows: '2' (2), '1' (1); the numbers mean other things in other "
+        "tables: write M and F",
+        "Age: not understood, counted as unknown: 1 row: 'old' (1)",
+        "Age: an open limit, read as the lowest age it allows: 1 row: '90+' (1)",
+    ]
+    np.testing.assert_array_equal(table["Age"], [np.nan, 90, np.nan, 58, np.nan])
+    assert table["Sex"].fillna("?").tolist() == ["?", "?", "?", "?", "F"]
+
+
+def test_what_stands_for_unknown_is_a_gap_in_every_column(read):
+    names = ("Patient_ID", "Study", "ViewCategory", "ViewPosition")
+    table = read(*(dict.fromkeys(names, text) for text in ("", "nan", "NA", "None", "unknown", "7")))
+    for name in names:
+        assert table[name].isna().tolist() == [True] * 5 + [False], name
 
 
 def test_another_schema_reads_other_columns(read):

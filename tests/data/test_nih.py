@@ -59,7 +59,7 @@ def test_debatable_mappings_only_when_asked(read):
 def test_labels_are_split_not_searched(read):
     # "Pneumonia" in "Pneumonia-like", "Effusion" in "Pleural Effusion": a substring search would take each.
     assert positives(read("Pleural_Thickening")) == set()
-    for text in ("Pneumonia-like", "Pleural Effusion", "effusion", "Edema,Mass", "", "Edema|"):
+    for text in ("Pneumonia-like", "Pleural Effusion", "effusion", "Edema,Mass", "|", "Edema|"):
         with pytest.raises(TableError, match=r"Data_Entry\.csv, line (2|3)"):
             read("Edema", text) if "," not in text else read(f'"{text}"')
 
@@ -90,8 +90,15 @@ def test_the_first_release_with_its_odd_columns_ages_and_end_commas(read):
 
 
 @pytest.mark.parametrize(("text", "age"), [("058Y", 58.0), ("006M", 0.5), ("414", np.nan), ("", np.nan), ("7", 7.0)])
+@pytest.mark.filterwarnings("ignore:.*not understood")
 def test_ages_of_either_release(read, text, age):
     np.testing.assert_equal(read("Edema", end=f"1,{text},F,PA")["Age"][0], age)
+
+
+def test_a_field_without_labels_is_unknown_in_every_finding(read):
+    for text in ("", "nan", "NaN"):
+        table = read(text)
+        assert table[["Edema", "No Finding", "Pneumonia"]].isna().all(axis=None), text
 
 
 def test_images_lie_in_several_folders_under_their_name_or_their_stem(tmp_path):

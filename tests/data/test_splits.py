@@ -12,7 +12,7 @@ import pytest
 from zoo.config.specs import from_dict, to_dict
 from zoo.core.errors import SplitError, UnknownNameError
 from zoo.data.duplicates import split_films
-from zoo.data.splits import PARTS, Split, SplitSpec, leaked_patients, make_split
+from zoo.data.splits import PARTS, Split, SplitSpec, leaked_patients, make_split, patients_of
 from zoo.labels.findings import FINDINGS
 
 RARE, COMMON = FINDINGS[6], FINDINGS[7]
@@ -113,13 +113,35 @@ def test_leaked_patients_are_counted_and_told():
     assert [str(w.message).startswith(f"split by image: {leaked} patients") for w in caught] == [True]
 
 
-def test_without_patients_only_an_image_split_is_possible():
+def test_each_row_without_a_patient_is_a_patient_of_its_own(tmp_path):
+    table = make_table(300)
+    unknown = table.index % 2 == 1
+    table.loc[unknown, "Patient_ID"] = np.nan
+    with pytest.warns(
+        UserWarning, match=rf"{unknown.sum()} of {len(table)} rows do not name their patient .*_0001\.jpg"
+    ):
+        split = make_split(table, FINDINGS, SplitSpec())
+    for part, fraction in zip(PARTS, split.fractions, strict=True):
+        # As one patient they would all be in one part.
+        assert unknown[split.rows(part)].sum() == pytest.approx(fraction * unknown.sum(), rel=0.15)
+    assert leaked_patients(table, split) == 0
+    patients = patients_of(table)
+    assert len({*patients}) == table["Patient_ID"].nunique() + unknown.sum()
+    assert patients[1] == f"unknown: {table['Image_name'][1]}"
+    split.save(tmp_path / "split.json")
+    parts = json.loads((tmp_path / "split.json").read_text())["parts"]
+    assert {part: facts["unknown_patients"] for part, facts in parts.items()} == {
+        part: unknown[split.rows(part)].sum() for part in PARTS
+    }
+    assert Split.load(tmp_path / "split.json", table).hash == split.hash
+
+
+def test_without_any_patient_only_an_image_split_is_possible():
     table = make_table(50)
-    table.loc[3, "Patient_ID"] = np.nan
-    with pytest.raises(SplitError, match=r"1 of \d+ rows have none \(first: '.*_0003\.jpg'\); .*by='image'"):
-        make_split(table, FINDINGS, SplitSpec())
+    with pytest.raises(SplitError, match=r"none of \d+ rows has one; .*by='image'"):
+        make_split(table.assign(Patient_ID=np.nan), FINDINGS, SplitSpec())
     pytest.importorskip("sklearn", reason="needs scikit-learn")
-    with pytest.warns(UserWarning, match="leaks cannot be counted"):
+    with pytest.warns(UserWarning, match="without being counted"):
         make_split(table.assign(Patient_ID=np.nan), FINDINGS, SplitSpec(by="image"))
 
 

@@ -1,4 +1,4 @@
-"""Tables found in folders, rows dropped with a reason, gaps filled from the training part alone."""
+"""Tables found in folders, rows left out with a reason, gaps filled only where a recipe asks for it."""
 
 import numpy as np
 import pandas as pd
@@ -110,28 +110,21 @@ def test_unreadable_files_are_dropped_by_path(tmp_path):
     assert nothing.empty
 
 
-def test_gaps_are_filled_from_the_training_rows_alone():
-    table = pd.DataFrame({"Age": [40.0, 60.0, np.nan, 99.0], "Sex": ["F", "F", np.nan, "M"]})
-    table = pd.concat([table, table.iloc[[3, 3]]], ignore_index=True)
-    filled = reading.fill_gaps(table, np.array([0, 1]))
-    # Over all rows the mean would be 79.4 and the mode M.
-    assert filled["Age"].tolist() == [40, 60, 50, 99, 99, 99]
-    assert filled["Sex"].tolist() == ["F", "F", "F", "M", "M", "M"]
-    assert table["Age"].isna().sum() == 1
+def test_the_originals_filling_is_over_the_whole_table_and_leaves_the_table_alone():
+    table = pd.DataFrame(
+        {"Image_name": list("abcd"), "Age": [40.0, 60.0, np.nan, 98.0], "Sex": ["F", "F", np.nan, "M"]}
+    )
+    before = table.copy()
+    filled = reading.fill_original(table)
+    assert filled.columns.tolist() == ["Image_name", "Age_filled", "Sex_filled"]
+    assert filled["Age_filled"].tolist() == [40, 60, 66, 98]
+    assert filled["Sex_filled"].tolist() == ["F", "F", "F", "M"]
+    pd.testing.assert_frame_equal(table, before)
 
 
-def test_what_no_training_row_knows_stays_a_gap():
-    table = pd.DataFrame({"Age": [np.nan, np.nan, 50.0], "Sex": pd.Series([np.nan, np.nan, "F"], dtype=object)})
-    filled = reading.fill_gaps(table, np.array([0, 1]))
-    assert filled["Age"].isna().tolist() == [True, True, False]
-    assert filled["Sex"].isna().tolist() == [True, True, False]
-
-
-def test_model_inputs_do_not_name_the_patient(tmp_path):
-    write_division(tmp_path)
-    inputs = reading.model_inputs(reading.read_table("competition", tmp_path))
-    assert not {"Image_name", "Study", "Patient_ID"} & set(inputs.columns)
-    assert {"Image_path", "Age", "Sex", *FINDINGS} <= set(inputs.columns)
+def test_what_no_row_knows_cannot_be_filled():
+    table = pd.DataFrame({"Image_name": ["a"], "Age": [np.nan], "Sex": pd.Series([np.nan], dtype=object)})
+    assert reading.fill_original(table)[["Age_filled", "Sex_filled"]].isna().all(axis=None)
 
 
 def test_findings_without_both_classes_are_listed_and_none_learnable_is_an_error():

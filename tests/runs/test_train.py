@@ -36,6 +36,9 @@ def films(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("phantoms")
     make_phantoms(folder, 150, seed=3)
+    table = pd.read_csv(folder / "train2.csv", dtype=str, keep_default_na=False)
+    table.loc[::3, "Sex"] = ""  # so that every part has some
+    table.to_csv(folder / "train2.csv", index=False)
     return folder
 
 
@@ -104,6 +107,19 @@ def test_the_figures_are_of_the_test_part_with_n_and_interval(run, films):
     assert ours["low"] <= ours["value"] <= ours["high"]
 
 
+def test_the_report_counts_unknown_ages_and_sexes_as_unknown(run, films):
+    table = pd.read_csv(films / "train2.csv", dtype=str).set_index("Image_name")
+    test = table.loc[json.loads((run / "split.json").read_text())["parts"]["test"]["images"]]
+    assert table["Sex"].isna().any()
+    groupings = json.loads((run / "metrics.json").read_text())["subgroups"]["groupings"]
+    assert groupings["sex"]["unknown"] == test["Sex"].isna().sum() > 3
+    assert {name: group["n"] for name, group in groupings["sex"]["groups"].items()} == test[
+        "Sex"
+    ].value_counts().to_dict()
+    assert groupings["age"]["unknown"] == test["Age"].isna().sum()
+    assert sum(group["n"] for group in groupings["age"]["groups"].values()) == test["Age"].notna().sum()
+
+
 def test_the_same_command_again_changes_nothing(run, films):
     before = (run / "finetuned_ensemble.weights.h5").read_bytes(), (run / "metrics.json").read_bytes()
     command("train", RECIPE, "--data", films, "--run", run)
@@ -158,12 +174,20 @@ def test_max_hours_stops_with_a_status_of_its_own_and_the_recipes_own_script_goe
     assert "goes on" in stopped.stdout
     assert not (folder / "release").exists()
     done = subprocess.run(
-        [sys.executable, str(RECIPE), "--data", str(films), "--run", str(folder), "--set", "cache=always"],
+        [sys.executable, str(RECIPE), "--data", str(films), "--run", str(folder), "--set", "cache=always",
+         "--set", "fill_missing=original"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert "Release:" in done.stdout
     first, second = (pd.read_csv(f / "predictions.csv") for f in (run, folder))
     pd.testing.assert_frame_equal(first, second)
+    filled = pd.read_csv(folder / "filled.csv")
+    assert filled[["Age_filled", "Sex_filled"]].notna().all(axis=None)
+    assert not (run / "filled.csv").exists()
+    unknown = [
+        json.loads((f / "metrics.json").read_text())["subgroups"]["groupings"]["sex"]["unknown"] for f in (run, folder)
+    ]
+    assert unknown[0] == unknown[1]
 
 
 def test_another_recipe_in_a_runs_folder_is_refused(run, films):

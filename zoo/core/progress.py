@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
@@ -48,3 +49,20 @@ class Silent:
 
     def on_epoch(self, title: str, epoch: int, logs: dict[str, float]) -> None:
         """Nothing."""
+
+
+@contextmanager
+def tell_warnings(progress: Progress) -> Iterator[list[str]]:
+    """Inside it, a `UserWarning` becomes a message of `progress`; the list gets their texts when the block ends."""
+    texts: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        try:
+            yield texts
+        finally:
+            texts += [str(warning.message) for warning in caught if warning.category is UserWarning]
+    for text in texts:
+        progress.message(text)
+    for warning in caught:
+        if warning.category is not UserWarning:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)

@@ -22,6 +22,7 @@ from zoo.core.errors import SplitError
 from zoo.core.warn import warn_user
 from zoo.data.stratify import stratify_groups
 from zoo.data.tables.reading import labels_of
+from zoo.labels import facts
 from zoo.labels.parts import PARTS, part_of
 
 #: Version of the saved form; a newer one is refused.
@@ -67,7 +68,7 @@ class Split:
         hash: Hex sha256 over part, image name and patient of every row; the order of the rows does not count.
         fractions: The shares asked for.
         names: Part -> image names, in the order of `parts`.
-        patients: Part -> patient of each of these images, "" where unknown.
+        patients: Part -> patient of each of these images, "" where unknown: then it is taken for one of its own.
         positives: Part -> finding -> images with a 1.
     """
 
@@ -91,6 +92,7 @@ class Split:
         parts = {
             part: {
                 "n": len(names),
+                "unknown_patients": list(self.patients.get(part, ())).count(""),
                 "positives": dict(self.positives.get(part, {})),
                 "images": list(names),
                 "patients": list(self.patients.get(part, ())),
@@ -114,7 +116,7 @@ class Split:
             SplitError: No manifest, a newer one, other images than the table's, an altered part or patient.
         """
         saved = _read(Path(path))
-        names = {part: tuple(facts["images"]) for part, facts in saved["parts"].items()}
+        names = {part: tuple(held["images"]) for part, held in saved["parts"].items()}
         if set(map(part_of, names)) != set(PARTS) or len(names) != len(PARTS):
             raise SplitError(f"{path}: parts must be {', '.join(PARTS)}, got {', '.join(names)}")
         row_of = dict(zip(table["Image_name"], range(len(table)), strict=True))
@@ -124,7 +126,7 @@ class Split:
             raise SplitError(f"{path}: its hash is not that of its parts and the table's patients; one was altered")
         # The hash is over the names that the file has: older ones say "tune".
         parts = {part_of(part): rows for part, rows in parts.items()}
-        positives = {part_of(part): facts["positives"] for part, facts in saved["parts"].items()}
+        positives = {part_of(part): held["positives"] for part, held in saved["parts"].items()}
         in_order = {part: tuple(table["Image_name"].iloc[rows]) for part, rows in parts.items()}
         fractions, patients = tuple(saved["fractions"]), _patients(table)
         of = {part: tuple(patients[rows]) for part, rows in parts.items()}
@@ -136,8 +138,11 @@ def make_split(table: pd.DataFrame, findings: Sequence[str], spec: SplitSpec) ->
 
     By patient, whole patients are shared out by iterative stratification: sizes and the prevalence of every finding
     follow the fractions, and a finding that three patients have reaches every part. The order of the rows does not
-    count. By image, train is exactly what scikit-learn's `train_test_split(rows, test_size=..., random_state=seed)`
-    gives, and its rest is split again in the same way; a warning counts the patients that this leaks.
+    count. A row without a patient is taken for a patient of its own; a warning counts these, since images of one
+    person may then be in several parts.
+
+    By image, train is exactly what scikit-learn's `train_test_split(rows, test_size=..., random_state=seed)` gives, and
+    its rest is split again in the same way; a warning counts the patients that this leaks.
 
     Args:
         table: A canonical table.
@@ -145,7 +150,7 @@ def make_split(table: pd.DataFrame, findings: Sequence[str], spec: SplitSpec) ->
         spec: How to split.
 
     Raises:
-        SplitError: A row without a patient (by patient), or too few patients or images for three parts.
+        SplitError: No row names its patient (by patient), or too few patients or images for three parts.
     """
     assign = _by_patient if spec.by == "patient" else _by_image
     parts = {part: np.sort(rows).astype(np.int64) for part, rows in assign(table, findings, spec).items()}
@@ -165,9 +170,13 @@ def make_split(table: pd.DataFrame, findings: Sequence[str], spec: SplitSpec) ->
         patients={part: tuple(patients[rows]) for part, rows in parts.items()},
         positives={part: dict(zip(findings, map(int, found), strict=True)) for part, found in counts.items()},
     )
-    if spec.by == "image":
-        _warn_of_leaks(table, split)
+    _warn_of_leaks(table, split)
     return split
+
+
+def patients_of(table: pd.DataFrame) -> np.ndarray:
+    """(n,) object array: each row's patient as text; a row without one is a patient of its own, and of no other."""
+    return facts.patients(list(_patients(table)), list(table["Image_name"]))
 
 
 def leaked_patients(table: pd.DataFrame, split: Split) -> int:
@@ -181,14 +190,12 @@ def leaked_patients(table: pd.DataFrame, split: Split) -> int:
 
 
 def _by_patient(table: pd.DataFrame, findings: Sequence[str], spec: SplitSpec) -> dict[str, np.ndarray]:
-    nameless = table["Patient_ID"].isna().to_numpy()
-    if nameless.any():
-        first = table["Image_name"].iloc[int(np.argmax(nameless))]
+    unknown = table["Patient_ID"].isna().to_numpy()
+    if unknown.all():
         raise SplitError(
-            f"a split by patient needs Patient_ID: {nameless.sum()} of {len(table)} rows have none (first: {first!r}); "
-            "add it, or split with by='image'"
+            f"a split by patient needs Patient_ID: none of {len(table)} rows has one; add it, or split with by='image'"
         )
-    patients, group = np.unique(table["Patient_ID"].to_numpy().astype(str), return_inverse=True)
+    patients, group = np.unique(patients_of(table).astype(str), return_inverse=True)
     if len(patients) < len(PARTS):
         raise SplitError(f"a split by patient needs at least {len(PARTS)} patients, got {len(patients)}")
     labels = labels_of(table, findings)
@@ -214,14 +221,19 @@ def _by_image(table: pd.DataFrame, findings: Sequence[str], spec: SplitSpec) -> 
 
 
 def _warn_of_leaks(table: pd.DataFrame, split: Split) -> None:
-    leaked = leaked_patients(table, split)
+    leaked = leaked_patients(table, split) if split.by == "image" else 0
     if leaked:
         warn_user(
             f"split by image: {leaked} patients have images in more than one part, so scores will flatter; "
             "by='patient' avoids it"
         )
-    if table["Patient_ID"].isna().any():
-        warn_user("split by image: not every row names its patient, so leaks cannot be counted")
+    unknown = np.flatnonzero(table["Patient_ID"].isna())
+    if len(unknown):
+        some = f"{len(unknown):,} of {len(table):,} rows do not name their patient"
+        warn_user(
+            f"split by {split.by}: {some} (first: {table['Image_name'].iloc[unknown[0]]!r}); each is taken for a "
+            "patient of its own, so images of one person may be in several parts without being counted"
+        )
 
 
 def _hash(table: pd.DataFrame, parts: Mapping[str, np.ndarray]) -> str:
@@ -243,8 +255,7 @@ def _read(path: Path) -> dict[str, Any]:
         saved = json.loads(path.read_text("utf-8"))
         version = saved["format"]
         complete = {"by", "seed", "fractions", "hash"} <= saved.keys() and all(
-            isinstance(facts["images"], list) and isinstance(facts["positives"], dict)
-            for facts in saved["parts"].values()
+            isinstance(held["images"], list) and isinstance(held["positives"], dict) for held in saved["parts"].values()
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SplitError(f"{path}: not a split manifest ({type(error).__name__}: {error})") from None

@@ -10,12 +10,10 @@ from typing import Any
 import numpy as np
 
 from zoo.evaluation.intervals import Interval
+from zoo.labels.facts import names_patient
 
 #: Names that the JSON form lists; their number is always the whole one.
 LISTED = 20
-
-#: What unknown patients turn into where arrays are made of tables.
-_UNKNOWN = ("", "nan", "NaN", "None", "<NA>")
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +154,7 @@ def _patient(name: object) -> str:
 
 def _text(name: object) -> str:
     text = str(name).strip()
-    return "" if text in _UNKNOWN else text
+    return text if names_patient(text) else ""
 
 
 def _share(count: int, of: int) -> dict[str, Any]:

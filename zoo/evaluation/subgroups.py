@@ -18,15 +18,13 @@ from zoo.evaluation.decision import Decision
 from zoo.evaluation.intervals import Interval, bootstrap, percentiles
 from zoo.evaluation.metrics import known_counts, mean_over_findings
 from zoo.evaluation.scores import Scores
+from zoo.labels.facts import is_unknown
 
 #: More groups than this are, most often, a number that was not put into bands.
 MAX_GROUPS = 20
 
 #: First age of each band, and its name.
 AGE_BANDS = {0: "0-17", 18: "18-39", 40: "40-59", 60: "60-79", 80: "80+"}
-
-#: What unknown values turn into where arrays are made of tables.
-_UNKNOWN = ("", "nan", "NaN", "None", "<NA>", "NaT")
 
 
 def age_bands(ages: np.ndarray | Sequence[float]) -> np.ndarray:
@@ -268,8 +266,8 @@ def _names(grouping: str, values: np.ndarray, rows: int) -> np.ndarray:
     given = np.asarray(values, object)
     if given.shape != (rows,):
         raise ValueError(f"grouping {grouping!r} must have one group for each of {rows} rows, got shape {given.shape}")
-    texts = np.array([str(value).strip() for value in given])
-    texts[np.isin(texts, _UNKNOWN)] = ""
+    # Arrays made of tables hold NaN, None or NaT where a group is unknown.
+    texts = np.array(["" if is_unknown(str(value)) else str(value).strip() for value in given], str)
     count = len(np.unique(texts[texts != ""]))
     if count > MAX_GROUPS:
         raise ValueError(

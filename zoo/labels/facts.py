@@ -1,41 +1,222 @@
-"""What tables and file names tell of a film: sex, age, and the archive it comes from."""
+"""What tables and file names say of an image: its patient, their sex and age, its labels, the archive it comes from.
+
+The one reader of such facts, for training and evaluation alike. What is unknown stays unknown, and what is not
+understood is counted and told, never guessed.
+"""
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-#: Ages above are typing errors (NIH's first release has 414) and count as unknown.
+import numpy as np
+
+from zoo.core.csv import MISSING
+
+#: Ages above, in years, are typing errors (NIH's first release has 414) and are not understood.
 OLDEST = 120.0
 
-#: The competition's films of NIH's archive, as those who looked at them tell; its other ones look like CheXpert's.
+#: An open limit such as "90+" is read from this age on, where every greater age is in the same band of a report.
+OPEN_FROM = 80.0
+
+#: How tables say that they do not know a fact, beside `zoo.core.csv.MISSING`.
+_UNKNOWN = MISSING | {
+    *("-", "--", ".", "?", "#n/a", "nat", "n.a.", "n.a", "unknown", "unk", "unbekannt", "inconnu", "not known"),
+    *("not specified", "not stated", "not available", "missing", "undefined", "unspecified"),
+}
+_NO_PATIENT = _UNKNOWN | {"anon", "anonymous", "anonymized", "anonymised"}
+
+_OWN = "unknown: "
+
+#: By their lower-case text without signs. W is the German "weiblich"; O is DICOM's "other".
+_SEXES = {
+    **dict.fromkeys(("f", "female", "w", "woman", "weiblich", "frau", "femme", "femenino", "feminin", "mujer"), "F"),
+    **dict.fromkeys(("féminin", "femminile", "girl", "vrouw", "femelle", "feminino", "fem", "vrouwelijk"), "F"),
+    **dict.fromkeys(("m", "male", "man", "mann", "männlich", "mannlich", "maennlich", "homme", "hombre"), "M"),
+    **dict.fromkeys(("masculin", "masculino", "maschile", "boy", "mâle", "mannelijk", "masc"), "M"),
+    **dict.fromkeys(("o", "other", "divers", "diverse", "nonbinary", "intersex"), "O"),
+}
+#: DICOM's and many tables' letter for a sex that is not known.
+_NO_SEX = _UNKNOWN | {"u"}
+
+_NUMBER = r"(\d+(?:[.,]\d+)?)"
+_UNITS = {
+    **dict.fromkeys(("", "y", "yr", "yrs", "year", "years", "yo", "y/o", "years old", "j", "jahre", "ans"), 1.0),
+    **dict.fromkeys(("m", "mo", "mos", "month", "months", "monate", "mois"), 12.0),
+    **dict.fromkeys(("w", "wk", "wks", "week", "weeks", "wochen", "semaines"), 52.18),
+    **dict.fromkeys(("d", "day", "days", "tage", "jours"), 365.25),
+}
+_AGE = re.compile(rf"{_NUMBER}\s*({'|'.join(sorted(map(re.escape, _UNITS), key=len, reverse=True))})\.?")
+_OPEN = re.compile(
+    rf"(>=|≥|at least|>|over|above|older than)?\s*{_NUMBER}\s*(?:y|yrs?|years?)?"
+    r"\s*(\+|and (?:over|above|older)|or (?:over|older|more))?"
+)
+#: Those that leave their number itself out.
+_BEYOND = (">", "over", "above", "older than")
+
+#: The competition's images of NIH's archive, as those who looked at them tell; its other ones look like CheXpert's.
 _FROM_NIH = re.compile(r"200\d*_\d+_000(\.\w+)?")
 
-_SEXES = {"f": "F", "female": "F", "m": "M", "male": "M"}
-_AGE = re.compile(r"(\d+(?:\.\d+)?)\s*([ymwd]?)", re.IGNORECASE)
-_UNITS_A_YEAR = {"": 1.0, "y": 1.0, "m": 12.0, "w": 52.18, "d": 365.25}
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """One fact of each row.
+
+    Attributes:
+        values: (n,) object array of str, "" where unknown; or float64 with NaN where unknown.
+        not_understood: Text -> rows that hold it and count as unknown.
+        assumed: Text -> rows in which it was read as something it does not quite say.
+    """
+
+    values: np.ndarray
+    not_understood: Mapping[str, int] = field(default_factory=dict)
+    assumed: Mapping[str, int] = field(default_factory=dict)
+
+    def notes(self, what: str) -> list[str]:
+        """What a reader has to be told, one sentence each; `what` names the column."""
+        found = []
+        if self.not_understood:
+            found.append(f"{what}: not understood, counted as unknown: {_counted(self.not_understood)}")
+            if what.lower().endswith(("sex", "gender")) and any(text.isdigit() for text in self.not_understood):
+                found[0] += "; the numbers mean other things in other tables: write M and F"
+        if self.assumed:
+            found.append(f"{what}: an open limit, read as the lowest age it allows: {_counted(self.assumed)}")
+        return found
 
 
-def sex(text: str) -> str:
-    """ "F", "M", or "" for anything else."""
-    return _SEXES.get(text.lower(), "")
+def sexes(texts: Iterable[str]) -> Facts:
+    """The sex of each row: "F", "M", "O" (other, as DICOM has it), or "" where it is unknown.
+
+    Words and letters of several languages are read in any case, with or without a dot. Numbers are not: 1 is male in
+    ISO 5218 and in other tables female.
+
+    Example:
+        >>> found = sexes(["Männlich", "m.", "W", "", "nan", "1", "2"])
+        >>> found.values.tolist(), dict(found.not_understood)
+        (['M', 'M', 'F', '', '', '', ''], {'1': 1, '2': 1})
+    """
+    return _read(texts, _sex, "")
 
 
-def years(text: str) -> float | None:
-    """An age in years of "58", "58.0" or NIH's older "058Y", "003M", "012D"; None if it is none, NaN if beyond all."""
-    match = _AGE.fullmatch(text)
-    if match is None:
+def ages(texts: Iterable[str]) -> Facts:
+    """The age of each row in years (float64), NaN where it is unknown.
+
+    "58", "58.0", "58 years", and DICOM's "058Y", "018M", "006W", "012D". An open limit of `OPEN_FROM` years or more
+    ("90+", ">89") is read as the lowest age that it allows, and counted in `assumed`; a lower one is not understood,
+    since the ages behind it are in different bands.
+
+    Example:
+        >>> found = ages(["058Y", "018M", ">89", "nan", "65+", "414"])
+        >>> found.values.tolist(), dict(found.not_understood)
+        ([58.0, 1.5, 90.0, nan, nan, nan], {'65+': 1, '414': 1})
+    """
+    return _read(texts, _age, np.nan)
+
+
+def patients(texts: Sequence[str], images: Sequence[str]) -> np.ndarray:
+    """(n,) object array: the patient of each row; one that is not named is a patient of its own, by its image's name.
+
+    Args:
+        texts: Identifiers as the table has them.
+        images: Names of the rows' images, each once.
+
+    Example:
+        >>> patients(["7", "nan", "NA", "7"], ["a", "b", "c", "d"]).tolist()
+        ['7', 'unknown: b', 'unknown: c', '7']
+    """
+    named = [text if names_patient(text) else own_patient(image) for text, image in zip(texts, images, strict=True)]
+    return np.array(named, object)
+
+
+def names_patient(text: str) -> bool:
+    """Whether a text names a patient: "nan", "NA", "unknown" or "anonymous" is nobody, and not one person."""
+    plain = _plain(text)
+    return plain not in _NO_PATIENT and not plain.startswith(_OWN)
+
+
+def own_patient(image: str) -> str:
+    """The patient of an image of an unknown patient: its own, so that it is grouped with no other."""
+    return f"{_OWN}{image}"
+
+
+def is_unknown(text: str) -> bool:
+    """Whether a text says that a fact is not known, such as "", "NaN", "N/A", "-" or "unknown"."""
+    return _plain(text) in _UNKNOWN
+
+
+def label(text: str) -> float | None:
+    """1.0, 0.0 or -1.0 (uncertain, as in CheXpert), NaN where there is none, and None where it is not understood.
+
+    Example:
+        >>> [label(text) for text in ("1", "0.0", "-1.0", "NaN", "yes")]
+        [1.0, 0.0, -1.0, nan, None]
+    """
+    if is_unknown(text):
+        return np.nan
+    try:
+        return value if (value := float(text)) in (0.0, 1.0, -1.0) else None
+    except ValueError:
         return None
-    age = float(match[1]) / _UNITS_A_YEAR[match[2].lower()]
-    return age if age <= OLDEST else math.nan
 
 
 def archives(names: Sequence[str]) -> list[str] | None:
-    """The archive of each of the competition's films by its name, or None where not both are among them.
+    """The archive of each of the competition's images by its name, or None where not both are among them.
 
-    The competition mixes two archives. A network tells them apart in nearly every film, and their labels differ, so
+    The competition mixes two archives. A network tells them apart in nearly every image, and their labels differ, so
     that a predictor which knows the archive alone reaches some 0.63 of mean AUC: figures need to be seen by archive.
+
+    Example:
+        >>> archives(["2001_1_000.jpg", "00000042_001_001.jpg"])
+        ['competition-nih', 'competition-chexpert']
     """
     nih = [_FROM_NIH.fullmatch(name) is not None for name in names]
     return ["competition-nih" if own else "competition-chexpert" for own in nih] if any(nih) and not all(nih) else None
+
+
+def _read(texts: Iterable[str], reads: Callable[[str], tuple[object, bool]], unknown: object) -> Facts:
+    """Each different text is read once; `reads` gives its value, None where not understood, and whether assumed."""
+    given = list(texts)
+    counts = Counter(given)
+    meaning = {text: (unknown, False) if is_unknown(text) else reads(_plain(text)) for text in counts}
+    values = [unknown if meaning[text][0] is None else meaning[text][0] for text in given]
+    return Facts(
+        np.array(values, object if isinstance(unknown, str) else np.float64),
+        {text: n for text, n in counts.items() if meaning[text][0] is None},
+        {text: n for text, n in counts.items() if meaning[text][1]},
+    )
+
+
+def _sex(text: str) -> tuple[str | None, bool]:
+    if text in _NO_SEX:
+        return "", False
+    return _SEXES.get(text.rstrip(".").replace("-", "")), False
+
+
+def _age(text: str) -> tuple[float | None, bool]:
+    if match := _AGE.fullmatch(text):
+        years = _number(match[1]) / _UNITS[match[2]]
+        return (years if years <= OLDEST else None), False
+    match = _OPEN.fullmatch(text)
+    if match and bool(match[1]) != bool(match[3]):
+        limit = _number(match[2]) + (match[1] in _BEYOND)
+        return (limit, True) if OPEN_FROM <= limit <= OLDEST else (None, False)
+    return None, False
+
+
+def _number(text: str) -> float:
+    return float(text.replace(",", "."))
+
+
+def _plain(text: str) -> str:
+    """Lower case, one form of each character, single spaces."""
+    return " ".join(unicodedata.normalize("NFKC", text).lower().split())
+
+
+def _counted(texts: Mapping[str, int], most: int = 5) -> str:
+    often = sorted(texts.items(), key=lambda item: -item[1])
+    shown = ", ".join(f"{text[:40]!r} ({n:,})" for text, n in often[:most])
+    rows, rest = sum(texts.values()), sum(n for _, n in often[most:])
+    return f"{rows:,} row{'s' * (rows != 1)}: {shown}" + (f", and {rest:,} with other texts" if rest else "")

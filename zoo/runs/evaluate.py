@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from zoo.core.errors import SplitError
-from zoo.core.progress import Progress
+from zoo.core.progress import Progress, tell_warnings
+from zoo.data.splits import patients_of
 from zoo.data.tables import reading as tables
 from zoo.evaluation.comparison import How
 from zoo.evaluation.decision import Decision
@@ -165,7 +167,8 @@ def evaluate_predictions(
 
 def _score(model: Predictor, folder: Path, dataset: str, progress: Progress) -> tuple[Study, Mapping[str, str]]:
     """The films of a folder that could be read, scored; and the file of each."""
-    table, missing = tables.drop_missing(tables.read_table(dataset, folder))
+    with tell_warnings(progress) as notes:
+        table, missing = tables.drop_missing(tables.read_table(dataset, folder))
     parts, errors = [], []
     with progress.task(f"scoring {len(table)} films", len(table)) as advance:
         for batch in model.stream(table["Image_path"]):
@@ -175,13 +178,19 @@ def _score(model: Predictor, folder: Path, dataset: str, progress: Progress) -> 
                 advance()
     read = np.array([not error for error in errors], bool)
     table, logits = table[read].reset_index(drop=True), np.concatenate(parts)[read]
-    patients = None if table["Patient_ID"].isna().any() else table["Patient_ID"].to_numpy(str)
+    patients = None if table["Patient_ID"].isna().all() else patients_of(table).astype(str)
     scores = Scores(logits, tables.labels_of(table, model.labels), model.labels, "test", patients=patients)
-    notes = [f"{len(missing)} films of the table are not in the folder"] if len(missing) else []
+    notes += [f"{len(missing)} images of the table are not in the folder"] if len(missing) else []
+    notes += _unknown_patients(table)
     notes += [f"unreadable, left out: {error}" for error in errors if error]
     ids = table["Image_name"].to_numpy(str)
     study = Study({model.name: scores}, ids, results.groups_of(table), {model.name: "logits"}, tuple(notes))
     return study, dict(zip(ids, table["Image_path"], strict=True))
+
+
+def _unknown_patients(table: pd.DataFrame) -> list[str]:
+    unknown = int(table["Patient_ID"].isna().sum())
+    return [f"{unknown:,} of {len(table):,} images have no patient: each is taken for one of its own"] * bool(unknown)
 
 
 def _parts(study: Study, validation: Study | None, request: Request) -> tuple[Study | None, Study]:

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import json
 import platform
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ from zoo._version import __version__
 from zoo.config.specs import to_dict
 from zoo.core import home
 from zoo.core.errors import CacheError, CheckpointError
-from zoo.core.progress import Progress
+from zoo.core.progress import Progress, tell_warnings
 from zoo.data import splits
 from zoo.data.cache import FilmCache, cache_films
 from zoo.data.images.reading import Reader, check_images, read_image
@@ -82,8 +81,9 @@ def train(
     """
     run.mkdir(parents=True, exist_ok=True)
     table, read = readable_table(recipe, data, run, progress, dataset, cache)
+    if recipe.fill_missing == "original":
+        reading.fill_original(table).to_csv(run / "filled.csv", index=False)
     split = make_split(recipe, table, run, progress)
-    table = reading.fill_gaps(table, split.rows("train"))
     films = {"name": data_name, "form": dataset or recipe.dataset}
     result = stages.train(recipe, table, split, run, max_hours=max_hours, progress=progress, read=read)
     if result.stopped:
@@ -104,7 +104,8 @@ def readable_table(
     Every image is decoded once, into a cache or to be checked; a later call on the same files knows what the first
     found. The rows that are left out go to `skipped.csv`, with the reason.
     """
-    table = reading.read_table(dataset or recipe.dataset, data, uncertain=recipe.uncertain)
+    with tell_warnings(progress):
+        table = reading.read_table(dataset or recipe.dataset, data, uncertain=recipe.uncertain)
     table, missing = reading.drop_missing(table)
     paths = list(table["Image_path"])
     films = _cached(recipe, paths, data, run, cache, progress)
@@ -127,7 +128,8 @@ def cache(
         progress: Told of every film.
         workers: Threads that decode; the number of processors by default.
     """
-    table, missing = reading.drop_missing(reading.read_table(dataset, data))
+    with tell_warnings(progress):
+        table, missing = reading.drop_missing(reading.read_table(dataset, data))
     films = cache_films(list(table["Image_path"]), folder, size, root=data, progress=progress, workers=workers)
     table, unreadable = reading.drop_unreadable(table, films.unreadable)
     _list_skipped(
@@ -147,11 +149,8 @@ def make_split(recipe: Recipe, table: pd.DataFrame, run: Path, progress: Progres
                 f"{path} was made with (by, seed, fractions) {made}, not {wanted}: use a new run folder"
             )
     else:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+        with tell_warnings(progress):
             split = splits.make_split(table, recipe.ensemble.findings, recipe.split)
-        for warning in caught:
-            progress.message(str(warning.message))
         split.save(path)
     sizes = ", ".join(f"{len(rows)} {part}" for part, rows in split.parts.items())
     progress.message(f"split by {split.by}: {sizes} (hash {split.hash[:12]})")
@@ -206,7 +205,7 @@ def provenance(
     import keras
 
     return {
-        "data": {**(films or {}), "films": len(table), "patients": int(table["Patient_ID"].nunique())},
+        "data": {**(films or {}), "films": len(table), "patients": len({*splits.patients_of(table)})},
         "recipe": to_dict(dataclasses.replace(recipe, ensemble=recipe.ensemble.without_paths())),
         "split": {
             "by": split.by,

@@ -13,7 +13,7 @@ import pandas as pd
 
 from zoo.core.progress import Progress
 from zoo.data.images.reading import Reader, read_image
-from zoo.data.splits import Split
+from zoo.data.splits import Split, patients_of
 from zoo.data.tables import reading
 from zoo.evaluation import baseline, report
 from zoo.evaluation.decision import Decision
@@ -139,7 +139,7 @@ def _scores(table: pd.DataFrame, split: Split, part: str, logits: np.ndarray, re
         findings=findings,
         split=part,
         split_hash=split.hash,
-        patients=table["Patient_ID"].to_numpy()[rows],
+        patients=patients_of(table)[rows],
     )
 
 

@@ -14,8 +14,8 @@ from zoo.core.errors import RecipeError, UnknownNameError
 from zoo.data.augment import DEFAULT, AugmentSpec
 from zoo.data.splits import SplitSpec
 
-#: Fields that change when checkpoints are written and where films are read from, not what is trained.
-FREE_FIELDS = frozenset({"checkpoint_minutes", "cache"})
+#: Fields that change when checkpoints are written, where images are read from and what is listed, not what is trained.
+FREE_FIELDS = frozenset({"checkpoint_minutes", "cache", "fill_missing"})
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,9 @@ class Recipe:
         members: "joint" trains the mean of all members as one graph, "separate" one member after the other.
         seed: Of initial weights, dropout, order and augmentation.
         checkpoint_minutes: Longest time between checkpoints inside an epoch; each epoch ends in one as well.
-        cache: Whether films are decoded once and kept in the run's folder: "auto" where decoding them would keep an
+        fill_missing: "original" writes the ages and sexes as the original solution filled them (mean and mode of the
+            whole table) to `filled.csv` in the run's folder. Nothing is trained on them and no report shows them.
+        cache: Whether images are decoded once and kept in the run's folder: "auto" where decoding them would keep an
             accelerator waiting, "always", or "never". The pixels are the same.
     """
 
@@ -148,6 +150,7 @@ class Recipe:
     split: SplitSpec = field(default_factory=SplitSpec)
     dataset: str = "competition"
     uncertain: Literal["nan", "zero", "one"] = "nan"
+    fill_missing: Literal["never", "original"] = "never"
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
     members: Literal["joint", "separate"] = "joint"
     seed: int = 42

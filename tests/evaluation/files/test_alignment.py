@@ -152,7 +152,7 @@ def test_groups_are_given_as_subgroups_take_them(write):
         "position": ["PA", "AP", "PA"],
         "source": ["nih", "", "nih"],
     }
-    assert said("ages that cannot be read, and count as unknown: 1", study.notes)
+    assert said("Patient Age: not understood, counted as unknown: 1 row: '414' (1)", study.notes)
 
 
 def test_labels_of_two_files_that_disagree_are_remarked_on(write):

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from zoo.core.csv import CsvColumns
+from zoo.core.warn import warn_user
 from zoo.data.images.listing import EXTENSIONS
-from zoo.labels import facts as film_facts
+from zoo.labels import facts as facts_of
 
 #: Columns in front of the findings, in order.
 COLUMNS = (
@@ -36,6 +37,8 @@ def build_table(
 ) -> pd.DataFrame:
     """Brings the rows of a file into the canonical form, with gaps as NaN.
 
+    A warning counts the ages and sexes that were not understood; they are gaps.
+
     Args:
         source: The file's text.
         columns: Canonical name -> the file's own name. Only "Image_name" has to be in the file.
@@ -44,20 +47,21 @@ def build_table(
         sources: Value of "Source", or one a row.
 
     Raises:
-        TableError: A blank or repeated image name, one with a folder in it, an age that is no number.
+        TableError: A blank or repeated image name, one with a folder in it.
         FileNotFoundError: A folder that is not there.
     """
     names = source.texts(columns["Image_name"])
     _check_names(source, columns["Image_name"], names)
     texts = {key: _texts(source, own) for key, own in columns.items()}
-    sexes = [film_facts.sex(text) or np.nan for text in texts["Sex"]]
-    ages = np.array([_age(source, columns["Age"], i, text) for i, text in enumerate(texts["Age"])])
-    facts: dict[str, Sequence[object] | np.ndarray] = {
-        key: [text or np.nan for text in found] for key, found in texts.items() if key not in ("Sex", "Age")
-    }
+    sexes, ages = facts_of.sexes(texts["Sex"]), facts_of.ages(texts["Age"])
+    for note in (*sexes.notes(columns["Sex"]), *ages.notes(columns["Age"])):
+        warn_user(f"{source.path}: {note}")
+    facts: dict[str, Sequence[object] | np.ndarray] = {key: _known(found) for key, found in texts.items()}
     facts |= {
-        "Sex": sexes,
-        "Age": ages,
+        "Patient_ID": [text if facts_of.names_patient(text) else np.nan for text in texts["Patient_ID"]],
+        "Sex": [sex or np.nan for sex in sexes.values],
+        "Age": ages.values,
+        "Image_name": names,
         "Image_path": locate_images(names, folders),
         "Source": [sources] * len(names) if isinstance(sources, str) else sources,
     }
@@ -118,10 +122,5 @@ def _texts(source: CsvColumns, own: str) -> Sequence[str]:
     return source.columns[header] if header is not None else ("",) * len(source)
 
 
-def _age(source: CsvColumns, column: str, row: int, text: str) -> float:
-    if not text:
-        return np.nan
-    years = film_facts.years(text)
-    if years is None:
-        raise source.error(row, column, f"an age is a number of years or blank, got {text!r}")
-    return years
+def _known(texts: Sequence[str]) -> list[object]:
+    return [np.nan if facts_of.is_unknown(text) else text for text in texts]

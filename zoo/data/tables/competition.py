@@ -30,9 +30,9 @@ def read_competition(
 ) -> pd.DataFrame:
     """Reads the competition's table into the canonical form.
 
-    Columns are found by name, with spaces or underscores; others are left out with a warning. A label is 1, 0, blank
-    (unknown: NaN) or -1 (uncertain, as in CheXpert, Irvin et al. 2019). "Source" tells the two archives apart by the
-    names of the films (`facts.archives`) where both are there.
+    Columns are found by name, with spaces or underscores; others are left out with a warning. A label is 1, 0, -1
+    (uncertain, as in CheXpert, Irvin et al. 2019), or blank or "NaN" (unknown). "Source" tells the two archives apart
+    by the names of the images (`facts.archives`) where both are there.
 
     Args:
         csv: The table.
@@ -49,8 +49,7 @@ def read_competition(
     schema = schema or CHEXPERT
     source = read_columns(csv)
     source.required("Image_name")
-    values = {"": np.nan, "-1": _UNCERTAIN[uncertain], "0": 0.0, "1": 1.0}
-    labels = {finding: _labels(source, finding, schema, values) for finding in schema.findings}
+    labels = {finding: _labels(source, finding, schema, _UNCERTAIN[uncertain]) for finding in schema.findings}
     _note_columns(source, schema)
     sources = facts.archives(source.texts("Image_name")) or "competition"
     return build_table(source, {fact: fact for fact in _FACTS}, labels, [images], sources)
@@ -71,16 +70,17 @@ def competition_files(folder: Path, labels: Path | None, images: Path | None) ->
     raise TableError(f"{folder}: expected {wanted}, found {found}")
 
 
-def _labels(source: CsvColumns, finding: str, schema: LabelSchema, values: dict[str, float]) -> np.ndarray:
+def _labels(source: CsvColumns, finding: str, schema: LabelSchema, uncertain: float) -> np.ndarray:
     own = [name for name, ours in schema.aliases.items() if ours == finding and source.header(name) is not None]
     column = own[0] if own and source.header(finding) is None else finding
     # One pass over the different texts, of which there are a handful; then a lookup per row.
     texts = source.texts(column)
-    meaning = {text: values.get(text.removesuffix(".0")) for text in set(texts)}
+    meaning = {text: facts.label(text) for text in set(texts)}
     for row, text in enumerate(texts):
         if meaning[text] is None:
             raise source.error(row, column, f"a label is 0, 1, -1 or blank, got {text!r}")
-    return np.array([meaning[text] for text in texts], np.float32)
+    labels = np.array([meaning[text] for text in texts], np.float32)
+    return np.where(labels == -1, np.float32(uncertain), labels)
 
 
 def _note_columns(source: CsvColumns, schema: LabelSchema) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 from zoo.core.csv import CsvColumns, read_columns
 from zoo.core.errors import TableError, closest
 from zoo.data.tables.canonical import build_table
+from zoo.labels.facts import is_unknown
 from zoo.labels.findings import NIH, NIH_FINDINGS, LabelSchema
 
 #: NIH's own names, as "Finding Labels" holds them, joined by "|".
@@ -34,6 +35,7 @@ def read_nih(
 
     A finding that NIH labels is 1 when one of its names is in the row's list and 0 otherwise; a finding that NIH does
     not label is NaN, never 0. "No Finding" is 1 only where it is the whole field; it means none of NIH's own 14.
+    A blank field or "nan" is unknown in every finding.
 
     Args:
         csv: The table; of either release (2017 with ages such as "058Y", or v2020).
@@ -77,7 +79,11 @@ def nih_files(folder: Path, labels: Path | None, images: Path | None) -> tuple[P
 
 def _label_sets(source: CsvColumns) -> list[frozenset[str]]:
     texts = source.texts(_FIELD)
-    sets = {text: frozenset(part.strip() for part in text.split("|")) for text in set(texts)}
+    # Nothing, or "nan", is no label at all: the row is unknown in every finding.
+    sets = {
+        text: frozenset() if is_unknown(text) else frozenset(part.strip() for part in text.split("|"))
+        for text in set(texts)
+    }
     bad = {text for text, found in sets.items() if _problem(found)}
     for row, text in enumerate(texts):
         if text in bad:
@@ -98,4 +104,4 @@ def _problem(labels: frozenset[str]) -> str:
 def _column(rows: Sequence[frozenset[str]], own: set[str]) -> np.ndarray:
     if not own:
         return np.full(len(rows), np.nan, np.float32)
-    return np.array([not own.isdisjoint(labels) for labels in rows], np.float32)
+    return np.array([not own.isdisjoint(labels) if labels else np.nan for labels in rows], np.float32)

@@ -1,6 +1,6 @@
-"""Label tables: read from the forms they come in, then dropped from, filled and turned into arrays.
+"""Label tables: read from the forms they come in, rows without an image left out, labels turned into arrays.
 
-Canonical table: `Image_path` (absolute), `Image_name`, `Patient_ID`, `Study`, `Sex` ("F", "M"), `Age` (years),
+Canonical table: `Image_path` (absolute), `Image_name`, `Patient_ID`, `Study`, `Sex` ("F", "M", "O"), `Age` (years),
 `ViewCategory`, `ViewPosition`, `Source`, then one float32 column per finding (1, 0, NaN = unknown). A gap is NaN.
 Identifiers stay text. "Rows" are int positions.
 """
@@ -26,9 +26,8 @@ __all__ = [
     "check_learnable",
     "drop_missing",
     "drop_unreadable",
-    "fill_gaps",
+    "fill_original",
     "labels_of",
-    "model_inputs",
     "read_competition",
     "read_nih",
     "read_table",
@@ -138,20 +137,17 @@ def drop_unreadable(table: pd.DataFrame, reasons: Mapping[str, str]) -> tuple[pd
     return _drop(table, table.Image_path.map(lambda path: reasons.get(path, "")))
 
 
-def fill_gaps(table: pd.DataFrame, train_rows: np.ndarray) -> pd.DataFrame:
-    """A copy with missing ages and sexes filled by the mean and the mode of the training rows alone.
+def fill_original(table: pd.DataFrame) -> pd.DataFrame:
+    """The ages and sexes as the original solution filled them: `Image_name`, `Age_filled` and `Sex_filled`.
 
-    What no training row knows stays NaN. Of two equally frequent sexes the first in the alphabet counts.
+    Gaps get the mean age and the most frequent sex of the whole table; of two equally frequent ones the first in the
+    alphabet. A table apart, since nothing may take a filled value for a known one: no model is trained on these
+    columns, and no report reads them.
     """
-    train = table.iloc[train_rows]
-    mode = train["Sex"].mode()
-    filled = table.assign(Age=table["Age"].fillna(train["Age"].mean()))
-    return filled.assign(Sex=table["Sex"].fillna(mode.iloc[0])) if len(mode) else filled
-
-
-def model_inputs(table: pd.DataFrame) -> pd.DataFrame:
-    """The table without `Image_name`, `Study` and `Patient_ID`, which a model must not learn from."""
-    return table.drop(columns=["Image_name", "Study", "Patient_ID"])
+    mode = table["Sex"].mode()
+    sex = table["Sex"].fillna(mode.iloc[0]) if len(mode) else table["Sex"]
+    age = table["Age"].fillna(table["Age"].mean())
+    return pd.DataFrame({"Image_name": table["Image_name"], "Age_filled": age, "Sex_filled": sex})
 
 
 def _given(home: Path, path: str | Path | None) -> Path | None:

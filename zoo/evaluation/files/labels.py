@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo.core.csv import MISSING, CsvColumns, read_columns, same_name, shortened
+from zoo.core.csv import CsvColumns, read_columns, same_name, shortened
 from zoo.core.errors import TableError, closest
 from zoo.evaluation.files.rows import FINDING_LABELS, Rows, id_headers, is_fact, read_rows
 from zoo.evaluation.files.schemas import NIH_14, Schema, find_schema, names_of, without_label_prefix
+from zoo.labels.facts import is_unknown, label
 
 #: "No Finding" means none of NIH's 14.
 _NIH_LABELS = (*NIH_14.findings, "No Finding")
@@ -91,8 +92,8 @@ def labelled_names(table: CsvColumns) -> set[str]:
     """What a table seems to label, as names are compared: the columns that begin with a label, the names listed."""
     names = {same_name(label) for text in _field(table) for label in text.split("|")}
     for header, texts in table.columns.items():
-        first = next((text for text in texts if text.lower() not in MISSING), "")
-        if not is_fact(header) and _label(first) is not None:
+        first = next((text for text in texts if not is_unknown(text)), "")
+        if not is_fact(header) and label(first) is not None:
             names.add(without_label_prefix(header))
     return names
 
@@ -115,20 +116,11 @@ def _notes(name: str, values: np.ndarray, absent: Sequence[str]) -> tuple[str, .
 
 def _column(table: CsvColumns, header: str) -> np.ndarray:
     """(n,) of 1, 0, -1 and NaN."""
-    meaning = {text: _label(text) for text in set(table.columns[header])}
+    meaning = {text: label(text) for text in set(table.columns[header])}
     for row, text in enumerate(table.columns[header]):
         if meaning[text] is None:
             raise table.error(row, header, f"a label is 0, 1, -1 (uncertain) or blank, got {text!r}")
     return np.array([meaning[text] for text in table.columns[header]], np.float64)
-
-
-def _label(text: str) -> float | None:
-    if text.lower() in MISSING:
-        return np.nan
-    try:
-        return value if (value := float(text)) in (0.0, 1.0, -1.0) else None
-    except ValueError:
-        return None
 
 
 def _listed(table: CsvColumns, findings: Sequence[str], schema: Schema) -> dict[str, np.ndarray]:
@@ -138,7 +130,8 @@ def _listed(table: CsvColumns, findings: Sequence[str], schema: Schema) -> dict[
         return {}
     texts = table.columns[field]
     sets = {text: frozenset(map(same_name, text.split("|"))) for text in set(texts)}
-    seen = {same_name(label): label.strip() for text in sets for label in text.split("|") if label.strip()}
+    listed = [name for text in sets if not is_unknown(text) for name in text.split("|")]
+    seen = {same_name(name): name.strip() for name in listed if name.strip()}
     _check_listed(table, field, seen, sets, schema)
     of_nih = {same_name(label) for label in _NIH_LABELS}
     # A data set that uses NIH's names labels all of them, also those that none of these rows has.
@@ -147,7 +140,7 @@ def _listed(table: CsvColumns, findings: Sequence[str], schema: Schema) -> dict[
     for finding in findings:
         own = {same_name(name) for name in names_of(finding, find_schema(schema))} & vocabulary
         if own:
-            answer = {text: np.nan if not text else float(not own.isdisjoint(of)) for text, of in sets.items()}
+            answer = {text: np.nan if is_unknown(text) else float(not own.isdisjoint(of)) for text, of in sets.items()}
             columns[finding] = np.array([answer[text] for text in texts])
     return columns
 

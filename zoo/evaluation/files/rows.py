@@ -9,10 +9,10 @@ from typing import Self
 
 import numpy as np
 
-from zoo.core.csv import MISSING, CsvColumns, same_name, shortened
+from zoo.core.csv import CsvColumns, same_name, shortened
 from zoo.core.errors import TableError
 from zoo.evaluation.subgroups import age_bands
-from zoo.labels import facts as film_facts
+from zoo.labels import facts as facts_of
 from zoo.labels.parts import part_of
 
 IMAGE_IDS = ("Image Index", "Image_name", "Image", "Image ID", "File name", "File", "Image path", "Path", "DICOM ID")
@@ -105,7 +105,7 @@ def read_rows(
         facts = [header for header in (table.header(*PATIENTS), table.header(*SPLITS)) if header]
         kept, same = _unique(table, id_header, [*headers.values(), *facts])
         notes += same
-    archives = film_facts.archives([re.split(r"[\\/]", film)[-1] for film in ids.tolist()])
+    archives = facts_of.archives([re.split(r"[\\/]", image)[-1] for image in ids.tolist()])
     if archives is not None:
         groups = {"source": np.array(archives)} | groups
     rows = Rows(name, ids, values, tuple(headers), patients_of(table, ids), groups, split, notes)
@@ -145,8 +145,8 @@ def patients_of(table: CsvColumns, ids: np.ndarray) -> np.ndarray | None:
     """
     header = table.header(*PATIENTS)
     texts = table.columns[header] if header is not None else ("",) * len(table)
-    if any(text.lower() not in MISSING for text in texts):
-        return np.array([t if t.lower() not in MISSING else f"unknown: {i}" for t, i in zip(texts, ids, strict=True)])
+    if any(map(facts_of.names_patient, texts)):
+        return facts_of.patients(texts, ids.tolist()).astype(str)
     for pattern in _PATIENT_IN_ID:
         found = [pattern.fullmatch(str(text)) for text in ids]
         if all(found):
@@ -181,24 +181,19 @@ def _unique(table: CsvColumns, id_header: str, used: Collection[str]) -> tuple[n
 def _groups(table: CsvColumns) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     found = {name: header for name, own in _GROUPS.items() if (header := table.header(*own)) is not None}
     groups = {name: np.array([_known(text) for text in table.columns[header]]) for name, header in found.items()}
-    notes: tuple[str, ...] = ()
+    notes: list[str] = []
     if (header := table.header(*_AGE)) is not None:
-        years = np.array([_years(text) for text in table.columns[header]])
-        groups = {"age": age_bands(years)} | groups
-        lost = sum(bool(_known(t)) and np.isnan(y) for t, y in zip(table.columns[header], years, strict=True))
-        notes = (f"{table.path.name}: ages that cannot be read, and count as unknown: {lost:,}",) if lost else ()
+        ages = facts_of.ages(table.columns[header])
+        groups, notes = {"age": age_bands(ages.values)} | groups, ages.notes(header)
     if (header := table.header(*_SEX)) is not None:
-        groups = {"sex": np.array([film_facts.sex(text) for text in table.columns[header]])} | groups
-    return {name: group for name, group in groups.items() if (group != "").any()}, notes
+        sexes = facts_of.sexes(table.columns[header])
+        groups, notes = {"sex": sexes.values.astype(str)} | groups, sexes.notes(header) + notes
+    known = {name: group for name, group in groups.items() if (group != "").any()}
+    return known, tuple(f"{table.path.name}: {note}" for note in notes)
 
 
 def _known(text: str) -> str:
-    return "" if text.lower() in MISSING else text
-
-
-def _years(text: str) -> float:
-    found = film_facts.years(text)
-    return np.nan if found is None else found
+    return "" if facts_of.is_unknown(text) else text
 
 
 def _split(table: CsvColumns) -> tuple[np.ndarray | None, tuple[str, ...]]:
