@@ -1,69 +1,24 @@
-"""Metrics with every block there is, from made-up scores with names that would break a careless page."""
+"""An evaluation with every block there is, and what else a page shows."""
 
-import json
-from dataclasses import replace
-
+import full_evaluation
 import numpy as np
 import pytest
+from full_evaluation import FINDINGS
 
-from zoo.evaluation import coherence, comparison, leakage, readers
-from zoo.evaluation.prior_shift import shift_decision
-from zoo.evaluation.refit import Fit, refit
-from zoo.evaluation.report import evaluate
-from zoo.evaluation.scores import Scores
 from zoo.report.html import write_report
 from zoo.report.mistakes import Mistake
-from zoo.runs.results import complete
-
-#: The second one has no signal, the fourth no positive film.
-FINDINGS = ("Cardiomegaly", "<b>&| $x^2$", "No Finding", "Fracture")
-FEW = 40
-
-
-def make_scores(split: str, seed: int, n: int = 160) -> Scores:
-    rng = np.random.default_rng(seed)
-    labels = (rng.random((n, 4)) < (0.3, 0.4, 0.5, 0.0)).astype(np.float32)
-    logits = rng.normal(size=(n, 4)) + np.array([2.5, 0.0, 1.5, 0.0]) * labels - 1
-    labels[rng.random((n, 4)) < 0.05] = np.nan
-    return Scores(
-        logits, labels, FINDINGS, split, "f00d" * 16, np.char.add("P", rng.integers(0, n // 2, n).astype(str))
-    )
 
 
 @pytest.fixture(scope="session")
 def everything() -> dict:
-    """What `evaluate` gives with all that may be added to it, after a round trip through JSON."""
-    test, rng = make_scores("test", 1), np.random.default_rng(2)
-    fitted = refit(make_scores("validation", 0), Fit("temperature", promise=0.5, confidence=0.8))
-    decision = shift_decision(replace(fitted, default="max_f1"), {"Cardiomegaly": 0.123})
-    other = replace(test, logits=test.logits + rng.normal(size=test.logits.shape))
-    models = {"mine <1>": test, "other": other}
-    groups = {
-        "sex": rng.choice(["F", "M", ""], len(test.labels)),
-        "age band": np.where(np.arange(len(test.labels)) < FEW // 4, "80+", "18-39"),
-    }
-    calls = {f"Reader {c}": np.where(rng.random(test.labels.shape) < 0.2, 1 - test.labels, test.labels) for c in "AB"}
-    few = {"resamples": FEW}
-    metrics = evaluate(models, decision, **few)
-    p = test.calibrated(decision)
-    metrics["projection"] = coherence.reordering(p, coherence.project(p, FINDINGS), FINDINGS)
-    leaks = {
-        "patients": leakage.shared_patients(test.patients[:3], test.patients).to_dict(),
-        "images": leakage.duplicate_images({"a.png": {"bytes": "1"}}, {"b.png": {"bytes": "1"}}).to_dict(),
-    }
-    metrics = complete(metrics, test, decision, groups=groups, leakage=leaks)
-    metrics["comparison"] = comparison.compare(models, **few)
-    metrics["readers"] = readers.reader_points(models, calls, **few)
-    metrics["notes"] = ["A note of the caller."]
-    return json.loads(json.dumps(metrics))
+    """What `metrics.json` holds of an evaluation with all that may be added to it."""
+    return full_evaluation.everything()
 
 
 @pytest.fixture(scope="session")
 def bare() -> dict:
     """The least there is: scores of unknown scale, without patients, of one model."""
-    scores = make_scores("test", 3)
-    unknown = replace(scores, kind="scores", patients=None, split_hash="")
-    return json.loads(json.dumps(evaluate({"ranks": unknown}, resamples=FEW)))
+    return full_evaluation.bare()
 
 
 @pytest.fixture(scope="session")
