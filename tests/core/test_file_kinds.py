@@ -91,7 +91,19 @@ def test_an_image_is_known_by_its_content(head: bytes, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "head", [b"", b"BMI,Age\n31,40\n" + bytes(20), b"RIFF\0\0\0\0WAVE", box(b"isom", b"mp42"), b"PK\3\4", b"P5", b"II"]
+    "head",
+    [
+        b"P5 is text",
+        b"P6\n# 1 2\n",
+        bytes(128) + b"DICM\2\0\2\0UI" + b"1.2.840.10008.1.3.10\0",
+        b"",
+        b"BMI,Age\n31,40\n" + bytes(20),
+        b"RIFF\0\0\0\0WAVE",
+        box(b"isom", b"mp42"),
+        b"PK\3\4",
+        b"P5",
+        b"II",
+    ],
 )
 def test_what_only_begins_like_an_image_is_none(head: bytes) -> None:
     assert image_kind(head) is None

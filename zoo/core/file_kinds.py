@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,9 +58,14 @@ _IMAGES = (
     (b"8BPS", ImageKind("Photoshop", _CONVERT)),
     (b"v/1\x01", ImageKind("OpenEXR", _CONVERT)),
     (b"\0\0\x01\0", ImageKind("ICO", _CONVERT)),
-    *((b"P%d%c" % (kind, blank), ImageKind("Netpbm", _CONVERT)) for kind in range(1, 7) for blank in b"\n\r\t "),
     (b"NRRD000", ImageKind("NRRD", "save its slice as PNG")),
 )
+
+#: Two letters alone begin many texts: the sizes of a Netpbm image follow them, perhaps behind comments.
+_NETPBM = re.compile(rb"P[1-6]\s+(#[^\n]*\n\s*)*\d+\s+\d+\s")
+
+#: A DICOMDIR lists other files and holds no image.
+_DICOM_DIRECTORY = b"1.2.840.10008.1.3.10\0"
 
 #: Brands of ISO media files (bytes 8 to 12, behind "ftyp") that hold still images.
 _BRANDS = {
@@ -110,13 +116,15 @@ def image_kind(head: bytes) -> ImageKind | None:
     True
     """
     if head[128:132] == b"DICM" or (head[:2] == b"\x08\0" and head[4:6] in (b"UI", b"UL", b"CS")):
-        return _DICOM
+        return None if _DICOM_DIRECTORY in head else _DICOM
     if head[4:8] == b"ftyp":
         return _BRANDS.get(head[8:12]) or next((kind for brand, kind in _BRANDS.items() if brand in head[16:64]), None)
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return WEBP
     if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
         return BMP
+    if _NETPBM.match(head):
+        return ImageKind("Netpbm", _CONVERT)
     return next((kind for mark, kind in _IMAGES if head.startswith(mark)), None)
 
 
@@ -134,6 +142,8 @@ def file_kind(head: bytes) -> str:
     image = image_kind(head)
     if image is not None:
         return str(image)
+    if _DICOM_DIRECTORY in head:
+        return "a DICOM directory"
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     kind = next((kind for start, kind in _BINARY if head.startswith(start)), None) or next(
         (kind for start, kind in _TEXT if text.startswith(start)), UNKNOWN

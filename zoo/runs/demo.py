@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from zoo.core.csv import read_columns
 from zoo.core.progress import Progress
 from zoo.data.images.listing import list_images
 from zoo.data.phantoms.drawing import make_phantoms
+from zoo.data.tables.canonical import locate_images
 from zoo.evaluation import report
 from zoo.inference import load
 from zoo.release import folders
@@ -73,9 +75,10 @@ def _predict_unseen(name: str, data: Path, run_folder: Path, progress: Progress)
     if (data / "test2").is_dir():
         paths = list_images(data / "test2")
     else:
-        rows = pd.read_csv(run_folder / "predictions.csv")
-        held_out = {Path(n).stem for n in rows.loc[rows["split"] == "test", "Image_name"]}
-        paths = [p for p in list_images(data) if p.stem in held_out]
+        rows = read_columns(run_folder / "predictions.csv")
+        pairs = zip(rows.texts("Image_name"), rows.texts("split"), strict=True)
+        names = [name for name, part in pairs if part == "test"]
+        paths = [Path(path) for path in locate_images(names, [data]) if Path(path).is_file()]
     progress.message(f"loading {name!r} and predicting {len(paths[:UNSEEN])} films it has not seen")
     return _most_likely(load.load(name).findings(paths[:UNSEEN]))
 

@@ -73,7 +73,7 @@ def write_findings(
     kind = writers.format_of(out)
     if wide and point is not None:
         raise ValueError(f"the wide form holds probabilities alone: it has no use for the operating point {point!r}")
-    paths, predictor = find_images(sources), load(model, runtime=runtime, precision=precision)
+    paths, predictor = find_images(sources, progress.message), load(model, runtime=runtime, precision=precision)
     if decision is not None:
         predictor = predictor.with_decision(decision)
     batch_size = predictor.runtime.batch_size if batch_size is None else batch_size

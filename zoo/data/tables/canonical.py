@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from zoo.core.csv import CsvColumns
+from zoo.core.joining import join, relative_path
 from zoo.core.warn import warn_user
-from zoo.data.images.listing import EXTENSIONS
+from zoo.data.images.listing import LeftOut, walk_images
 from zoo.labels import facts as facts_of
 
 #: Columns in front of the findings, in order.
@@ -47,7 +48,7 @@ def build_table(
         sources: Value of "Source", or one a row.
 
     Raises:
-        TableError: A blank or repeated image name, one with a folder in it.
+        TableError: A blank or repeated image name, or one that means two images.
         FileNotFoundError: A folder that is not there.
     """
     names = source.texts(columns["Image_name"])
@@ -62,7 +63,7 @@ def build_table(
         "Sex": [sex or np.nan for sex in sexes.values],
         "Age": ages.values,
         "Image_name": names,
-        "Image_path": locate_images(names, folders),
+        "Image_path": locate_images(names, folders, str(source.path)),
         "Source": [sources] * len(names) if isinstance(sources, str) else sources,
     }
     blank = [np.nan] * len(names)
@@ -70,36 +71,38 @@ def build_table(
     return pd.DataFrame(frame | {finding: pd.Series(column) for finding, column in labels.items()})
 
 
-def locate_images(names: Sequence[str], folders: Sequence[str | Path]) -> list[str]:
-    """Absolute path of each image: the file of that name, else the image file of that stem, in any subfolder.
+def locate_images(names: Sequence[str], folders: Sequence[str | Path], source: str = "the table") -> list[str]:
+    """Absolute path of the image that each name means, among those in the folders and below them.
 
-    A name that is nowhere gets the path it should have had in the first folder. Of two files of one name the first
-    in sorted order counts.
+    Names are joined as `zoo.core.joining.join` says. A name that is nowhere gets the path it should have had in the
+    first folder, which it cannot lead out of. Warnings say what was disregarded and which images have no name.
+
+    Args:
+        names: (n,) file names, paths or identifiers, each once.
+        folders: Where the images are.
+        source: What the names are from, for messages.
 
     Raises:
         FileNotFoundError: A folder that is not there.
+        TableError: A name means two images, or two names mean one; shows both.
     """
-    by_name: dict[str, str] = {}
-    by_stem: dict[str, str] = {}
-    for folder in folders:
-        if not Path(folder).is_dir():
-            raise FileNotFoundError(f"{folder}: no such folder of images")
-        for path in _files(Path(folder).absolute()):
-            name = path.rpartition(os.sep)[2]
-            by_name.setdefault(name, path)
-            if name.lower().endswith(EXTENSIONS):
-                by_stem.setdefault(_stem(name), path)
-    home = f"{Path(folders[0]).absolute()}{os.sep}"
-    return [by_name.get(name) or by_stem.get(_stem(name)) or home + name for name in names]
-
-
-def _files(folder: Path) -> list[str]:
-    # Plain strings: 100,000 files as Path objects take several times as long.
-    return sorted(f"{top}{os.sep}{name}" for top, _, names in os.walk(folder) for name in names)
-
-
-def _stem(name: str) -> str:
-    return name.rpartition(".")[0] or name
+    roots = [str(Path(folder).absolute()) for folder in folders]
+    left_out = LeftOut()
+    paths = list(dict.fromkeys(path for root in roots for path in walk_images(root, left_out)))
+    found = join(names, paths, source=source, roots=roots, identity=os.path.realpath)
+    for note in found.notes:
+        warn_user(note)
+    unused = found.unused(len(paths))
+    if len(unused):
+        some = f"{len(unused):,} of {len(paths):,} images have no row, first {paths[unused[0]]!r}"
+        warn_user(f"{source}: left out, since {some}")
+    if left_out.counts:
+        warn_user(f"{', '.join(roots)}: left out {left_out}")
+    nowhere = Path(roots[0])
+    return [
+        paths[row] if row >= 0 else str(nowhere / relative_path(name))
+        for row, name in zip(found.rows, names, strict=True)
+    ]
 
 
 def _check_names(source: CsvColumns, column: str, names: Sequence[str]) -> None:
@@ -107,8 +110,6 @@ def _check_names(source: CsvColumns, column: str, names: Sequence[str]) -> None:
     for row, name in enumerate(names):
         if not name:
             raise source.error(row, column, "blank")
-        if "/" in name or "\\" in name:
-            raise source.error(row, column, f"{name!r} must be a file name without a folder")
         if name in first:
             same = all(texts[row] == texts[first[name]] for texts in source.columns.values())
             kind = "with the same values" if same else "with other values"

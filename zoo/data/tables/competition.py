@@ -10,6 +10,7 @@ import pandas as pd
 
 from zoo.core.csv import CsvColumns, read_columns
 from zoo.core.errors import TableError
+from zoo.core.joining import file_name
 from zoo.core.warn import warn_user
 from zoo.data.tables.canonical import build_table
 from zoo.labels import facts
@@ -51,7 +52,7 @@ def read_competition(
     source.required("Image_name")
     labels = {finding: _labels(source, finding, schema, _UNCERTAIN[uncertain]) for finding in schema.findings}
     _note_columns(source, schema)
-    sources = facts.archives(source.texts("Image_name")) or "competition"
+    sources = facts.archives([file_name(name) for name in source.texts("Image_name")]) or "competition"
     return build_table(source, {fact: fact for fact in _FACTS}, labels, [images], sources)
 
 

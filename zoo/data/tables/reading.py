@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from zoo.core.errors import TableError, UnknownNameError
+from zoo.core.joining import file_name, stem
 from zoo.data.tables.canonical import COLUMNS
 from zoo.data.tables.competition import KNOWN_BROKEN, Uncertain, competition_files, read_competition
 from zoo.data.tables.nih import nih_files, read_nih
@@ -111,10 +112,10 @@ def drop_missing(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     Raises:
         TableError: No row is left; names the folder that was looked in.
     """
-    known_broken = set(KNOWN_BROKEN)
+    known_broken = set(map(stem, KNOWN_BROKEN))
     reasons = pd.Series("", index=table.index, dtype=object)
     for row, (path, name, source) in enumerate(zip(table.Image_path, table.Image_name, table.Source, strict=True)):
-        if name in known_broken and source.startswith("competition"):
+        if stem(file_name(name)) in known_broken and source.startswith("competition"):
             reasons.iat[row] = "known to be broken in Division B"
         elif not Path(path).is_file():
             reasons.iat[row] = "no such file"

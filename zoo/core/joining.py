@@ -1,0 +1,314 @@
+"""Joins names to files or identifiers that are written with another folder, extension, case or form of Unicode."""
+
+from __future__ import annotations
+
+import unicodedata
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+
+from zoo.core.errors import TableError
+
+#: Extensions of image files, in lower case.
+IMAGE_EXTENSIONS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif"),
+    *(".dcm", ".dicom", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k"),
+)
+
+#: What is stripped from a name, which may also be that of an array or a volume; anything else behind a dot is a part
+#: of the name, such as the last number of a DICOM UID.
+_STRIPPED = (*IMAGE_EXTENSIONS, ".npy", ".nii.gz", ".nii")
+
+#: File name, then the folders upwards: what begins alike ends alike as a path.
+Key: TypeAlias = tuple[str, ...]
+
+_NO_FOLDER = frozenset(("", ".", ".."))
+_LAST = chr(0x10FFFF)
+
+
+@dataclass(frozen=True, eq=False)
+class Join:
+    """Which candidate each name is joined to.
+
+    Attributes:
+        rows: (n,) int64 position among the candidates, -1 for a name without one. No candidate stands twice.
+        notes: What had to be disregarded, one sentence each with a count and an example.
+    """
+
+    rows: np.ndarray
+    notes: tuple[str, ...] = ()
+
+    def unused(self, candidates: int) -> np.ndarray:
+        """Positions of those of so many candidates that no name is joined to, in order."""
+        free = np.ones(candidates, bool)
+        free[self.rows[self.rows >= 0]] = False
+        return np.flatnonzero(free)
+
+
+def join(
+    names: Sequence[str],
+    candidates: Sequence[str],
+    *,
+    source: str,
+    roots: Sequence[str] = ("",),
+    identity: Callable[[str], str] = str,
+) -> Join:
+    """Joins each name to the one candidate that it means, or to none; never to the first of several.
+
+    A name and a candidate are compared from the file name upwards, and the longest common end counts. An exact match
+    goes first, then one in another case, then one without an image extension on either side. Of the two paths one must
+    be the end of the other (below its root, for a candidate); where no path fits so, the longest common end that is
+    unique on both sides joins them whatever the folders above, which a note says. Unicode is normalised (NFC), and a
+    backslash separates folders too.
+
+    Args:
+        names: (n,) file names, paths or identifiers, each once.
+        candidates: (m,) paths or identifiers.
+        source: What the names are from, for messages.
+        roots: Folders that candidates lie in; how these are called does not matter.
+        identity: Candidate -> what two candidates that are one file share.
+
+    Raises:
+        TableError: A name means two candidates, or two names mean one; shows both, and how to choose.
+
+    Example:
+        >>> found = join(["film.1", "LAT/7.png"], ["film.1.png", "film.png", "PA/7.png", "LAT/7.png"], source="a.csv")
+        >>> found.rows.tolist()
+        [0, 3]
+    """
+    state = _State(names, candidates, source, identity, [_key(name) for name in names])
+    keys, tops = [_key(candidate) for candidate in candidates], [_key(root) for root in roots]
+    for level in _LEVELS:
+        if state.left():
+            there = _Candidates(level, keys, tops)
+            found = {row: there.find(state.keys[row]) for row in state.left()}
+            state.assign(level.words, {row: match for row, match in found.items() if match[1]})
+    if not state.with_folders and any(len(state.keys[row]) > 1 for row in state.left()):
+        for level in _LEVELS:
+            there = _Candidates(level, keys, tops)
+            state.assign_loosely(level.words, {row: there.find(state.keys[row], loosely=True) for row in state.left()})
+    return Join(state.rows, tuple(_sentence(source, words, examples) for words, examples in state.loose.items()))
+
+
+def may_be_same(names: Iterable[str], others: Iterable[str]) -> np.ndarray:
+    """(n,) bool: whether each name may mean one of the others: one path is the end of the other, extensions aside.
+
+    Example:
+        >>> may_be_same(["a/1.png", "c/1.png", "2"], ["data/a/1.jpg", "2.png"]).tolist()
+        [True, False, True]
+    """
+    whole = {_folded(key) for other in others if (key := _key(other))}
+    ends = {key[:n] for key in whole for n in range(1, len(key) + 1)}
+    keys = [_folded(_key(name)) for name in names]
+    return np.array([key in ends or any(key[:n] in whole for n in range(1, len(key))) for key in keys], bool)
+
+
+def file_name(path: str) -> str:
+    """The last part of a path of any system.
+
+    Example:
+        >>> file_name("a/b.png"), file_name(r"C:\\a\\b.png")
+        ('b.png', 'b.png')
+    """
+    return path.replace("\\", "/").rpartition("/")[2].strip()
+
+
+def short_names(paths: Sequence[str]) -> list[str]:
+    """The file name of each path, or the whole path where two have one file name."""
+    names = [file_name(path) for path in paths]
+    seen: set[str] = set()
+    twice = {name for name in names if name in seen or seen.add(name)}  # type: ignore[func-returns-value]
+    return [path if name in twice else name for path, name in zip(paths, names, strict=True)]
+
+
+def relative_path(name: str) -> str:
+    """A path that leads down only, with "/" between its parts and in Unicode's composed form (NFC).
+
+    Example:
+        >>> relative_path(r"..\\PA\\1.png"), relative_path("/etc/passwd")
+        ('PA/1.png', 'etc/passwd')
+    """
+    return "/".join(reversed(_key(name)))
+
+
+def stem(name: str) -> str:
+    """A name without the extension of an image.
+
+    Example:
+        >>> stem("film.1.png"), stem("film.1"), stem("1.2.276.4.1001")
+        ('film.1', 'film.1', '1.2.276.4.1001')
+    """
+    lower = name.lower()
+    if not lower.endswith(_STRIPPED):
+        return name
+    return name[: -next(len(end) for end in _STRIPPED if lower.endswith(end))] or name
+
+
+@dataclass(frozen=True)
+class _Level:
+    """How the file names are compared.
+
+    Attributes:
+        words: What is disregarded, "" for nothing.
+        name: What is compared of the name's file name.
+        candidate: The same of the candidate.
+        fold: Whether case is disregarded, in folders too.
+    """
+
+    words: str
+    name: Callable[[str], str]
+    candidate: Callable[[str], str]
+    fold: bool
+
+    def of(self, key: Key, shorten: Callable[[str], str]) -> Key:
+        shortened = key if shorten is str else (shorten(key[0]), *key[1:])
+        return tuple([text.casefold() for text in shortened]) if self.fold else shortened
+
+
+def _levels() -> Iterator[_Level]:
+    for words, name, candidate in (
+        ("", str, str),
+        ("extension", str, stem),  # "x.dcm" is "x.dcm.png" before it is "x.png"
+        ("extension", stem, str),
+        ("extension", stem, stem),
+    ):
+        yield _Level(words, name, candidate, False)
+        yield _Level(f"{words} and case" if words else "case", name, candidate, True)
+
+
+_LEVELS = tuple(_levels())
+
+
+class _Candidates:
+    """The candidates by their file names; those of one file name in an order in which common ends stand together."""
+
+    def __init__(self, level: _Level, keys: Sequence[Key], roots: Sequence[Key]) -> None:
+        self._level = level
+        self._roots = [tuple(text.casefold() for text in root) if level.fold else root for root in roots]
+        self._alike: dict[str, list[tuple[Key, int]]] = {}
+        for row, key in enumerate(keys):
+            if key:
+                found = level.of(key, level.candidate)
+                self._alike.setdefault(found[0], []).append((found, row))
+        for alike in self._alike.values():
+            alike.sort()
+
+    def find(self, own: Key, loosely: bool = False) -> tuple[int, list[int]]:
+        """How many parts of the path are common at most, and the candidates that may be meant."""
+        alike = self._alike.get(self._level.of(own[:1], self._level.name)[0]) if own else None
+        if alike is None:
+            return 0, []
+        key = self._level.of(own, self._level.name)
+        place = bisect_left(alike, (key,))
+        length = max(_common(key, alike[i][0]) for i in (place - 1, place) if 0 <= i < len(alike))
+        common = key[:length]
+        if loosely or length == len(key):
+            return length, _between(alike, common, (*common, _LAST))
+        # The whole candidate below its root is the end of the name.
+        ends = [(*common, *root) for root in self._roots]
+        return length, [row for end in ends for row in _between(alike, end, (*end, ""))]
+
+
+@dataclass(eq=False)
+class _State:
+    """What is joined so far."""
+
+    names: Sequence[str]
+    candidates: Sequence[str]
+    source: str
+    identity: Callable[[str], str]
+    keys: Sequence[Key]
+    loose: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    with_folders: bool = False
+
+    def __post_init__(self) -> None:
+        self.rows = np.full(len(self.names), -1)
+        self.taken: dict[int, int] = {}
+
+    def left(self) -> list[int]:
+        return np.flatnonzero(self.rows < 0).tolist()
+
+    def assign(self, words: str, found: dict[int, tuple[int, list[int]]]) -> None:
+        """Joins names to what was found; longer common ends first, names with one candidate before those with more."""
+        # A candidate belongs to one name: what is left of several once the others have theirs is no longer a choice.
+        for several in (False, True):
+            wanted = [row for row, (_, options) in found.items() if (len(options) > 1) is several]
+            claims: dict[int, tuple[int, int]] = {}
+            for row in sorted(wanted, key=lambda row: -found[row][0]):
+                length, options = found[row]
+                free = self._distinct(row, [option for option in options if option not in self.taken])
+                if len(free) > 1:
+                    raise self._ambiguous(row, free)
+                if not free:
+                    continue
+                if free[0] not in claims:
+                    claims[free[0]] = row, length
+                elif claims[free[0]][1] == length:
+                    raise self._contested(claims[free[0]][0], row, free[0])
+            for option, (row, length) in claims.items():
+                self._take(row, option, words)
+                self.with_folders |= length > 1
+
+    def assign_loosely(self, words: str, found: dict[int, tuple[int, list[int]]]) -> None:
+        """Joins names to what they alone have the longest common end with, whatever the folders above are."""
+        claims: dict[int, list[tuple[int, int]]] = {}
+        for row, (length, options) in found.items():
+            if len(options) == 1 and options[0] not in self.taken:
+                claims.setdefault(options[0], []).append((length, row))
+        for option, rows in claims.items():
+            rows.sort(reverse=True)
+            if len(rows) == 1 or rows[0][0] > rows[1][0]:
+                self._take(rows[0][1], option, f"folder and {words}" if words else "folder")
+
+    def _take(self, row: int, option: int, words: str) -> None:
+        self.rows[row] = option
+        self.taken[option] = row
+        if words:
+            self.loose.setdefault(words, []).append((self.names[row], self.candidates[option]))
+
+    def _distinct(self, row: int, options: list[int]) -> list[int]:
+        if len(options) < 2:
+            return options
+        exact = [option for option in options if self.candidates[option] == self.names[row]]
+        return exact or list({self.identity(self.candidates[o]): o for o in reversed(options)}.values())[::-1]
+
+    def _ambiguous(self, row: int, options: Sequence[int]) -> TableError:
+        first, second = (self.candidates[option] for option in options[:2])
+        more = f" (and {len(options) - 2:,} more)" if len(options) > 2 else ""
+        return TableError(
+            f"{self.source}: {self.names[row]!r} may mean {first!r} or {second!r}{more}: write as much of the path as "
+            "tells them apart, or take the other one out of the folder or file"
+        )
+
+    def _contested(self, row: int, other: int, option: int) -> TableError:
+        return TableError(
+            f"{self.source}: {self.names[row]!r} and {self.names[other]!r} both mean {self.candidates[option]!r}: keep "
+            "one of the two, or write as much of each path as tells them apart"
+        )
+
+
+def _key(text: str) -> Key:
+    text = text if text.isascii() else unicodedata.normalize("NFC", text)
+    parts = [part.strip() for part in text.replace("\\", "/").split("/")]
+    return tuple([part for part in reversed(parts) if part not in _NO_FOLDER])
+
+
+def _folded(key: Key) -> Key:
+    return tuple(text.casefold() for text in (stem(key[0]), *key[1:])) if key else key
+
+
+def _between(alike: Sequence[tuple[Key, int]], low: Key, high: Key) -> list[int]:
+    return [row for _, row in alike[bisect_left(alike, (low,)) : bisect_left(alike, (high,))]]
+
+
+def _common(one: Key, other: Key) -> int:
+    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+def _sentence(source: str, words: str, examples: Sequence[tuple[str, str]]) -> str:
+    name, candidate = examples[0]
+    count = "1 name was" if len(examples) == 1 else f"{len(examples):,} names were"
+    return f"{source}: {count} joined without regard to {words}: {name!r} is {candidate!r}"
