@@ -58,6 +58,6 @@ def _submit(options: argparse.Namespace) -> int:
             runtime=options.runtime, precision=options.precision,
             sample=options.sample, batch_size=options.batch_size, strict=options.strict,
         )  # fmt: skip
-    filled = f"{counts.unreadable} of them unreadable (scored the others' mean)"
+    filled = f"{counts.unreadable} of them unreadable (given the others' mean)"
     print(f"{counts.images} images, {filled} -> {options.out}")
     return 0

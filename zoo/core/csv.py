@@ -88,8 +88,12 @@ class CsvColumns:
         return TableError(f"{self.path}, line {self.lines[row]}, column {header!r}: {problem}")
 
 
-def read_columns(path: str | Path) -> CsvColumns:
+def read_columns(path: str | Path, *, strip: bool = True) -> CsvColumns:
     """Reads a comma-separated UTF-8 file, gzipped or not; rows without any text are left out.
+
+    Args:
+        path: The file.
+        strip: Whether texts lose the blanks around them, which the header loses in any case.
 
     Raises:
         FileNotFoundError: No such file.
@@ -99,10 +103,10 @@ def read_columns(path: str | Path) -> CsvColumns:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such table")
-    records = _records(path)
+    records = _records(path, strip)
     if len(records) < 2:
         raise TableError(f"{path}: the table has no rows")
-    header = _header(path, records[0][1])
+    header = _header(path, [field.strip() for field in records[0][1]])
     rows = [_fit(path, line, fields, len(header)) for line, fields in records[1:]]
     columns = dict(zip(header, zip(*rows, strict=True), strict=True))
     return CsvColumns(path, tuple(line for line, _ in records[1:]), columns)
@@ -120,7 +124,7 @@ def shortened(names: Iterable[str], most: int = 8) -> str:
     return ", ".join(map(repr, found[:most])) + more
 
 
-def _records(path: Path) -> list[tuple[int, list[str]]]:
+def _records(path: Path, strip: bool) -> list[tuple[int, list[str]]]:
     with path.open("rb") as file:
         packed = file.read(2) == _GZIP
     # utf-8-sig: a byte order mark would become a part of the first column's name.
@@ -128,12 +132,12 @@ def _records(path: Path) -> list[tuple[int, list[str]]]:
     try:
         with opened(path, "rt", encoding="utf-8-sig", newline="") as text:
             reader = csv.reader(text, strict=True)
-            records = [(reader.line_num, [field.strip() for field in fields]) for fields in reader]
+            records = [(reader.line_num, [f.strip() for f in fields] if strip else fields) for fields in reader]
     except UnicodeDecodeError as error:
         raise TableError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
     except (csv.Error, EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise TableError(f"{path}: not a readable CSV file: {error}") from None
-    return [(line, fields) for line, fields in records if any(fields)]
+    return [(line, fields) for line, fields in records if any(map(str.strip, fields))]
 
 
 def _header(path: Path, fields: list[str]) -> list[str]:

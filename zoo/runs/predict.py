@@ -84,7 +84,7 @@ def write_findings(
     with resume.open_journal(out, job, restart=restart, whole=kind.whole) as log:
 
         def write(batch: Prediction) -> None:
-            batch = replace(batch, names=_printable(batch.names), errors=_printable(batch.errors))
+            batch = replace(batch, names=printable(batch.names), errors=printable(batch.errors))
             table = predictor.wide_table(batch) if wide else predictor.table(batch, point)
             log.append(kind.piece(table, first=not log.done.items), len(batch.names), sum(map(bool, batch.errors)))
 
@@ -115,7 +115,7 @@ def _job(predictor: Predictor, paths: Sequence[str], batch_size: int) -> dict[st
     }
 
 
-def _printable(texts: Sequence[str]) -> list[str]:
+def printable(texts: Sequence[str]) -> list[str]:
     """What is no UTF-8 in the name of a file, as its code: tables are UTF-8."""
     return [text.encode(errors="backslashreplace").decode() for text in texts]
 

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from zoo.core.errors import TableError
+from zoo.core.csv import read_columns, same_name, shortened
+from zoo.core.errors import ImageError, TableError
+from zoo.core.files import whole_file
+from zoo.core.joining import file_name, join
 from zoo.core.progress import Progress
 from zoo.data.images.listing import find_images
 from zoo.evaluation.decision import probabilities
+from zoo.evaluation.files.rows import IMAGE_IDS
 from zoo.inference.load import load
+from zoo.inference.predictor import Predictor
 from zoo.inference.starting import Choice, RuntimeName
-from zoo.runs.predict import Counts, scored
+from zoo.runs.predict import Counts, printable, scored
+
+#: Unreadable images that a message names.
+_NAMED = 10
 
 
 def write_submission(
@@ -29,49 +39,149 @@ def write_submission(
     batch_size: int | None = None,
     strict: bool = False,
 ) -> Counts:
-    """Writes the competition's submission: `Image_name` and a probability for each of the 14, alphabetical.
+    """Writes the competition's submission: the images' names and a probability for each finding.
 
-    A row is needed for every image: an unreadable one gets each finding's mean over the others, which moves the
-    ranking least.
+    A row is needed for every image: an unreadable one gets each finding's mean over the readable ones, which moves
+    the ranking least, and a finding that the model was not trained on gets 0.5. Messages say which.
 
     Args:
         sources: Image files and folders.
         model: As for `zoo.load`.
-        out: CSV to write.
+        out: CSV to write, whole or not at all.
         progress: Told of each image.
         runtime: As for `zoo.load`.
         precision: As for `zoo.load`.
-        sample: The competition's sample submission, whose rows and order are taken.
+        sample: The competition's sample submission, or a list of the images' names. Its rows, identifiers and columns
+            are taken as they are; which image an identifier means is told by `zoo.core.joining.join`. By default the
+            rows are the images in order, under "Image_name", and the columns the model's findings.
         batch_size: Images to the network at once; the runtime's own number by default.
         strict: True stops at the first unreadable image.
+
+    Raises:
+        TableError: The sample has other columns than the model has findings, or names an image that is not there; an
+            identifier means two images.
+        ImageError: No image can be read, or with `strict` one cannot.
     """
-    paths = find_images(sources) if sample is None else _ordered(find_images(sources), sample)
+    found = find_images(sources, progress.message)
+    form = _of_names(found) if sample is None else _read_sample(sample, sources, found, progress)
     predictor = load(model, runtime=runtime, precision=precision)
-    parts, unreadable = [], 0
+    own = _own_headers(form, predictor.labels)  # before an image is read
+    values, errors = _probabilities(predictor, form.paths, progress, batch_size, strict)
+    table = pd.DataFrame(_filled(values, errors, predictor.labels, progress)[form.rows], columns=own)
+    table.insert(0, form.id_header, printable(form.ids))
+    with whole_file(out) as new:
+        table[list(form.headers or table.columns)].to_csv(new, index=False, float_format="%.7g", lineterminator="\n")
+    return Counts(len(table), int(np.isin(form.rows, list(errors)).sum()))
+
+
+@dataclass(frozen=True, eq=False)
+class _Form:
+    """The rows and columns of a submission.
+
+    Attributes:
+        id_header: Name of the column of identifiers.
+        ids: (n,) identifiers.
+        paths: (m,) the different images.
+        rows: (n,) int, the image of each row.
+        source: Where this is from, for messages.
+        headers: All columns in order, that of the identifiers too; () where the model decides.
+    """
+
+    id_header: str
+    ids: Sequence[str]
+    paths: Sequence[str]
+    rows: np.ndarray
+    source: str = ""
+    headers: tuple[str, ...] = ()
+
+
+def _own_headers(form: _Form, findings: Sequence[str]) -> list[str]:
+    """The header of each finding.
+
+    Raises:
+        TableError: There are other columns than these; names the missing and the extra ones.
+    """
+    if not form.headers:
+        return list(findings)
+    own = {same_name(header): header for header in form.headers if header != form.id_header}
+    wanted = {same_name(finding): finding for finding in findings}
+    differences = {
+        "missing": [finding for name, finding in wanted.items() if name not in own],
+        "extra": [header for name, header in own.items() if name not in wanted],
+    }
+    found = "; ".join(f"{what} {shortened(names, 14)}" for what, names in differences.items() if names)
+    if found:
+        raise TableError(f"{form.source}: the columns are not the model's {len(findings)} findings: {found}")
+    return [own[name] for name in wanted]
+
+
+def _of_names(paths: Sequence[str]) -> _Form:
+    """A row for each image under its file name."""
+    names = [file_name(path) for path in paths]
+    first: dict[str, str] = {}
+    for name, path in zip(names, paths, strict=True):
+        if first.setdefault(name, path) != path:
+            raise TableError(
+                f"two images are called {name!r}: {first[name]!r} and {path!r}: a submission names images without "
+                "their folders; give one of the folders, or a sample (--sample) with as much of the path as is needed"
+            )
+    return _Form("Image_name", names, paths, np.arange(len(paths)))
+
+
+def _read_sample(sample: Path, sources: Sequence[Path], found: Sequence[str], progress: Progress) -> _Form:
+    """The sample's rows and columns, and the image of each row among those found."""
+    table = read_columns(sample, strip=False)
+    id_header = table.header(*IMAGE_IDS) or table.required("Image_name")
+    ids = table.columns[id_header]
+    for row, text in enumerate(ids):
+        if not text.strip():
+            raise table.error(row, id_header, "the identifier is blank")
+    names = list(dict.fromkeys(ids))
+    joined = join(names, found, source=str(sample), roots=list(map(str, sources)), identity=os.path.realpath)
+    missing = [name for name, row in zip(names, joined.rows, strict=True) if row < 0]
+    if missing:
+        raise TableError(f"{sample}: {len(missing):,} of {len(names):,} images are not there, first {missing[0]!r}")
+    for note in joined.notes:
+        progress.message(note)
+    unused = joined.unused(len(found))
+    if len(unused):
+        progress.message(f"{len(unused):,} of {len(found):,} images are not in the sample, first {found[unused[0]]!r}")
+    place = {name: row for row, name in enumerate(names)}
+    paths = [found[row] for row in joined.rows]
+    headers = tuple(table.columns) if len(table.columns) > 1 else ()
+    return _Form(id_header, ids, paths, np.array([place[text] for text in ids]), str(sample), headers)
+
+
+def _probabilities(
+    predictor: Predictor, paths: Sequence[str], progress: Progress, batch_size: int | None, strict: bool
+) -> tuple[np.ndarray, dict[int, str]]:
+    """(m, k) probabilities, NaN for an unreadable image, and place -> reason of these."""
+    parts: list[np.ndarray] = []
+    errors: dict[int, str] = {}
+    done = 0
     for batch in scored(predictor, paths, progress, batch_size, strict):
         parts.append(probabilities(batch.logits, predictor.decision))
-        unreadable += sum(map(bool, batch.errors))
-    table = pd.DataFrame(np.concatenate(parts), columns=list(predictor.labels))
-    table = table.fillna(table.mean()).fillna(0.5)
-    table.insert(0, "Image_name", [Path(p).name for p in paths])
-    partial = _partial(out)
-    table.to_csv(partial, index=False, float_format="%.7g")
-    partial.replace(out)
-    return Counts(len(paths), unreadable)
+        errors |= {done + i: error for i, error in enumerate(batch.errors) if error}
+        done += len(batch.errors)
+    if len(errors) == done:
+        raise ImageError(f"none of {done:,} images can be read, and nothing was written; first {errors[0]}")
+    return np.concatenate(parts), errors
 
 
-def _ordered(paths: Sequence[str], sample: Path) -> list[str]:
-    rows = pd.read_csv(sample)
-    if "Image_name" not in rows:
-        raise TableError(f"{sample}: no column 'Image_name', got {list(rows.columns)[:5]}")
-    by_name = {Path(p).name: p for p in paths}
-    missing = [n for n in rows["Image_name"] if n not in by_name]
-    if missing:
-        raise TableError(f"{sample}: {len(missing)} of {len(rows)} images are not in the folder, first {missing[0]!r}")
-    return [by_name[n] for n in rows["Image_name"]]
-
-
-def _partial(out: Path) -> Path:
-    """Beside the final file, so that taking its place is one step."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    return out.with_name(f".{out.name}.partial")
+def _filled(values: np.ndarray, errors: Mapping[int, str], findings: Sequence[str], progress: Progress) -> np.ndarray:
+    """The probabilities without gaps; says what was put into them."""
+    read = np.delete(values, list(errors), axis=0)
+    untrained = np.isnan(read).all(axis=0)
+    if untrained.any():
+        names = ", ".join(finding for finding, is_untrained in zip(findings, untrained, strict=True) if is_untrained)
+        progress.message(f"not trained, and 0.5 in every row: {names}")
+    values = values.copy()
+    values[:, untrained], read[:, untrained] = 0.5, 0.5
+    if errors:
+        values[list(errors)] = read.mean(axis=0)
+        named = "; ".join(list(errors.values())[:_NAMED]) + (" ..." if len(errors) > _NAMED else "")
+        progress.message(
+            f"{len(errors):,} of {len(values):,} images cannot be read, and get each finding's mean over the other "
+            f"{len(read):,}: {named}"
+        )
+    return values
