@@ -67,3 +67,22 @@ def bare() -> dict:
     scores = make_scores("test", 3)
     unknown = replace(scores, kind="scores", patients=None, split_hash="")
     return json.loads(json.dumps(evaluate({"ranks": unknown}, resamples=FEW)))
+
+
+def differences(found, wanted, where=""):
+    """Each place where two JSON documents differ, in the order of their keys too; numbers may be 1e-9 apart."""
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        if list(found) != list(wanted):
+            yield f"{where}: {list(found)}, not {list(wanted)}"
+        for key in found.keys() & wanted.keys():
+            yield from differences(found[key], wanted[key], f"{where}/{key}")
+    elif isinstance(found, list) and isinstance(wanted, list):
+        if len(found) != len(wanted):
+            yield f"{where}: {len(found)} items, not {len(wanted)}"
+        for i, (one, other) in enumerate(zip(found, wanted, strict=False)):
+            yield from differences(one, other, f"{where}/{i}")
+    elif isinstance(found, float) and isinstance(wanted, float):
+        if abs(found - wanted) > 1e-9:
+            yield f"{where}: {found}, not {wanted}"
+    elif type(found) is not type(wanted) or found != wanted:
+        yield f"{where}: {found!r}, not {wanted!r}"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import full_evaluation
 import pytest
+from full_evaluation import differences
 
 GOLDEN = Path(__file__).parent / "golden" / "metrics.json"
 
@@ -18,25 +19,6 @@ POINTS = ("max_f1", "sensitivity_50_promised", "specificity_50_promised")
 @pytest.fixture(scope="module")
 def golden():
     return json.loads(GOLDEN.read_text("utf-8"))
-
-
-def differences(found, wanted, where=""):
-    """Each place where two JSON documents differ, in the order of their keys too; numbers may be 1e-9 apart."""
-    if isinstance(found, dict) and isinstance(wanted, dict):
-        if list(found) != list(wanted):
-            yield f"{where}: {list(found)}, not {list(wanted)}"
-        for key in found.keys() & wanted.keys():
-            yield from differences(found[key], wanted[key], f"{where}/{key}")
-    elif isinstance(found, list) and isinstance(wanted, list):
-        if len(found) != len(wanted):
-            yield f"{where}: {len(found)} items, not {len(wanted)}"
-        for i, (one, other) in enumerate(zip(found, wanted, strict=False)):
-            yield from differences(one, other, f"{where}/{i}")
-    elif isinstance(found, float) and isinstance(wanted, float):
-        if abs(found - wanted) > 1e-9:
-            yield f"{where}: {found}, not {wanted}"
-    elif type(found) is not type(wanted) or found != wanted:
-        yield f"{where}: {found!r}, not {wanted!r}"
 
 
 def test_an_evaluation_is_written_as_it_always_was(golden):
