@@ -84,7 +84,7 @@ def _at(document, path, value):
 def test_a_broken_file_says_where(golden, path, value, says):
     broken = copy.deepcopy(golden)
     _at(broken, path, value)
-    with pytest.raises(EvaluationError, match="metrics.json") as caught:
+    with pytest.raises(EvaluationError, match=r"^metrics\.json") as caught:
         from_json(broken)
     assert says in str(caught.value)
     assert isinstance(caught.value, ZooError)

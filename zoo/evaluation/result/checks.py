@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from zoo.evaluation.result.numbers import Estimate, Estimates, Resampling, absent
+from zoo.evaluation.result.numbers import Estimate, Estimates, Resampling
 
 
 @dataclass(frozen=True)
@@ -147,8 +147,8 @@ class Reordering:
     """
 
     reordered: Estimate
-    mean_change: Estimate | None = absent()
-    largest_change: Estimate | None = absent()
+    mean_change: Estimate | None = None
+    largest_change: Estimate | None = None
 
 
 @dataclass(frozen=True)

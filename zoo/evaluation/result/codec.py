@@ -4,7 +4,7 @@ The rules, from which the form of the file follows:
 
 - A dataclass is an object of its fields in their order; a mapping is an object, a tuple is a list.
 - `Estimates` are an object too, whose keys are measures such as "f1@max_f1".
-- None is null, or left out where the field is `absent`.
+- None is null; a field whose default is None is left out. An `Origin` is written as in `decision.json`.
 - Whatever a file has beyond the fields is ignored, so that later versions may add to it.
 """
 
@@ -18,7 +18,9 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
+from zoo.config.specs import to_dict
 from zoo.core.errors import EvaluationError, RecipeError
+from zoo.evaluation.decision import Origin
 from zoo.evaluation.result.checks import SameImages, SharedNames
 from zoo.evaluation.result.evaluation import Evaluation
 from zoo.evaluation.result.numbers import Estimate, Estimates, Mean, Measure
@@ -36,6 +38,8 @@ def to_json(result: Any) -> Any:
     """
     if isinstance(result, Estimates):
         return to_json(result.by_measure)
+    if isinstance(result, Origin):
+        return to_dict(result)
     if dataclasses.is_dataclass(result) and not isinstance(result, type):
         return {f.name: item for f in dataclasses.fields(result) for item in _written(result, f)}
     if isinstance(result, Mapping):
@@ -65,7 +69,8 @@ def _written(result: Any, field: dataclasses.Field[Any]) -> list[Any]:
         if rule.get("none") == "empty":
             return [{}]
         null = isinstance(result, Evaluation) and field.name in _OF_FILES and result.kinds is not None
-        return [] if rule.get("none") == "omit" and not null else [None]
+        left_out = field.default is None or rule.get("none") == "omit"
+        return [] if left_out and not null else [None]
     if rule.get("empty") == "omit" and not (value.by_measure if isinstance(value, Estimates) else value):
         return []
     return [to_json(value)]

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from zoo.evaluation.result.numbers import absent
-
 #: One coordinate of a curve's points.
 Points: TypeAlias = tuple[float | None, ...]
 
@@ -68,9 +66,9 @@ class FindingCurves:
 
     n: int
     positives: int
-    roc: Roc | None = absent()
-    pr: PrecisionRecall | None = absent()
-    thresholds: OverThresholds | None = absent()
+    roc: Roc | None = None
+    pr: PrecisionRecall | None = None
+    thresholds: OverThresholds | None = None
     reliability: Mapping[str, ReliabilityCurve] = field(default_factory=dict, metadata={"empty": "omit"})
 
 
@@ -91,7 +89,7 @@ class Curves:
     """
 
     findings: Mapping[str, FindingCurves]
-    pooled: PooledCurves | None = absent()
+    pooled: PooledCurves | None = None
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from zoo.evaluation.result.checks import (
 )
 from zoo.evaluation.result.curves import Cooccurrence, Curves
 from zoo.evaluation.result.groups import Subgroups
-from zoo.evaluation.result.numbers import HALF, Estimate, Estimates, Measure, Resampling, absent
+from zoo.evaluation.result.numbers import HALF, Estimate, Estimates, Measure, Resampling
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class Point:
     """
 
     thresholds: Mapping[str, float | None]
-    prevalence: Mapping[str, float | None] = field(default_factory=dict)
-    origin: Origin = Origin("")
+    prevalence: Mapping[str, float | None]
+    origin: Origin
 
 
 @dataclass(frozen=True)
@@ -155,21 +155,21 @@ class Evaluation:
     weighted: Estimates = field(default=Estimates({}), metadata={"empty": "omit"})
     models: Mapping[str, ModelNumbers] = field(default_factory=dict)
     differences: Mapping[str, ModelNumbers] = field(default_factory=dict)
-    calibration: Calibration | None = absent()
-    curves: Curves | None = absent()
-    cooccurrence: Cooccurrence | None = absent()
-    kinds: Mapping[str, str] | None = absent()
-    ensemble: EnsembleOf | None = absent()
-    comparison: Comparison | None = absent()
-    readers: Readers | None = absent()
-    projection: Mapping[str, Reordering] | None = absent()
-    notes: tuple[str, ...] | None = absent()
-    subgroups: Subgroups | None = absent()
-    coherence: Coherence | None = absent()
-    abstention: Mapping[str, Coverage] | None = absent()
-    prevalence: Mapping[str, TargetPrevalence] | None = absent()
-    leakage: Mapping[str, SharedNames | SameImages] | None = absent()
-    mistakes: tuple[ErrorFacts, ...] | None = absent()
+    calibration: Calibration | None = None
+    curves: Curves | None = None
+    cooccurrence: Cooccurrence | None = None
+    kinds: Mapping[str, str] | None = None
+    ensemble: EnsembleOf | None = None
+    comparison: Comparison | None = None
+    readers: Readers | None = None
+    projection: Mapping[str, Reordering] | None = None
+    notes: tuple[str, ...] | None = None
+    subgroups: Subgroups | None = None
+    coherence: Coherence | None = None
+    abstention: Mapping[str, Coverage] | None = None
+    prevalence: Mapping[str, TargetPrevalence] | None = None
+    leakage: Mapping[str, SharedNames | SameImages] | None = None
+    mistakes: tuple[ErrorFacts, ...] | None = None
 
     @property
     def numbers(self) -> ModelNumbers:

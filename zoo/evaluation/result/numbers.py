@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 from zoo.core.errors import UnknownNameError
 
@@ -163,11 +163,6 @@ class Resampling:
     resamples: int = 2000
     seed: int = 0
     level: float = 0.95
-
-
-def absent() -> Any:
-    """A field that the file leaves out where it is None."""
-    return field(default=None, metadata={"none": "omit"})
 
 
 def finite(value: float) -> float | None:
