@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from zoo.evaluation import coherence, comparison, leakage, readers
-from zoo.evaluation.prior_shift import shift_decision
+from zoo.evaluation.calibration.prior_shift import shift_decision
 from zoo.evaluation.refit import Fit, refit
 from zoo.evaluation.report import evaluate
 from zoo.evaluation.scores import Scores

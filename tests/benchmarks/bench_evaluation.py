@@ -18,10 +18,11 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import precision_recall_curve, roc_auc_score
 
-from zoo.evaluation import intervals, metrics, report, thresholds
-from zoo.evaluation.calibration import METHODS, choose, fit_calibration
+from zoo.evaluation import metrics, report, thresholds
+from zoo.evaluation.calibration.fitting import METHODS, choose, fit_calibration
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.scores import Scores
+from zoo.evaluation.statistics import intervals
 from zoo.labels.findings import FINDINGS
 from zoo.report.html import write_report
 

@@ -22,8 +22,8 @@ from zoo.config.specs import EnsembleSpec, MemberSpec
 from zoo.data.images.reading import read_image
 from zoo.data.phantoms.drawing import draw_phantom
 from zoo.data.phantoms.patients import draw_exams
-from zoo.evaluation.intervals import bootstrap, percentiles
 from zoo.evaluation.metrics import roc_auc
+from zoo.evaluation.statistics.intervals import bootstrap, percentiles
 from zoo.explain.cam import METHODS, gap_kernel
 from zoo.explain.explanation import Explanation, enlarge, explain_batch
 from zoo.explain.pointing import energy_inside, pointing_game

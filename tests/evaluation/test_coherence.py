@@ -6,7 +6,7 @@ import pytest
 
 from zoo.evaluation.coherence import CHEXPERT_RULES, Rules, contradictions, project, reordering
 from zoo.evaluation.decision import Decision, OperatingPoint, Origin
-from zoo.evaluation.proportions import proportion
+from zoo.evaluation.statistics.proportions import proportion
 from zoo.labels.findings import FINDINGS
 
 COLUMN = {finding: j for j, finding in enumerate(FINDINGS)}

@@ -6,10 +6,10 @@ import pytest
 
 from zoo.core.errors import UnknownNameError
 from zoo.evaluation.comparison import compare, ensemble
-from zoo.evaluation.intervals import delong_difference
 from zoo.evaluation.metrics import roc_auc
 from zoo.evaluation.report import evaluate
 from zoo.evaluation.scores import Scores
+from zoo.evaluation.statistics.intervals import delong_difference
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from zoo.evaluation.conformal import (
     samples_needed,
 )
 from zoo.evaluation.decision import Decision, OperatingPoint, Origin, positives
-from zoo.evaluation.proportions import binomial_tail, hits_needed
 from zoo.evaluation.scores import Scores
+from zoo.evaluation.statistics.proportions import binomial_tail, hits_needed
 
 SETS = 1000
 

@@ -7,7 +7,7 @@ import pytest
 from zoo.evaluation import metrics
 from zoo.evaluation.curves import POINTS, TOLERANCE, blocks, cooccurrence, ranking_curves, thin, threshold_curve
 from zoo.evaluation.decision import positives
-from zoo.evaluation.reliability import reliability
+from zoo.evaluation.statistics.reliability import reliability
 from zoo.evaluation.thresholds import fit_decision
 
 

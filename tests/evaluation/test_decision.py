@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from zoo.core.errors import ReleaseError, UnknownNameError
-from zoo.evaluation.calibrators import Calibrator, PriorShift, Steps
+from zoo.evaluation.calibration.calibrators import Calibrator, PriorShift, Steps
 from zoo.evaluation.decision import Decision, OperatingPoint, Origin, Reached, positives, probabilities
 
 FINDINGS = ("Edema", "Fracture", "Pneumonia")

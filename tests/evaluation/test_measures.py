@@ -5,10 +5,10 @@ import pytest
 
 from zoo.evaluation import metrics
 from zoo.evaluation.decision import Decision
-from zoo.evaluation.intervals import bootstrap, percentiles
 from zoo.evaluation.measures import AT_A_POINT, Measures
-from zoo.evaluation.reliability import calibration_error
 from zoo.evaluation.scores import Scores
+from zoo.evaluation.statistics.intervals import bootstrap, percentiles
+from zoo.evaluation.statistics.reliability import calibration_error
 
 POINTS = {"half": (0.5,) * 4, "mine": (0.1, 0.2, None, 0.4)}
 

@@ -6,10 +6,10 @@ import pytest
 
 from zoo.core.errors import UnknownNameError
 from zoo.evaluation import metrics
-from zoo.evaluation.calibration import calibration_error
 from zoo.evaluation.decision import Decision, OperatingPoint, Origin
-from zoo.evaluation.intervals import bootstrap, percentiles
 from zoo.evaluation.scores import Scores
+from zoo.evaluation.statistics.intervals import bootstrap, percentiles
+from zoo.evaluation.statistics.reliability import calibration_error
 from zoo.evaluation.subgroups import age_bands, subgroups
 
 

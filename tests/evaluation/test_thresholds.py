@@ -8,8 +8,8 @@ import pytest
 from zoo.core.errors import SplitError, UnknownNameError
 from zoo.evaluation import metrics, thresholds
 from zoo.evaluation.decision import Decision, positives, probabilities
-from zoo.evaluation.intervals import bootstrap, percentiles
 from zoo.evaluation.scores import Scores
+from zoo.evaluation.statistics.intervals import bootstrap, percentiles
 from zoo.evaluation.thresholds import DEFAULT_POINTS, PointSpec, cuts, fit_decision, fit_point, fit_points
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from zoo.evaluation.decision import Decision, positives
-from zoo.evaluation.intervals import Interval
 from zoo.evaluation.metrics import check_probabilities
-from zoo.evaluation.proportions import proportion
+from zoo.evaluation.statistics.intervals import Interval
+from zoo.evaluation.statistics.proportions import proportion
 
 
 @dataclass(frozen=True)

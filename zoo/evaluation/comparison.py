@@ -12,9 +12,9 @@ import numpy as np
 
 from zoo.core.errors import UnknownNameError
 from zoo.evaluation.cells import make_cells, measure
-from zoo.evaluation.intervals import Interval, bootstrap, delong_difference, percentiles
 from zoo.evaluation.metrics import mean_over_findings, roc_auc
 from zoo.evaluation.scores import Scores
+from zoo.evaluation.statistics.intervals import Interval, bootstrap, delong_difference, percentiles
 
 How: TypeAlias = Literal["logits", "probabilities", "ranks"]
 HOW: tuple[How, ...] = ("logits", "probabilities", "ranks")

@@ -22,8 +22,8 @@ import numpy as np
 
 from zoo.evaluation.decision import Decision, OperatingPoint, Origin
 from zoo.evaluation.metrics import at_least
-from zoo.evaluation.proportions import hits_needed, proportion
 from zoo.evaluation.scores import Scores
+from zoo.evaluation.statistics.proportions import hits_needed, proportion
 from zoo.evaluation.thresholds import cuts
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from zoo.evaluation.decision import Decision, positives
-from zoo.evaluation.proportions import proportion
-from zoo.evaluation.reliability import BINS, bins_of
 from zoo.evaluation.scores import Scores
+from zoo.evaluation.statistics.proportions import proportion
+from zoo.evaluation.statistics.reliability import BINS, bins_of
 
 #: Most points of a curve.
 POINTS = 200

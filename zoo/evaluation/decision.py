@@ -10,7 +10,7 @@ import numpy as np
 
 from zoo.config.specs import from_dict, to_dict
 from zoo.core.errors import RecipeError, ReleaseError, UnknownNameError
-from zoo.evaluation.calibrators import Calibrator, PriorShift
+from zoo.evaluation.calibration.calibrators import Calibrator, PriorShift
 from zoo.evaluation.metrics import at_least
 from zoo.labels.parts import part_of
 

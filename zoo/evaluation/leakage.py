@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.evaluation.intervals import Interval
+from zoo.evaluation.statistics.intervals import Interval
 from zoo.labels.facts import names_patient
 
 #: Names that the JSON form lists; their number is always the whole one.

@@ -8,10 +8,10 @@ import numpy as np
 
 from zoo.evaluation import metrics
 from zoo.evaluation.decision import Decision
-from zoo.evaluation.intervals import draw
-from zoo.evaluation.ranking import rank
-from zoo.evaluation.reliability import BINS, bins_of, squared_error
 from zoo.evaluation.scores import Scores
+from zoo.evaluation.statistics.intervals import draw
+from zoo.evaluation.statistics.ranking import rank
+from zoo.evaluation.statistics.reliability import BINS, bins_of, squared_error
 
 #: What an operating point is described by.
 AT_A_POINT = ("f1", "sensitivity", "specificity", "ppv", "npv", "accuracy")

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from zoo.evaluation.ranking import rank
+from zoo.evaluation.statistics.ranking import rank
 
 Thresholds = float | Sequence[float | None] | np.ndarray
 Average = Literal["macro", "micro", "weighted"]

@@ -8,9 +8,9 @@ from statistics import NormalDist
 import numpy as np
 
 from zoo.evaluation.decision import Reached
-from zoo.evaluation.intervals import ratio
 from zoo.evaluation.metrics import at_least
 from zoo.evaluation.scores import Scores
+from zoo.evaluation.statistics.intervals import ratio
 
 #: Of each measure: value, lower limit, upper limit and n, each (points,).
 _Numbers = dict[str, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]

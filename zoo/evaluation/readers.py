@@ -12,9 +12,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from zoo.evaluation.intervals import Interval, bootstrap, percentiles
-from zoo.evaluation.proportions import proportion
 from zoo.evaluation.scores import Scores
+from zoo.evaluation.statistics.intervals import Interval, bootstrap, percentiles
+from zoo.evaluation.statistics.proportions import proportion
 
 #: Model, finding and reader.
 _Key: TypeAlias = tuple[str, str, str]

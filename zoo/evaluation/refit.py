@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from zoo.evaluation.calibration import Method
+from zoo.evaluation.calibration.fitting import Method
 from zoo.evaluation.conformal import Abstention, control_abstention
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.scores import Scores

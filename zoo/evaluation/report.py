@@ -12,9 +12,9 @@ import numpy as np
 from zoo.config.specs import to_dict
 from zoo.evaluation import curves
 from zoo.evaluation.decision import Decision
-from zoo.evaluation.intervals import Interval, delong, delong_difference, percentiles
 from zoo.evaluation.measures import Measures, Values
 from zoo.evaluation.scores import Scores
+from zoo.evaluation.statistics.intervals import Interval, delong, delong_difference, percentiles
 from zoo.evaluation.tables import RESEARCH_ONLY as RESEARCH_ONLY
 from zoo.evaluation.tables import markdown as markdown
 

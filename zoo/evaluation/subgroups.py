@@ -15,9 +15,9 @@ import numpy as np
 
 from zoo.evaluation.cells import make_cells, measure
 from zoo.evaluation.decision import Decision
-from zoo.evaluation.intervals import Interval, bootstrap, percentiles
 from zoo.evaluation.metrics import known_counts, mean_over_findings
 from zoo.evaluation.scores import Scores
+from zoo.evaluation.statistics.intervals import Interval, bootstrap, percentiles
 from zoo.labels.facts import is_unknown
 
 #: More groups than this are, most often, a number that was not put into bands.

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from zoo.core.errors import UnknownNameError
-from zoo.evaluation.calibration import Method, calibration_origin, fit_calibration
+from zoo.evaluation.calibration.fitting import Method, calibration_origin, fit_calibration
 from zoo.evaluation.cuts import RECIPES, Choice, cuts
 from zoo.evaluation.decision import Decision, OperatingPoint, Origin
 from zoo.evaluation.reached import reached

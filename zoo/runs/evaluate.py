@@ -16,10 +16,10 @@ from zoo.core.errors import SplitError
 from zoo.core.progress import Progress, tell_warnings
 from zoo.data.splits import patients_of
 from zoo.data.tables import reading as tables
+from zoo.evaluation.calibration.prior_shift import shift_decision
 from zoo.evaluation.comparison import How
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.files.study import Study, evaluate_study, read_files, with_ensemble
-from zoo.evaluation.prior_shift import shift_decision
 from zoo.evaluation.refit import Fit, refit
 from zoo.evaluation.scores import Scores
 from zoo.inference import load

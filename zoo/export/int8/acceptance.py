@@ -16,8 +16,8 @@ from zoo.data.tables import reading
 from zoo.evaluation.comparison import compare
 from zoo.evaluation.decision import Decision, positives, probabilities
 from zoo.evaluation.metrics import mean_over_findings, roc_auc
-from zoo.evaluation.proportions import proportion
 from zoo.evaluation.scores import Scores
+from zoo.evaluation.statistics.proportions import proportion
 from zoo.release import exports
 from zoo.release.release import Release
 

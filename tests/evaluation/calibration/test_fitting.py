@@ -5,7 +5,7 @@ import pytest
 
 from zoo.core.errors import SplitError
 from zoo.evaluation import metrics
-from zoo.evaluation.calibration import METHODS, choose, fit_calibration
+from zoo.evaluation.calibration.fitting import METHODS, choose, fit_calibration
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.thresholds import fit_decision

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from zoo.evaluation import metrics
-from zoo.evaluation.intervals import Interval, bootstrap, delong, delong_difference, percentiles, ratio
-from zoo.evaluation.proportions import proportion
+from zoo.evaluation.statistics.intervals import Interval, bootstrap, delong, delong_difference, percentiles, ratio
+from zoo.evaluation.statistics.proportions import proportion
 
 
 def _auc_samples(scores, **options):

@@ -7,7 +7,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from zoo.evaluation.intervals import Interval
+from zoo.evaluation.statistics.intervals import Interval
 
 
 def proportion(hits: np.ndarray, clusters: np.ndarray | None = None, level: float = 0.95) -> Interval:

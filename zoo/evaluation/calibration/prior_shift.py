@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from zoo.core.errors import UnknownNameError
-from zoo.evaluation.calibrators import PriorShift
+from zoo.evaluation.calibration.calibrators import PriorShift
 from zoo.evaluation.decision import Decision, OperatingPoint, Reached
 from zoo.evaluation.metrics import check_probabilities
 

@@ -6,8 +6,8 @@ import pytest
 
 from zoo.core.errors import UnknownNameError
 from zoo.evaluation import metrics
+from zoo.evaluation.calibration.prior_shift import adjust_prevalence, estimate_prevalence, shift_decision
 from zoo.evaluation.decision import Decision, positives, probabilities
-from zoo.evaluation.prior_shift import adjust_prevalence, estimate_prevalence, shift_decision
 from zoo.evaluation.thresholds import fit_decision
 
 

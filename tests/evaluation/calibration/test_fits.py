@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from zoo.evaluation import calibrator_fits
-from zoo.evaluation.calibrator_fits import BOUNDS, isotonic, platt, temperature
+from zoo.evaluation.calibration import fits
+from zoo.evaluation.calibration.fits import BOUNDS, isotonic, platt, temperature
 
 
 def sample(n, seed=0, decimals=1):
@@ -98,8 +98,8 @@ def test_extreme_logits_overflow_nothing():
 def test_convergence_takes_few_steps(monkeypatch):
     """An optimum that is met exactly ends the search; it does not start it again from the middle."""
     calls = []
-    plain = calibrator_fits._sigmoid
-    monkeypatch.setattr(calibrator_fits, "_sigmoid", lambda z: (calls.append(1), plain(z))[1])
+    plain = fits._sigmoid
+    monkeypatch.setattr(fits, "_sigmoid", lambda z: (calls.append(1), plain(z))[1])
     for seed in range(20):
         temperature(*sample(200, seed))
     assert len(calls) < 20 * 20

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from zoo.evaluation.reliability import calibration_error, reliability, squared_error
+from zoo.evaluation.statistics.reliability import calibration_error, reliability, squared_error
 
 
 def test_reliability_by_hand():

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from zoo.evaluation.calibrators import Steps
+from zoo.evaluation.calibration.calibrators import Steps
 
 #: Temperatures looked among; a Platt slope lies between their inverses. At a bound the data ask for more than such a
 #: number can mend.

@@ -9,11 +9,12 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from zoo.evaluation import calibrator_fits, metrics
-from zoo.evaluation.calibrators import Calibrator, Steps
+from zoo.evaluation import metrics
+from zoo.evaluation.calibration import fits
+from zoo.evaluation.calibration.calibrators import Calibrator, Steps
 from zoo.evaluation.decision import Decision, Origin
-from zoo.evaluation.reliability import calibration_error
 from zoo.evaluation.scores import Scores
+from zoo.evaluation.statistics.reliability import calibration_error
 
 #: A finding with fewer positives or negatives takes the global temperature.
 MIN_CLASS = 10
@@ -181,7 +182,7 @@ def _fit(scores: Scores, method: Method) -> tuple[tuple[float, ...], Calibrator 
     if not both.any():
         return (1.0,), None, ["no finding has both classes: temperature 1, not fitted"]
     known = ~np.isnan(scores.labels) & both
-    shared, note = calibrator_fits.temperature(scores.logits[known], scores.labels[known].astype(np.float64))
+    shared, note = fits.temperature(scores.logits[known], scores.labels[known].astype(np.float64))
     notes = [f"all findings: {note}"] if note else []
     if method == "temperature":
         return (shared,), None, notes
@@ -195,11 +196,11 @@ def _fit(scores: Scores, method: Method) -> tuple[tuple[float, ...], Calibrator 
         z, y = scores.logits[known[:, j], j], scores.labels[known[:, j], j].astype(np.float64)
         note = ""
         if method == "temperature_per_finding":
-            temperatures[j], note = calibrator_fits.temperature(z, y)
+            temperatures[j], note = fits.temperature(z, y)
         elif method == "platt":
-            slopes[j], intercepts[j], note = calibrator_fits.platt(z / shared, y)
+            slopes[j], intercepts[j], note = fits.platt(z / shared, y)
         else:
-            steps[j] = calibrator_fits.isotonic(z / shared, y)
+            steps[j] = fits.isotonic(z / shared, y)
         notes += [f"{finding}: {note}"] if note else []
     if method == "temperature_per_finding":
         return tuple(temperatures), None, notes
