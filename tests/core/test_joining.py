@@ -49,6 +49,9 @@ UID = "1.2.276.0.7230010.3.1.4.8323329.1001"
         (["p1/view1.jpg", "p2/view1.jpg"], ["p1/view1.jpg"], ["p1/view1.jpg", None]),
         (["p2/view1.jpg", "p3/view1.jpg"], ["p1/view1.jpg"], [None, None]),
         (["AP/1.png"], ["PA/1.png", "LAT/1.png"], [None]),
+        (["AP/1.png"], ["PA/1.png"], [None]),
+        (["old/PA/1.png"], ["new/PA/1.png"], ["new/PA/1.png"]),
+        ([r"C:\scans\1.png", "gs://scans/2.png"], ["x/1.png", "y/2.png"], ["x/1.png", "y/2.png"]),
         # Spaces around a name, and the form of Unicode.
         ([" a.png "], ["a.png"], ["a.png"]),
         (["Mu\u0308ller.png", "\u00c5"], ["M\u00fcller.png", "A\u030a.png"], ["M\u00fcller.png", "A\u030a.png"]),
@@ -90,21 +93,24 @@ def test_the_name_of_the_root_does_not_matter():
     paths = ["/new/p1/s1/view1.jpg", "/new/p1/s2/view1.jpg"]
     names = ["CheXpert/train/p1/s2/view1.jpg", "CheXpert/train/p1/s1/view1.jpg"]
     assert joined(names, paths, roots=["/new"]) == paths[::-1]
-    assert join(names, paths, source="a.csv", roots=["/new"]).notes == ()
+    assert joined(names[:1], paths[:1], roots=["/new"]) == [None]
+    (note,) = join(names, paths, source="a.csv", roots=["/new"]).notes
+    assert note == f"a.csv: 2 names were joined regardless of folder: {names[0]!r} is {paths[1]!r}"
+    assert join(["s1/view1.jpg"], paths, source="a.csv", roots=["/new"]).notes == ()
 
 
 def test_what_was_disregarded_is_counted_and_shown():
     found = join(["A.png", "b", "c.png", "D"], ["a.png", "b.jpg", "c.png", "d.png"], source="a.csv")
     assert found.rows.tolist() == [0, 1, 2, 3]
     assert found.notes == (
-        "a.csv: 1 name was joined without regard to case: 'A.png' is 'a.png'",
-        "a.csv: 1 name was joined without regard to extension: 'b' is 'b.jpg'",
-        "a.csv: 1 name was joined without regard to extension and case: 'D' is 'd.png'",
+        "a.csv: 1 name was joined regardless of case: 'A.png' is 'a.png'",
+        "a.csv: 1 name was joined regardless of extension: 'b' is 'b.jpg'",
+        "a.csv: 1 name was joined regardless of extension and case: 'D' is 'd.png'",
     )
     moved = join(["/old/a/1.png", "/old/b/2.png"], ["x/1.png", "y/2.png", "y/3.png"], source="a.csv")
     assert moved.rows.tolist() == [0, 1]
     assert moved.unused(3).tolist() == [2]
-    assert moved.notes == ("a.csv: 2 names were joined without regard to folder: '/old/a/1.png' is 'x/1.png'",)
+    assert moved.notes == ("a.csv: 2 names were joined regardless of folder: '/old/a/1.png' is 'x/1.png'",)
 
 
 def test_many_files_of_one_name_take_no_square_of_their_number():
@@ -118,6 +124,10 @@ def test_names_that_may_be_the_same():
     train = ["d/p1/view1.jpg", "0001.png", "M\u00fcller.png"]
     names = ["p1/view1.jpg", "p2/view1.jpg", "view1.png", "x/0001.JPG", "1.png", "Mu\u0308ller", ""]
     assert may_be_same(names, train).tolist() == [True, False, True, True, False, True, False]
+    # Paths of two machines: the file name decides where it is unique.
+    assert may_be_same(["C:\\x\\a.png", "/y/b.png", "/z/b.png"], ["train/a.png", "train/b.png"]).tolist() == [
+        *(True, False, False)
+    ]
 
 
 def test_short_names_stay_different():

@@ -168,4 +168,4 @@ def test_images_that_the_sample_leaves_out_are_counted(folder, films, tmp_path):
     told = Told()
     submitted(tmp_path, folder, [films], ["Image_name", "film0"], told)
     assert any(text.startswith("4 of 5 images are not in the sample, first") for text in told.messages)
-    assert any("without regard to extension: 'film0' is" in text for text in told.messages)
+    assert any("regardless of extension: 'film0' is" in text for text in told.messages)

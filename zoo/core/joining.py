@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -24,6 +26,9 @@ _STRIPPED = (*IMAGE_EXTENSIONS, ".npy", ".nii.gz", ".nii")
 
 #: File name, then the folders upwards: what begins alike ends alike as a path.
 Key: TypeAlias = tuple[str, ...]
+
+#: How a path begins that says where it was on a machine, perhaps another one.
+_ABSOLUTE = re.compile(r"\s*(?:[\\/]|[A-Za-z]:[\\/]|\w+://)")
 
 _NO_FOLDER = frozenset(("", ".", ".."))
 _LAST = chr(0x10FFFF)
@@ -60,9 +65,9 @@ def join(
 
     A name and a candidate are compared from the file name upwards, and the longest common end counts. An exact match
     goes first, then one in another case, then one without an image extension on either side. Of the two paths one must
-    be the end of the other (below its root, for a candidate); where no path fits so, the longest common end that is
-    unique on both sides joins them whatever the folders above, which a note says. Unicode is normalised (NFC), and a
-    backslash separates folders too.
+    be the end of the other (below its root, for a candidate). Where no path fits so, the longest common end that is
+    unique on both sides joins them, if it has a folder or the name is an absolute path; a note says so. Unicode is
+    normalised (NFC), and a backslash separates folders too.
 
     Args:
         names: (n,) file names, paths or identifiers, each once.
@@ -79,8 +84,10 @@ def join(
         >>> found.rows.tolist()
         [0, 3]
     """
-    state = _State(names, candidates, source, identity, [_key(name) for name in names])
     keys, tops = [_key(candidate) for candidate in candidates], [_key(root) for root in roots]
+    # Below a root the candidates' own folders are no part of what a name has to say.
+    whole = [len(key) if top == () else 0 for top in tops[:1] for key in keys]
+    state = _State(names, candidates, source, identity, [_key(name) for name in names], whole)
     for level in _LEVELS:
         if state.left():
             there = _Candidates(level, keys, tops)
@@ -90,20 +97,33 @@ def join(
         for level in _LEVELS:
             there = _Candidates(level, keys, tops)
             state.assign_loosely(level.words, {row: there.find(state.keys[row], loosely=True) for row in state.left()})
-    return Join(state.rows, tuple(_sentence(source, words, examples) for words, examples in state.loose.items()))
+    return Join(state.rows, tuple(_sentence(source, words, pairs) for words, pairs in sorted(state.loose.items())))
 
 
-def may_be_same(names: Iterable[str], others: Iterable[str]) -> np.ndarray:
-    """(n,) bool: whether each name may mean one of the others: one path is the end of the other, extensions aside.
+def may_be_same(names: Sequence[str], others: Sequence[str]) -> np.ndarray:
+    """(n,) bool: whether each name may mean one of the others, extensions, case and the form of Unicode aside.
+
+    One path must be the end of the other. Of two where one is absolute, on another machine perhaps, the file names
+    decide where they are unique on both sides.
 
     Example:
         >>> may_be_same(["a/1.png", "c/1.png", "2"], ["data/a/1.jpg", "2.png"]).tolist()
         [True, False, True]
     """
-    whole = {_folded(key) for other in others if (key := _key(other))}
+    whole = {_folded(_key(other)): bool(_ABSOLUTE.match(other)) for other in others}
+    whole.pop((), None)
     ends = {key[:n] for key in whole for n in range(1, len(key) + 1)}
     keys = [_folded(_key(name)) for name in names]
-    return np.array([key in ends or any(key[:n] in whole for n in range(1, len(key))) for key in keys], bool)
+    once = {key[0]: absolute for key, absolute in whole.items()}
+    counts = Counter(key[0] for key in whole), Counter(key[0] for key in set(keys) if key)
+
+    def same(name: str, key: Key) -> bool:
+        if key in ends or any(key[:n] in whole for n in range(1, len(key))):
+            return True
+        alone = bool(key) and all(count[key[0]] == 1 for count in counts)
+        return alone and (once[key[0]] or _ABSOLUTE.match(name) is not None)
+
+    return np.array([same(name, key) for name, key in zip(names, keys, strict=True)], bool)
 
 
 def file_name(path: str) -> str:
@@ -152,13 +172,13 @@ class _Level:
     """How the file names are compared.
 
     Attributes:
-        words: What is disregarded, "" for nothing.
+        words: What is disregarded.
         name: What is compared of the name's file name.
         candidate: The same of the candidate.
         fold: Whether case is disregarded, in folders too.
     """
 
-    words: str
+    words: tuple[str, ...]
     name: Callable[[str], str]
     candidate: Callable[[str], str]
     fold: bool
@@ -170,13 +190,13 @@ class _Level:
 
 def _levels() -> Iterator[_Level]:
     for words, name, candidate in (
-        ("", str, str),
-        ("extension", str, stem),  # "x.dcm" is "x.dcm.png" before it is "x.png"
-        ("extension", stem, str),
-        ("extension", stem, stem),
+        ((), str, str),
+        (("extension",), str, stem),  # "x.dcm" is "x.dcm.png" before it is "x.png"
+        (("extension",), stem, str),
+        (("extension",), stem, stem),
     ):
         yield _Level(words, name, candidate, False)
-        yield _Level(f"{words} and case" if words else "case", name, candidate, True)
+        yield _Level((*words, "case"), name, candidate, True)
 
 
 _LEVELS = tuple(_levels())
@@ -221,7 +241,8 @@ class _State:
     source: str
     identity: Callable[[str], str]
     keys: Sequence[Key]
-    loose: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    whole: Sequence[int]
+    loose: dict[tuple[str, ...], list[tuple[str, str]]] = field(default_factory=dict)
     with_folders: bool = False
 
     def __post_init__(self) -> None:
@@ -231,7 +252,7 @@ class _State:
     def left(self) -> list[int]:
         return np.flatnonzero(self.rows < 0).tolist()
 
-    def assign(self, words: str, found: dict[int, tuple[int, list[int]]]) -> None:
+    def assign(self, words: tuple[str, ...], found: dict[int, tuple[int, list[int]]]) -> None:
         """Joins names to what was found; longer common ends first, names with one candidate before those with more."""
         # A candidate belongs to one name: what is left of several once the others have theirs is no longer a choice.
         for several in (False, True):
@@ -249,23 +270,29 @@ class _State:
                 elif claims[free[0]][1] == length:
                     raise self._contested(claims[free[0]][0], row, free[0])
             for option, (row, length) in claims.items():
-                self._take(row, option, words)
+                self._take(row, option, length, words)
                 self.with_folders |= length > 1
 
-    def assign_loosely(self, words: str, found: dict[int, tuple[int, list[int]]]) -> None:
-        """Joins names to what they alone have the longest common end with, whatever the folders above are."""
+    def assign_loosely(self, words: tuple[str, ...], found: dict[int, tuple[int, list[int]]]) -> None:
+        """Joins names to what they alone have the longest common end with, whatever the folders above are.
+
+        One folder has to agree as well, except for a path of another machine: "AP/1.png" is not "PA/1.png".
+        """
         claims: dict[int, list[tuple[int, int]]] = {}
         for row, (length, options) in found.items():
-            if len(options) == 1 and options[0] not in self.taken:
+            far = length > 1 or _ABSOLUTE.match(self.names[row])
+            if far and len(options) == 1 and options[0] not in self.taken:
                 claims.setdefault(options[0], []).append((length, row))
         for option, rows in claims.items():
             rows.sort(reverse=True)
             if len(rows) == 1 or rows[0][0] > rows[1][0]:
-                self._take(rows[0][1], option, f"folder and {words}" if words else "folder")
+                self._take(rows[0][1], option, rows[0][0], words)
 
-    def _take(self, row: int, option: int, words: str) -> None:
+    def _take(self, row: int, option: int, length: int, words: tuple[str, ...]) -> None:
         self.rows[row] = option
         self.taken[option] = row
+        if length < max(len(self.keys[row]), self.whole[option]):
+            words = ("folder", *words)
         if words:
             self.loose.setdefault(words, []).append((self.names[row], self.candidates[option]))
 
@@ -308,7 +335,7 @@ def _common(one: Key, other: Key) -> int:
     return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
-def _sentence(source: str, words: str, examples: Sequence[tuple[str, str]]) -> str:
-    name, candidate = examples[0]
-    count = "1 name was" if len(examples) == 1 else f"{len(examples):,} names were"
-    return f"{source}: {count} joined without regard to {words}: {name!r} is {candidate!r}"
+def _sentence(source: str, words: Sequence[str], pairs: Sequence[tuple[str, str]]) -> str:
+    count = "1 name was" if len(pairs) == 1 else f"{len(pairs):,} names were"
+    what = " and ".join(words) if len(words) < 3 else f"{', '.join(words[:-1])} and {words[-1]}"
+    return f"{source}: {count} joined regardless of {what}: {pairs[0][0]!r} is {pairs[0][1]!r}"

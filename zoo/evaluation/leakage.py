@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from zoo.core.joining import may_be_same
 from zoo.evaluation.statistics.intervals import Interval
 from zoo.labels.facts import names_patient
 
@@ -56,8 +57,16 @@ def shared_patients(train: Iterable[object], evaluated: Sequence[object] | np.nd
 
 
 def shared_names(train: Iterable[object], evaluated: Sequence[object] | np.ndarray) -> Overlap:
-    """Evaluated rows whose file has the name of a training file, folders left aside; arguments as `shared_patients`."""
-    return _overlap(train, evaluated, lambda name: _text(name).replace("\\", "/").rpartition("/")[2])
+    """Evaluated rows whose file may be a training file, as `zoo.core.joining.may_be_same` compares their names.
+
+    Args:
+        train: Names or paths of the training images, repeated or not.
+        evaluated: (n,) name or path of each evaluated row; "" and NaN are unknown.
+    """
+    given = [_text(name) for name in evaluated]
+    rows = may_be_same(given, [_text(name) for name in train])
+    names = {name for name, shared in zip(given, rows, strict=True) if shared}
+    return Overlap(rows, tuple(sorted(names)), len({*given} - {""}), given.count(""))
 
 
 @dataclass(frozen=True)

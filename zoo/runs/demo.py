@@ -11,8 +11,8 @@ import pandas as pd
 from zoo.core.csv import read_columns
 from zoo.core.progress import Progress
 from zoo.data.images.listing import list_images
+from zoo.data.images.locating import locate_images
 from zoo.data.phantoms.drawing import make_phantoms
-from zoo.data.tables.canonical import locate_images
 from zoo.evaluation import report
 from zoo.inference import load
 from zoo.release import folders
@@ -78,7 +78,7 @@ def _predict_unseen(name: str, data: Path, run_folder: Path, progress: Progress)
         rows = read_columns(run_folder / "predictions.csv")
         pairs = zip(rows.texts("Image_name"), rows.texts("split"), strict=True)
         names = [name for name, part in pairs if part == "test"]
-        paths = [Path(path) for path in locate_images(names, [data]) if Path(path).is_file()]
+        paths = [Path(path) for path in locate_images(names, [data], "predictions.csv").existing()]
     progress.message(f"loading {name!r} and predicting {len(paths[:UNSEEN])} films it has not seen")
     return _most_likely(load.load(name).findings(paths[:UNSEEN]))
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from zoo.core.joining import short_names
 from zoo.core.progress import Progress
 from zoo.data import duplicates
-from zoo.data.tables.canonical import locate_images
+from zoo.data.images.locating import locate_images
 from zoo.evaluation import leakage
 from zoo.evaluation.files.study import Study
 
@@ -64,13 +65,22 @@ def _same_content(
     paths: Sequence[str], trained: Sequence[str], training_films: Path | None, progress: Progress
 ) -> dict[str, Any]:
     """Films that are there twice, or that were trained on under another name; decoded only to compare with training."""
-    before = (
-        [] if training_films is None else [p for p in locate_images(trained, [training_films]) if Path(p).is_file()]
-    )
+    before: list[str] = []
+    if training_films is not None:
+        located = locate_images(trained, [training_films], "the training's split")
+        for note in located.notes:
+            progress.message(note)
+        before = located.existing()
+        if len(before) < len(trained):
+            progress.message(
+                f"{len(trained) - len(before):,} of {len(trained):,} training images are not in {training_films}"
+            )
     with progress.task("comparing films", len(paths) + len(before)) as advance:
         own = duplicates.fingerprints(paths, pixels=bool(before), on_file=advance)
         theirs = duplicates.fingerprints(before, on_file=advance)
-    evaluated, train = ({Path(path).name: hashes for path, hashes in prints.hashes.items()} for prints in (own, theirs))
+    evaluated, train = (
+        dict(zip(short_names(list(prints.hashes)), prints.hashes.values(), strict=True)) for prints in (own, theirs)
+    )
     same = leakage.duplicate_images(train, evaluated)
     if same.with_train:
         progress.message(f"{len(same.with_train)} of these films are the same as one trained on, by their content")

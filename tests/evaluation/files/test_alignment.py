@@ -90,10 +90,10 @@ def test_labels_that_are_not_there_or_no_labels_are_named(write):
 @pytest.mark.parametrize(
     ("ids", "how"),
     [
-        ("a b c", "without extension: 'a' is 'a.png'"),
-        ("a.jpg b.jpg c.jpg", "without extension: 'a.jpg' is 'a.png'"),
-        ("x/a.png x/b.png y/c.png", "without folder: 'x/a.png' is 'a.png'"),
-        ("x/a.dcm y\\b.dcm c", "without folder and extension: 'x/a.dcm' is 'a.png'"),
+        ("a b c", "regardless of extension: 'a' is 'a.png'"),
+        ("a.jpg b.jpg c.jpg", "regardless of extension: 'a.jpg' is 'a.png'"),
+        ("x/a.png x/b.png y/c.png", "regardless of folder: 'x/a.png' is 'a.png'"),
+        ("x/a.dcm y\\b.dcm c", "regardless of folder and extension: 'x/a.dcm' is 'a.png'"),
     ],
 )
 def test_folders_and_extensions_may_be_in_one_file_only(write, ids, how):
@@ -118,7 +118,7 @@ def test_rows_without_a_partner_are_counted_both_ways(write):
 
 def test_ids_that_a_folder_tells_apart_are_not_shortened(write):
     found = read_predictions(write("Study,Edema\np/patient1/study1,.1\np/patient2/study1,.2\n"))
-    with pytest.raises(TableError, match="without folder they match, but several rows become one"):
+    with pytest.raises(TableError, match=r"'p/patient1/study1' and 'p/patient2/study1' both mean 'study1'"):
         align([found], read_labels(write("Study,Edema\nstudy1,1\n", "l.csv"), ["Edema"]))
 
 

@@ -204,7 +204,7 @@ def test_what_zoo_predict_writes_is_read(write):
     assert found.values.tolist() == [[0.4, 0.1], [0.2, 0.3]]
     study = align([found], read_labels(write("Image_name,Edema,Mass\nb,0,1\na,1,0\n", "l.csv"), found.findings))
     assert study.scores["model"].labels.tolist() == [[1, 0], [0, 1]]
-    assert said("matched without folder and extension: 'x/a.png' is 'a'", study.notes)
+    assert said("joined regardless of folder and extension: 'x/a.png' is 'a'", study.notes)
     with pytest.raises(TableError, match=r"'x/a\.png' has 'Edema' twice"):
         read_predictions(write(text + "x/a.png,Edema,.1,.5,,\nx/a.png,Edema,.1,.5,,\n"))
 

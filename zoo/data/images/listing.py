@@ -173,5 +173,5 @@ def _short(kind: str, head: bytes) -> str:
 
 
 def _plural(kind: str) -> str:
-    first, space, rest = kind.partition(" that ")
-    return (first.removesuffix("y") + "ies" if first.endswith("y") else f"{first}s") + space + rest
+    noun, rest = re.fullmatch(r"(.*?)((?: that | without ).*)?", kind).groups("")  # type: ignore[union-attr]
+    return (f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s") + rest

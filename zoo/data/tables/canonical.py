@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,9 +9,8 @@ import numpy as np
 import pandas as pd
 
 from zoo.core.csv import CsvColumns
-from zoo.core.joining import join, relative_path
 from zoo.core.warn import warn_user
-from zoo.data.images.listing import LeftOut, walk_images
+from zoo.data.images.locating import locate_images
 from zoo.labels import facts as facts_of
 
 #: Columns in front of the findings, in order.
@@ -53,6 +51,9 @@ def build_table(
     """
     names = source.texts(columns["Image_name"])
     _check_names(source, columns["Image_name"], names)
+    images = locate_images(names, folders, source.path.name)
+    for note in (*images.notes, *filter(None, [images.unused])):
+        warn_user(note)
     texts = {key: _texts(source, own) for key, own in columns.items()}
     sexes, ages = facts_of.sexes(texts["Sex"]), facts_of.ages(texts["Age"])
     for note in (*sexes.notes(columns["Sex"]), *ages.notes(columns["Age"])):
@@ -63,46 +64,12 @@ def build_table(
         "Sex": [sex or np.nan for sex in sexes.values],
         "Age": ages.values,
         "Image_name": names,
-        "Image_path": locate_images(names, folders, str(source.path)),
+        "Image_path": images.paths,
         "Source": [sources] * len(names) if isinstance(sources, str) else sources,
     }
     blank = [np.nan] * len(names)
     frame = {key: pd.Series(list(facts.get(key, blank)), dtype=float if key == "Age" else object) for key in COLUMNS}
     return pd.DataFrame(frame | {finding: pd.Series(column) for finding, column in labels.items()})
-
-
-def locate_images(names: Sequence[str], folders: Sequence[str | Path], source: str = "the table") -> list[str]:
-    """Absolute path of the image that each name means, among those in the folders and below them.
-
-    Names are joined as `zoo.core.joining.join` says. A name that is nowhere gets the path it should have had in the
-    first folder, which it cannot lead out of. Warnings say what was disregarded and which images have no name.
-
-    Args:
-        names: (n,) file names, paths or identifiers, each once.
-        folders: Where the images are.
-        source: What the names are from, for messages.
-
-    Raises:
-        FileNotFoundError: A folder that is not there.
-        TableError: A name means two images, or two names mean one; shows both.
-    """
-    roots = [str(Path(folder).absolute()) for folder in folders]
-    left_out = LeftOut()
-    paths = list(dict.fromkeys(path for root in roots for path in walk_images(root, left_out)))
-    found = join(names, paths, source=source, roots=roots, identity=os.path.realpath)
-    for note in found.notes:
-        warn_user(note)
-    unused = found.unused(len(paths))
-    if len(unused):
-        some = f"{len(unused):,} of {len(paths):,} images have no row, first {paths[unused[0]]!r}"
-        warn_user(f"{source}: left out, since {some}")
-    if left_out.counts:
-        warn_user(f"{', '.join(roots)}: left out {left_out}")
-    nowhere = Path(roots[0])
-    return [
-        paths[row] if row >= 0 else str(nowhere / relative_path(name))
-        for row, name in zip(found.rows, names, strict=True)
-    ]
 
 
 def _check_names(source: CsvColumns, column: str, names: Sequence[str]) -> None:
