@@ -29,11 +29,11 @@ def kill_at(point: str) -> None:
 
 
 def main(data: str, folder: str, point: str = "") -> None:
-    cache.SHARD_FILMS = 3
+    cache.SHARD_IMAGES = 3
     if point:
         kill_at(point)
-    films = cache.cache_films(sorted(Path(data).glob("*.png")), folder, SIZE, root=data)
-    print(len(films))
+    found = cache.cache_images(sorted(Path(data).glob("*.png")), folder, SIZE, root=data)
+    print(len(found))
 
 
 if __name__ == "__main__":

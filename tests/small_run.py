@@ -138,13 +138,13 @@ def kill_at(point: str) -> None:
 
 
 def main(data: str, run: str, cache: str, point: str = "") -> None:
-    from zoo.data.cache import cache_films
+    from zoo.data.cache import cache_images
     from zoo.data.images.reading import read_image
     from zoo.training.stages import train
 
     recipe = make_recipe(precision="mixed_float16", checkpoint_minutes=1e-9)
     table = make_table(Path(data))
-    read = cache_films(table["Image_path"], cache, 16, root=data).read if cache else read_image
+    read = cache_images(table["Image_path"], cache, 16, root=data).read if cache else read_image
     if point:
         kill_at(point)
     result = train(recipe, table, split_of(table, recipe), run, read=read)

@@ -45,9 +45,9 @@ def paths(tmp_path_factory) -> list[str]:
 
 @pytest.fixture(scope="module")
 def cached(paths, tmp_path_factory):
-    from zoo.data.cache import cache_films
+    from zoo.data.cache import cache_images
 
-    return cache_films(paths, tmp_path_factory.mktemp("cache"), SIZE, root=Path(paths[0]).parent)
+    return cache_images(paths, tmp_path_factory.mktemp("cache"), SIZE, root=Path(paths[0]).parent)
 
 
 # The first, before TensorFlow has started threads: PyTorch's workers are forks of this process.
@@ -131,10 +131,10 @@ def test_from_the_cache(compare, paths, cached, section, spec):
 
 
 def test_filling_a_cache(compare, describe, paths, tmp_path):
-    from zoo.data.cache import cache_films
+    from zoo.data.cache import cache_images
 
     folders, few = (tmp_path / str(i) for i in itertools.count()), paths[:FEW]
-    work = lambda: cache_films(few, next(folders), SIZE, root=Path(few[0]).parent)  # noqa: E731
+    work = lambda: cache_images(few, next(folders), SIZE, root=Path(few[0]).parent)  # noqa: E731
     films = compare(
         DECODING_SECTION, "zoo: into a new cache", work, items=FEW, unit="films/s", rounds=3, check=complete
     )

@@ -1,5 +1,6 @@
 """Caches of films: the pixels of the decoder, found again after anything that can happen to a folder."""
 
+import hashlib
 import json
 import os
 import resource
@@ -19,8 +20,8 @@ from told import Told
 
 from zoo.core.errors import CacheError
 from zoo.core.progress import Silent
-from zoo.data import cache, shards
-from zoo.data.cache import cache_films
+from zoo.data import cache, contents, shards
+from zoo.data.cache import cache_images
 from zoo.data.images import decode
 from zoo.data.images.reading import read_image
 from zoo.data.phantoms.drawing import make_phantoms
@@ -56,19 +57,19 @@ def decoded(monkeypatch) -> Counter[str]:
 
     monkeypatch.setattr(cache, "read_image", counting)
     monkeypatch.setattr(cache, "_SAMPLE", 1)
-    monkeypatch.setattr(cache, "SHARD_FILMS", 3)
+    monkeypatch.setattr(cache, "SHARD_IMAGES", 3)
     return counts
 
 
-def of(films: list[str], folder: Path, told: Silent | None = None, size: int = SIZE) -> cache.FilmCache:
-    return cache_films(films, folder, size, root=Path(films[0]).parent, progress=told)
+def of(films: list[str], folder: Path, told: Silent | None = None, size: int = SIZE) -> cache.ImageCache:
+    return cache_images(films, folder, size, root=Path(films[0]).parent, progress=told)
 
 
 def rewrite(path: str, seed: int = 99) -> None:
     Image.fromarray(np.random.default_rng(seed).integers(0, 250, (30, 30), dtype=np.uint8)).save(path)
 
 
-def assert_true(found: cache.FilmCache, films: list[str]) -> None:
+def assert_true(found: cache.ImageCache, films: list[str]) -> None:
     for path in films:
         np.testing.assert_array_equal(found.read(path, SIZE), read_image(path, SIZE))
 
@@ -140,15 +141,52 @@ def test_nothing_readable_is_a_cache_too(films, tmp_path):
         assert len(of(films[:1], tmp_path / "cache")) == 0
 
 
-def test_changed_films_alone_are_decoded_again(films, tmp_path, decoded):
-    of(films, tmp_path / "cache")
+def same_size(path: str, seed: int) -> None:
+    """Other pixels in a file of the same size: a BMP is not packed."""
+    pixels = np.random.default_rng(seed).integers(0, 250, (30, 30), dtype=np.uint8)
+    Image.fromarray(pixels).save(path, format="BMP")
+
+
+def test_changed_images_alone_are_decoded_again(films, tmp_path, decoded):
+    same_size(films[5], 1)
+    size = Path(films[5]).stat().st_size
+    before = of(films, tmp_path / "cache")
     decoded.clear()
     rewrite(films[4])
+    same_size(films[5], 2)
+    assert Path(films[5]).stat().st_size == size
     os.utime(films[7], ns=(0, 5))
     found = of(films, tmp_path / "cache")
-    assert {name for name, n in decoded.items() if n} >= {Path(films[4]).name, Path(films[7]).name}
+    assert {name for name, n in decoded.items() if n} >= {Path(films[4]).name, Path(films[5]).name}
     assert sum(decoded.values()) == 2 + 1
     assert_true(found, films)
+    assert {p for p in films if found.digests[p] != before.digests[p]} == {films[4], films[5]}
+    assert found.digests == {p: hashlib.sha256(Path(p).read_bytes()).hexdigest()[:32] for p in films}
+
+
+def test_data_that_were_attached_anew_are_not_read_again(films, tmp_path, decoded, monkeypatch):
+    before = of(films, tmp_path / "cache")
+    decoded.clear()
+    for path in films:
+        os.utime(path, ns=(0, 5))
+    monkeypatch.setattr(contents, "REREAD", N - 1)
+    monkeypatch.setattr(contents, "digest", None)
+    found = of(films, tmp_path / "cache")
+    assert sum(decoded.values()) == 1
+    assert found.digests == before.digests
+
+
+def test_a_cache_of_an_older_version_is_read(films, tmp_path, decoded):
+    of(films, tmp_path / "cache")
+    for listed in (tmp_path / "cache").glob("*.json"):
+        facts = json.loads(listed.read_text())
+        older = [[*film[:3], film[-1]] for film in facts["films"]]
+        listed.write_text(json.dumps(facts | {"format": 1, "films": older}))
+    decoded.clear()
+    found = of(films, tmp_path / "cache")
+    assert sum(decoded.values()) == 1
+    assert_true(found, films)
+    assert set(found.digests.values()) == {""}
 
 
 def test_a_shard_of_which_nothing_is_current_is_removed(films, tmp_path, decoded):
@@ -197,7 +235,7 @@ def test_what_was_damaged_is_made_anew(films, tmp_path, decoded, damage):
     told = Told()
     assert_true(of(films, folder, told), films)
     assert sum(decoded.values()) == 3 + 1
-    assert told.messages == ([] if damage == "no list" else [f"{records}: damaged; its 3 films are decoded again"])
+    assert told.messages == ([] if damage == "no list" else [f"{records}: damaged; its 3 images are decoded again"])
 
 
 def test_other_pixels_of_the_decoder_make_it_anew(films, tmp_path, decoded, monkeypatch):
@@ -223,14 +261,14 @@ def test_another_version_of_the_decoder_makes_it_anew(films, tmp_path, decoded, 
 def test_what_it_cannot_use_is_refused_and_left_alone(films, tmp_path):
     folder = tmp_path / "cache"
     of(films, folder)
-    with pytest.raises(CacheError, match="holds films of 16 px, not of 17 px: give another folder"):
+    with pytest.raises(CacheError, match="holds images of 16 px, not of 17 px: give another folder"):
         of(films, folder, size=17)
     with pytest.raises(CacheError, match=r"holds other files \(0.jpg\) and no cache"):
         of(films, Path(films[0]).parent)
     listed = folder / "films-00000.json"
     facts = json.loads(listed.read_text())
-    listed.write_text(json.dumps(facts | {"format": 2}))
-    with pytest.raises(CacheError, match=r"films-00000.json: made by a newer zoo \(format 2\)"):
+    listed.write_text(json.dumps(facts | {"format": 3}))
+    with pytest.raises(CacheError, match=r"films-00000.json: made by a newer zoo \(format 3\)"):
         of(films, folder)
     for wrong in ("{", "[]", "{}"):
         listed.write_text(wrong)
@@ -246,7 +284,7 @@ def test_what_it_cannot_use_is_refused_and_left_alone(films, tmp_path):
 
 def test_room_is_looked_for_before_anything_is_decoded(films, tmp_path, decoded, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**6, 10**6 - 2700, 2700))
-    with pytest.raises(CacheError, match=r"10 films of 16 px take 0.0 GB, and 0.0 GB are free: make room"):
+    with pytest.raises(CacheError, match=r"10 images of 16 px take 0.0 GB, and 0.0 GB are free: make room"):
         of(films, tmp_path / "cache")
     assert not decoded
 
@@ -254,7 +292,7 @@ def test_room_is_looked_for_before_anything_is_decoded(films, tmp_path, decoded,
 def test_a_full_disk_is_told_and_what_was_finished_stays(films, tmp_path, decoded, monkeypatch):
     folder, limits = tmp_path / "cache", resource.getrlimit(resource.RLIMIT_FSIZE)
     of(films[:2], folder)
-    monkeypatch.setattr(cache, "SHARD_FILMS", 8)
+    monkeypatch.setattr(cache, "SHARD_IMAGES", 8)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1500, limits[1]))
     try:
         with pytest.raises(CacheError, match=r"cannot be used as a cache .*what was finished in it stays"):
@@ -323,7 +361,7 @@ def test_progress_counts_every_film(films, tmp_path, decoded):
     told = Told()
     of(films[:4], tmp_path / "cache")
     of(films, tmp_path / "cache", told)
-    assert told.tasks == [("checking the cache", 2), ("decoding 6 of 10 films to 16 px", 6)]
+    assert told.tasks == [("checking the cache", 2), ("decoding 6 of 10 images to 16 px", 6)]
 
 
 def test_killed_at_any_instant_it_goes_on(tmp_path, decoded):
@@ -340,7 +378,7 @@ def test_killed_at_any_instant_it_goes_on(tmp_path, decoded):
         assert [p.name for p in folder.glob("films-*.json")] == ["films-00000.json"]
     assert (folder / "films-00001.tfrecord").is_file()
     paths = sorted(str(p) for p in data.iterdir())
-    assert_true(cache_films(paths, folder, SIZE, root=data), paths)
+    assert_true(cache_images(paths, folder, SIZE, root=data), paths)
     assert sum(decoded.values()) == 8 - 3 + 1
     names = {p.name for p in folder.iterdir()} - {".lock"}
     assert names == {f"films-0000{i}.{end}" for i in range(3) for end in ("json", "tfrecord")}

@@ -15,7 +15,7 @@ import keras
 from zoo.core.errors import ImageError
 from zoo.data import cache, pipeline
 from zoo.data.augment import DEFAULT, NONE, ORIGINAL, AugmentSpec, augment
-from zoo.data.cache import cache_films
+from zoo.data.cache import cache_images
 from zoo.data.images.reading import read_image
 
 N, SIZE = 22, 16
@@ -77,7 +77,7 @@ def test_workers_change_nothing(files, labels):
 
 @pytest.fixture(scope="module")
 def cached(files, tmp_path_factory):
-    return cache_films(files, tmp_path_factory.mktemp("cache"), SIZE, root=Path(files[0]).parent)
+    return cache_images(files, tmp_path_factory.mktemp("cache"), SIZE, root=Path(files[0]).parent)
 
 
 @pytest.mark.parametrize("changes", [{}, {"batch_size": 9}, {"workers": 5}, {"batch_size": 22, "workers": 1}])

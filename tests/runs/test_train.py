@@ -126,6 +126,32 @@ def test_the_same_command_again_changes_nothing(run, films):
     assert ((run / "finetuned_ensemble.weights.h5").read_bytes(), (run / "metrics.json").read_bytes()) == before
 
 
+def test_a_finished_run_is_not_reported_anew_on_other_data(run, films, tmp_path):
+    copy = shutil.copytree(films, tmp_path / "films")
+    files = ("metrics.json", "report.md", "split.json", "predictions.csv", "data.json", "history.csv")
+    before = {name: (run / name).read_bytes() for name in files}
+    for path in copy.rglob("*.jpg"):
+        os.utime(path, ns=(0, 5))
+    command("train", RECIPE, "--data", copy, "--run", run)  # data that were attached anew
+    names = json.loads((run / "split.json").read_text())["parts"]["test"]["images"]
+    table = pd.read_csv(copy / "train2.csv", dtype=str, keep_default_na=False)
+    chosen = table["Image_name"].isin(names[:4])
+    table.assign(Edema=np.where(chosen, np.where(table["Edema"] == "1", "0", "1"), table["Edema"])).to_csv(
+        copy / "train2.csv", index=False
+    )
+    refused = command("train", RECIPE, "--data", copy, "--run", run, status=1)
+    said = " ".join(refused.stderr.split())
+    assert "trained on other data than these (labels of 4 images changed: " in said
+    assert "use another run folder (--run)" in said
+    shutil.copy(films / "train2.csv", copy / "train2.csv")
+    shutil.copy(copy / "train2" / names[0], copy / "train2" / names[1])
+    said = " ".join(command("train", RECIPE, "--data", copy, "--run", run, status=1).stderr.split())
+    assert f"(contents of 1 image changed: {names[1]})" in said
+    table[table["Image_name"] != names[2]].to_csv(copy / "train2.csv", index=False)
+    assert "1 image was removed" in command("train", RECIPE, "--data", copy, "--run", run, status=1).stderr
+    assert {name: (run / name).read_bytes() for name in files} == before
+
+
 def test_a_run_whose_release_is_gone_is_converted_from_its_training_weights(run, tmp_path):
     copy = shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoint", "figures"))
     command("release", copy, "--out", tmp_path / "copied")

@@ -42,20 +42,20 @@ def no_room(monkeypatch):
 @pytest.fixture
 def without(data, tmp_path):
     """Table and list of a run that decodes each film anew."""
-    table, read = readable(data, tmp_path / "without", "never")
+    table, read, _ = readable(data, tmp_path / "without", "never")
     assert read is read_image
     return table, (tmp_path / "without" / "skipped.csv").read_text()
 
 
 def test_the_pass_that_fills_the_cache_is_the_check_of_the_films(data, tmp_path, without):
     run, told = tmp_path / "run", Told()
-    for tasks in (["checking the cache", "decoding 40 of 40 films to 32 px"], ["checking the cache"]):
-        table, read = readable(data, run, "always", told)
+    for tasks in (["checking the cache", "decoding 40 of 40 images to 32 px"], ["checking the cache"]):
+        table, read, _ = readable(data, run, "always", told)
         assert [title for title, _ in told.tasks] == tasks
         told.tasks.clear()
         pd.testing.assert_frame_equal(table, without[0])
         assert (run / "skipped.csv").read_text() == without[1]
-        assert "skipped 3 of 40 films" in told.messages[-1]
+        assert "skipped 3 of 40 images" in told.messages[-1]
     assert not (run / "scan.json").exists()
     assert len(list((run / "cache").glob("*.tfrecord"))) == 1
     for path in table["Image_path"]:
@@ -64,16 +64,16 @@ def test_the_pass_that_fills_the_cache_is_the_check_of_the_films(data, tmp_path,
 
 def test_on_a_cpu_auto_reads_the_files(data, tmp_path):
     told = Told()
-    _, read = readable(data, tmp_path / "run", "auto", told)
+    _, read, _ = readable(data, tmp_path / "run", "auto", told)
     assert read is read_image
     assert not (tmp_path / "run" / "cache").exists()
-    assert [title for title, _ in told.tasks] == ["reading 40 films"]
+    assert [title for title, _ in told.tasks] == ["reading 40 images"]
 
 
 @pytest.mark.parametrize("starves", [True, False])
 def test_auto_makes_a_cache_where_input_would_starve(data, tmp_path, monkeypatch, starves):
     monkeypatch.setattr(feeding, "starves", lambda recipe, paths, progress: starves and len(paths) == 40)
-    _, read = readable(data, tmp_path / "run", "auto")
+    _, read, _ = readable(data, tmp_path / "run", "auto")
     assert (read is not read_image) == (tmp_path / "run" / "cache").exists() == starves
 
 
@@ -85,7 +85,7 @@ def test_auto_uses_the_cache_that_is_there_and_never_does_not(data, tmp_path):
 
 def test_a_folder_of_ones_own_is_used_whatever_the_recipe_says(data, tmp_path):
     for recipe in ("never", "auto"):
-        _, read = readable(data, tmp_path / "run", recipe, given=tmp_path / "mine")
+        _, read, _ = readable(data, tmp_path / "run", recipe, given=tmp_path / "mine")
         assert read is not read_image
     assert not (tmp_path / "run" / "cache").exists()
 
@@ -94,7 +94,7 @@ def test_without_room_auto_goes_on_with_the_files_and_always_stops(data, tmp_pat
     no_room(monkeypatch)
     monkeypatch.setattr(feeding, "starves", lambda *_: True)
     told = Told()
-    table, read = readable(data, tmp_path / "run", "auto", told)
+    table, read, _ = readable(data, tmp_path / "run", "auto", told)
     assert read is read_image
     pd.testing.assert_frame_equal(table, without[0])
     assert told.messages[0].startswith("going on without a cache: ")
@@ -108,7 +108,7 @@ def test_the_command_fills_a_cache_and_lists_what_it_could_not_read(data, tmp_pa
     assert main(["cache", str(data), "--size", "32"]) == 0
     out = f"runs/cache-{data.name}-32"
     said = capsys.readouterr().out
-    assert said.startswith(f"37 films of 32 px in {out}: 0.0 MB, from ")
+    assert said.startswith(f"37 images of 32 px in {out}: 0.0 MB, from ")
     assert said.endswith(f"Use it: zoo train RECIPE --data {data} --cache {out}\n")
     listed = pd.read_csv(tmp_path / out / "films-skipped.csv")
     assert list(listed.columns) == ["Image_name", "Reason"]
@@ -121,7 +121,7 @@ def test_the_command_fills_a_cache_and_lists_what_it_could_not_read(data, tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--size", "48", "--out", "there"], "there: holds films of 32 px, not of 48 px: give another folder"),
+        (["--size", "48", "--out", "there"], "there: holds images of 32 px, not of 48 px: give another folder"),
         (["--out", "{data}"], "and no cache: give a new or empty folder"),
         (["--size", "0"], "size must be 1 to 2048 pixels, got 0"),
         (["--dataset", "nih"], "Data_Entry"),

@@ -12,6 +12,7 @@ from small_run import FINDINGS, digest, make_recipe, make_table, split_of
 
 from zoo.core.errors import CheckpointError, RecipeError, SplitError, TableError, TrainingError, UnknownNameError
 from zoo.core.progress import Silent
+from zoo.data.identity import DataIdentity
 from zoo.data.tables.reading import labels_of
 from zoo.evaluation.metrics import roc_auc
 from zoo.models.ensemble import Ensemble
@@ -247,6 +248,32 @@ def test_another_recipe_split_or_trainer_in_the_folder_is_refused(table, short, 
     monkeypatch.setattr(stages, "__version__", "99.0")
     with pytest.warns(UserWarning, match=r"goes on under zoo 99\.0"):
         train(recipe, table, split, tmp_path)
+
+
+def test_other_labels_or_images_are_refused_with_what_changed(table, short, tmp_path):
+    """In a stopped run and in a finished one, whose weights and records stay as they are."""
+    split = split_of(table, short)
+    digests = {path: path[-8:] for path in table["Image_path"]}
+    held = DataIdentity.of(table, FINDINGS, digests)
+    first, second = table["Image_name"][split.rows("train")[:2]]
+    row = split.rows("test")[0]
+    relabelled = table.copy()
+    relabelled.loc[row, "Edema"] = np.float32(np.nan if table["Edema"][row] == 1 else 1)
+    other = DataIdentity.of(table, FINDINGS, digests | {str(table["Image_path"][split.rows("train")[0]]): "x"})
+    for stopped in (True, False):
+        train(short, table, split, tmp_path, data=held, progress=Terminator() if stopped else None)
+        before = {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
+        with pytest.raises(CheckpointError, match=f"labels of 1 image changed: {table['Image_name'][row]}"):
+            train(short, relabelled, split, tmp_path)
+        with pytest.raises(CheckpointError, match=f"contents of 1 image changed: {first}"):
+            train(short, table, split, tmp_path, data=other)
+        with pytest.raises(CheckpointError, match=r"differs in seed"):
+            train(dataclasses.replace(short, seed=8), relabelled, split, tmp_path)
+        assert {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()} == before
+    (tmp_path / "data.json").unlink()
+    with pytest.raises(CheckpointError, match="trained on other labels"):
+        train(short, relabelled, split, tmp_path)
+    assert second in held.labels
 
 
 def test_what_cannot_be_trained_is_said_at_once(table, tmp_path):

@@ -20,21 +20,23 @@ def add(commands: Any) -> None:
 
 
 def _add_demo(commands: Any) -> None:
-    sub = command(commands, "demo", _demo, "the whole road on synthetic films: train, evaluate, release, load, predict")
-    sub.add_argument("--data", type=Path, help="films of your own instead of synthetic ones")
+    sub = command(commands, "demo", _demo, "all steps on synthetic images: train, evaluate, release, load, predict")
+    sub.add_argument("--data", type=Path, help="images of your own instead of synthetic ones")
     sub.add_argument(
         "--dataset", default="competition", help="form of the table in --data: competition, nih, nih-debatable"
     )
     sub.add_argument("--run", type=Path, help="folder of the run (default: runs/<name>)")
     sub.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="change a field of the recipe")
-    sub = command(commands, "phantoms", _phantoms, "write a folder of synthetic films in the competition's layout")
+    sub = command(commands, "phantoms", _phantoms, "write a folder of synthetic images in the competition's layout")
     sub.add_argument("folder", type=Path)
     sub.add_argument("--images", type=int, default=1500)
     sub.add_argument("--seed", type=int, default=0)
 
 
 def _add_cache(commands: Any) -> None:
-    sub = command(commands, "cache", _cache, "decode the films of a data set once, for faster training; may be stopped")
+    sub = command(
+        commands, "cache", _cache, "decode the images of a data set once, for faster training; can be resumed"
+    )
     sub.add_argument("data", type=Path, help="folder of the table and the images")
     sub.add_argument("--dataset", default="competition", help="form of the table: competition, nih, nih-debatable")
     sub.add_argument("--size", type=int, default=224, help="height and width in pixels, as the recipe has it")
@@ -48,10 +50,10 @@ def _add_train(commands: Any) -> None:
     sub.add_argument("--data", type=Path, required=True, help="folder of the table and the images")
     sub.add_argument("--dataset", help="form of the table: competition, nih, nih-debatable (default: the recipe's)")
     sub.add_argument(
-        "--data-name", default="", help="what the films are, for the card, such as grand-xray-slam-division-b"
+        "--data-name", default="", help="what the images are, for the card, such as grand-xray-slam-division-b"
     )
     sub.add_argument("--run", type=Path, help="folder of the run (default: runs/<recipe>)")
-    sub.add_argument("--cache", type=Path, help="folder of decoded films, as of `zoo cache`; made where need be")
+    sub.add_argument("--cache", type=Path, help="folder of decoded images, as of `zoo cache`; made where need be")
     sub.add_argument("--max-hours", type=float, help=f"stop cleanly after so many hours, with status {GOES_ON}")
     sub.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="change a field of the recipe")
 
@@ -71,7 +73,7 @@ def _phantoms(options: argparse.Namespace) -> None:
     from zoo.core.terminal import TerminalProgress
     from zoo.data.phantoms.drawing import make_phantoms
 
-    with TerminalProgress() as progress, progress.task("drawing films", options.images) as advance:
+    with TerminalProgress() as progress, progress.task("drawing images", options.images) as advance:
         make_phantoms(options.folder, options.images, seed=options.seed, on_image=advance)
     print(options.folder)
 
@@ -82,9 +84,9 @@ def _cache(options: argparse.Namespace) -> None:
 
     out = options.out or Path("runs") / f"cache-{options.data.resolve().name}-{options.size}"
     with TerminalProgress() as progress:
-        films = train.cache(options.data, options.dataset, options.size, out, progress, options.workers)
-    share = f"{films.nbytes / 1e6:,.1f} MB, from {films.source_nbytes / 1e6:,.1f} MB of files"
-    print(f"{len(films):,} films of {films.size} px in {out}: {share}")
+        images = train.cache(options.data, options.dataset, options.size, out, progress, options.workers)
+    share = f"{images.nbytes / 1e6:,.1f} MB, from {images.source_nbytes / 1e6:,.1f} MB of files"
+    print(f"{len(images):,} images of {images.size} px in {out}: {share}")
     form = "" if options.dataset == "competition" else f" --dataset {options.dataset}"
     print(f"Use it: zoo train RECIPE --data {options.data}{form} --cache {out}")
 

@@ -1,4 +1,4 @@
-"""Films decoded once: a folder of `zoo.data.shards`, brought up to date by every call, in front of the decoder."""
+"""Images decoded once: a folder of `zoo.data.shards`, brought up to date by every call, in front of the decoder."""
 
 from __future__ import annotations
 
@@ -18,53 +18,57 @@ import numpy as np
 from zoo.config.specs import MAX_IMAGE_SIZE
 from zoo.core.errors import CacheError, ImageError
 from zoo.core.progress import Progress, Silent
+from zoo.data import contents
 from zoo.data import shards as shard_files
+from zoo.data.contents import Content
 from zoo.data.images.decode import DECODER
 from zoo.data.images.reading import read_image
-from zoo.data.shards import Film, Shard
+from zoo.data.shards import CachedImage, Shard
 
 #: So much makes a shard, at most. A kill loses what was decoded for one or two, and so much is in memory.
-SHARD_FILMS, SHARD_BYTES = 1024, 64 * 2**20
+SHARD_IMAGES, SHARD_BYTES = 1024, 64 * 2**20
 
-#: Films that are decoded anew when a cache is opened.
+#: Images that are decoded anew when a cache is opened.
 _SAMPLE = 8
 
 Item = TypeVar("Item")
 
 
-class FilmCache:
-    """Decoded films; `read` takes the place of `zoo.data.images.read_image` and gives the same pixels.
+class ImageCache:
+    """Decoded images; `read` takes the place of `zoo.data.images.read_image` and gives the same pixels.
 
     Attributes:
         folder: Where the shards lie.
-        size: Height and width of the films in pixels.
+        size: Height and width of the images in pixels.
         nbytes: Bytes of the shards together.
-        source_nbytes: Bytes of the films' files together.
-        unreadable: Path -> reason of each film that cannot be read, in the order they were given.
+        source_nbytes: Bytes of the images' files together.
+        unreadable: Path -> reason of each image that cannot be read, in the order they were given.
+        digests: Path -> digest of its file (`zoo.data.contents`), "" where a cache of an older version has none.
     """
 
-    def __init__(self, folder: Path, size: int, shards: Sequence[Shard], films: Mapping[str, Film]) -> None:
+    def __init__(self, folder: Path, size: int, shards: Sequence[Shard], images: Mapping[str, CachedImage]) -> None:
         self.folder, self.size = folder, size
         self.nbytes = sum(shard.records.stat().st_size for shard in shards)
-        self.source_nbytes = sum(max(film.bytes, 0) for film in films.values())
-        errors = {film: error for shard in shards for film, error in shard.films.items()}
-        self.unreadable = {path: errors[film] for path, film in films.items() if errors[film]}
+        self.source_nbytes = sum(max(image.bytes, 0) for image in images.values())
+        errors = {image: error for shard in shards for image, error in shard.images.items()}
+        self.unreadable = {path: errors[image] for path, image in images.items() if errors[image]}
+        self.digests = {path: image.digest for path, image in images.items()}
         places = _places(shards)
-        self._places = {path: places[film] for path, film in films.items() if film in places}
+        self._places = {path: places[image] for path, image in images.items() if image in places}
 
     def __len__(self) -> int:
-        """How many films can be read."""
+        """How many images can be read."""
         return len(self._places)
 
     def read(self, path: str, size: int, channels: int = 1) -> np.ndarray:
-        """uint8 (size, size, channels) of one film, read-only; what the cache does not hold is decoded."""
+        """uint8 (size, size, channels) of one image, read-only; what the cache does not hold is decoded."""
         if path not in self._places or (size, channels) != (self.size, 1):
             return read_image(path, size, channels)
         pixels, row = self._places[path]
         return pixels[row]
 
 
-def cache_films(
+def cache_images(
     paths: Sequence[str | Path],
     folder: str | Path,
     size: int,
@@ -72,54 +76,46 @@ def cache_films(
     root: str | Path,
     progress: Progress | None = None,
     workers: int | None = None,
-) -> FilmCache:
-    """The cache of these films; what is missing in it, has changed or was damaged is decoded first.
+) -> ImageCache:
+    """The cache of these images; what is missing in it, has changed or was damaged is decoded first.
 
-    May be killed at any instant and called again. Calls that share a folder wait for each other, and films of other
+    May be killed at any instant and called again. Calls that share a folder wait for each other, and images of other
     calls stay in it. Where nothing is missing nothing is written: the folder may then be read-only.
 
     Args:
         paths: Image files.
         folder: Of the cache; made when missing.
         size: Height and width in pixels.
-        root: Folder of the data. A film is known by its path from there, so that both may be moved.
-        progress: Told of every film.
+        root: Folder of the data. An image is known by its path from there, so that both may be moved.
+        progress: Told of every image.
         workers: Threads that decode; the number of processors by default.
 
     Raises:
-        CacheError: The folder holds something else, films of another size or from a newer version; it cannot be
+        CacheError: The folder holds something else, images of another size or from a newer version; it cannot be
             written, or there is no room.
         ValueError: `size` is out of range.
     """
     if not 1 <= size <= MAX_IMAGE_SIZE:
         raise ValueError(f"size must be 1 to {MAX_IMAGE_SIZE} pixels, got {size}")
     folder, progress = Path(folder), progress or Silent()
-    films = {str(path): _film(path, root) for path in paths}
+    names = {str(path): os.path.relpath(path, root).replace(os.sep, "/") for path in paths}
     try:
         with _locked(folder, progress):
-            shards = _usable(folder, size, films, progress)
-            held = {film for shard in shards for film in shard.films}
-            missing = {path: film for path, film in films.items() if film not in held}
+            shards, images = _usable(folder, size, names, progress)
+            missing = {path: name for path, name in names.items() if path not in images}
             if missing:
                 shard_files.remove_unfinished(folder)
                 _check_room(folder, len(missing), size)
-                title = f"decoding {len(missing):,} of {len(films):,} films to {size} px"
+                title = f"decoding {len(missing):,} of {len(names):,} images to {size} px"
                 with progress.task(title, len(missing)) as advance:
                     first = shard_files.next_number(shards)
                     shards += _write(folder, first, size, missing, advance, workers)
+                newest = _newest(shards)
+                images = {path: images[path] if path in images else newest[name] for path, name in names.items()}
                 shards = _without_superseded(shards)
-            return FilmCache(folder, size, shards, films)  # before another process may remove a shard
+            return ImageCache(folder, size, shards, images)  # before another process may remove a shard
     except OSError as error:
         raise CacheError(f"{folder}: cannot be used as a cache ({error}); what was finished in it stays") from error
-
-
-def _film(path: str | Path, root: str | Path) -> Film:
-    name = os.path.relpath(path, root).replace(os.sep, "/")
-    try:
-        found = Path(path).stat()
-    except OSError:
-        return Film(name, -1, 0)
-    return Film(name, found.st_size, found.st_mtime_ns)
 
 
 @contextmanager
@@ -140,22 +136,40 @@ def _locked(folder: Path, progress: Progress) -> Iterator[None]:
         lock.release()
 
 
-def _usable(folder: Path, size: int, films: Mapping[str, Film], progress: Progress) -> list[Shard]:
-    """The finished shards that are undamaged and hold what a decode would give; the others are removed."""
+def _usable(
+    folder: Path, size: int, names: Mapping[str, str], progress: Progress
+) -> tuple[list[Shard], dict[str, CachedImage]]:
+    """The finished shards that are undamaged and hold what a decode would give; the others are removed.
+
+    And path -> image, in the order of `names`, of the files that are still what these shards hold.
+    """
     shards = shard_files.finished(folder)
     for shard in shards:
         if shard.size != size:
-            raise CacheError(f"{folder}: holds films of {shard.size} px, not of {size} px: give another folder")
+            raise CacheError(f"{folder}: holds images of {shard.size} px, not of {size} px: give another folder")
     for shard in _damaged(shards, progress):
-        progress.message(f"{shard.records}: damaged; its {len(shard.films):,} films are decoded again")
+        progress.message(f"{shard.records}: damaged; its {len(shard.images):,} images are decoded again")
         shard.remove()
         shards.remove(shard)
-    if any(shard.decoder != DECODER for shard in shards) or not _same_pixels(shards, films):
-        progress.message(f"{folder}: its films were decoded by a version that gives other pixels; they are made anew")
+    images = _held(shards, names)
+    if any(shard.decoder != DECODER for shard in shards) or not _same_pixels(shards, images):
+        progress.message(f"{folder}: its images were decoded by a version that gives other pixels; they are made anew")
         for shard in shards:
             shard.remove()
-        return []
-    return shards
+        return [], {}
+    return shards, images
+
+
+def _held(shards: Sequence[Shard], names: Mapping[str, str]) -> dict[str, CachedImage]:
+    newest = _newest(shards)
+    known = {path: Content(*newest[name][1:]) for path, name in names.items() if name in newest}
+    same = contents.unchanged(known, names)
+    return {path: newest[name] for path, name in names.items() if path in same}
+
+
+def _newest(shards: Iterable[Shard]) -> dict[str, CachedImage]:
+    """Name -> the image of the last shard that has it."""
+    return {image.name: image for shard in shards for image in shard.images}
 
 
 def _damaged(shards: Sequence[Shard], progress: Progress) -> list[Shard]:
@@ -167,24 +181,24 @@ def _damaged(shards: Sequence[Shard], progress: Progress) -> list[Shard]:
     return found
 
 
-def _same_pixels(shards: Sequence[Shard], films: Mapping[str, Film]) -> bool:
-    """Whether some films, decoded now, are what the cache holds: another Pillow may read a file otherwise."""
+def _same_pixels(shards: Sequence[Shard], images: Mapping[str, CachedImage]) -> bool:
+    """Whether some images, decoded now, are what the cache holds: another Pillow may read a file otherwise."""
     places = _places(shards)
-    held = [path for path, film in films.items() if film in places]
+    held = [path for path, image in images.items() if image in places]
     for path in held[:: max(1, len(held) // _SAMPLE)]:
-        pixels, row = places[films[path]]
+        pixels, row = places[images[path]]
         now = _decode(path, pixels.shape[1])
         if not isinstance(now, str) and not np.array_equal(pixels[row], now):
             return False
     return True
 
 
-def _places(shards: Iterable[Shard]) -> dict[Film, tuple[np.ndarray, int]]:
-    """Where the pixels of each film are: an array of films, and a row of it."""
-    found: dict[Film, tuple[np.ndarray, int]] = {}
+def _places(shards: Iterable[Shard]) -> dict[CachedImage, tuple[np.ndarray, int]]:
+    """Where the pixels of each image are: an array of images, and a row of it."""
+    found: dict[CachedImage, tuple[np.ndarray, int]] = {}
     for shard in shards:
         pixels = shard.pixels()
-        found |= {film: (pixels, row) for row, film in enumerate(shard.readable)}
+        found |= {image: (pixels, row) for row, image in enumerate(shard.readable)}
     return found
 
 
@@ -192,7 +206,7 @@ def _check_room(folder: Path, n: int, size: int) -> None:
     need, free = shard_files.nbytes(n, size), shutil.disk_usage(folder).free
     if need > 0.98 * free:
         raise CacheError(
-            f"{folder}: {n:,} films of {size} px take {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free: make "
+            f"{folder}: {n:,} images of {size} px take {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free: make "
             "room, or give a folder on another disk"
         )
 
@@ -201,12 +215,12 @@ def _write(
     folder: Path,
     number: int,
     size: int,
-    missing: Mapping[str, Film],
+    missing: Mapping[str, str],
     advance: Callable[[], None],
     workers: int | None,
 ) -> Iterator[Shard]:
-    """Decodes films and writes them shard by shard; each is finished when it is given."""
-    a_shard = max(1, min(SHARD_FILMS, SHARD_BYTES // shard_files.nbytes(1, size)))
+    """Decodes images and writes them shard by shard; each is finished when it is given."""
+    a_shard = max(1, min(SHARD_IMAGES, SHARD_BYTES // shard_files.nbytes(1, size)))
     pool = ThreadPoolExecutor(workers or os.cpu_count())
     try:
         decoded = _decoded(pool, missing, size, ahead=a_shard)
@@ -218,17 +232,22 @@ def _write(
 
 
 def _decoded(
-    pool: ThreadPoolExecutor, films: Mapping[str, Film], size: int, ahead: int
-) -> Iterator[tuple[Film, np.ndarray | str]]:
-    """Each film with its pixels or its fault, in order, at most `ahead` decoded before the one that is taken."""
-    waiting: deque[tuple[Film, Future[np.ndarray | str]]] = deque()
-    for path, film in films.items():
-        waiting.append((film, pool.submit(_decode, path, size)))
+    pool: ThreadPoolExecutor, names: Mapping[str, str], size: int, ahead: int
+) -> Iterator[tuple[CachedImage, np.ndarray | str]]:
+    """Each image with its pixels or its fault, in order, at most `ahead` decoded before the one that is taken."""
+
+    def work(path: str, name: str) -> tuple[CachedImage, np.ndarray | str]:
+        # Hashed first: the decoder then finds the file in memory. What is rewritten in between is found next time.
+        image = CachedImage(name, *contents.state(path)[:2], contents.digest(path))
+        return image, _decode(path, size)
+
+    waiting: deque[Future[tuple[CachedImage, np.ndarray | str]]] = deque()
+    for path, name in names.items():
+        waiting.append(pool.submit(work, path, name))
         if len(waiting) > ahead:
-            first, found = waiting.popleft()
-            yield first, found.result()
-    for film, found in waiting:
-        yield film, found.result()
+            yield waiting.popleft().result()
+    for found in waiting:
+        yield found.result()
 
 
 def _counted(items: Iterable[Item], advance: Callable[[], None]) -> Iterator[Item]:
@@ -238,7 +257,7 @@ def _counted(items: Iterable[Item], advance: Callable[[], None]) -> Iterator[Ite
 
 
 def _decode(path: str, size: int) -> np.ndarray | str:
-    """The pixels of a film, or why it cannot be read."""
+    """The pixels of an image, or why it cannot be read."""
     try:
         return read_image(path, size)
     except ImageError as error:
@@ -246,8 +265,8 @@ def _decode(path: str, size: int) -> np.ndarray | str:
 
 
 def _without_superseded(shards: Sequence[Shard]) -> list[Shard]:
-    """Removes the shards of whose films every one has a newer state in a later shard."""
-    needed = set({film.name: shard.records for shard in shards for film in shard.films}.values())
+    """Removes the shards of whose images every one has a newer state in a later shard."""
+    needed = set({image.name: shard.records for shard in shards for image in shard.images}.values())
     for shard in shards:
         if shard.records not in needed:
             shard.remove()

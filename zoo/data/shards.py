@@ -1,11 +1,11 @@
-"""The files of a cache: TFRecords of films as raw pixels, each with a JSON file that says what is in it.
+"""The files of a cache: TFRecords of images as raw pixels, each with a JSON file that says what is in it.
 
-A film is one record of size x size bytes, so that a shard is an array: a memory map finds any film by arithmetic, and
-`tf.data.TFRecordDataset` reads the shard as well. Beside each `films-*.tfrecord` lies a JSON file that says which films
-it holds, how large and how old their files were, and the shard's sha256. Both are written aside and moved, the JSON
-last: a shard without it was never finished.
+An image is one record of size x size bytes, so that a shard is an array: a memory map finds any image by arithmetic,
+and `tf.data.TFRecordDataset` reads the shard as well. Beside each `films-*.tfrecord` lies a JSON file that says which
+images it holds, how large and how old their files were, what they contained, and the shard's sha256. Both are written
+aside and moved, the JSON last: a shard without it was never finished.
 
-Measured at 224 px, in microseconds of one core a film: reading at random takes 10 through the memory map, 50 from an
+Measured at 224 px, in microseconds of one core an image: reading at random takes 10 through the memory map, 50 from an
 ArrayRecord, and 105 from a compressed one, which is a sixth smaller and takes ten times as long to write. sha256 takes
 38 and TensorFlow's pass over its own checksums 80: so shards are checked by sha256, once, when a cache is opened.
 """
@@ -24,14 +24,15 @@ from zoo.core.errors import CacheError
 from zoo.core.files import sha256, sync
 from zoo.data.images.decode import DECODER
 
-FORMAT = 1
+#: 2 has each file's digest; 1 is read without.
+FORMAT = 2
 
 #: Shards end with a number, and are in order by it; what lies under the other name is being written.
 _SHARDS, _ASIDE = "films-", ".writing-"
 
 
-class Film(NamedTuple):
-    """A film's file as it was found: its path from the data's folder, its size and time. Rewritten it is another film.
+class CachedImage(NamedTuple):
+    """An image's file as it was found: its path from the data's folder, and its content (`zoo.data.contents`).
 
     A file that is not there has -1 bytes.
     """
@@ -39,6 +40,7 @@ class Film(NamedTuple):
     name: str
     bytes: int
     mtime_ns: int
+    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,22 +49,22 @@ class Shard:
 
     Attributes:
         records: The TFRecord file.
-        size: Height and width of its films in pixels.
+        size: Height and width of its images in pixels.
         decoder: `zoo.data.images.decode.DECODER` of the code that decoded them.
         sha256: Of the file.
-        films: Film -> "", or why it cannot be read; the readable ones have a record each, in this order.
+        images: CachedImage -> "", or why it cannot be read; the readable ones have a record each, in this order.
     """
 
     records: Path
     size: int
     decoder: int
     sha256: str
-    films: Mapping[Film, str]
+    images: Mapping[CachedImage, str]
 
     @property
-    def readable(self) -> list[Film]:
-        """The film of each record."""
-        return [film for film, error in self.films.items() if not error]
+    def readable(self) -> list[CachedImage]:
+        """The image of each record."""
+        return [image for image, error in self.images.items() if not error]
 
     def pixels(self) -> np.ndarray:
         """The records as uint8 (n, size, size, 1), read-only, from the disk as they are used."""
@@ -82,7 +84,7 @@ class Shard:
 
 
 def nbytes(n: int, size: int) -> int:
-    """Bytes of `n` records of films of `size` pixels."""
+    """Bytes of `n` records of images of `size` pixels."""
     return n * _frame(size).itemsize
 
 
@@ -105,19 +107,19 @@ def remove_unfinished(folder: Path) -> None:
             path.unlink()
 
 
-def write(folder: Path, number: int, size: int, films: Iterable[tuple[Film, np.ndarray | str]]) -> Shard:
-    """Writes a shard of films, given as their pixels or as the reason why there are none; whole or not at all.
+def write(folder: Path, number: int, size: int, images: Iterable[tuple[CachedImage, np.ndarray | str]]) -> Shard:
+    """Writes a shard of images, given as their pixels or as the reason why there are none; whole or not at all.
 
     Raises:
         OSError: A full disk, or another reason not to write.
     """
     records = folder / f"{_SHARDS}{number:05d}.tfrecord"
     aside = folder / f"{_ASIDE}{records.name}"
-    errors = _write_records(aside, films)
+    errors = _write_records(aside, images)
     shard = Shard(records, size, DECODER, sha256(aside), errors)
     _move(aside, records)
     facts = {"format": FORMAT, "size": size, "decoder": DECODER, "sha256": shard.sha256}
-    listed = [[*film, error] for film, error in errors.items()]
+    listed = [[*image, error] for image, error in errors.items()]
     aside = folder / f"{_ASIDE}{records.stem}.json"
     aside.write_text(json.dumps(facts | {"films": listed}), "utf-8")
     _move(aside, records.with_suffix(".json"))
@@ -130,18 +132,18 @@ def next_number(shards: Iterable[Shard]) -> int:
 
 
 def _frame(size: int) -> np.dtype:
-    """TFRecord's frame of one film: length, its masked CRC-32C, the bytes, theirs."""
+    """TFRecord's frame of one image: length, its masked CRC-32C, the bytes, theirs."""
     return np.dtype([("length", "<u8"), ("length_crc", "<u4"), ("pixels", "u1", (size, size, 1)), ("crc", "<u4")])
 
 
-def _write_records(path: Path, films: Iterable[tuple[Film, np.ndarray | str]]) -> dict[Film, str]:
+def _write_records(path: Path, images: Iterable[tuple[CachedImage, np.ndarray | str]]) -> dict[CachedImage, str]:
     import tensorflow as tf  # only here: reading a cache needs no TensorFlow
 
     errors = {}
     try:
         with tf.io.TFRecordWriter(str(path)) as out:
-            for film, found in films:
-                errors[film] = found if isinstance(found, str) else ""
+            for image, found in images:
+                errors[image] = found if isinstance(found, str) else ""
                 if not isinstance(found, str):
                     out.write(found.tobytes())
     except tf.errors.OpError as error:
@@ -154,8 +156,8 @@ def _read(path: Path) -> Shard:
         facts = json.loads(path.read_text("utf-8"))
         if facts["format"] > FORMAT:
             raise CacheError(f"{path}: made by a newer zoo (format {facts['format']}): give a new folder, or update")
-        films = {Film(*film): str(error) for *film, error in facts["films"]}
-        return Shard(path.with_suffix(".tfrecord"), facts["size"], facts["decoder"], facts["sha256"], films)
+        images = {CachedImage(*image): str(error) for *image, error in facts["films"]}  # format 1: without digest
+        return Shard(path.with_suffix(".tfrecord"), facts["size"], facts["decoder"], facts["sha256"], images)
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise CacheError(f"{path}: not written by the zoo ({error}): delete the folder, or give a new one") from error
 

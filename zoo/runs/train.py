@@ -1,12 +1,11 @@
-"""From a folder of films to a release: the steps behind `zoo train` and `zoo demo`, in order."""
+"""From a folder of images to a release: the steps behind `zoo train` and `zoo demo`, in order."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,9 +18,10 @@ from zoo.config.specs import to_dict
 from zoo.core import home
 from zoo.core.errors import CacheError, CheckpointError
 from zoo.core.progress import Progress, tell_warnings
-from zoo.data import splits
-from zoo.data.cache import FilmCache, cache_films
-from zoo.data.images.reading import Reader, check_images, read_image
+from zoo.data import scan, splits
+from zoo.data.cache import ImageCache, cache_images
+from zoo.data.identity import DataIdentity
+from zoo.data.images.reading import Reader, read_image
 from zoo.data.tables import reading
 from zoo.evaluation.files.study import Study
 from zoo.release import card, manifest, release
@@ -60,7 +60,7 @@ def train(
     max_hours: float | None = None,
     cache: Path | None = None,
 ) -> Outcome:
-    """Trains a recipe on a folder of films, evaluates it on held-out patients and writes a release.
+    """Trains a recipe on a folder of images, evaluates it on held-out patients and writes a release.
 
     The same call goes on where a killed or stopped one was. The run folder holds `recipe.json`, `skipped.csv`,
     `split.json`, checkpoints, logs, weights, `predictions.csv`, `decision.json`, `metrics.json`, `provenance.json`,
@@ -72,23 +72,25 @@ def train(
         run: Folder of the run; made when missing.
         progress: Told of every step.
         dataset: Form of the table, if another than the recipe's.
-        data_name: What the films are, for the card: "phantoms", or a name of your own.
+        data_name: What the images are, for the card: "phantoms", or a name of your own.
         max_hours: Stop cleanly after so many hours.
-        cache: Folder of decoded films, which is made or brought up to date; by default as the recipe says.
+        cache: Folder of decoded images, which is made or brought up to date; by default as the recipe says.
 
     Raises:
         CacheError: `cache` cannot be used.
     """
     run.mkdir(parents=True, exist_ok=True)
-    table, read = readable_table(recipe, data, run, progress, dataset, cache)
+    table, read, digests = readable_table(recipe, data, run, progress, dataset, cache)
+    held = DataIdentity.of(table, recipe.ensemble.findings, digests)
+    stages.refuse_changes(recipe, held, run)
     if recipe.fill_missing == "original":
         reading.fill_original(table).to_csv(run / "filled.csv", index=False)
     split = make_split(recipe, table, run, progress)
-    films = {"name": data_name, "form": dataset or recipe.dataset}
-    result = stages.train(recipe, table, split, run, max_hours=max_hours, progress=progress, read=read)
+    data_facts = {"name": data_name, "form": dataset or recipe.dataset}
+    result = stages.train(recipe, table, split, run, max_hours=max_hours, progress=progress, read=read, data=held)
     if result.stopped:
         return Outcome(run, stopped=result.stopped)
-    return finish(recipe, table, split, run, progress, films, read)
+    return finish(recipe, table, split, run, progress, data_facts, read)
 
 
 def readable_table(
@@ -98,44 +100,45 @@ def readable_table(
     progress: Progress,
     dataset: str | None = None,
     cache: Path | None = None,
-) -> tuple[pd.DataFrame, Reader]:
-    """The table without the rows whose image cannot be read, and what reads the others.
+) -> tuple[pd.DataFrame, Reader, Mapping[str, str]]:
+    """The table without the rows whose image cannot be read, what reads the others, and path -> digest of each file.
 
-    Every image is decoded once, into a cache or to be checked; a later call on the same files knows what the first
-    found. The rows that are left out go to `skipped.csv`, with the reason.
+    Every image is decoded and hashed once, into a cache or to be checked; a later call on the same files knows what
+    the first found. The rows that are left out go to `skipped.csv`, with the reason.
     """
     with tell_warnings(progress):
         table = reading.read_table(dataset or recipe.dataset, data, uncertain=recipe.uncertain)
     table, missing = reading.drop_missing(table)
     paths = list(table["Image_path"])
-    films = _cached(recipe, paths, data, run, cache, progress)
-    table, unreadable = reading.drop_unreadable(table, films.unreadable if films else _scan(paths, run, progress))
+    cached = _cached(recipe, paths, data, run, cache, progress)
+    found = cached or scan.scan(paths, run / "scan.json", data, progress)
+    table, unreadable = reading.drop_unreadable(table, found.unreadable)
     skipped = pd.concat([missing, unreadable], ignore_index=True)
     _list_skipped(skipped, len(table), run / "skipped.csv", progress)
-    return table, films.read if films else read_image
+    return table, cached.read if cached else read_image, found.digests
 
 
 def cache(
     data: Path, dataset: str, size: int, folder: Path, progress: Progress, workers: int | None = None
-) -> FilmCache:
-    """Decodes the films of a data set once, for `train(..., cache=folder)`; what cannot be read goes to a list.
+) -> ImageCache:
+    """Decodes the images of a data set once, for `train(..., cache=folder)`; what cannot be read goes to a list.
 
     Args:
         data: Folder of images and table.
         dataset: Form of the table.
         size: Height and width in pixels.
         folder: Of the cache.
-        progress: Told of every film.
+        progress: Told of every image.
         workers: Threads that decode; the number of processors by default.
     """
     with tell_warnings(progress):
         table, missing = reading.drop_missing(reading.read_table(dataset, data))
-    films = cache_films(list(table["Image_path"]), folder, size, root=data, progress=progress, workers=workers)
-    table, unreadable = reading.drop_unreadable(table, films.unreadable)
+    images = cache_images(list(table["Image_path"]), folder, size, root=data, progress=progress, workers=workers)
+    table, unreadable = reading.drop_unreadable(table, images.unreadable)
     _list_skipped(
         pd.concat([missing, unreadable], ignore_index=True), len(table), folder / "films-skipped.csv", progress
     )
-    return films
+    return images
 
 
 def make_split(recipe: Recipe, table: pd.DataFrame, run: Path, progress: Progress) -> splits.Split:
@@ -163,12 +166,12 @@ def finish(
     split: splits.Split,
     run: Path,
     progress: Progress,
-    films: dict[str, Any],
+    data_facts: dict[str, Any],
     read: Reader = read_image,
 ) -> Outcome:
-    """Calibrates on the validation part, reports the test part, writes the release; `films` says what the data is."""
+    """Calibrates on the validation part, reports the test part, writes the release; `data_facts` names the data."""
     found = assess.assess(recipe, table, split, run, progress, read)
-    facts = provenance(recipe, table, split, films)
+    facts = provenance(recipe, table, split, data_facts)
     tested = table.iloc[split.rows("test")]
     with progress.task("report", 3) as advance:
         groups, paths = results.groups_of(tested), list(tested["Image_path"])
@@ -199,13 +202,13 @@ def finish(
 
 
 def provenance(
-    recipe: Recipe, table: pd.DataFrame, split: splits.Split, films: dict[str, Any] | None = None
+    recipe: Recipe, table: pd.DataFrame, split: splits.Split, data_facts: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """Where a release came from: data, recipe, split, seed, code and versions."""
     import keras
 
     return {
-        "data": {**(films or {}), "films": len(table), "patients": len({*splits.patients_of(table)})},
+        "data": {**(data_facts or {}), "films": len(table), "patients": len({*splits.patients_of(table)})},
         "recipe": to_dict(dataclasses.replace(recipe, ensemble=recipe.ensemble.without_paths())),
         "split": {
             "by": split.by,
@@ -239,15 +242,15 @@ def _split_of(recipe: Recipe) -> tuple[str, int, tuple[float, ...]]:
 
 def _cached(
     recipe: Recipe, paths: Sequence[str], data: Path, run: Path, given: Path | None, progress: Progress
-) -> FilmCache | None:
-    """The films' cache, made or brought up to date, where it was asked for or an accelerator would starve."""
+) -> ImageCache | None:
+    """The images' cache, made or brought up to date, where it was asked for or an accelerator would starve."""
     folder, by_itself = given or run / "cache", given is None and recipe.cache == "auto"
     if given is None and recipe.cache == "never":
         return None
     if by_itself and not folder.is_dir() and not feeding.starves(recipe, paths, progress):
         return None
     try:
-        return cache_films(paths, folder, recipe.ensemble.image_size, root=data, progress=progress)
+        return cache_images(paths, folder, recipe.ensemble.image_size, root=data, progress=progress)
     except CacheError as error:
         if not by_itself:
             raise
@@ -255,32 +258,8 @@ def _cached(
         return None
 
 
-def _scan(paths: Sequence[str], run: Path, progress: Progress) -> dict[str, str]:
-    stamp = _stamp(paths)
-    found = _earlier_scan(run, stamp)
-    if found is None:
-        with progress.task(f"reading {len(paths)} films", len(paths)) as advance:
-            found = check_images(paths, on_file=advance)
-        manifest.write_json(run / "scan.json", {"files": stamp, "unreadable": found})
-    return found
-
-
 def _list_skipped(skipped: pd.DataFrame, kept: int, path: Path, progress: Progress) -> None:
     skipped.to_csv(path, index=False)
     if len(skipped):
         names = ", ".join(skipped["Image_name"].head(5)) + (" ..." if len(skipped) > 5 else "")
-        progress.message(f"skipped {len(skipped)} of {kept + len(skipped)} films: {names} ({path.name} says why)")
-
-
-def _stamp(paths: Sequence[str]) -> str:
-    """Changes when a file is added, removed or written anew."""
-    facts = [(p, s.st_size, s.st_mtime_ns) for p in paths for s in (Path(p).stat(),)]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-
-
-def _earlier_scan(run: Path, stamp: str) -> dict[str, str] | None:
-    path = run / "scan.json"
-    if not path.is_file():
-        return None
-    scan = manifest.read_json(path)
-    return scan["unreadable"] if scan.get("files") == stamp else None
+        progress.message(f"skipped {len(skipped)} of {kept + len(skipped)} images: {names} ({path.name} says why)")

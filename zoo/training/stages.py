@@ -23,6 +23,7 @@ from zoo.config.specs import to_dict
 from zoo.core.errors import CheckpointError
 from zoo.core.progress import Progress, Silent
 from zoo.core.warn import warn_user
+from zoo.data.identity import DataIdentity, refuse_other_data
 from zoo.data.images.reading import Reader, read_image
 from zoo.data.splits import Split
 from zoo.models.ensemble import Ensemble
@@ -34,6 +35,9 @@ from zoo.training.fitting import Surroundings, fit_job, save_weights
 from zoo.training.jobs import Position, member_folder, plan, single
 from zoo.training.losses import build_loss, label_weights
 from zoo.training.recipe import Recipe, differences
+
+#: File in the run folder that holds what the run was trained on.
+DATA = "data.json"
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ def train(
     max_hours: float | None = None,
     progress: Progress | None = None,
     read: Reader = read_image,
+    data: DataIdentity | None = None,
 ) -> RunResult:
     """Trains all stages of a recipe, or what an earlier call left of them.
 
@@ -82,10 +87,11 @@ def train(
         run_dir: Folder of the run; made when missing.
         max_hours: Stop cleanly after so many hours.
         progress: Told of each step and epoch.
-        read: Gives the pixels of a film; a cache's, or the decoder.
+        read: Gives the pixels of an image; a cache's, or the decoder.
+        data: What the images contain, for `data.json`; by default the labels of `table` alone.
 
     Raises:
-        CheckpointError: Another process trains here, or the folder is of another recipe, split or precision.
+        CheckpointError: Another process trains here, or the folder is of another recipe, split, data or precision.
         TableError: No finding has both classes in the train part.
         TrainingError: The weights are no longer finite.
     """
@@ -100,10 +106,11 @@ def train(
         devices.build_graphs_quickly()
         examples = Examples.from_table(recipe, table, split, read)
         weights = _label_weights(recipe, examples)
-        identity = _identity(recipe, split, precision)
+        data = data or DataIdentity.of(table, recipe.ensemble.findings)
+        identity = _identity(recipe, split, precision, data)
         checkpoints = Checkpoints(run_dir / "checkpoint")
-        position, arrays = _resume(checkpoints, identity, recipe, progress)
-        _write_inputs(run_dir, recipe, split, weights)
+        position, arrays = _resume(checkpoints, identity, recipe, data, progress)
+        _write_inputs(run_dir, recipe, split, weights, data)
 
         def save(variables: Mapping[str, np.ndarray]) -> None:
             _write_history(run_dir, position)
@@ -187,20 +194,41 @@ def _loss(recipe: Recipe, weights: Mapping[str, Mapping[str, float]]) -> keras.l
     return build_loss(spec.name, label_weights=values, form=spec.form, smoothing=spec.smoothing, **spec.options)
 
 
-def _identity(recipe: Recipe, split: Split, precision: str) -> dict[str, Any]:
+def refuse_changes(recipe: Recipe, data: DataIdentity, run_dir: Path) -> None:
+    """Raises where a run that has begun would go on with another recipe, or on other data; reads no weights.
+
+    Raises:
+        CheckpointError: Says what differs.
+    """
+    if not any((run_dir / "checkpoint").glob("[0-9]*")) or not (run_dir / "recipe.json").is_file():
+        return
+    _refuse_recipe(json.loads((run_dir / "recipe.json").read_text("utf-8")), recipe, run_dir)
+    if (run_dir / DATA).is_file():
+        refuse_other_data(DataIdentity.load(run_dir / DATA), data, run_dir)
+
+
+def _identity(recipe: Recipe, split: Split, precision: str, data: DataIdentity) -> dict[str, Any]:
     """What must be the same for a run to go on, and what should be."""
     versions = {"zoo": __version__, "keras": keras.__version__, "backend": keras.config.backend()}
-    return {"recipe": to_dict(recipe), "split": split.hash, "precision": precision, "versions": versions}
+    return {
+        "recipe": to_dict(recipe),
+        "split": split.hash,
+        "data": data.key,
+        "precision": precision,
+        "versions": versions,
+    }
 
 
 def _resume(
-    checkpoints: Checkpoints, identity: dict[str, Any], recipe: Recipe, progress: Progress
+    checkpoints: Checkpoints, now: dict[str, Any], recipe: Recipe, data: DataIdentity, progress: Progress
 ) -> tuple[Position, Mapping[str, np.ndarray] | None]:
     """Where to go on, and with which variables; the beginning and None in a new folder."""
     snapshot = checkpoints.load()
     if snapshot is None:
         return Position(), None
-    _compare(snapshot.state["identity"], identity, recipe, checkpoints.folder.parent)
+    run_dir = checkpoints.folder.parent
+    refuse_changes(recipe, data, run_dir)
+    _compare(snapshot.state["identity"], now, recipe, run_dir)
     position = Position(**snapshot.state["position"])
     done = f"{len(position.history)} epochs" + (f" and {position.step} steps" if position.step else "")
     progress.message(f"going on after {done}")
@@ -208,9 +236,10 @@ def _resume(
 
 
 def _compare(saved: Mapping[str, Any], now: Mapping[str, Any], recipe: Recipe, run_dir: Path) -> None:
-    changed = differences(saved["recipe"], recipe)
-    if changed:
-        raise CheckpointError(f"{run_dir} is of another recipe (differs in {', '.join(changed)}): use a new run folder")
+    _refuse_recipe(saved["recipe"], recipe, run_dir)
+    for what, key in saved.get("data", {}).items():
+        if key and now["data"][what] and key != now["data"][what]:
+            raise CheckpointError(f"{run_dir} was trained on other {what}: use another run folder (--run)")
     if saved["split"] != now["split"]:
         raise CheckpointError(f"{run_dir} is of another split or table: use a new run folder")
     if saved["precision"] != now["precision"]:
@@ -226,9 +255,19 @@ def _compare(saved: Mapping[str, Any], now: Mapping[str, Any], recipe: Recipe, r
             )
 
 
-def _write_inputs(run_dir: Path, recipe: Recipe, split: Split, weights: Mapping[str, Mapping[str, float]]) -> None:
+def _refuse_recipe(saved: Mapping[str, Any], recipe: Recipe, run_dir: Path) -> None:
+    changed = differences(saved, recipe)
+    if changed:
+        raise CheckpointError(f"{run_dir} is of another recipe (differs in {', '.join(changed)}): use a new run folder")
+
+
+def _write_inputs(
+    run_dir: Path, recipe: Recipe, split: Split, weights: Mapping[str, Mapping[str, float]], data: DataIdentity
+) -> None:
     _replace(run_dir / "recipe.json", json.dumps(to_dict(recipe), indent=1))
     _replace(run_dir / "label_weights.json", json.dumps(weights, indent=1))
+    if not (run_dir / DATA).is_file() or any(data.digests.values()):
+        data.save(run_dir / DATA)
     if not (run_dir / "split.json").is_file():
         split.save(run_dir / "split.json")
 
