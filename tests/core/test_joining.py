@@ -5,7 +5,8 @@ import os
 import pytest
 
 from zoo.core.errors import TableError
-from zoo.core.joining import join, may_be_same, short_names, stem
+from zoo.core.joining import join, may_be_same
+from zoo.core.paths import short_names, stem
 
 
 def joined(names, candidates, **how):
@@ -122,8 +123,10 @@ def test_many_files_of_one_name_take_no_square_of_their_number():
 
 def test_names_that_may_be_the_same():
     train = ["d/p1/view1.jpg", "0001.png", "M\u00fcller.png"]
-    names = ["p1/view1.jpg", "p2/view1.jpg", "view1.png", "x/0001.JPG", "1.png", "Mu\u0308ller", ""]
-    assert may_be_same(names, train).tolist() == [True, False, True, True, False, True, False]
+    names = ["p1/view1.jpg", "p2/view1.jpg", "VIEW1.jpg", "x/0001.PNG", "0001.jpg", "1.png", "Mu\u0308ller", "", "a.b"]
+    train.append("a")
+    assert may_be_same(names, train).tolist() == [True, False, True, True, False, False, True, False, False]
+    assert may_be_same(["a.png", "b.png"], train).tolist() == [True, False]
     # Paths of two machines: the file name decides where it is unique.
     assert may_be_same(["C:\\x\\a.png", "/y/b.png", "/z/b.png"], ["train/a.png", "train/b.png"]).tolist() == [
         *(True, False, False)

@@ -56,7 +56,7 @@ def test_images_of_one_name_in_two_folders_are_compared_each(tmp_path):
     [
         (["PA/0001.png"], ["LAT/0001.png", "PA/0001.png", "0001"], [False, True, True]),
         (["p1/view1.jpg", "p2/view1.jpg"], ["p3/view1.jpg", "x/p2/view1.jpg"], [False, True]),
-        (["00001.png"], ["1.png", "00001.dcm"], [False, True]),
+        (["00001.png"], ["1.png", "00001", "00001.PNG", "00001.jpg"], [False, True, True, False]),
     ],
 )
 def test_a_name_is_shared_where_the_paths_agree(tmp_path, trained, evaluated, shared):

@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 import numpy as np
 
 from zoo.core.errors import TableError
+from zoo.core.paths import Key, bare, is_absolute, path_key, stem
 
-#: Extensions of image files, in lower case.
-IMAGE_EXTENSIONS = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif"),
-    *(".dcm", ".dicom", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k"),
-)
-
-#: What is stripped from a name, which may also be that of an array or a volume; anything else behind a dot is a part
-#: of the name, such as the last number of a DICOM UID.
-_STRIPPED = (*IMAGE_EXTENSIONS, ".npy", ".nii.gz", ".nii")
-
-#: File name, then the folders upwards: what begins alike ends alike as a path.
-Key: TypeAlias = tuple[str, ...]
-
-#: How a path begins that says where it was on a machine, perhaps another one.
-_ABSOLUTE = re.compile(r"\s*(?:[\\/]|[A-Za-z]:[\\/]|\w+://)")
-
-_NO_FOLDER = frozenset(("", ".", ".."))
 _LAST = chr(0x10FFFF)
 
 
@@ -84,10 +65,10 @@ def join(
         >>> found.rows.tolist()
         [0, 3]
     """
-    keys, tops = [_key(candidate) for candidate in candidates], [_key(root) for root in roots]
+    keys, tops = [path_key(candidate) for candidate in candidates], [path_key(root) for root in roots]
     # Below a root the candidates' own folders are no part of what a name has to say.
     whole = [len(key) if top == () else 0 for top in tops[:1] for key in keys]
-    state = _State(names, candidates, source, identity, [_key(name) for name in names], whole)
+    state = _State(names, candidates, source, identity, [path_key(name) for name in names], whole)
     for level in _LEVELS:
         if state.left():
             there = _Candidates(level, keys, tops)
@@ -101,70 +82,30 @@ def join(
 
 
 def may_be_same(names: Sequence[str], others: Sequence[str]) -> np.ndarray:
-    """(n,) bool: whether each name may mean one of the others, extensions, case and the form of Unicode aside.
+    """(n,) bool: whether each name may mean one of the others; case and the form of Unicode aside.
 
-    One path must be the end of the other. Of two where one is absolute, on another machine perhaps, the file names
-    decide where they are unique on both sides.
+    One path must be the end of the other; an extension counts where both have one. Of two paths where one is
+    absolute, on another machine perhaps, the file names decide where they are unique on both sides.
 
     Example:
-        >>> may_be_same(["a/1.png", "c/1.png", "2"], ["data/a/1.jpg", "2.png"]).tolist()
+        >>> may_be_same(["a/1.png", "c/1.png", "2"], ["data/a/1.png", "2.png"]).tolist()
         [True, False, True]
     """
-    whole = {_folded(_key(other)): bool(_ABSOLUTE.match(other)) for other in others}
-    whole.pop((), None)
-    ends = {key[:n] for key in whole for n in range(1, len(key) + 1)}
-    keys = [_folded(_key(name)) for name in names]
-    once = {key[0]: absolute for key, absolute in whole.items()}
-    counts = Counter(key[0] for key in whole), Counter(key[0] for key in set(keys) if key)
+    own, theirs = ([_folded(path_key(text)) for text in texts] for texts in (names, others))
+    absolute = {key[0]: is_absolute(text) for text, key in zip(others, theirs, strict=True) if key}
+    counts = [Counter(key[0] for key in set(keys) if key) for keys in (own, theirs)]
+    # As they are; those with an extension to those without; and the other way round.
+    whole, with_none = _Ends(theirs), _Ends(key for key in theirs if key == bare(key))
+    without = _Ends(map(bare, theirs))
 
     def same(name: str, key: Key) -> bool:
-        if key in ends or any(key[:n] in whole for n in range(1, len(key))):
+        if not key:
+            return False
+        if whole.meets(key) or with_none.meets(bare(key)) or (key == bare(key) and without.meets(key)):
             return True
-        alone = bool(key) and all(count[key[0]] == 1 for count in counts)
-        return alone and (once[key[0]] or _ABSOLUTE.match(name) is not None)
+        return all(count[key[0]] == 1 for count in counts) and (absolute[key[0]] or is_absolute(name))
 
-    return np.array([same(name, key) for name, key in zip(names, keys, strict=True)], bool)
-
-
-def file_name(path: str) -> str:
-    """The last part of a path of any system.
-
-    Example:
-        >>> file_name("a/b.png"), file_name(r"C:\\a\\b.png")
-        ('b.png', 'b.png')
-    """
-    return path.replace("\\", "/").rpartition("/")[2].strip()
-
-
-def short_names(paths: Sequence[str]) -> list[str]:
-    """The file name of each path, or the whole path where two have one file name."""
-    names = [file_name(path) for path in paths]
-    seen: set[str] = set()
-    twice = {name for name in names if name in seen or seen.add(name)}  # type: ignore[func-returns-value]
-    return [path if name in twice else name for path, name in zip(paths, names, strict=True)]
-
-
-def relative_path(name: str) -> str:
-    """A path that leads down only, with "/" between its parts and in Unicode's composed form (NFC).
-
-    Example:
-        >>> relative_path(r"..\\PA\\1.png"), relative_path("/etc/passwd")
-        ('PA/1.png', 'etc/passwd')
-    """
-    return "/".join(reversed(_key(name)))
-
-
-def stem(name: str) -> str:
-    """A name without the extension of an image.
-
-    Example:
-        >>> stem("film.1.png"), stem("film.1"), stem("1.2.276.4.1001")
-        ('film.1', 'film.1', '1.2.276.4.1001')
-    """
-    lower = name.lower()
-    if not lower.endswith(_STRIPPED):
-        return name
-    return name[: -next(len(end) for end in _STRIPPED if lower.endswith(end))] or name
+    return np.array([same(name, key) for name, key in zip(names, own, strict=True)], bool)
 
 
 @dataclass(frozen=True)
@@ -280,7 +221,7 @@ class _State:
         """
         claims: dict[int, list[tuple[int, int]]] = {}
         for row, (length, options) in found.items():
-            far = length > 1 or _ABSOLUTE.match(self.names[row])
+            far = length > 1 or is_absolute(self.names[row])
             if far and len(options) == 1 and options[0] not in self.taken:
                 claims.setdefault(options[0], []).append((length, row))
         for option, rows in claims.items():
@@ -317,14 +258,20 @@ class _State:
         )
 
 
-def _key(text: str) -> Key:
-    text = text if text.isascii() else unicodedata.normalize("NFC", text)
-    parts = [part.strip() for part in text.replace("\\", "/").split("/")]
-    return tuple([part for part in reversed(parts) if part not in _NO_FOLDER])
-
-
 def _folded(key: Key) -> Key:
-    return tuple(text.casefold() for text in (stem(key[0]), *key[1:])) if key else key
+    return tuple([text.casefold() for text in key])
+
+
+class _Ends:
+    """Paths, and the ends of each."""
+
+    def __init__(self, keys: Iterable[Key]) -> None:
+        self._whole = {key for key in keys if key}
+        self._ends = {key[:n] for key in self._whole for n in range(1, len(key) + 1)}
+
+    def meets(self, key: Key) -> bool:
+        """Whether this is the end of one of the paths, or has one as its end."""
+        return key in self._ends or any(key[:n] in self._whole for n in range(1, len(key)))
 
 
 def _between(alike: Sequence[tuple[Key, int]], low: Key, high: Key) -> list[int]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo.core.joining import short_names
+from zoo.core.paths import short_names
 from zoo.core.progress import Progress
 from zoo.data import duplicates
 from zoo.data.images.locating import locate_images

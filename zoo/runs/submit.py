@@ -13,14 +13,15 @@ import pandas as pd
 from zoo.core.csv import read_columns, same_name, shortened
 from zoo.core.errors import ImageError, TableError
 from zoo.core.files import whole_file
-from zoo.core.joining import file_name, join
+from zoo.core.joining import join
+from zoo.core.paths import file_name
 from zoo.core.progress import Progress
 from zoo.data.images.listing import find_images
 from zoo.evaluation.decision import probabilities
-from zoo.evaluation.files.rows import IMAGE_IDS
 from zoo.inference.load import load
 from zoo.inference.predictor import Predictor
 from zoo.inference.starting import Choice, RuntimeName
+from zoo.labels.columns import IMAGE_IDS
 from zoo.runs.predict import Counts, printable, scored
 
 #: Unreadable images that a message names.

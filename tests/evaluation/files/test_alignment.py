@@ -38,7 +38,7 @@ def test_finding_labels_are_split_and_never_searched(write):
         TableError, match="line 2, column 'Finding Labels': unknown NIH label 'Massive'; did you mean 'Mass'"
     ):
         read_predictions(write(text + rows.replace("Mass|", "Massive|")))
-    with pytest.raises(TableError, match="'No Finding' beside other labels"):
+    with pytest.raises(TableError, match="'No Finding' beside Mass"):
         read_predictions(write(text + rows.replace("Mass|Effusion", "Mass|No Finding")))
     own = read_predictions(write("id,Finding Labels,prob_Silicosis\na,Silicosis|Asbestosis,.4\nb,Asbestosis,.2\n"))
     assert own.labels.values.tolist() == [[1], [0]]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from zoo.core.errors import ImageError
 from zoo.core.file_kinds import HEAD, UNKNOWN, file_kind, image_kind
-from zoo.core.joining import IMAGE_EXTENSIONS
+from zoo.core.paths import IMAGE_EXTENSIONS
 from zoo.core.warn import warn_user
 
 #: Folders, in lower case, in which a system keeps thumbnails, shadows of files, or what was thrown away.

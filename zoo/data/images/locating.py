@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo.core.joining import join, relative_path
+from zoo.core.joining import join
+from zoo.core.paths import relative_path
 from zoo.data.images.listing import LeftOut, walk_images
 
 

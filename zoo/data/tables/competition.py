@@ -10,7 +10,7 @@ import pandas as pd
 
 from zoo.core.csv import CsvColumns, read_columns
 from zoo.core.errors import TableError
-from zoo.core.joining import file_name
+from zoo.core.paths import file_name
 from zoo.core.warn import warn_user
 from zoo.data.tables.canonical import build_table
 from zoo.labels import facts

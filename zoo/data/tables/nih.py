@@ -8,14 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from zoo.core.csv import CsvColumns, read_columns
-from zoo.core.errors import TableError, closest
+from zoo.core.csv import read_columns
+from zoo.core.errors import TableError
 from zoo.data.tables.canonical import build_table
-from zoo.labels.facts import is_unknown
-from zoo.labels.findings import NIH, NIH_FINDINGS, LabelSchema
-
-#: NIH's own names, as "Finding Labels" holds them, joined by "|".
-NIH_LABELS = tuple(sorted((*NIH_FINDINGS, "No Finding")))
+from zoo.labels.findings import NIH, LabelSchema
+from zoo.labels.listed import NIH_LABELS, read_listed
 
 _COLUMNS = {
     "Image_name": "Image Index",
@@ -25,7 +22,6 @@ _COLUMNS = {
     "Age": "Patient Age",
     "ViewPosition": "View Position",
 }
-_FIELD = "Finding Labels"
 
 
 def read_nih(
@@ -48,16 +44,16 @@ def read_nih(
     """
     schema = schema or NIH
     source = read_columns(csv)
-    rows = _label_sets(source)
+    listed = read_listed(source, "nih", exact=True)
     names: dict[str, set[str]] = {finding: set() for finding in schema.findings}
     for label in NIH_LABELS:
         ours = schema.translate(label)
         if ours is not None:
             names[ours].add(label)
-    labels = {finding: _column(rows, own) for finding, own in names.items()}
+    labels = {finding: _column(listed.labels(own), len(source)) for finding, own in names.items()}
     folders = [images] if isinstance(images, str | Path) else list(images)
     table = build_table(source, _COLUMNS, labels, folders, "nih")
-    # Every film of the set is frontal (Wang et al. 2017); the position says PA or AP.
+    # Every image of the set is frontal (Wang et al. 2017); the position says PA or AP.
     return table.assign(ViewCategory=pd.Series(["Frontal"] * len(table), dtype=object))
 
 
@@ -77,31 +73,5 @@ def nih_files(folder: Path, labels: Path | None, images: Path | None) -> tuple[P
     return tables[0], folders
 
 
-def _label_sets(source: CsvColumns) -> list[frozenset[str]]:
-    texts = source.texts(_FIELD)
-    # Nothing, or "nan", is no label at all: the row is unknown in every finding.
-    sets = {
-        text: frozenset() if is_unknown(text) else frozenset(part.strip() for part in text.split("|"))
-        for text in set(texts)
-    }
-    bad = {text for text, found in sets.items() if _problem(found)}
-    for row, text in enumerate(texts):
-        if text in bad:
-            raise source.error(row, _FIELD, _problem(sets[text]))
-    return [sets[text] for text in texts]
-
-
-def _problem(labels: frozenset[str]) -> str:
-    unknown = sorted(labels.difference(NIH_LABELS))
-    if unknown:
-        near = closest(unknown[0], NIH_LABELS, n=1)
-        return f"unknown NIH label {unknown[0]!r}" + (f"; did you mean {near[0]!r}?" if near else "")
-    if "No Finding" in labels and len(labels) > 1:
-        return f"'No Finding' beside {', '.join(sorted(labels - {'No Finding'}))}"
-    return ""
-
-
-def _column(rows: Sequence[frozenset[str]], own: set[str]) -> np.ndarray:
-    if not own:
-        return np.full(len(rows), np.nan, np.float32)
-    return np.array([not own.isdisjoint(labels) if labels else np.nan for labels in rows], np.float32)
+def _column(labels: np.ndarray | None, rows: int) -> np.ndarray:
+    return np.full(rows, np.nan, np.float32) if labels is None else labels.astype(np.float32)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from zoo.core.errors import TableError, UnknownNameError
-from zoo.core.joining import file_name, stem
+from zoo.core.paths import file_name, stem
 from zoo.data.tables.canonical import COLUMNS
 from zoo.data.tables.competition import KNOWN_BROKEN, Uncertain, competition_files, read_competition
 from zoo.data.tables.nih import nih_files, read_nih

@@ -13,9 +13,9 @@ from zoo.core.errors import TableError
 from zoo.evaluation.files.joining import match_ids
 from zoo.evaluation.files.predictions import Kind, Predictions
 from zoo.evaluation.files.rows import Rows
-from zoo.evaluation.files.schemas import AUTO, names_of
 from zoo.evaluation.scores import Scores
 from zoo.labels.parts import part_of
+from zoo.labels.schemas import AUTO, names_of
 
 
 @dataclass(frozen=True, eq=False)

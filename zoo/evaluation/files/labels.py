@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from zoo.core.csv import CsvColumns, read_columns, same_name, shortened
-from zoo.core.errors import TableError, closest
-from zoo.evaluation.files.rows import FINDING_LABELS, Rows, id_headers, is_fact, read_rows
-from zoo.evaluation.files.schemas import NIH_14, Schema, find_schema, names_of, without_label_prefix
+from zoo.core.errors import TableError
+from zoo.evaluation.files.rows import Rows, id_headers, read_rows
+from zoo.labels.columns import FINDING_LABELS, is_fact
 from zoo.labels.facts import is_unknown, label
-
-#: "No Finding" means none of NIH's 14.
-_NIH_LABELS = (*NIH_14.findings, "No Finding")
+from zoo.labels.listed import NIH_LABELS, Vocabulary, read_listed, split_names
+from zoo.labels.schemas import Schema, find_schema, names_of, without_label_prefix
 
 
 def read_labels(
@@ -90,18 +89,14 @@ def label_columns(
 
 def labelled_names(table: CsvColumns) -> set[str]:
     """What a table seems to label, as names are compared: the columns that begin with a label, the names listed."""
-    names = {same_name(label) for text in _field(table) for label in text.split("|")}
+    field = table.header(FINDING_LABELS)
+    fields = set(table.columns[field] if field is not None else ())
+    names = {same_name(name) for text in fields for name in split_names(text)}
     for header, texts in table.columns.items():
         first = next((text for text in texts if not is_unknown(text)), "")
         if not is_fact(header) and label(first) is not None:
             names.add(without_label_prefix(header))
     return names
-
-
-def _field(table: CsvColumns) -> frozenset[str]:
-    """The different texts of the column `Finding Labels`."""
-    header = table.header(FINDING_LABELS)
-    return frozenset(table.columns[header]) if header is not None else frozenset()
 
 
 def _notes(name: str, values: np.ndarray, absent: Sequence[str]) -> tuple[str, ...]:
@@ -124,47 +119,18 @@ def _column(table: CsvColumns, header: str) -> np.ndarray:
 
 
 def _listed(table: CsvColumns, findings: Sequence[str], schema: Schema) -> dict[str, np.ndarray]:
-    """Finding -> (n,) of 1, 0 and NaN (a blank field), read off the column `Finding Labels` if there is one."""
-    field = table.header(FINDING_LABELS)
-    if field is None:
+    """Finding -> (n,) of 1, 0 and NaN, read off the column `Finding Labels` if there is one."""
+    if table.header(FINDING_LABELS) is None:
         return {}
-    texts = table.columns[field]
-    sets = {text: frozenset(map(same_name, text.split("|"))) for text in set(texts)}
-    listed = [name for text in sets if not is_unknown(text) for name in text.split("|")]
-    seen = {same_name(name): name.strip() for name in listed if name.strip()}
-    _check_listed(table, field, seen, sets, schema)
-    of_nih = {same_name(label) for label in _NIH_LABELS}
-    # A data set that uses NIH's names labels all of them, also those that none of these rows has.
-    vocabulary = set(seen) | of_nih if of_nih & set(seen) else set(seen)
-    columns = {}
-    for finding in findings:
-        own = {same_name(name) for name in names_of(finding, find_schema(schema))} & vocabulary
-        if own:
-            answer = {text: np.nan if is_unknown(text) else float(not own.isdisjoint(of)) for text, of in sets.items()}
-            columns[finding] = np.array([answer[text] for text in texts])
-    return columns
+    known = find_schema(schema)
+    vocabulary: Vocabulary = {"own": "any", "auto": "auto"}.get(known.name, "nih")  # type: ignore[assignment]
+    listed = read_listed(table, vocabulary)
+    columns = {finding: listed.labels(names_of(finding, known)) for finding in findings}
+    return {finding: column for finding, column in columns.items() if column is not None}
 
 
 def _listed_name(finding: str, schema: Schema) -> str:
     """NIH's name of a finding, or ""."""
     names = names_of(finding, find_schema(schema))
-    own = {same_name(label): label for label in _NIH_LABELS}
+    own = {same_name(label): label for label in NIH_LABELS}
     return next((own[same_name(name)] for name in names if same_name(name) in own), "")
-
-
-def _check_listed(
-    table: CsvColumns, field: str, seen: dict[str, str], sets: dict[str, frozenset[str]], schema: Schema
-) -> None:
-    nih, name = {same_name(label) for label in _NIH_LABELS}, find_schema(schema).name
-    # One's own data may have labels of its own; in NIH's they are typing errors, which would count as negatives.
-    free = name == "own" or (name == "auto" and not nih & set(seen))
-    strange = [] if free else sorted(set(seen) - nih)
-    for row, text in enumerate(table.columns[field]):
-        labels = sets[text]
-        if strange and not labels.isdisjoint(strange):
-            name = next(seen[label] for label in strange if label in labels)
-            near = closest(name, _NIH_LABELS, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"NIH's are {', '.join(_NIH_LABELS)}"
-            raise table.error(row, field, f"unknown NIH label {name!r}; {hint} (or name your findings with schema=)")
-        if same_name("No Finding") in labels and len(labels) > 1:
-            raise table.error(row, field, f"'No Finding' beside other labels in {text!r}")

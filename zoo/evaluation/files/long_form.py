@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zoo.core.csv import CsvColumns
-from zoo.evaluation.files.rows import IMAGE_IDS
+from zoo.labels.columns import IMAGE_IDS
 
 #: What the table says of a finding that had no positives in training: its output means nothing.
 UNTRAINED = "not trained"

@@ -13,8 +13,9 @@ from zoo.core.csv import CsvColumns, read_columns
 from zoo.core.errors import TableError, UnknownNameError
 from zoo.evaluation.files.labels import label_columns, labelled_names, labels_in
 from zoo.evaluation.files.long_form import widen
-from zoo.evaluation.files.rows import FINDING_LABELS, Rows, id_headers, read_rows
-from zoo.evaluation.files.schemas import Chosen, Schema, prediction_columns
+from zoo.evaluation.files.rows import Rows, id_headers, read_rows
+from zoo.labels.columns import FINDING_LABELS
+from zoo.labels.schemas import Chosen, Schema, prediction_columns
 
 Kind: TypeAlias = Literal["probabilities", "scores", "logits"]
 KINDS: tuple[Kind, ...] = ("probabilities", "scores", "logits")

@@ -9,28 +9,12 @@ from typing import Self
 
 import numpy as np
 
-from zoo.core.csv import CsvColumns, same_name, shortened
+from zoo.core.csv import CsvColumns, shortened
 from zoo.core.errors import TableError
 from zoo.evaluation.subgroups import age_bands
 from zoo.labels import facts as facts_of
+from zoo.labels.columns import AGE, GROUPS, IDS, IMAGE_IDS, PATIENTS, SEX, SPLITS
 from zoo.labels.parts import part_of
-
-IMAGE_IDS = ("Image Index", "Image_name", "Image", "Image ID", "File name", "File", "Image path", "Path", "DICOM ID")
-IDS = (*IMAGE_IDS, "Study", "Study ID", "Accession number", "ID")
-PATIENTS = ("Patient ID", "Patient", "Subject ID")
-SPLITS = ("Split", "Part", "Partition", "Subset")
-FINDING_LABELS = "Finding Labels"
-
-_SEX = ("Sex", "Gender", "Patient Sex", "Patient Gender")
-_AGE = ("Age", "Patient Age", "Age years")
-_GROUPS: Mapping[str, tuple[str, ...]] = {
-    "view": ("View Category", "Frontal/Lateral", "View"),
-    "position": ("View Position", "AP/PA"),
-    "source": ("Source", "Dataset"),
-}
-_OTHERS = ("Follow-up #", "OriginalImage[Width", "Height]", "OriginalImagePixelSpacing[x", "y]", "Unnamed: 0", "Index")
-_NAMES = (*IDS, *PATIENTS, *SPLITS, FINDING_LABELS, *_SEX, *_AGE, *sum(_GROUPS.values(), ()), *_OTHERS)
-_FACTS = frozenset(map(same_name, _NAMES))
 
 #: Where a patient stands in an image's name: CheXpert's folders; NIH's 00000013_005.png, the competition's
 #: 00000013_005_001.jpg.
@@ -112,11 +96,6 @@ def read_rows(
     return rows.take(kept)
 
 
-def is_fact(header: str) -> bool:
-    """Whether a column describes the row (an identifier, age, view) or has no name: it is no finding."""
-    return not header or same_name(header) in _FACTS
-
-
 def id_headers(tables: Sequence[CsvColumns], id_column: str | None = None) -> list[str | None]:
     """The column that identifies the rows of each table: one they share, else each one's column of image names.
 
@@ -179,13 +158,13 @@ def _unique(table: CsvColumns, id_header: str, used: Collection[str]) -> tuple[n
 
 
 def _groups(table: CsvColumns) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    found = {name: header for name, own in _GROUPS.items() if (header := table.header(*own)) is not None}
+    found = {name: header for name, own in GROUPS.items() if (header := table.header(*own)) is not None}
     groups = {name: np.array([_known(text) for text in table.columns[header]]) for name, header in found.items()}
     notes: list[str] = []
-    if (header := table.header(*_AGE)) is not None:
+    if (header := table.header(*AGE)) is not None:
         ages = facts_of.ages(table.columns[header])
         groups, notes = {"age": age_bands(ages.values)} | groups, ages.notes(header)
-    if (header := table.header(*_SEX)) is not None:
+    if (header := table.header(*SEX)) is not None:
         sexes = facts_of.sexes(table.columns[header])
         groups, notes = {"sex": sexes.values.astype(str)} | groups, sexes.notes(header) + notes
     known = {name: group for name, group in groups.items() if (group != "").any()}

@@ -19,9 +19,9 @@ from zoo.evaluation.files.labels import labelled_names, labels_in
 from zoo.evaluation.files.long_form import widen
 from zoo.evaluation.files.predictions import ARE_THESE_LOGITS, Kind, model_name, predictions_in
 from zoo.evaluation.files.rows import id_headers
-from zoo.evaluation.files.schemas import Schema
 from zoo.evaluation.readers import reader_points
 from zoo.evaluation.scores import Scores
+from zoo.labels.schemas import Schema
 
 #: Nearer than this to 0 or 1, a probability was rounded to it.
 _SMALLEST = 1e-15

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from zoo.core.csv import MISSING, CsvColumns, same_name, shortened
 from zoo.core.errors import TableError, UnknownNameError, closest
-from zoo.evaluation.files.rows import is_fact
+from zoo.labels.columns import is_fact
 from zoo.labels.findings import FINDINGS, NIH, NIH_FINDINGS, LabelSchema
 
 #: "auto", "chexpert", "nih", a schema, or one's own findings, all of which a file must then have.

@@ -1,0 +1,29 @@
+"""The columns of tables that describe a row, by the names that data sets give them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from zoo.core.csv import same_name
+
+IMAGE_IDS = ("Image Index", "Image_name", "Image", "Image ID", "File name", "File", "Image path", "Path", "DICOM ID")
+IDS = (*IMAGE_IDS, "Study", "Study ID", "Accession number", "ID")
+PATIENTS = ("Patient ID", "Patient", "Subject ID")
+SPLITS = ("Split", "Part", "Partition", "Subset")
+FINDING_LABELS = "Finding Labels"
+
+SEX = ("Sex", "Gender", "Patient Sex", "Patient Gender")
+AGE = ("Age", "Patient Age", "Age years")
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "view": ("View Category", "Frontal/Lateral", "View"),
+    "position": ("View Position", "AP/PA"),
+    "source": ("Source", "Dataset"),
+}
+_OTHERS = ("Follow-up #", "OriginalImage[Width", "Height]", "OriginalImagePixelSpacing[x", "y]", "Unnamed: 0", "Index")
+_NAMES = (*IDS, *PATIENTS, *SPLITS, FINDING_LABELS, *SEX, *AGE, *sum(GROUPS.values(), ()), *_OTHERS)
+_FACTS = frozenset(map(same_name, _NAMES))
+
+
+def is_fact(header: str) -> bool:
+    """Whether a column describes the row (an identifier, age, view) or has no name: it is no finding."""
+    return not header or same_name(header) in _FACTS
