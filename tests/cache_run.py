@@ -9,23 +9,23 @@ import signal
 import sys
 from pathlib import Path
 
-from zoo.data import cache, shards
+from zoo.data import cache
 
 SIZE = 16
 
 
 def kill_at(point: str) -> None:
     kind, _, count = point.partition(":")
-    move, calls = shards._move, 0
+    move, calls = Path.replace, 0
 
-    def dies(aside: Path, target: Path) -> None:
+    def dies(new: Path, target: Path) -> None:
         nonlocal calls
         calls += (target.suffix == ".json") == (kind == "json")
         if calls == int(count):
             os.kill(os.getpid(), signal.SIGKILL)
-        move(aside, target)
+        move(new, target)
 
-    shards._move = dies
+    Path.replace = dies
 
 
 def main(data: str, folder: str, point: str = "") -> None:

@@ -53,13 +53,14 @@ def killed_at(target: Path, step: int) -> int:
         left -= 1
 
     def lines(frame, event, _):
-        if Path(frame.f_code.co_filename).name not in ("exchange.py", "files.py", "shutil.py"):
+        if frame.f_code.co_name != "_exchange":  # its system call is no function of Python's
             return None
         tick()
         return lines
 
     def calls(frame, event, function):
-        if event == "c_call" and getattr(function, "__module__", "") in ("posix", "fcntl"):
+        system = event == "c_call" and getattr(function, "__module__", "") in ("posix", "fcntl")
+        if system and function.__name__ not in ("fspath", "stat", "lstat", "fstat"):
             tick()
 
     sys.settrace(lines)

@@ -13,10 +13,9 @@ FACTS = {"format_version": 1, "format": "onnx", "precision": "float32", "tempera
 def maker(calls, content=b"graph"):
     def make(folder):
         calls.append(folder)
-        with exporting.aside(folder) as new:
+        with exporting.whole(folder) as new:
             (new / "model.onnx").write_bytes(content)
             exporting.finish(new, dict(FACTS))
-            exporting.take_place(new, folder)
 
     return make
 
@@ -41,7 +40,7 @@ def test_what_was_damaged_is_made_again(tmp_path, name, content):
 
 def test_what_was_interrupted_leaves_nothing(tmp_path):
     def dies(folder):
-        with exporting.aside(folder) as new:
+        with exporting.whole(folder) as new:
             (new / "model.onnx").write_bytes(b"half")
             raise KeyboardInterrupt
 

@@ -5,6 +5,7 @@ import keras
 import numpy as np
 import pytest
 
+from zoo.core import files
 from zoo.core.errors import CheckpointError
 from zoo.training import checkpoint
 from zoo.training.checkpoint import Checkpoints, collect, restore, variables_of
@@ -67,7 +68,7 @@ def test_full_disk_keeps_the_last_good_one(tmp_path, monkeypatch, failing):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, failing, full)
+    monkeypatch.setattr(files if failing == "sync" else checkpoint, failing, full)
     with pytest.raises(CheckpointError, match=r"No space left on device.*the one before is kept"):
         checkpoints.save(arrays(9), {"i": 9})
     monkeypatch.undo()
@@ -80,9 +81,9 @@ def test_full_disk_keeps_the_last_good_one(tmp_path, monkeypatch, failing):
 
 def test_half_written_one_is_no_checkpoint(tmp_path):
     saved(tmp_path)
-    shutil.copytree(tmp_path / "00000003", tmp_path / ".writing")
+    shutil.copytree(tmp_path / "00000003", tmp_path / ".00000004-0123abcd.part")
     checkpoints = Checkpoints(tmp_path)
-    assert not (tmp_path / ".writing").exists()
+    assert not (tmp_path / ".00000004-0123abcd.part").exists()
     assert checkpoints.load().state == {"i": 2}
 
 

@@ -79,7 +79,7 @@ def test_two_stages_with_average_leave_what_they_promise(table, tmp_path):
     names = {p.name for p in tmp_path.iterdir()}
     assert names >= {"recipe.json", "split.json", "label_weights.json", "history.csv", "checkpoint", "logs"}
     assert names >= {"stage1.weights.h5", "stage2.weights.h5", "last.weights.h5"}
-    assert not [n for n in names if n.startswith(".writing")]
+    assert not [n for n in names if n.endswith(".part")]
     history = pd.read_csv(tmp_path / "history.csv")
     assert list(history["epoch"]) == [1, 2, 1, 2]
     for stage, file in (("stage1", "stage1.weights.h5"), ("stage2", "stage2.weights.h5")):

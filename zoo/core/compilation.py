@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import stat
@@ -12,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from zoo.core import backend, home
+from zoo.core.files import content_key
 
 
 @contextmanager
@@ -47,7 +47,7 @@ def _folder() -> Path:
     with suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
         facts += "".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
-    return home.home() / "compiled" / hashlib.sha256(facts.encode()).hexdigest()[:16]
+    return home.home() / "compiled" / content_key(facts, 16)
 
 
 def _private(folder: Path) -> Path | None:

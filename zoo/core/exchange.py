@@ -1,12 +1,12 @@
 """Names taken in one step: a folder beside its target, held by its process, exchanged with it, recovered after a kill.
 
-What is written lies first in `.NAME-xxxxxxxx.part`. A folder takes the place of an older one in one step (`renameat2`).
-Where the system or the file system cannot do that, it takes two renames, and the names `.NAME-xxxxxxxx.ready` and
-`.NAME-xxxxxxxx.old` tell what lies between them, so that `recover` can finish the exchange.
+What is written lies first in `.NAME-xxxxxxxx.part/new`. A folder takes the place of an older one in one step
+(`renameat2`). Where the system or the file system cannot do that, it takes two renames, and the names `ready` and `old`
+below `.NAME-xxxxxxxx.part` tell what lies between them, so that `recover` can finish the exchange.
 
-The process that writes holds a lock (`flock`) on its folder, which the system drops when the process ends however it
-ends. So the next write or `recover` of the same name can sweep what a killed process left, and leaves alone what a
-living one is writing. Where there are no such locks (Windows, some network file systems) nothing is swept.
+The process that writes holds a lock (`flock`) on its `.part` folder, which the system drops when the process ends,
+however it ends. So the next write or `recover` of the same name can sweep what a killed process left, and leaves alone
+what a living one is writing. Where there are no such locks (Windows, some network file systems) nothing is swept.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-#: What lies beside a target: being written, written and about to take the name, and what had the name before.
-PART, READY, OLD = ".part", ".ready", ".old"
+_PART = re.compile(r"\.(?P<name>.+)-[0-9a-f]{8}\.part")
+
+#: In such a folder: what is being written, what is written and about to take the name, and what had the name before.
+_NEW, _READY, _OLD = "new", "ready", "old"
 
 #: Answers of a file system that has no locks, and of one that cannot exchange two names.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EINVAL)
@@ -46,16 +48,18 @@ def beside(target: Path) -> Iterator[Path]:
     with locked(target.parent):
         _finish(target)
         _sweep(target)
-        new = target.with_name(f".{target.name}-{secrets.token_hex(4)}{PART}")
-        new.mkdir()
-        held = _hold(new, wait=False)
+        part = target.with_name(f".{target.name}-{secrets.token_hex(4)}.part")
+        part.mkdir()
+        held = _hold(part, wait=False)
     try:
+        new = part / _NEW  # not the folder that is held: whoever writes into this one locks it for moments
+        new.mkdir()
         yield new
     finally:
         _release(held)
-        # By now this is the older folder, or what was written before an error. Not being able to delete it must not
+        # By now it holds the older folder, or what was written before an error. Not being able to delete it must not
         # hide that error, nor turn a finished write into a failed one; the next write tries again.
-        shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(part, ignore_errors=True)
         recover(target)
 
 
@@ -72,16 +76,23 @@ def recover(target: str | Path) -> None:
             _sweep(target)
 
 
+def recover_inside(folder: str | Path) -> None:
+    """Does what `recover` does, for every name in a folder."""
+    names: set[str] = set()
+    with suppress(OSError), os.scandir(folder) as entries:  # no such folder, or one that may not be listed
+        names = {left["name"] for entry in entries if (left := _PART.fullmatch(entry.name))}
+    for name in sorted(names):
+        recover(Path(folder, name))
+
+
 def take_place(new: Path, target: Path) -> None:
-    """Gives a finished folder the name of `target`; an older one then lies at `new`, or nothing does."""
+    """Gives a finished folder the name of `target`; an older one then lies beside `new`, or at it."""
     if not os.path.lexists(target):
         new.rename(target)
     elif not _exchange(new, target):
-        ready, old = new.with_suffix(READY), new.with_suffix(OLD)
-        new.rename(ready)
-        target.rename(old)
+        ready = new.rename(new.with_name(_READY))
+        target.rename(new.with_name(_OLD))
         ready.rename(target)
-        old.rename(new)
 
 
 def _exchange(one: Path, other: Path) -> bool:
@@ -102,13 +113,10 @@ def _exchange(one: Path, other: Path) -> bool:
 
 def _finish(target: Path) -> None:
     """Finishes an exchange that stopped between its two renames; the parent is locked, so nobody is in the middle."""
-    left = {path.name for path in _leftovers(target)}
-    for name in sorted(left):
-        if name.endswith(OLD) and not os.path.lexists(target):
-            ready = name.removesuffix(OLD) + READY
-            # Without its successor it is of an exchange that was finished, and the target was deleted since.
-            if ready in left:
-                target.with_name(ready).rename(target)
+    for part in _leftovers(target):
+        # Without `ready` the exchange was finished, and the target was deleted since.
+        if not os.path.lexists(target) and (part / _OLD).is_dir() and (part / _READY).is_dir():
+            (part / _READY).rename(target)
 
 
 def _sweep(target: Path) -> None:
@@ -121,9 +129,9 @@ def _sweep(target: Path) -> None:
 
 
 def _leftovers(target: Path) -> list[Path]:
-    name = re.compile(rf"\.{re.escape(target.name)}-[0-9a-f]{{8}}\.(part|ready|old)")
     with suppress(OSError), os.scandir(target.parent) as entries:  # no such folder, or one that may not be listed
-        return [Path(entry.path) for entry in entries if name.fullmatch(entry.name)]
+        found = ((entry.path, _PART.fullmatch(entry.name)) for entry in entries)
+        return [Path(path) for path, left in found if left and left["name"] == target.name]
     return []
 
 

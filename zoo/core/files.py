@@ -17,11 +17,12 @@ from pathlib import Path
 
 from zoo.core.exchange import beside, locked, real_path, take_place
 from zoo.core.exchange import recover as recover
+from zoo.core.exchange import recover_inside as recover_inside
 
 
 @contextmanager
 def whole_folder(target: str | Path) -> Iterator[Path]:
-    """A new, empty folder that becomes `target` when the block ends, and vanishes when the block raises.
+    """A new, empty folder that becomes `target` when the block ends. It vanishes when the block raises or deletes it.
 
     Whenever the process is killed, `target` is the old folder or the new one, complete; after two renames
     (see `zoo.core.exchange`) once `recover` has been called, which a reader of such a folder calls first.
@@ -49,6 +50,8 @@ def whole_folder(target: str | Path) -> Iterator[Path]:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(target))
     with beside(target) as new:
         yield new
+        if not new.exists():
+            return
         for folder, _, names in os.walk(new, topdown=False):
             for path in (Path(folder, name) for name in names):
                 if not path.is_symlink():
@@ -90,8 +93,8 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, data: object) -> None:
-    """Writes JSON (two blanks an indent, no NaN), whole or not at all; see `whole_file`."""
-    write_text(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    """Writes JSON (indented, numbers finite), whole or not at all; see `whole_file`."""
+    write_text(path, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def sync(path: Path) -> None:

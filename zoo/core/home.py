@@ -6,6 +6,8 @@ import os
 import re
 from pathlib import Path
 
+from zoo.core.exchange import recover_inside
+
 #: The folder of the package itself.
 PACKAGE = Path(__file__).parents[1]
 
@@ -31,6 +33,7 @@ def release_dir(name: str) -> Path:
 def installed() -> list[str]:
     """Names of the installed releases, sorted."""
     folder = home() / "releases"
+    recover_inside(folder)  # an installation may have been killed
     return sorted(p.name for p in folder.iterdir() if (p / "config.json").is_file()) if folder.is_dir() else []
 
 

@@ -21,14 +21,14 @@ from typing import NamedTuple
 import numpy as np
 
 from zoo.core.errors import CacheError
-from zoo.core.files import sha256, sync
+from zoo.core.files import recover_inside, sha256, whole_file, write_text
 from zoo.data.images.decode import DECODER
 
 #: 2 has each file's digest; 1 is read without.
 FORMAT = 2
 
 #: Shards end with a number, and are in order by it; what lies under the other name is being written.
-_SHARDS, _ASIDE = "films-", ".writing-"
+_SHARDS = "films-"
 
 
 class CachedImage(NamedTuple):
@@ -102,8 +102,9 @@ def finished(folder: Path) -> list[Shard]:
 
 def remove_unfinished(folder: Path) -> None:
     """Deletes what a killed process left."""
-    for path in [*folder.glob(f"{_ASIDE}*"), *folder.glob(f"{_SHARDS}*.tfrecord")]:
-        if path.name.startswith(_ASIDE) or not path.with_suffix(".json").is_file():
+    recover_inside(folder)
+    for path in folder.glob(f"{_SHARDS}*.tfrecord"):
+        if not path.with_suffix(".json").is_file():
             path.unlink()
 
 
@@ -114,15 +115,12 @@ def write(folder: Path, number: int, size: int, images: Iterable[tuple[CachedIma
         OSError: A full disk, or another reason not to write.
     """
     records = folder / f"{_SHARDS}{number:05d}.tfrecord"
-    aside = folder / f"{_ASIDE}{records.name}"
-    errors = _write_records(aside, images)
-    shard = Shard(records, size, DECODER, sha256(aside), errors)
-    _move(aside, records)
+    with whole_file(records) as new:
+        errors = _write_records(new, images)
+        shard = Shard(records, size, DECODER, sha256(new), errors)
     facts = {"format": FORMAT, "size": size, "decoder": DECODER, "sha256": shard.sha256}
     listed = [[*image, error] for image, error in errors.items()]
-    aside = folder / f"{_ASIDE}{records.stem}.json"
-    aside.write_text(json.dumps(facts | {"films": listed}), "utf-8")
-    _move(aside, records.with_suffix(".json"))
+    write_text(records.with_suffix(".json"), json.dumps(facts | {"films": listed}))
     return shard
 
 
@@ -160,10 +158,3 @@ def _read(path: Path) -> Shard:
         return Shard(path.with_suffix(".tfrecord"), facts["size"], facts["decoder"], facts["sha256"], images)
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise CacheError(f"{path}: not written by the zoo ({error}): delete the folder, or give a new one") from error
-
-
-def _move(aside: Path, target: Path) -> None:
-    """Under its name once it is on the disk, and the name too."""
-    sync(aside)
-    aside.replace(target)
-    sync(target.parent)

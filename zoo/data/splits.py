@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from zoo.core.errors import SplitError
+from zoo.core.files import write_json
 from zoo.core.warn import warn_user
 from zoo.data.stratify import stratify_groups
 from zoo.data.tables.reading import labels_of
@@ -100,12 +100,7 @@ class Split:
             for part, names in self.names.items()
         }
         head = {"format": FORMAT_VERSION, "by": self.by, "seed": self.seed, "fractions": list(self.fractions)}
-        temporary = Path(f"{path}.{os.getpid()}.tmp")
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(head | {"hash": self.hash, "parts": parts}, file, indent=1, ensure_ascii=False)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        write_json(path, head | {"hash": self.hash, "parts": parts})
 
     @classmethod
     def load(cls, path: str | Path, table: pd.DataFrame) -> Split:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -14,7 +12,7 @@ import numpy as np
 
 from zoo._version import __version__
 from zoo.core.errors import ExportError, UnknownNameError
-from zoo.core.files import sync
+from zoo.core.files import recover, whole_folder
 from zoo.data.images.reading import read_image
 from zoo.data.phantoms.drawing import draw_phantom
 from zoo.labels.findings import FINDINGS
@@ -90,11 +88,10 @@ def export(
     model = release.build_model(found, members)
     facts = describe(found, format, precision, members, batch)
     write = formats.writer(format, precision, facts, batch)
-    with aside(Path(target)) as new:
+    with whole(Path(target)) as new:
         run = write(model, found, new)
         facts["check"] = hold_against_keras(model, run, found.spec.image_size, facts["temperature"], precision)
         finish(new, facts)
-        take_place(new, Path(target))
     return Export(Path(target), facts)
 
 
@@ -182,39 +179,20 @@ def fresh_films(size: int, n: int = _FRESH) -> np.ndarray:
 
 
 @contextmanager
-def aside(target: Path) -> Iterator[Path]:
-    """A new folder beside `target`, gone when the block ends unless `take_place` has moved it.
+def whole(target: Path) -> Iterator[Path]:
+    """A new folder that takes the place of `target` when the block ends; not when it raises or deletes the folder.
 
     Raises:
         ExportError: `target` is there and is no export: it would not be replaced.
     """
+    recover(target)
     if target.exists() and not (target / exports.FACTS).is_file():
         raise ExportError(f"{target} exists and is no export: choose another place")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    new = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
+    with whole_folder(target) as new:
         yield new
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-
-
-def take_place(new: Path, target: Path) -> None:
-    """Moves a finished export of `aside` to its place, where an older one may be."""
-    new.chmod(0o755)
-    if not target.exists():
-        new.rename(target)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
-    target.rename(old / target.name)
-    new.rename(target)
-    shutil.rmtree(old)
 
 
 def finish(folder: Path, facts: dict[str, Any]) -> None:
-    """Adds the files' sizes and hashes to the facts, and writes them; all is on the disk when it returns."""
+    """Adds the files' sizes and hashes to the facts, and writes them."""
     facts["files"] = manifest.describe(folder)
     manifest.write_json(folder / exports.FACTS, facts)
-    for file in folder.rglob("*"):
-        if file.is_file():
-            file.chmod(0o644)
-            sync(file)

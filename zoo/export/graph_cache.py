@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +10,7 @@ from filelock import FileLock
 
 from zoo.core import home
 from zoo.core.errors import ReleaseError
+from zoo.core.files import content_key
 from zoo.export import exporting
 from zoo.release import exports
 from zoo.release.exports import Export
@@ -22,7 +21,7 @@ def folder_of(found: Release, members: Sequence[str] | None, format: str, precis
     """Where the graph of a release lies: for these members, this precision, and the versions that run."""
     names = [m.name for m in found.spec.members if members is None or m.name in members]
     facts = (found.manifest_sha256, names, format, precision, exporting.versions(), exports.EXPORT_VERSION)
-    return home.home() / "exports" / hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+    return home.home() / "exports" / content_key(facts)
 
 
 def compiled() -> Path:

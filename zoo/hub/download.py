@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.core.errors import HubError
+from zoo.core.exchange import beside, real_path
 from zoo.hub.hub_errors import endpoint, hub_errors, status
 from zoo.hub.reference import Reference
 from zoo.release import manifest
@@ -109,8 +109,8 @@ def remember(folder: Path, revision: str) -> None:
         if revision == folder.name or (note.is_file() and note.read_text("utf-8") == folder.name):
             return
         note.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parents[1]) as own:
-            new = Path(own) / "commit"
+        with beside(real_path(folder.parents[1] / "commit")) as own:
+            new = own / "commit"
             new.write_text(folder.name, "utf-8")
             new.replace(note)
     except (OSError, ValueError):

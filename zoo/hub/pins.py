@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from zoo.core import home
 from zoo.core.errors import ReleaseError, UnknownNameError
+from zoo.core.files import write_json
 from zoo.hub.reference import Reference, parse
 from zoo.models import architectures
 from zoo.release import manifest
@@ -159,16 +158,6 @@ def _changing() -> Iterator[dict[str, Pin]]:
             pins = read()
             yield pins
             models = {name: dataclasses.asdict(pins[name]) for name in sorted(pins)}
-            _write(path, {"format_version": FORMAT_VERSION, "models": models})
+            write_json(path, {"format_version": FORMAT_VERSION, "models": models})
     except Timeout:
         raise ReleaseError(f"{path}: another process is writing it ({path}.lock): run again") from None
-
-
-def _write(path: Path, data: Mapping[str, Any]) -> None:
-    handle, new = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    os.close(handle)
-    try:
-        manifest.write_json(Path(new), data)
-        Path(new).replace(path)
-    finally:
-        Path(new).unlink(missing_ok=True)

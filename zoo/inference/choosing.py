@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +14,7 @@ from safetensors.numpy import load_file
 
 from zoo.core import home
 from zoo.core.errors import ExportError, ReleaseError
+from zoo.core.files import content_key, write_json
 from zoo.export import exporting, graph_cache
 from zoo.release import exports, manifest, parity
 from zoo.release.release import Release
@@ -54,8 +53,7 @@ def fastest(found: Release, members: Sequence[str] | None, start: Callable[[str]
             refused[precision] = manifest.plain(error)
     best = max(rates, key=rates.__getitem__) if rates else "float32"
     with suppress(OSError):
-        noted.parent.mkdir(parents=True, exist_ok=True)
-        manifest.write_json(noted, {"precision": best, "films_per_second": rates, "refused": refused})
+        write_json(noted, {"precision": best, "films_per_second": rates, "refused": refused})
     return best
 
 
@@ -96,4 +94,4 @@ def _key(found: Release, members: Sequence[str] | None) -> str:
     names: Any = sorted(members) if members else None
     made = graph_cache.folder_of(found, None, "openvino", "int8") / exports.FACTS
     facts = (cpu(), sorted(native()), exporting.versions(), found.manifest_sha256, names, made.is_file())
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+    return content_key(facts)

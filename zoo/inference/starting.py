@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.util import find_spec
@@ -15,6 +13,7 @@ from safetensors.numpy import load_file
 
 from zoo.core import compilation, home
 from zoo.core.errors import ReleaseError, UnknownNameError
+from zoo.core.files import content_key, write_text
 from zoo.export import exporting, graph_cache
 from zoo.export.formats import EXTRA
 from zoo.inference import choosing
@@ -137,7 +136,7 @@ def _graph(
 def _hold_against_golden(found: Release, graph: Export, started: Any, rest: str) -> None:
     """An int8 network that was made elsewhere must give here what it gave there; once for each set of versions."""
     facts = (found.manifest_sha256, graph.facts["files"], rest, exporting.versions(), choosing.cpu())
-    seen = home.home() / "checked" / hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+    seen = home.home() / "checked" / content_key(facts)
     if seen.exists():
         return
     films = load_file(found.folder / parity.IMAGES)["images"]
@@ -149,8 +148,7 @@ def _hold_against_golden(found: Release, graph: Export, started: Any, rest: str)
             f"where it was made {graph.facts['check']['difference']:.2g}: use precision 'float32' or 'auto'"
         )
     with suppress(OSError):
-        seen.parent.mkdir(parents=True, exist_ok=True)
-        seen.write_text(f"{difference:.3g}\n", "utf-8")
+        write_text(seen, f"{difference:.3g}\n")
 
 
 def _check_choice(runtime: str, precision: str) -> None:

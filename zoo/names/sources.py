@@ -8,6 +8,7 @@ from pathlib import Path
 
 from zoo.core import home
 from zoo.core.errors import HubError, UnknownNameError
+from zoo.core.files import recover
 from zoo.hub import download, pins, pull
 from zoo.hub.pins import Pin
 from zoo.hub.reference import SCHEME, Reference, check_repo, parse
@@ -80,6 +81,13 @@ def locate(name: str | Path) -> Place:
     Raises:
         UnknownNameError, FileNotFoundError, ValueError, HubError: As for `find`.
     """
+    place = _locate(name)
+    if isinstance(place, Path):
+        recover(place)  # writing it may have been killed
+    return place
+
+
+def _locate(name: str | Path) -> Place:
     if isinstance(name, Path):
         return name.expanduser()
     if "://" in name or name.startswith("hf:"):

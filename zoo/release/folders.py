@@ -3,44 +3,28 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from zoo.core import home
 from zoo.core.errors import ReleaseError
-from zoo.core.files import sync
+from zoo.core.files import recover, whole_folder
 from zoo.release import manifest
 
 
 @contextmanager
 def whole(target: Path) -> Iterator[Path]:
-    """A new folder beside `target` that takes its place when the block ends well, and vanishes when it does not.
+    """A new folder that takes the place of `target` when the block ends well, and vanishes when it does not.
 
     Raises:
         ReleaseError: `target` is there and is no release: it is not replaced.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    new = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
+    recover(target)
+    if target.exists() and not (target / manifest.MANIFEST).is_file():
+        raise ReleaseError(f"{target} exists and is no release: choose another place")
+    with whole_folder(target) as new:
         yield new
-        for file in new.rglob("*"):
-            if file.is_file():
-                file.chmod(0o644)  # some writers make files for their owner alone
-                sync(file)
-        new.chmod(0o755)
-        if target.exists():
-            if not (target / manifest.MANIFEST).is_file():
-                raise ReleaseError(f"{target} exists and is no release: choose another place")
-            old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
-            target.rename(old / target.name)
-            new.rename(target)
-            shutil.rmtree(old)
-        else:
-            new.rename(target)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
 
 
 def copy(source: str | Path, target: str | Path) -> Path:
@@ -116,6 +100,7 @@ def local(source: str | Path) -> Path:
         return installed
     folder = Path(source).expanduser()
     for candidate in (folder, folder / "release"):
+        recover(candidate)
         if (candidate / manifest.MANIFEST).is_file():
             return candidate
     if folder.is_dir():

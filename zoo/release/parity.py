@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -15,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 from zoo.config.specs import MAX_IMAGE_SIZE
 from zoo.core import home
 from zoo.core.errors import ReleaseError, WeightsError
+from zoo.core.files import content_key, write_text
 from zoo.core.warn import warn_user
 from zoo.data.images.reading import read_image
 from zoo.data.phantoms.drawing import draw_phantom
@@ -96,8 +96,7 @@ def check(release: Release, model: Ensemble) -> None:
         return
     # Where it cannot be noted, it is checked again next time.
     with suppress(OSError):
-        seen.parent.mkdir(parents=True, exist_ok=True)
-        seen.write_text(f"{difference:.3g}\n", "utf-8")
+        write_text(seen, f"{difference:.3g}\n")
 
 
 def gap(release: Release, model: Ensemble) -> float:
@@ -184,4 +183,4 @@ def _seen(release: Release, model: Ensemble) -> Path:
     backend = keras.config.backend()
     versions = (backend, sys.modules[backend].__version__, keras.__version__)
     facts = (release.manifest_sha256, *(m.name for m in model.members), *versions)
-    return home.home() / "checked" / hashlib.sha256("\n".join(facts).encode()).hexdigest()[:32]
+    return home.home() / "checked" / content_key(facts)

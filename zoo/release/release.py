@@ -148,6 +148,7 @@ def read(
         ReleaseError: Of a newer format, or its parts do not fit each other.
     """
     folder = Path(folder).expanduser()
+    disk.recover(folder)
     _require_release(folder)
     listing = manifest.read_json(manifest.inside(folder, manifest.MANIFEST, root))
     files = contents.listed(folder, listing)

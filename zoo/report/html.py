@@ -9,6 +9,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from zoo.core.files import write_text
 from zoo.evaluation.report import RESEARCH_ONLY
 from zoo.report import checks, curves, drawing, groups, layout, points, results, together, training_curves
 from zoo.report.layout import Section
@@ -54,7 +55,8 @@ def write_report(
     }
     page = _environment().get_template("report.html.jinja")
     path = out / "report.html"
-    path.write_text(
+    write_text(
+        path,
         page.render(
             title=title or metrics["model"],
             metrics=metrics,
@@ -69,7 +71,6 @@ def write_report(
             dark=drawing.DARK,
         ).strip()
         + "\n",
-        "utf-8",
     )
     return path
 

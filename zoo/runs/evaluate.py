@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from zoo.core.errors import SplitError
+from zoo.core.files import write_json
 from zoo.core.progress import Progress, tell_warnings
 from zoo.data.splits import patients_of
 from zoo.data.tables import reading as tables
@@ -25,7 +26,6 @@ from zoo.evaluation.scores import Scores
 from zoo.inference import load
 from zoo.inference.predictor import Predictor
 from zoo.inference.starting import Choice, RuntimeName
-from zoo.release import manifest
 from zoo.runs import leaks, results
 
 
@@ -275,5 +275,5 @@ def _keep(decision: Decision | None, out: Path, request: Request) -> Path | None
     """Writes a decision that was made here."""
     if decision is None or (request.fit is None and not request.prevalence):
         return None
-    manifest.write_json(out / "decision.json", decision.to_dict())
+    write_json(out / "decision.json", decision.to_dict())
     return out / "decision.json"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from zoo._version import __version__
 from zoo.core import backend
+from zoo.core.files import content_key
 from zoo.core.progress import Progress
 from zoo.data.images.listing import find_images
 from zoo.inference import resume, writers
@@ -105,7 +105,7 @@ def _job(predictor: Predictor, paths: Sequence[str], batch_size: int) -> dict[st
     return {
         "model": predictor.manifest_sha256[:16],
         "members": ", ".join(predictor.members),
-        "decision": hashlib.sha256(json.dumps(decision, sort_keys=True).encode()).hexdigest()[:16],
+        "decision": content_key(decision, 16),
         "runtime": f"{runtime.name} {runtime.precision}"
         + (f" on {backend.current()}" if runtime.name == "keras" else ""),
         "batch size": batch_size,

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from zoo.core.files import write_json, write_text
 from zoo.data.images.reading import read_image
 from zoo.evaluation import coherence, conformal, report
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.refit import abstention_of
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.subgroups import age_bands, subgroups
-from zoo.release import manifest
 
 if TYPE_CHECKING:
     from zoo.models.ensemble import Ensemble
@@ -144,10 +144,9 @@ def write(
     Returns:
         The report that a person opens.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     found = {"mistakes": [m.to_dict() for m in mistakes]} if mistakes else {}
-    manifest.write_json(folder / "metrics.json", {**metrics, **found})
-    (folder / "report.md").write_text(report.markdown(metrics), "utf-8")
+    write_json(folder / "metrics.json", {**metrics, **found})
+    write_text(folder / "report.md", report.markdown(metrics))
     if find_spec("matplotlib") is None:
         return folder / "report.md"
     from zoo.report.html import write_report

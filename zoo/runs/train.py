@@ -17,6 +17,7 @@ from zoo._version import __version__
 from zoo.config.specs import to_dict
 from zoo.core import home
 from zoo.core.errors import CacheError, CheckpointError
+from zoo.core.files import write_json
 from zoo.core.progress import Progress, tell_warnings
 from zoo.data import scan, splits
 from zoo.data.cache import ImageCache, cache_images
@@ -24,7 +25,7 @@ from zoo.data.identity import DataIdentity
 from zoo.data.images.reading import Reader, read_image
 from zoo.data.tables import reading
 from zoo.evaluation.files.study import Study
-from zoo.release import card, manifest, release
+from zoo.release import card, release
 from zoo.runs import leaks, results
 from zoo.training import assess, feeding, stages
 from zoo.training.recipe import Recipe
@@ -186,8 +187,8 @@ def finish(
         )
         advance()
     decisions = {name: decision.to_dict() for name, decision in found.member_decisions.items()}
-    manifest.write_json(run / "decision.json", {"ensemble": found.decision.to_dict(), "members": decisions})
-    manifest.write_json(run / "provenance.json", facts)
+    write_json(run / "decision.json", {"ensemble": found.decision.to_dict(), "members": decisions})
+    write_json(run / "provenance.json", facts)
     folder = release.write(
         run / "release",
         found.model,

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from zoo.core.errors import CheckpointError
-from zoo.core.files import sha256, sync
+from zoo.core.files import recover_inside, sha256, whole_folder
 from zoo.core.warn import warn_user
 
 VARIABLES, STATE, CHECKSUMS = "variables.safetensors", "state.json", "sha256.json"
@@ -51,10 +51,9 @@ class Checkpoints:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._aside = folder / ".writing"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(self._aside, ignore_errors=True)
+            recover_inside(folder)
         except OSError as error:
             raise CheckpointError(f"{folder}: cannot keep checkpoints here ({error})") from error
 
@@ -67,13 +66,11 @@ class Checkpoints:
         existing = self._folders()
         target = self.folder / f"{int(existing[-1].name) + 1 if existing else 1:08d}"
         try:
-            self._write(arrays, state)
-            self._aside.rename(target)
-            sync(self.folder)
+            with whole_folder(target) as new:
+                _write(new, arrays, state)
             _verify(target)
         except (OSError, SafetensorError) as error:
-            for unfinished in (self._aside, target):
-                shutil.rmtree(unfinished, ignore_errors=True)
+            shutil.rmtree(target, ignore_errors=True)
             raise CheckpointError(f"{self.folder}: no checkpoint written ({error}); the one before is kept") from error
         for old in [*existing, target][:-KEPT]:
             shutil.rmtree(old)
@@ -108,16 +105,12 @@ class Checkpoints:
         """Finished checkpoints, oldest first."""
         return sorted(p for p in self.folder.iterdir() if p.name.isdigit() and p.is_dir())
 
-    def _write(self, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> None:
-        shutil.rmtree(self._aside, ignore_errors=True)
-        self._aside.mkdir()
-        save_file(dict(arrays), self._aside / VARIABLES)
-        (self._aside / STATE).write_text(json.dumps(state), "utf-8")
-        checksums = {name: sha256(self._aside / name) for name in (VARIABLES, STATE)}
-        (self._aside / CHECKSUMS).write_text(json.dumps(checksums), "utf-8")
-        for name in (VARIABLES, STATE, CHECKSUMS):
-            sync(self._aside / name)
-        sync(self._aside)
+
+def _write(folder: Path, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> None:
+    save_file(dict(arrays), folder / VARIABLES)
+    (folder / STATE).write_text(json.dumps(state), "utf-8")
+    checksums = {name: sha256(folder / name) for name in (VARIABLES, STATE)}
+    (folder / CHECKSUMS).write_text(json.dumps(checksums), "utf-8")
 
 
 def _read(folder: Path) -> Snapshot:

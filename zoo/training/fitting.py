@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from zoo.core.errors import TrainingError, WeightsError
-from zoo.core.files import sync
+from zoo.core.files import whole_file
 from zoo.core.progress import Progress
 from zoo.data.pipeline import image_errors
 from zoo.evaluation.metrics import roc_auc
@@ -96,16 +96,13 @@ def build(job: Job, fresh: bool = True) -> Ensemble:
 
 def save_weights(model: keras.Model, path: Path) -> None:
     """Writes a `.weights.h5` file of the model alone, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".writing-{path.name}")
     # Keras would add a compiled model's optimiser, which trebles the file.
     optimizer, model.optimizer = getattr(model, "optimizer", None), None
     try:
-        model.save_weights(aside)
+        with whole_file(path) as new:
+            model.save_weights(new)
     finally:
         model.optimizer = optimizer
-    sync(aside)
-    aside.replace(path)
 
 
 class _Fitting:

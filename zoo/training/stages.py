@@ -21,6 +21,7 @@ import pandas as pd
 from zoo._version import __version__
 from zoo.config.specs import to_dict
 from zoo.core.errors import CheckpointError
+from zoo.core.files import write_text
 from zoo.core.progress import Progress, Silent
 from zoo.core.warn import warn_user
 from zoo.data.identity import DataIdentity, refuse_other_data
@@ -264,8 +265,8 @@ def _refuse_recipe(saved: Mapping[str, Any], recipe: Recipe, run_dir: Path) -> N
 def _write_inputs(
     run_dir: Path, recipe: Recipe, split: Split, weights: Mapping[str, Mapping[str, float]], data: DataIdentity
 ) -> None:
-    _replace(run_dir / "recipe.json", json.dumps(to_dict(recipe), indent=1))
-    _replace(run_dir / "label_weights.json", json.dumps(weights, indent=1))
+    write_text(run_dir / "recipe.json", json.dumps(to_dict(recipe), indent=1))
+    write_text(run_dir / "label_weights.json", json.dumps(weights, indent=1))
     if not (run_dir / DATA).is_file() or any(data.digests.values()):
         data.save(run_dir / DATA)
     if not (run_dir / "split.json").is_file():
@@ -279,10 +280,4 @@ def _write_history(run_dir: Path, position: Position) -> None:
         writer = csv.DictWriter(text, fieldnames=list(position.history[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(position.history)
-    _replace(run_dir / "history.csv", text.getvalue())
-
-
-def _replace(path: Path, text: str) -> None:
-    aside = path.with_name(f".writing-{path.name}")
-    aside.write_text(text, "utf-8")
-    aside.replace(path)
+    write_text(run_dir / "history.csv", text.getvalue())

@@ -95,24 +95,23 @@ def export_int8(
     network = release.build_model(found)
     plain = formats.to_openvino(formats.graph_of(network, facts), 1)
     target = graph_cache.folder_of(found, None, "openvino", "int8")
-    with graph_cache.locked(target), exporting.aside(target) as new, tempfile.TemporaryDirectory() as beside:
+    with graph_cache.locked(target), exporting.whole(target) as new, tempfile.TemporaryDirectory() as beside:
         reference = OpenVinoRuntime(formats.save_openvino(plain, Path(beside), facts), temperature=facts["temperature"])
         quantised = _quantise(found, plain, reference, films, progress)
         formats.save_openvino(quantised, new, facts)
         facts["acceptance"] = result = _compare(found, new, reference, films, facts["temperature"], progress)
         result["in_float"] = sensitivity.layers_in_float(quantised)
         if exports.beyond(result["runs"]["float32"]):
+            shutil.rmtree(new)
             return Outcome(result, False)
         run, size = OpenVinoRuntime(new / "model.xml", "int8").outputs, found.spec.image_size
         # What a release carries must pass what is asked of somebody else's.
         openvino_ir.check(new / "model.xml", (new / "model.bin").stat().st_size, size, len(found.spec.findings))
         facts["check"] = exporting.hold_against_keras(network, run, size, facts["temperature"], "int8")
         exporting.finish(new, facts)
-        exporting.take_place(new, target)
     if out is not None:
-        with exporting.aside(out) as new:
+        with exporting.whole(out) as new:
             shutil.copytree(target, new, dirs_exist_ok=True)
-            exporting.take_place(new, out)
     ours = carry and found.root is None
     if ours:
         folders.carry(found.folder, {f"{exports.FOLDER}/{INT8}/{file}": target / file for file in exports.FILES})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from io import BufferedReader
@@ -16,6 +15,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from zoo.core.errors import WeightsError
+from zoo.core.files import whole_file
 from zoo.models.weights import host_memory
 from zoo.models.weights.header import DTYPES, TensorInfo, check_name, read_header
 from zoo.models.weights.header import count_parameters as count_parameters
@@ -79,11 +79,8 @@ def save_safetensors(model: keras.layers.Layer, path: str | Path, dtype: DType |
         value = np.asarray(keras.ops.convert_to_numpy(variable), order="C")
         _require_finite(name, _not_finite(value), value.size, f"{path} was not written")
         tensors[name] = _stored(name, value, dtype, path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
-        new = Path(folder) / path.name
+    with whole_file(path) as new:
         save_file(tensors, new)
-        new.replace(path)
     return path
 
 

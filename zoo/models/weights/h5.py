@@ -14,7 +14,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.config.specs import EnsembleSpec, from_dict, to_dict
 from zoo.core.errors import RecipeError, UnknownNameError, WeightsError
+from zoo.core.exchange import beside, real_path
 from zoo.core.file_kinds import looks_like
 
 if TYPE_CHECKING:
@@ -53,11 +53,10 @@ def convert(
         raise WeightsError(f"no weights file at {path}")
     if not looks_like(path).startswith("an HDF5 file"):
         raise WeightsError(f"{path} is no Keras weights file (.weights.h5): it is {looks_like(path)}")
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".converting-") as new:
-        _run_child(path, spec, Path(new), timeout_s, memory_gb)
+    with beside(real_path(folder / "converted")) as new:
+        _run_child(path, spec, new, timeout_s, memory_gb)
         for member in spec.members:
-            (Path(new) / f"{member.name}.safetensors").replace(folder / f"{member.name}.safetensors")
+            (new / f"{member.name}.safetensors").replace(folder / f"{member.name}.safetensors")
 
 
 def _run_child(path: Path, spec: EnsembleSpec, folder: Path, timeout_s: float, memory_gb: float) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
-import tempfile
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ import keras
 import numpy as np
 
 from zoo.core.errors import WeightsError
+from zoo.core.files import whole_file
 from zoo.core.home import home
 from zoo.models.architectures import Architecture
 from zoo.models.backbones import Backbone
@@ -91,10 +91,8 @@ def fetch_imagenet(architecture: Architecture) -> Path:
 
 
 def _download(url: str, path: Path, architecture: Architecture) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     advice = f"get {path.name} from {url} on another machine, then pass its path as weights or place it at {path}"
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
-        new = Path(folder) / path.name
+    with whole_file(path) as new:
         try:
             with urllib.request.urlopen(url, timeout=60) as answer, new.open("wb") as out:
                 while block := answer.read(1 << 20):
@@ -108,7 +106,6 @@ def _download(url: str, path: Path, architecture: Architecture) -> None:
                 f"{architecture.name}: what came from {url} has hash {found}, expected {architecture.imagenet_hash}: "
                 f"try again, or {advice}"
             )
-        new.replace(path)
 
 
 def _hash(path: Path, architecture: Architecture) -> str:
