@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from zoo.evaluation import metrics
+from zoo.evaluation.statistics import counts, ratios
 
 NAN = np.nan
 
@@ -89,8 +90,8 @@ def test_f1_is_zero_where_nothing_is_found_and_undefined_where_nothing_is_there(
 
 def test_a_threshold_is_met_by_the_same_decimal_in_float32():
     assert float(np.float32(0.35)) < 0.35  # what a comparison in float64 would get wrong
-    assert metrics.at_least(np.array([0.35], np.float32), 0.35)
-    assert metrics.at_least(np.array([0.35]), np.array([0.35], np.float32))
+    assert counts.at_least(np.array([0.35], np.float32), 0.35)
+    assert counts.at_least(np.array([0.35]), np.array([0.35], np.float32))
 
 
 def test_logits_are_refused_where_probabilities_belong():
@@ -118,7 +119,7 @@ def test_bad_arrays(labels, scores, message):
 
 
 def test_mean_leaves_undefined_findings_out_and_counts():
-    mean, count = metrics.mean_over_findings(np.array([[0.5, NAN, 0.7], [NAN, NAN, NAN]]))
+    mean, count = ratios.mean_over_findings(np.array([[0.5, NAN, 0.7], [NAN, NAN, NAN]]))
     assert mean[0] == pytest.approx(0.6)
     assert np.isnan(mean[1])
     assert count.tolist() == [2, 0]

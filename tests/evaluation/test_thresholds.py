@@ -9,8 +9,10 @@ from zoo.core.errors import SplitError, UnknownNameError
 from zoo.evaluation import metrics, thresholds
 from zoo.evaluation.decision import Decision, positives, probabilities
 from zoo.evaluation.scores import Scores
+from zoo.evaluation.statistics import counts
+from zoo.evaluation.statistics.counts import cuts
 from zoo.evaluation.statistics.intervals import bootstrap, percentiles
-from zoo.evaluation.thresholds import DEFAULT_POINTS, PointSpec, cuts, fit_decision, fit_point, fit_points
+from zoo.evaluation.thresholds import DEFAULT_POINTS, PointSpec, fit_decision, fit_point, fit_points
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
@@ -218,7 +220,7 @@ def test_neighbouring_float32_probabilities_are_still_cut_apart():
     high = np.nextafter(low, np.float32(1))
     found = cuts(np.array([1.0, 0.0]), np.array([high, low]))
     threshold = found.threshold(0)
-    assert metrics.at_least(np.array([high, low]), threshold).tolist() == [True, False]
+    assert counts.at_least(np.array([high, low]), threshold).tolist() == [True, False]
 
 
 def test_bad_recipes(make_scores):

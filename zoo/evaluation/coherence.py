@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from zoo.evaluation.decision import Decision, positives
-from zoo.evaluation.metrics import check_probabilities
+from zoo.evaluation.statistics.inputs import check_probabilities
 from zoo.evaluation.statistics.intervals import Interval
 from zoo.evaluation.statistics.proportions import proportion
 

@@ -11,10 +11,12 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from zoo.core.errors import UnknownNameError
-from zoo.evaluation.cells import make_cells, measure
-from zoo.evaluation.metrics import mean_over_findings, roc_auc
+from zoo.evaluation.measures import group_columns, measure_group
+from zoo.evaluation.metrics import roc_auc
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.statistics.intervals import Interval, bootstrap, delong_difference, percentiles
+from zoo.evaluation.statistics.ranking import mean_ranks
+from zoo.evaluation.statistics.ratios import mean_over_findings
 
 How: TypeAlias = Literal["logits", "probabilities", "ranks"]
 HOW: tuple[How, ...] = ("logits", "probabilities", "ranks")
@@ -40,7 +42,7 @@ def ensemble(members: Sequence[Scores], how: How = "logits") -> Scores:
         raise UnknownNameError("ensemble", how, HOW)
     _check_alike({f"member {i}": scores for i, scores in enumerate(members, 1)})
     if how == "ranks":
-        return replace(members[0], logits=np.mean([_ranks(m.logits) for m in members], axis=0), kind="scores")
+        return replace(members[0], logits=np.mean([mean_ranks(m.logits) for m in members], axis=0), kind="scores")
     for i, member in enumerate(members, 1):
         if member.kind == "scores":
             raise ValueError(
@@ -81,12 +83,12 @@ def compare(
         raise ValueError(f"a comparison needs two models or more, got {len(scores_by_model)}")
     first = next(iter(scores_by_model.values()))
     everybody = np.arange(len(first.labels))
-    cells = {
-        name: make_cells(scores, None, (None,) * len(scores.findings), everybody, (1, 1))
+    columns = {
+        name: group_columns(scores, None, (None,) * len(scores.findings), everybody)
         for name, scores in scores_by_model.items()
     }
     samples = bootstrap(
-        lambda weights: {name: measure(own, weights, 1)[:, 0] for name, own in cells.items()},
+        lambda weights: {name: measure_group(own, weights, 1)[:, 0] for name, own in columns.items()},
         first.clusters,
         resamples=resamples,
         seed=seed,
@@ -180,13 +182,3 @@ def _check_alike(scores_by_model: Mapping[str, Scores]) -> None:
             raise ValueError(f"{name} has other findings than {main}: {other.findings}, not {first.findings}")
         if not np.array_equal(other.labels, first.labels, equal_nan=True):
             raise ValueError(f"{name} and {main} are not on the same rows: their labels differ")
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """(n, k) mean rank of each value in its column, as a share in 0..1."""
-    columns = []
-    for column in values.T:
-        _, place, count = np.unique(column, return_inverse=True, return_counts=True)
-        last = np.cumsum(count)
-        columns.append((last - (count - 1) / 2 - 0.5)[place.reshape(-1)] / len(column))
-    return np.stack(columns, axis=1)

@@ -21,10 +21,9 @@ from typing import Any
 import numpy as np
 
 from zoo.evaluation.decision import Decision, OperatingPoint, Origin
-from zoo.evaluation.metrics import at_least
 from zoo.evaluation.scores import Scores
+from zoo.evaluation.statistics.counts import at_least, cuts
 from zoo.evaluation.statistics.proportions import hits_needed, proportion
-from zoo.evaluation.thresholds import cuts
 
 
 def control_sensitivity(

@@ -1,71 +1,12 @@
-"""Every way to cut one finding's probabilities in two, and the recipes that choose among them."""
+"""The recipes that choose a threshold among all the ways to cut one finding's probabilities in two."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
-
-@dataclass(frozen=True)
-class Cuts:
-    """Every different way to cut one finding's probabilities, strictest first.
-
-    Attributes:
-        values: (c,) float32, the different probabilities, falling; a cut calls these and all above.
-        tp: (c,) positives called at each.
-        fp: (c,) negatives called at each.
-        positives: Positives in all.
-        negatives: Negatives in all.
-    """
-
-    values: np.ndarray
-    tp: np.ndarray
-    fp: np.ndarray
-    positives: int
-    negatives: int
-
-    @property
-    def f1(self) -> np.ndarray:
-        """F1 at each cut."""
-        return 2 * self.tp / (self.tp + self.fp + self.positives)
-
-    @property
-    def sensitivity(self) -> np.ndarray:
-        """Sensitivity at each cut; never falls along them."""
-        return self.tp / self.positives
-
-    @property
-    def specificity(self) -> np.ndarray:
-        """Specificity at each cut; never grows along them."""
-        return 1 - self.fp / self.negatives
-
-    @property
-    def ppv(self) -> np.ndarray:
-        """PPV at each cut."""
-        return self.tp / (self.tp + self.fp)
-
-    def threshold(self, cut: int) -> float:
-        """Halfway to the next lower probability, so that a last-bit difference between backends changes no call."""
-        upper = self.values[cut]
-        lower = self.values[cut + 1] if cut + 1 < len(self.values) else upper
-        middle = (upper + lower) / np.float32(2)
-        # Between neighbouring float32 numbers the middle rounds to one of them, and must not admit the lower.
-        chosen = middle if middle > lower else upper
-        return float(str(chosen))  # the shortest decimal that reads back as the same float32
-
-
-def cuts(labels: np.ndarray, probabilities: np.ndarray) -> Cuts:
-    """All cuts of one finding: labels (n,) of 1, 0, NaN with both classes; probabilities (n,), taken as float32."""
-    known = ~np.isnan(labels)
-    p = probabilities[known].astype(np.float32)
-    order = np.argsort(p)[::-1]  # the order of equals changes no count
-    values, truth = p[order], labels[known][order] == 1
-    last_of_equals = np.flatnonzero(np.append(values[1:] != values[:-1], True))
-    tp = np.cumsum(truth)[last_of_equals]
-    return Cuts(values[last_of_equals], tp, last_of_equals + 1 - tp, int(truth.sum()), int((~truth).sum()))
-
+from zoo.evaluation.statistics.counts import Cuts
 
 #: Threshold and what it reaches, or two None.
 Choice = tuple[float | None, float | None]

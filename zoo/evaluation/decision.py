@@ -11,7 +11,7 @@ import numpy as np
 from zoo.config.specs import from_dict, to_dict
 from zoo.core.errors import RecipeError, ReleaseError, UnknownNameError
 from zoo.evaluation.calibration.calibrators import Calibrator, PriorShift
-from zoo.evaluation.metrics import at_least
+from zoo.evaluation.statistics.counts import at_least
 from zoo.labels.parts import part_of
 
 

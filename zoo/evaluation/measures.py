@@ -1,17 +1,20 @@
-"""All metrics of one model at once, and again for each resample of the patients: prepared once, then only summed."""
+"""All metrics of one model at once, and again for each resample of the patients: sorted once, then only summed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 
 from zoo.evaluation import metrics
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.scores import Scores
-from zoo.evaluation.statistics.intervals import draw
-from zoo.evaluation.statistics.ranking import rank
-from zoo.evaluation.statistics.reliability import BINS, bins_of, squared_error
+from zoo.evaluation.statistics.columns import Column
+from zoo.evaluation.statistics.counts import Confusion
+from zoo.evaluation.statistics.intervals import bootstrap
+from zoo.evaluation.statistics.ratios import mean_over_findings, ratio, weighted_mean
+from zoo.evaluation.statistics.reliability import error_of_square
 
 #: What an operating point is described by.
 AT_A_POINT = ("f1", "sensitivity", "specificity", "ppv", "npv", "accuracy")
@@ -20,7 +23,7 @@ AT_A_POINT = ("f1", "sensitivity", "specificity", "ppv", "npv", "accuracy")
 #: resamples if there is one.
 Values = dict[tuple[str, str], np.ndarray]
 
-_RANKING, _PROPER = ("auc", "average_precision"), ("brier", "log_loss")
+_PROPER = ("brier", "log_loss")
 
 
 class Measures:
@@ -44,144 +47,121 @@ class Measures:
         *,
         ranking: bool = True,
     ) -> None:
-        self._clusters = scores.clusters
-        labels, logits = scores.labels, scores.kind == "logits"
-        p = scores.calibrated(decision) if logits else scores.logits
-        pairs = [*zip(labels.T, scores.logits.T, strict=True)]
-        # The last one is all labels pooled.
-        pooled = [(labels.T.reshape(-1), p.T.reshape(-1))] if logits else []
-        self._ranked = [rank(y, s) for y, s in pairs + pooled] if ranking else []
-        binned = [*zip(labels.T, p.T, strict=True), *pooled] if logits else []
-        self._squares = np.array([squared_error(y, q) for y, q in binned])
-        # float32: their products with thousands of weights are most of the work, and serve for intervals alone.
-        self._bins = np.concatenate(
-            [_by_bin(y, q, self._clusters) for y, q in binned] or [np.empty((0, 0))], axis=1, dtype=np.float32
-        )
-        # Everything else is a ratio of sums, each a column here: (clusters, columns), k columns a name.
-        columns = {"positives": labels == 1, "negatives": labels == 0}
-        if logits:
-            columns |= {"brier": np.nan_to_num((p - labels) ** 2), "log_loss": np.nan_to_num(_log_loss(labels, p))}
-        self._undecided = {}
-        for name, thresholds in points.items() if logits else ():
-            limits = np.array([np.nan if t is None else t for t in thresholds])
-            called = metrics.at_least(p, limits)
-            columns |= {f"tp@{name}": called & (labels == 1), f"fp@{name}": called & (labels == 0)}
-            self._undecided[name] = np.isnan(limits)
-        self._names = tuple(columns)
-        self._sums = _by_cluster(np.concatenate([*columns.values()], axis=1), self._clusters)
+        self._clusters, self._ranking = scores.clusters, ranking
+        self._logits = scores.kind == "logits"
+        self._points = dict(points) if self._logits else {}
+        labels, p = scores.labels, scores.calibrated(decision) if self._logits else None
+        self._columns = []
+        for j in range(len(scores.findings)):
+            limits = [thresholds[j] for thresholds in self._points.values()]
+            own = None if p is None else p[:, j]
+            proper = [] if own is None else [(own - labels[:, j]) ** 2, metrics.log_losses(labels[:, j], own)]
+            self._columns.append(Column.of(labels[:, j], scores.logits[:, j], own, limits, summed=proper))
+        self._pooled: Column | None = None
+        if p is not None:
+            everything, rows = p.T.reshape(-1), np.tile(np.arange(len(labels)), len(scores.findings))
+            self._pooled = Column.of(labels.T.reshape(-1), everything, everything, rows=rows)
 
     def values(self) -> Values:
-        """Every metric of the films as they are: "finding" (k,), the others ()."""
-        found = self._under(np.ones((1, len(self._sums))))
-        return {key: values[0] for key, values in self._finish(found | self._calibration(self._squares[None])).items()}
+        """Every metric of the images as they are: "finding" (k,), the others ()."""
+        return {key: values[0] for key, values in _finish(self._plain).items()}
 
     def resampled(self, resamples: int, seed: int) -> Values:
-        """The same under resamples of the patients, as `intervals.bootstrap` draws them, on a first axis.
+        """The same under resamples of the patients, as `bootstrap` draws them, on a first axis.
 
         Resampling alone adds to the square of a calibration error; so much is taken off again.
         """
-        parts, squares = [], []
-        for weights in draw(len(self._sums), resamples, seed):
-            parts.append(self._under(weights))
-            squares += [_squares(weights, self._bins)] if self._bins.size else []
-        samples = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-        if squares:
-            found = np.concatenate(squares)
-            added = metrics.mean_over_findings(found.T)[0] - self._squares
-            samples |= self._calibration(found - np.nan_to_num(added))
-        return self._finish(samples)
+        samples = bootstrap(self._under, self._clusters, resamples=resamples, seed=seed)
+        for key in [key for key in samples if key[1] == "ece"]:
+            added = mean_over_findings(samples[key].T)[0] - self._plain[key][0]
+            samples[key] = samples[key] - np.nan_to_num(added)
+        return _finish(samples)
+
+    @cached_property
+    def _plain(self) -> Values:
+        return self._under(np.ones((len(self._clusters), 1)))
 
     def _under(self, weights: np.ndarray) -> Values:
-        """What is measured by finding and pooled, under (r, clusters) weights, but for the calibration error."""
-        sums = dict(zip(self._names, np.split(weights @ self._sums, len(self._names), axis=1), strict=True))
-        positives, negatives = sums["positives"], sums["negatives"]
+        """What is measured by finding and pooled, under (n, r) weights; of the calibration error its square."""
+        sums = [column.sums(weights) for column in self._columns]
+        positives, negatives = (np.stack([getattr(s, c) for s in sums], axis=1) for c in ("positives", "negatives"))
         found: Values = {("finding", "positives"): positives}
-        if self._ranked:
-            # `take` lays each resample's weights side by side, as counting them needs; `[:, clusters]` would not.
-            rows, k = np.take(weights, self._clusters, axis=1), positives.shape[1]
-            areas = np.array([one.areas(rows) for one in self._ranked])  # (k or k + 1, metric, r)
-            for i, metric in enumerate(_RANKING):
-                found["finding", metric] = areas[:k, i].T
-                if len(areas) > k:
-                    found["micro", metric] = areas[k, i]
-        for metric in [metric for metric in _PROPER if metric in sums]:
-            known = positives + negatives
-            found["finding", metric] = _ratio(sums[metric], known)
-            found["micro", metric] = _ratio(sums[metric].sum(axis=1), known.sum(axis=1))
-        for name, undecided in self._undecided.items():
-            tp, fp = sums[f"tp@{name}"], sums[f"fp@{name}"]
-            cells = [np.where(undecided, np.nan, cell) for cell in (tp, fp, positives - tp, negatives - fp)]
-            counts, pooled = metrics.Confusion(*cells), metrics.Confusion(*(np.nansum(cell, axis=1) for cell in cells))
-            for metric in AT_A_POINT:
-                found["finding", f"{metric}@{name}"] = getattr(counts, metric)
-                found["micro", f"{metric}@{name}"] = getattr(pooled, metric)
-        return found
-
-    def _calibration(self, squares: np.ndarray) -> Values:
-        """Calibration errors from their squares (r, k + 1), the last one pooled; nothing where there are none."""
-        if not squares.size:
-            return {}
-        errors = np.sqrt(np.maximum(squares, 0.0))
-        return {("finding", "ece"): errors[:, :-1], ("micro", "ece"): errors[:, -1]}
-
-    def _finish(self, found: Values) -> Values:
-        """Adds the averages over findings."""
-        positives = found.pop(("finding", "positives"))
-        for over, metric in [key for key in found if key[0] == "finding"]:
-            values = found[over, metric]
-            support = np.where(np.isnan(values), 0.0, positives)
-            found["macro", metric] = metrics.mean_over_findings(values)[0]
-            found["weighted", metric] = _ratio(np.nansum(support * values, axis=-1), support.sum(axis=-1))
+        if self._ranking:
+            areas = [column.areas(weights) for column in self._columns]
+            found |= {("finding", area): np.stack([a[area] for a in areas], axis=1) for area in areas[0]}
+        if self._pooled is None:
+            return found
+        if self._ranking:
+            found |= {("micro", area): values for area, values in self._pooled.areas(weights).items()}
+        known, rest = positives + negatives, np.stack([s.rest for s in sums], axis=2)
+        for metric, values in zip(_PROPER, rest, strict=True):
+            found["finding", metric] = ratio(values, known)
+            found["micro", metric] = ratio(values.sum(axis=1), known.sum(axis=1))
+        calls = np.stack([np.stack(s.calls()) for s in sums], axis=3)  # (true or false, points, r, k)
+        for name, (tp, fp) in zip(self._points, calls.swapaxes(0, 1), strict=True):
+            found |= _at_a_point(name, Confusion(tp, fp, positives - tp, negatives - fp))
+        found["finding", "ece"] = np.stack([s.squared_error() for s in sums], axis=1)
+        found["micro", "ece"] = self._pooled.sums(weights).squared_error()
         return found
 
 
-def _by_bin(labels: np.ndarray, p: np.ndarray, clusters: np.ndarray) -> np.ndarray:
-    """(clusters, 3 * bins): known labels, positives and sum of the probabilities of one finding in each bin.
-
-    The bins stay those of the plain rows. Labels may be those of several findings, one after the other.
-    """
-    known = ~np.isnan(labels)
-    count = int(clusters.max()) + 1
-    if not known.any():
-        return np.zeros((count, 3 * BINS))
-    of = np.tile(clusters, len(labels) // len(clusters))[known] * BINS + bins_of(p[known])
-    sums = [np.bincount(of, v, count * BINS).reshape(count, BINS) for v in (known[known], labels[known], p[known])]
-    return np.concatenate(sums, axis=1)
+def _at_a_point(name: str, counts: Confusion) -> Values:
+    """What an operating point is described by, from its counts (r, k); those of all findings are added up."""
+    pooled = Confusion(*(np.nansum(cell, axis=1) for cell in (counts.tp, counts.fp, counts.fn, counts.tn)))
+    found = {("finding", f"{metric}@{name}"): getattr(counts, metric) for metric in AT_A_POINT}
+    return found | {("micro", f"{metric}@{name}"): getattr(pooled, metric) for metric in AT_A_POINT}
 
 
-def _squares(weights: np.ndarray, by_bin: np.ndarray) -> np.ndarray:
-    """(r, m) squared calibration errors of m findings, as `reliability.squared_error` defines them.
+def _finish(found: Values) -> Values:
+    """Calibration errors from their squares, and the averages over findings."""
+    done = {key: error_of_square(v) if key[1] == "ece" else v for key, v in found.items() if key[1] != "positives"}
+    for over, metric in [key for key in done if key[0] == "finding"]:
+        values = done[over, metric]
+        done["macro", metric] = mean_over_findings(values)[0]
+        done["weighted", metric] = weighted_mean(values, found["finding", "positives"])
+    return done
+
+
+#: What `measure_group` gives of calibrated probabilities; of other scores the first alone.
+IN_A_GROUP = ("auc", "sensitivity", "specificity", "ece", "calibration_in_the_large")
+
+
+def group_columns(
+    scores: Scores,
+    probabilities: np.ndarray | None,
+    thresholds: Sequence[float | None],
+    members: np.ndarray,
+    smallest: tuple[int, int] = (1, 1),
+) -> list[Column | None]:
+    """The findings of one group of rows, ready for `measure_group`.
 
     Args:
-        weights: (r, clusters).
-        by_bin: (clusters, m * 3 * bins), `_by_bin` of one finding after the other.
-
-    Returns:
-        float64 (r, m); NaN without both classes.
+        scores: All rows.
+        probabilities: (n, k) calibrated; None for scores of unknown scale.
+        thresholds: One a finding, or None.
+        members: Row numbers of the group.
+        smallest: Fewest positives and negatives; a finding with fewer gets None.
     """
-    sums = (weights.astype(np.float32) @ by_bin).astype(np.float64).reshape(len(weights), -1, 3, BINS)
-    n, positives, predicted = np.moveaxis(sums, 2, 0)
-    n_or_1 = np.maximum(n, 1)
-    observed = positives / n_or_1
-    chance = observed * (1 - observed) / np.maximum(n - 1, 1)
-    total, found = n.sum(axis=2), positives.sum(axis=2)
-    square = np.sum(n * ((predicted / n_or_1 - observed) ** 2 - chance), axis=2)
-    return np.where((found > 0) & (found < total), square / np.maximum(total, 1), np.nan)
+    columns: list[Column | None] = []
+    for j, threshold in enumerate(thresholds):
+        labels, p = scores.labels[members, j], None if probabilities is None else probabilities[members, j]
+        enough = np.sum(labels == 1) >= smallest[0] and np.sum(labels == 0) >= smallest[1]
+        column = Column.of(labels, scores.logits[members, j], p, [threshold], rows=members) if enough else None
+        columns.append(column)
+    return columns
 
 
-def _log_loss(labels: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """Of each label, as `metrics.log_loss` takes it; NaN where it is unknown."""
-    eps = np.finfo(np.float64).eps
-    p = np.clip(p, eps, 1 - eps)
-    return -np.where(labels == 1, np.log(p), np.log1p(-p)) + 0 * labels
-
-
-def _by_cluster(columns: np.ndarray, clusters: np.ndarray) -> np.ndarray:
-    """Sums of the columns (n, m) over the rows of each cluster: float64 (clusters, m)."""
-    order = np.argsort(clusters, kind="stable")
-    first = np.searchsorted(clusters[order], np.arange(int(clusters.max()) + 1))
-    return np.add.reduceat(columns[order], first, axis=0, dtype=np.float64)
-
-
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)
+def measure_group(columns: Sequence[Column | None], weights: np.ndarray, metrics: int) -> np.ndarray:
+    """(r, metrics, k) under row weights (n, r) of all rows: the AUC (one metric), or all of `IN_A_GROUP`."""
+    result = np.full((weights.shape[1], metrics, len(columns)), np.nan)
+    for j, column in enumerate(columns):
+        if column is None:
+            continue
+        result[:, 0, j] = column.areas(weights, ("auc",))["auc"]
+        if metrics > 1:
+            sums = column.sums(weights)
+            (tp,), (fp,) = sums.calls()
+            sensitivity, specificity = ratio(tp, sums.positives), ratio(sums.negatives - fp, sums.negatives)
+            error = error_of_square(sums.squared_error())
+            result[:, 1:, j] = np.stack([sensitivity, specificity, error, sums.excess()], axis=1)
+    return result

@@ -8,9 +8,9 @@ from statistics import NormalDist
 import numpy as np
 
 from zoo.evaluation.decision import Reached
-from zoo.evaluation.metrics import at_least
 from zoo.evaluation.scores import Scores
-from zoo.evaluation.statistics.intervals import ratio
+from zoo.evaluation.statistics.counts import at_least
+from zoo.evaluation.statistics.proportions import shares as shares_of
 
 #: Of each measure: value, lower limit, upper limit and n, each (points,).
 _Numbers = dict[str, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]
@@ -64,7 +64,7 @@ def _of_finding(
         "ppv": (tp, tp + fp, tp + fp),
         "f1": (2 * tp, tp + fp + own, known),
     }
-    numbers = {measure: (*ratio(part, whole, level), n.sum(axis=0)) for measure, (part, whole, n) in shares.items()}
+    numbers = {measure: (*shares_of(part, whole, level), n.sum(axis=0)) for measure, (part, whole, n) in shares.items()}
     youden = numbers["sensitivity"][0] + numbers["specificity"][0] - 1
     residuals = sum(
         (part - numbers[measure][0] * whole) / np.maximum(whole.sum(axis=0), 1)

@@ -10,7 +10,8 @@ import numpy as np
 
 from zoo.core.errors import SplitError, UnknownNameError
 from zoo.evaluation.decision import Decision, probabilities
-from zoo.evaluation.metrics import check_probabilities, known_counts
+from zoo.evaluation.statistics.counts import known_counts
+from zoo.evaluation.statistics.inputs import check_probabilities
 from zoo.labels.parts import PARTS
 
 

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from zoo.evaluation.cells import make_cells, measure
 from zoo.evaluation.decision import Decision
-from zoo.evaluation.metrics import known_counts, mean_over_findings
+from zoo.evaluation.measures import group_columns, measure_group
 from zoo.evaluation.scores import Scores
+from zoo.evaluation.statistics.counts import known_counts
 from zoo.evaluation.statistics.intervals import Interval, bootstrap, percentiles
+from zoo.evaluation.statistics.ratios import mean_over_findings, weighted_mean
 from zoo.labels.facts import is_unknown
 
 #: More groups than this are, most often, a number that was not put into bands.
@@ -97,10 +98,10 @@ def subgroups(
     p = scores.calibrated(decision) if scores.kind == "logits" else None
     if p is not None:
         metrics += (f"sensitivity@{point}", f"specificity@{point}", "ece", "calibration_in_the_large")
-    cells = {key: make_cells(scores, p, thresholds, own, smallest) for key, own in rows.items()}
+    columns = {key: group_columns(scores, p, thresholds, own, smallest) for key, own in rows.items()}
 
     def statistic(weights: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
-        return {key: measure(found, weights, len(metrics)) for key, found in cells.items()}
+        return {key: measure_group(own, weights, len(metrics)) for key, own in columns.items()}
 
     values = statistic(np.ones((len(scores.labels), 1)))
     samples = bootstrap(statistic, scores.clusters, resamples=resamples, seed=seed)
@@ -197,7 +198,8 @@ def _widest(
     """The widest gap of pairs of groups, each compared over its findings; and the findings of that pair."""
 
     def gap_of(pair: tuple[str, str]) -> float:
-        return groups[pair[0]].mean(metric, pairs[pair])[0] - groups[pair[1]].mean(metric, pairs[pair])[0]
+        higher, lower = (mean_over_findings(groups[name].values[metric, pairs[pair]])[0] for name in pair)
+        return float(higher - lower)
 
     chosen = max(pairs, key=lambda pair: abs(gap_of(pair)))
     used, names = pairs[chosen], chosen if gap_of(chosen) >= 0 else chosen[::-1]
@@ -221,8 +223,8 @@ def _within(groups: Sequence[_Group], everybody: _Group) -> dict[str, Any]:
     pairs = (counts[:, 1] * (counts[:, 0] - counts[:, 1])).astype(np.float64)
     if not pairs.any():
         return {}
-    values = _mean(np.stack([group.values[0] for group in groups]), pairs)
-    samples = _mean(np.stack([group.samples[:, 0] for group in groups]), pairs[:, None])
+    values = weighted_mean(np.stack([group.values[0] for group in groups]), pairs, axis=0)
+    samples = weighted_mean(np.stack([group.samples[:, 0] for group in groups]), pairs[:, None], axis=0)
     inside = _Group(
         everybody.findings,
         sum(group.size for group in groups),
@@ -243,13 +245,6 @@ def _within(groups: Sequence[_Group], everybody: _Group) -> dict[str, Any]:
         "pooled": everybody.number(0, used).to_dict(),
         "between": between.to_dict(),
     }
-
-
-def _mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Weighted mean over the first axis, NaN left out; NaN where nothing is left."""
-    weights = np.where(np.isnan(values), 0.0, weights)
-    total = weights.sum(axis=0)
-    return np.where(total > 0, np.sum(weights * np.nan_to_num(values), axis=0) / np.maximum(total, 1), np.nan)
 
 
 def _interval(metric: str, value: float, samples: np.ndarray, n: int, positives: int, level: float) -> Interval:

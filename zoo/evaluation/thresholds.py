@@ -11,10 +11,11 @@ import numpy as np
 
 from zoo.core.errors import UnknownNameError
 from zoo.evaluation.calibration.fitting import Method, calibration_origin, fit_calibration
-from zoo.evaluation.cuts import RECIPES, Choice, cuts
+from zoo.evaluation.cuts import RECIPES, Choice
 from zoo.evaluation.decision import Decision, OperatingPoint, Origin
 from zoo.evaluation.reached import reached
 from zoo.evaluation.scores import Scores
+from zoo.evaluation.statistics.counts import cuts
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from zoo.evaluation import metrics
-from zoo.evaluation.statistics.intervals import Interval, bootstrap, delong, delong_difference, percentiles, ratio
-from zoo.evaluation.statistics.proportions import proportion
+from zoo.evaluation.statistics.intervals import Interval, bootstrap, delong, delong_difference, percentiles
+from zoo.evaluation.statistics.proportions import proportion, shares
 
 
 def _auc_samples(scores, **options):
@@ -133,13 +133,13 @@ def test_a_ratio_of_sums_is_the_share_with_its_clustered_interval():
     hits = (rng.random(200) < 0.2 + 0.5 * (clusters % 2)).astype(float)
     part, whole = (np.bincount(clusters, v, 70)[:, None] for v in (hits, np.ones(200)))
     expected = proportion(hits, clusters)
-    assert [float(v[0]) for v in ratio(part, whole)] == pytest.approx([expected.value, expected.low, expected.high])
+    assert [float(v[0]) for v in shares(part, whole)] == pytest.approx([expected.value, expected.low, expected.high])
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_the_ends_of_a_ratio_have_an_interval_too(value):
-    found = ratio(np.full(30, value), np.ones(30))
+    found = shares(np.full(30, value), np.ones(30))
     assert found[0] == value
     width = 1.96**2 / (30 + 1.96**2)  # Wilson's for 0 of n
     assert found[2] - found[1] == pytest.approx(width, abs=1e-3)
-    assert np.isnan(ratio(np.zeros(3), np.zeros(3))).all()
+    assert np.isnan(shares(np.zeros(3), np.zeros(3))).all()

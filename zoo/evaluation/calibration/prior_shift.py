@@ -16,7 +16,7 @@ import numpy as np
 from zoo.core.errors import UnknownNameError
 from zoo.evaluation.calibration.calibrators import PriorShift
 from zoo.evaluation.decision import Decision, OperatingPoint, Reached
-from zoo.evaluation.metrics import check_probabilities
+from zoo.evaluation.statistics.inputs import check_probabilities
 
 #: One number for all findings, one a finding (None: not shifted), or finding -> number (others: not shifted).
 Prevalence = float | Sequence[float | None] | np.ndarray | Mapping[str, float]

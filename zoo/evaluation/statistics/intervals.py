@@ -13,7 +13,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from zoo.evaluation.metrics import known_counts
+from zoo.evaluation.statistics.counts import known_counts
+from zoo.evaluation.statistics.inputs import check_pair
+from zoo.evaluation.statistics.ranking import placements
 
 K = TypeVar("K")
 
@@ -109,34 +111,6 @@ def percentiles(samples: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, n
     return np.where(known, low, np.nan), np.where(known, high, np.nan)
 
 
-def ratio(part: np.ndarray, whole: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Shares such as a sensitivity or an F1, with Wilson's score interval (Wilson 1927) for clustered rows.
-
-    Wilson's n is the number of independent rows whose share would vary as much as this one does from cluster to
-    cluster (Kish 1965), never more than there are; where nothing varies (0 or 1), it is the number of clusters.
-
-    Args:
-        part: (c, ...) sums by cluster of what is counted.
-        whole: (c, ...) of what it is a share of.
-        level: Confidence level.
-
-    Returns:
-        Value, lower and upper limit, each (...); NaN where `whole` is 0.
-    """
-    total, clusters = whole.sum(axis=0), np.sum(whole > 0, axis=0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        value = part.sum(axis=0) / total
-        spread = np.sum((part - value * whole) ** 2, axis=0) * clusters / ((clusters - 1) * total**2)
-        independent = np.where(spread > 0, np.minimum(total, value * (1 - value) / spread), clusters)
-        n = np.where(clusters > 1, independent, np.where(clusters > 0, 1.0, np.nan))
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    centre = (value + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(value * (1 - value) / n + z**2 / (4 * n**2))
-    # At 0 and at 1 rounding alone keeps the limit from being the share itself.
-    low = np.where(value == 0, 0.0, np.maximum(0.0, centre - half))
-    return value, low, np.where(value == 1, 1.0, np.minimum(1.0, centre + half))
-
-
 def delong(
     labels: np.ndarray, scores: np.ndarray, clusters: np.ndarray | None = None, level: float = 0.95
 ) -> tuple[Interval, ...]:
@@ -167,6 +141,8 @@ def delong_difference(
 def _delong(
     labels: np.ndarray, models: Sequence[np.ndarray], clusters: np.ndarray | None, level: float
 ) -> tuple[Interval, ...]:
+    checked = [check_pair(labels, scores) for scores in models]
+    labels, models = checked[0][0], [scores for _, scores in checked]
     groups = np.arange(len(labels)) if clusters is None else np.asarray(clusters)
     n, positives = known_counts(labels)
     z = NormalDist().inv_cdf((1 + level) / 2)
@@ -189,14 +165,14 @@ def _auc_contrast(labels: np.ndarray, models: Sequence[np.ndarray], groups: np.n
     if not p or not q:
         return np.nan, np.nan
     # A difference of AUCs has the differences of the placements, so one formula serves one model and two.
-    placements = _placements(labels, models[0])
+    shares = placements(labels, models[0])
     for other in models[1:]:
-        placements = placements - _placements(labels, other)
-    value = float(placements[positive].mean())
+        shares = shares - placements(labels, other)
+    value = float(shares[positive].mean())
     with_positives, with_negatives = len(np.unique(groups[positive])), len(np.unique(groups[negative]))
     if with_positives < 2 or with_negatives < 2:
         return value, np.nan
-    residuals = placements - value
+    residuals = shares - value
     v10 = np.bincount(groups, residuals * positive)
     v01 = np.bincount(groups, residuals * negative)
     clusters = len(np.unique(groups[positive | negative]))
@@ -204,13 +180,3 @@ def _auc_contrast(labels: np.ndarray, models: Sequence[np.ndarray], groups: np.n
     s01 = with_negatives / ((with_negatives - 1) * q) * np.sum(v01**2)
     s11 = clusters / (clusters - 1) * np.sum(v10 * v01)
     return value, float(s10 / p + s01 / q + 2 * s11 / (p * q))
-
-
-def _placements(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """(n,) share of the other class that each row outranks (positives) or is outranked by (negatives), ties half."""
-    result = np.zeros(len(labels))
-    for truth in (1, 0):
-        own, others = labels == truth, np.sort(scores[labels == 1 - truth])
-        lower = sum(np.searchsorted(others, scores[own], side) for side in ("left", "right")) / (2 * len(others))
-        result[own] = lower if truth else 1 - lower
-    return result

@@ -1,4 +1,4 @@
-"""Shares with their intervals, and the binomial tails that promises rest on."""
+"""Shares with their intervals, and the binomial tails that guarantees rest on."""
 
 from __future__ import annotations
 
@@ -8,34 +8,73 @@ from statistics import NormalDist
 import numpy as np
 
 from zoo.evaluation.statistics.intervals import Interval
+from zoo.evaluation.statistics.ratios import ratio
 
 
 def proportion(hits: np.ndarray, clusters: np.ndarray | None = None, level: float = 0.95) -> Interval:
-    """A share with Wilson's score interval (Wilson 1927), which has an upper limit for 0 of n as well.
-
-    Where rows come in clusters, n is replaced by the number of independent rows that would vary as much (Kish 1965):
-    never more than n; where nothing varies, the number of clusters.
+    """A share with Wilson's score interval, as `shares` gives it for rows in clusters.
 
     Args:
         hits: (n,) of 1, 0 and NaN (left out).
         clusters: (n,) int, each row's patient; None takes the rows for independent.
         level: Confidence level.
+
+    >>> one = proportion(np.array([0.0, 0.0, 0.0, np.nan]))  # 0 of 3
+    >>> one.value, one.low, round(one.high, 3), one.n
+    (0.0, 0.0, 0.561, 3)
     """
     known = ~np.isnan(hits)
-    y, n = hits[known], int(known.sum())
+    y, n = np.asarray(hits[known], np.float64), int(known.sum())
     if not n:
         return Interval(np.nan, np.nan, np.nan, 0, 0)
-    share, effective = float(y.mean()), float(n)
-    if clusters is not None:
-        of, count = np.unique(clusters[known], return_inverse=True)[1].reshape(-1), len(np.unique(clusters[known]))
-        spread = np.sum(np.bincount(of, y - share) ** 2) * count / (max(count - 1, 1) * n**2)
-        effective = min(n, share * (1 - share) / spread) if spread > 0 and count > 1 else float(count)
+    if clusters is None:
+        value = y.mean()
+        low, high = wilson(value, float(n), level)
+    else:
+        of = np.unique(clusters[known], return_inverse=True)[1].reshape(-1)
+        value, low, high = shares(np.bincount(of, y), np.bincount(of).astype(np.float64), level)
+    return Interval(float(value), float(low), float(high), n, int(y.sum()))
+
+
+def shares(part: np.ndarray, whole: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Shares such as a sensitivity or an F1, with Wilson's score interval for clustered rows.
+
+    Wilson's n is the number of independent rows whose share would vary as much as this one does from cluster to
+    cluster (Kish 1965), never more than there are; where nothing varies (0 or 1), it is the number of clusters.
+
+    Args:
+        part: (c, ...) sums by cluster of what is counted.
+        whole: (c, ...) of what it is a share of.
+        level: Confidence level.
+
+    Returns:
+        Value, lower and upper limit, each (...); NaN where `whole` is 0.
+    """
+    total, clusters = whole.sum(axis=0), np.sum(whole > 0, axis=0)
+    value = ratio(part.sum(axis=0), total)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        spread = np.sum((part - value * whole) ** 2, axis=0) * clusters / ((clusters - 1) * total**2)
+        independent = np.where(spread > 0, np.minimum(total, value * (1 - value) / spread), clusters)
+    return value, *wilson(value, np.where(clusters > 1, independent, np.where(clusters > 0, 1.0, np.nan)), level)
+
+
+def wilson(value: np.ndarray | float, n: np.ndarray | float, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """Wilson's score interval (Wilson 1927), which has an upper limit for 0 of n as well.
+
+    Args:
+        value: Shares, any shape.
+        n: Of how many independent rows, whole numbers or not.
+        level: Confidence level.
+
+    Returns:
+        Lower and upper limit.
+    """
     z = NormalDist().inv_cdf((1 + level) / 2)
-    centre = (share + z**2 / (2 * effective)) / (1 + z**2 / effective)
-    half = z / (1 + z**2 / effective) * np.sqrt(share * (1 - share) / effective + z**2 / (4 * effective**2))
-    low, high = max(0.0, centre - half), min(1.0, centre + half)
+    centre = (value + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(value * (1 - value) / n + z**2 / (4 * n**2))
     # At 0 and at 1 rounding alone keeps the limit from being the share itself.
-    return Interval(share, 0.0 if share == 0 else low, 1.0 if share == 1 else high, n, int(y.sum()))
+    low = np.where(value == 0, 0.0, np.maximum(0.0, centre - half))
+    return low, np.where(value == 1, 1.0, np.minimum(1.0, centre + half))
 
 
 def binomial_tail(hits: np.ndarray | int, n: int, p: float) -> np.ndarray:

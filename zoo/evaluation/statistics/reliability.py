@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from zoo.evaluation.metrics import check_probabilities
+from zoo.evaluation.statistics.inputs import check_probabilities
+from zoo.evaluation.statistics.ratios import ratio
 
 #: Bins of equal mass.
 BINS = 15
@@ -29,14 +29,21 @@ class Reliability:
 
 
 def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> Reliability:
-    """Mean probability against frequency in bins of equal mass, for one finding: (n,) labels and probabilities.
+    """Mean probability against frequency in bins of equal mass, for one finding.
 
     Equal probabilities share a bin, so the curve does not depend on the order of the rows; there may be fewer bins.
+
+    Args:
+        labels: (n,) of 1, 0 and NaN.
+        probabilities: (n,) in 0..1.
+        bins: At most so many.
+
+    >>> curve = reliability(np.array([0, 1, 1, 1]), np.array([0.2, 0.2, 0.9, 0.9]), bins=2)
+    >>> curve.predicted.tolist(), curve.observed.tolist(), curve.n.tolist()
+    ([0.2, 0.9], [0.5, 1.0], [2, 2])
     """
     known = ~np.isnan(labels)
     y, p = labels[known], check_probabilities(probabilities)[known]
-    if not len(p):
-        return Reliability(np.empty(0), np.empty(0), np.empty(0, np.int64))
     bin_of = bins_of(p, bins)
     n = np.bincount(bin_of)
     used = n > 0
@@ -58,21 +65,49 @@ def calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int =
 
     Returns:
         float64 (k,); NaN where a finding has no positive or no negative.
+
+    >>> labels = np.array([[0], [1], [0], [1]])
+    >>> calibration_error(labels, np.full((4, 1), 0.9)).round(4).tolist()  # off by 0.4, of which chance explains some
+    [0.2769]
     """
-    squares = [squared_error(y, p, bins) for y, p in zip(labels.T, probabilities.T, strict=True)]
+    return error_of_square(
+        np.array([squared_error(y, p, bins) for y, p in zip(labels.T, probabilities.T, strict=True)])
+    )
+
+
+def squared_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> float:
+    """The square of `calibration_error` of one finding (n,), before what is below 0 is given as 0."""
+    curve = reliability(labels, probabilities, bins)
+    return float(debiased_square(curve.n, curve.observed * curve.n, curve.predicted * curve.n))
+
+
+def debiased_square(n: np.ndarray, positives: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """The unbiased square of the calibration error, from sums over the rows of each bin.
+
+    Args:
+        n: (bins, ...) weight of the rows in each bin.
+        positives: (bins, ...) that of the positives among them.
+        predicted: (bins, ...) weighted sum of their probabilities.
+
+    Returns:
+        float64 (...), which may be below 0; NaN without both classes.
+    """
+    n_or_1 = np.maximum(n, 1)
+    observed = positives / n_or_1
+    chance = observed * (1 - observed) / np.maximum(n - 1, 1)
+    total, found = n.sum(axis=0), positives.sum(axis=0)
+    square = ratio(np.sum(n * ((predicted / n_or_1 - observed) ** 2 - chance), axis=0), total)
+    return np.where((found > 0) & (found < total), square, np.nan)
+
+
+def error_of_square(squares: np.ndarray) -> np.ndarray:
+    """Calibration errors from their unbiased squares: what is below 0 is 0."""
     return np.sqrt(np.maximum(squares, 0.0))
 
 
 def bins_of(probabilities: np.ndarray, bins: int = BINS) -> np.ndarray:
     """(n,) the bin of equal mass, from 0, that each of some probabilities (n,) falls into."""
+    if not len(probabilities):
+        return np.empty(0, np.int64)
     edges = np.quantile(probabilities, np.arange(1, bins) / bins)
     return np.searchsorted(edges, probabilities, side="right")
-
-
-def squared_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> float:
-    """The square of `calibration_error` of one finding, before what is below 0 is given as 0."""
-    if not np.any(labels == 1) or not np.any(labels == 0):
-        return math.nan
-    curve = reliability(labels, probabilities, bins)
-    chance = curve.observed * (1 - curve.observed) / np.maximum(curve.n - 1, 1)
-    return float(np.average((curve.predicted - curve.observed) ** 2 - chance, weights=curve.n))

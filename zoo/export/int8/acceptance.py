@@ -15,9 +15,10 @@ from zoo.data import duplicates
 from zoo.data.tables import reading
 from zoo.evaluation.comparison import compare
 from zoo.evaluation.decision import Decision, positives, probabilities
-from zoo.evaluation.metrics import mean_over_findings, roc_auc
+from zoo.evaluation.metrics import roc_auc
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.statistics.proportions import proportion
+from zoo.evaluation.statistics.ratios import mean_over_findings
 from zoo.release import exports
 from zoo.release.release import Release
 

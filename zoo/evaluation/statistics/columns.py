@@ -1,0 +1,132 @@
+"""One finding's rows, sorted once, then measured under thousands of row weights: what every bootstrap resamples with.
+
+Sums run over the positives, or over runs of sorted rows that share label, calls and bin, in place of running sums over
+all rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from zoo.evaluation.statistics.counts import at_least
+from zoo.evaluation.statistics.ranking import AREAS, Area, Ranked
+from zoo.evaluation.statistics.ratios import ratio
+from zoo.evaluation.statistics.reliability import BINS, bins_of, debiased_square
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """One finding's known rows: positives, then negatives, each by rising score.
+
+    Attributes:
+        ranked: How they rank against each other, by the numbers of the rows that have weights.
+        runs: (s, 2) first and last row (exclusive) of each run of rows that share label, calls and bin.
+        truth: (s,) bool, whether a run is of positives.
+        called: (s, points) whether a run is called positive at each threshold: 1 or 0, NaN without a threshold.
+        bin_of: (s,) the bin of the calibration error that a run is in.
+        summed: (2 + c, m) of 1, the probability, and what else is summed over the runs.
+    """
+
+    ranked: Ranked
+    runs: np.ndarray
+    truth: np.ndarray
+    called: np.ndarray
+    bin_of: np.ndarray
+    summed: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        labels: np.ndarray,
+        scores: np.ndarray,
+        probabilities: np.ndarray | None = None,
+        thresholds: Sequence[float | None] = (),
+        *,
+        rows: np.ndarray | None = None,
+        summed: Sequence[np.ndarray] = (),
+    ) -> Column:
+        """Sorts one finding.
+
+        Args:
+            labels: (n,) of 1, 0 and NaN (left out).
+            scores: (n,) finite, on any scale, for AUC and average precision.
+            probabilities: (n,) that rise with the scores; without them `Sums` has the weights alone.
+            thresholds: On the probabilities; None calls nothing.
+            rows: (n,) number of each row among those that have weights; their own order by default.
+            summed: (n,) each, of what else is summed.
+        """
+        ranked = Ranked.of(labels, scores)
+        order, positives = np.append(ranked.positives, ranked.negatives), len(ranked.positives)
+        p = np.zeros(len(order)) if probabilities is None else probabilities[order]
+        limits = np.array([np.nan if limit is None else limit for limit in thresholds])
+        called = [at_least(p, limit) for limit in limits]
+        facts = np.stack([np.arange(len(p)) < positives, bins_of(p), *called], axis=1).astype(np.int64)
+        first = np.flatnonzero(np.append(True, (facts[1:] != facts[:-1]).any(axis=1))[: len(p)])
+        if rows is not None:
+            ranked = replace(ranked, positives=rows[ranked.positives], negatives=rows[ranked.negatives])
+        return cls(
+            ranked,
+            np.stack([first, np.append(first[1:], len(p))[: len(first)]], axis=1),
+            facts[first, 0] == 1,
+            np.where(np.isnan(limits), np.nan, facts[first, 2:]),
+            facts[first, 1],
+            np.stack([np.ones_like(p), p, *(values[order] for values in summed)]),
+        )
+
+    def areas(self, weights: np.ndarray, which: Sequence[Area] = AREAS) -> dict[Area, np.ndarray]:
+        """Areas under the ROC and the precision-recall curve, as `Ranked.areas` gives them."""
+        return self.ranked.areas(weights, which)
+
+    def sums(self, weights: np.ndarray) -> Sums:
+        """What the probabilities are measured by, under row weights (n, r)."""
+        rows, values = np.append(self.ranked.positives, self.ranked.negatives), []
+        for first, last in self.runs:
+            values.append(self.summed[:, first:last] @ np.take(weights, rows[first:last], axis=0))
+        empty = np.zeros((0, len(self.summed), weights.shape[1]))
+        return Sums(self, (np.stack(values) if values else empty).transpose(1, 0, 2))
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """A column's sums over its runs, under r weights each.
+
+    Attributes:
+        column: Whose.
+        values: float64 (2 + c, s, r).
+    """
+
+    column: Column
+    values: np.ndarray
+
+    @property
+    def positives(self) -> np.ndarray:
+        """(r,) weight of the positives."""
+        return self.values[0, self.column.truth].sum(axis=0)
+
+    @property
+    def negatives(self) -> np.ndarray:
+        """(r,) weight of the negatives."""
+        return self.values[0, ~self.column.truth].sum(axis=0)
+
+    @property
+    def rest(self) -> np.ndarray:
+        """(c, r) sums of what else was to be summed."""
+        return self.values[2:].sum(axis=1)
+
+    def calls(self) -> tuple[np.ndarray, np.ndarray]:
+        """(points, r) each: true and false positives at the thresholds; NaN without a threshold."""
+        positive, negative = self.values[0, self.column.truth], self.values[0, ~self.column.truth]
+        return self.column.called[self.column.truth].T @ positive, self.column.called[~self.column.truth].T @ negative
+
+    def squared_error(self) -> np.ndarray:
+        """(r,) unbiased square of the calibration error; the bins are those of the unweighted rows."""
+        in_bin = (self.column.bin_of == np.arange(BINS)[:, None]).astype(np.float64)
+        n, p = self.values[0], self.values[1]
+        return debiased_square(in_bin @ n, in_bin @ (n * self.column.truth[:, None]), in_bin @ p)
+
+    def excess(self) -> np.ndarray:
+        """(r,) observed less predicted frequency."""
+        return ratio(self.positives - self.values[1].sum(axis=0), self.positives + self.negatives)

@@ -1,0 +1,142 @@
+"""Counts at thresholds: which probabilities are called positive, and what is right and wrong of it at every cut."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from zoo.evaluation.statistics.ratios import mean_over_findings, ratio, weighted_mean
+
+Average = Literal["macro", "micro", "weighted"]
+
+
+def at_least(probabilities: np.ndarray, thresholds: np.ndarray | float) -> np.ndarray:
+    """Which probabilities reach their threshold, both taken as float32.
+
+    Models emit float32 and files hold decimals; compared as float64, a stored 0.35 would miss a threshold of 0.35.
+
+    >>> at_least(np.array([0.3, 0.35], np.float32), 0.35).tolist()
+    [False, True]
+    """
+    return np.asarray(probabilities).astype(np.float32) >= np.asarray(thresholds, np.float32)
+
+
+def known_counts(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Known labels and positives of each finding: (n, k) of 1, 0 and NaN to two int64 (k,)."""
+    return np.sum(~np.isnan(labels), axis=0), np.sum(labels == 1, axis=0)
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Counts of true and false positives and negatives, float64 (k,) or (r, k); NaN for a finding without threshold.
+
+    Each ratio is NaN where its denominator is 0; F1 is NaN where there are no positives and 0 where none is found.
+    """
+
+    tp: np.ndarray
+    fp: np.ndarray
+    fn: np.ndarray
+    tn: np.ndarray
+
+    @property
+    def sensitivity(self) -> np.ndarray:
+        """Share of the positives that are called positive (recall)."""
+        return ratio(self.tp, self.tp + self.fn)
+
+    @property
+    def specificity(self) -> np.ndarray:
+        """Share of the negatives that are called negative."""
+        return ratio(self.tn, self.tn + self.fp)
+
+    @property
+    def ppv(self) -> np.ndarray:
+        """Share of the positive calls that are right (precision); depends on the prevalence."""
+        return ratio(self.tp, self.tp + self.fp)
+
+    @property
+    def npv(self) -> np.ndarray:
+        """Share of the negative calls that are right; depends on the prevalence."""
+        return ratio(self.tn, self.tn + self.fn)
+
+    @property
+    def accuracy(self) -> np.ndarray:
+        """Share of all calls that are right."""
+        return ratio(self.tp + self.tn, self.tp + self.tn + self.fp + self.fn)
+
+    @property
+    def f1(self) -> np.ndarray:
+        """Harmonic mean of sensitivity and PPV."""
+        value = ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
+        return np.where(self.tp + self.fn > 0, value, np.nan)
+
+    def f1_average(self, average: Average) -> np.ndarray:
+        """F1 over all findings: `macro` (mean), `weighted` (by positives), `micro` (of the summed counts)."""
+        if average == "macro":
+            return mean_over_findings(self.f1)[0]
+        if average == "weighted":
+            return weighted_mean(self.f1, self.tp + self.fn)
+        if average == "micro":
+            tp, errors = np.nansum(self.tp, axis=-1), np.nansum(self.fp + self.fn, axis=-1)
+            return ratio(2 * tp, 2 * tp + errors)
+        raise ValueError(f"average must be 'macro', 'micro' or 'weighted', got {average!r}")
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """Every different way to cut one finding's probabilities, strictest first.
+
+    Attributes:
+        values: (c,) float32, the different probabilities, falling; a cut calls these and all above.
+        tp: (c,) positives called at each.
+        fp: (c,) negatives called at each.
+        positives: Positives in all.
+        negatives: Negatives in all.
+    """
+
+    values: np.ndarray
+    tp: np.ndarray
+    fp: np.ndarray
+    positives: int
+    negatives: int
+
+    @property
+    def f1(self) -> np.ndarray:
+        """F1 at each cut."""
+        return 2 * self.tp / (self.tp + self.fp + self.positives)
+
+    @property
+    def sensitivity(self) -> np.ndarray:
+        """Sensitivity at each cut; never falls along them."""
+        return self.tp / self.positives
+
+    @property
+    def specificity(self) -> np.ndarray:
+        """Specificity at each cut; never grows along them."""
+        return 1 - self.fp / self.negatives
+
+    @property
+    def ppv(self) -> np.ndarray:
+        """PPV at each cut."""
+        return self.tp / (self.tp + self.fp)
+
+    def threshold(self, cut: int) -> float:
+        """Halfway to the next lower probability, so that a last-bit difference between backends changes no call."""
+        upper = self.values[cut]
+        lower = self.values[cut + 1] if cut + 1 < len(self.values) else upper
+        middle = (upper + lower) / np.float32(2)
+        # Between neighbouring float32 numbers the middle rounds to one of them, and must not admit the lower.
+        chosen = middle if middle > lower else upper
+        return float(str(chosen))  # the shortest decimal that reads back as the same float32
+
+
+def cuts(labels: np.ndarray, probabilities: np.ndarray) -> Cuts:
+    """All cuts of one finding: labels (n,) of 1, 0, NaN with both classes; probabilities (n,), taken as float32."""
+    known = ~np.isnan(labels)
+    p = probabilities[known].astype(np.float32)
+    order = np.argsort(p)[::-1]  # the order of equals changes no count
+    values, truth = p[order], labels[known][order] == 1
+    last_of_equals = np.flatnonzero(np.append(values[1:] != values[:-1], True))
+    tp = np.cumsum(truth)[last_of_equals]
+    return Cuts(values[last_of_equals], tp, last_of_equals + 1 - tp, int(truth.sum()), int((~truth).sum()))
