@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.cli.command import NOT_A_DEVICE, command
 from zoo.cli.serving import add_runtime
+from zoo.core.errors import UsageError
 
 if TYPE_CHECKING:
     from zoo.runs.evaluate import Request
@@ -72,7 +73,7 @@ def _request(options: argparse.Namespace) -> Request:
     from zoo.runs.evaluate import Request
 
     if options.fit is None and options.guarantee is not None:
-        raise ValueError("a guarantee is fitted on validation data: say --fit auto as well")
+        raise UsageError("a guarantee is fitted on validation data: say --fit auto as well")
     return Request(
         fit=Fit(options.fit, options.guarantee, options.confidence) if options.fit else None,
         validation=options.validation, validation_share=options.validation_share,
@@ -89,7 +90,7 @@ def _prevalence(texts: list[str]) -> dict[str, float]:
         try:
             shares[finding] = float(share)
         except ValueError:
-            raise ValueError(f"--prevalence takes FINDING=SHARE, as 'Edema=0.05'; got {text!r}") from None
+            raise UsageError(f"--prevalence takes FINDING=SHARE, as 'Edema=0.05'; got {text!r}") from None
     return shares
 
 
@@ -99,7 +100,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     from zoo.runs import evaluate
 
     if bool(options.predictions) == bool(options.model and options.data):
-        raise ValueError("give either a release and --data DIR, or --predictions FILE ...")
+        raise UsageError("give either a release and --data DIR, or --predictions FILE ...")
     request = _request(options)
     with TerminalProgress() as progress:
         if options.predictions:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.cli.command import command
+from zoo.core.errors import UsageError
 
 
 def add(commands: Any) -> None:
@@ -40,7 +41,7 @@ def _export(options: argparse.Namespace) -> int:
     if options.precision == "int8":
         return _export_int8(options)
     if options.data or options.trained_on:
-        raise ValueError("--data and --trained-on are for --precision int8")
+        raise UsageError("--data and --trained-on are for --precision int8")
     out = options.out or Path(f"{Path(options.name).name.partition('@')[0]}-{options.format}")
     found = sources.find(options.name, options.members)
     made = exporting.export(found, out, options.format, options.precision, members=options.members)
@@ -58,7 +59,7 @@ def _export_int8(options: argparse.Namespace) -> int:
     from zoo.names import sources
 
     if options.data is None or options.members:
-        raise ValueError("int8 needs --data DIR, films to calibrate and to compare on, and takes all members")
+        raise UsageError("int8 needs --data DIR, films to calibrate and to compare on, and takes all members")
     with TerminalProgress() as progress:
         done = making.export_int8(
             sources.find(options.name), options.data, options.out, progress,

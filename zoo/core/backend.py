@@ -28,14 +28,16 @@ def choose(name: str | None = None) -> None:
 
 
 def _check(name: str) -> None:
+    from zoo.core.errors import UsageError  # only here: importing the package stays free
+
     if name not in BACKENDS:
-        raise ValueError(f"unknown backend {name!r}: use one of {', '.join(BACKENDS)}")
+        raise UsageError(f"unknown backend {name!r}: use one of {', '.join(BACKENDS)}")
     running = current()
     if running is not None and running != name:
-        raise ValueError(f"Keras already runs on {running!r}: choose {name!r} before Keras is imported")
+        raise UsageError(f"Keras already runs on {running!r}: choose {name!r} before Keras is imported")
     if find_spec(name) is None:
         extra = "cpu" if name == "tensorflow" else name
-        raise ValueError(f"backend {name!r} is not installed: pip install 'xrayslam-zoo[{extra}]'")
+        raise UsageError(f"backend {name!r} is not installed: pip install 'xrayslam-zoo[{extra}]'")
 
 
 def current() -> str | None:

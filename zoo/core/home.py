@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 
+from zoo.core.errors import UsageError
 from zoo.core.exchange import recover_inside
 
 #: The folder of the package itself.
@@ -26,7 +27,7 @@ def release_dir(name: str) -> Path:
         ValueError: A name that could leave the folder (only letters, digits, dot, dash, underscore).
     """
     if not _NAME.fullmatch(name) or ".." in name:
-        raise ValueError(f"a model name has letters, digits, '.', '_' and '-' (at most 96), got {name!r}")
+        raise UsageError(f"a model name has letters, digits, '.', '_' and '-' (at most 96), got {name!r}")
     return home() / "releases" / name
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from zoo.core.errors import RecipeError
+from zoo.core.errors import RecipeError, UsageError
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def augment(
         ValueError: `spec.rot90` on images that are not square, or draws of another shape.
     """
     if draws.shape != (len(images), len(DRAWS)):
-        raise ValueError(f"{len(images)} images need draws of ({len(images)}, {len(DRAWS)}), got {draws.shape}")
+        raise UsageError(f"{len(images)} images need draws of ({len(images)}, {len(DRAWS)}), got {draws.shape}")
     images, drawn = np.array(images), dict(zip(DRAWS, draws.T, strict=True))
     _flip(images, drawn["flip_left_right"] < spec.flip_left_right, axis=2)
     _quarter_turns(images, drawn, spec)
@@ -191,7 +191,7 @@ def _flip(images: np.ndarray, chosen: np.ndarray, axis: int) -> None:
 
 def _quarter_turns(images: np.ndarray, drawn: Mapping[str, np.ndarray], spec: AugmentSpec) -> None:
     if spec.rot90 and images.shape[1] != images.shape[2]:
-        raise ValueError(f"rot90 needs square images, got {images.shape[2]} x {images.shape[1]} pixels")
+        raise UsageError(f"rot90 needs square images, got {images.shape[2]} x {images.shape[1]} pixels")
     turns = np.where(drawn["turned"] < spec.rot90, np.floor(3 * drawn["turn"]) - 1, 0)
     for k in (-1, 1):
         if (chosen := turns == k).any():

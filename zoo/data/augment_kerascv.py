@@ -12,6 +12,8 @@ from typing import Literal
 import keras
 import numpy as np
 
+from zoo.core.errors import MissingExtraError
+
 BatchAugmentation = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
@@ -38,8 +40,7 @@ def batch_augmentation(
     try:
         import keras_cv
     except ImportError as error:
-        message = f"augment.kerascv={name!r} needs KerasCV: pip install 'xrayslam-zoo[train]'"
-        raise ImportError(message) from error
+        raise MissingExtraError(f"augment.kerascv={name!r}", "KerasCV", "train") from error
     state = int(np.random.SeedSequence(seed).generate_state(1)[0]) % 2**31
     if name == "mixup":
         return _mixup(keras_cv.layers.MixUp(alpha=strength, seed=state))

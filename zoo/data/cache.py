@@ -16,7 +16,7 @@ import filelock
 import numpy as np
 
 from zoo.config.specs import MAX_IMAGE_SIZE
-from zoo.core.errors import CacheError, ImageError
+from zoo.core.errors import CacheError, ImageError, UsageError
 from zoo.core.progress import Progress, Silent
 from zoo.data import contents
 from zoo.data import shards as shard_files
@@ -96,7 +96,7 @@ def cache_images(
         ValueError: `size` is out of range.
     """
     if not 1 <= size <= MAX_IMAGE_SIZE:
-        raise ValueError(f"size must be 1 to {MAX_IMAGE_SIZE} pixels, got {size}")
+        raise UsageError(f"size must be 1 to {MAX_IMAGE_SIZE} pixels, got {size}")
     folder, progress = Path(folder), progress or Silent()
     names = {str(path): os.path.relpath(path, root).replace(os.sep, "/") for path in paths}
     try:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from zoo.core.errors import ImageError
+from zoo.core.errors import ImageError, UsageError
 from zoo.data.augment import DRAWS, AugmentSpec
 from zoo.data.augment import augment as augment_images
 from zoo.data.images.reading import Reader, read_image
@@ -74,9 +74,9 @@ def training_batches(
     n = len(paths)
     steps = _check(n, labels, batch_size, drop_remainder)
     if not 0 <= start_step <= steps:
-        raise ValueError(f"start_step must be 0 to {steps}, got {start_step}")
+        raise UsageError(f"start_step must be 0 to {steps}, got {start_step}")
     if targeted is not None and len(targeted) != n:
-        raise ValueError(f"{n} images, but {len(targeted)} values in `targeted`")
+        raise UsageError(f"{n} images, but {len(targeted)} values in `targeted`")
     files, known = _by_position(paths), np.asarray(labels, np.float32)
     chosen = np.zeros(n, bool) if targeted is None else np.asarray(targeted, bool)
     on_batch = _batch_augmentation(augment, (seed, epoch))
@@ -233,10 +233,10 @@ def _by_position(paths: Sequence[str | Path]) -> Sequence[str | Path]:
 def _check(n: int, labels: np.ndarray | None, batch_size: int, drop_remainder: bool) -> int:
     """The number of steps, after a look at what was given."""
     if labels is not None and (np.ndim(labels) != 2 or len(labels) != n):
-        raise ValueError(f"labels must be ({n}, findings) for {n} images, got {np.shape(labels)}")
+        raise UsageError(f"labels must be ({n}, findings) for {n} images, got {np.shape(labels)}")
     if batch_size < 1:
-        raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
+        raise UsageError(f"batch_size must be 1 or more, got {batch_size}")
     steps = steps_per_epoch(n, batch_size, drop_remainder)
     if steps == 0:
-        raise ValueError(f"{n} images do not make one batch of {batch_size}")
+        raise UsageError(f"{n} images do not make one batch of {batch_size}")
     return steps

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from zoo.core.errors import EvaluationError
+
 #: Height and width the films are shrunk to, in pixels.
 SIZE = 32
 
@@ -52,7 +54,7 @@ def fit_pixel_baseline(images: np.ndarray, labels: np.ndarray) -> PixelBaseline:
     from sklearn.linear_model import LogisticRegression  # an extra: only whoever fits a baseline needs it
 
     if len(images) != len(labels):
-        raise ValueError(f"got {len(images)} images and {len(labels)} rows of labels")
+        raise EvaluationError(f"got {len(images)} images and {len(labels)} rows of labels")
     pixels = shrink(images)
     mean, scale = pixels.mean(axis=0), pixels.std(axis=0)
     scale[scale < 1e-6] = 1.0
@@ -73,7 +75,7 @@ def shrink(images: np.ndarray) -> np.ndarray:
     """uint8 images (n, h, w, 1 or 3) as float64 grey pixels (n, 1024), averaged over the area of each."""
     images = np.asarray(images)
     if images.ndim != 4 or images.dtype != np.uint8 or images.shape[3] not in (1, 3):
-        raise ValueError(f"images must be uint8 (n, h, w, 1 or 3), got {images.dtype} {images.shape}")
+        raise EvaluationError(f"images must be uint8 (n, h, w, 1 or 3), got {images.dtype} {images.shape}")
     films = [Image.fromarray(image.squeeze(-1) if image.shape[2] == 1 else image).convert("L") for image in images]
     small = [np.asarray(film.resize((SIZE, SIZE), Image.Resampling.BOX), np.float64) for film in films]
     return np.stack(small).reshape(len(small), -1)

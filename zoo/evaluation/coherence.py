@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from zoo.core.errors import EvaluationError
 from zoo.evaluation.decision import Decision, positives
 from zoo.evaluation.statistics.inputs import check_probabilities
 from zoo.evaluation.statistics.intervals import Interval
@@ -39,12 +40,12 @@ class Rules:
         listed = [child for children in self.children.values() for child in children]
         for name in listed:
             if listed.count(name) > 1:
-                raise ValueError(f"rules: {name!r} has two parents, a finding has one at most")
+                raise EvaluationError(f"rules: {name!r} has two parents, a finding has one at most")
             if name in self.above(name):
-                raise ValueError(f"rules: {name!r} is above itself")
+                raise EvaluationError(f"rules: {name!r} is above itself")
         for name in (self.normal, *self.beside_normal):
             if name in listed or name in self.children:
-                raise ValueError(f"rules: {name!r} cannot be a parent or a child, being normal or beside it")
+                raise EvaluationError(f"rules: {name!r} cannot be a parent or a child, being normal or beside it")
 
     def above(self, finding: str) -> list[str]:
         """The parent of `finding`, the parent's parent and so on."""
@@ -192,7 +193,7 @@ def reordering(before: np.ndarray, after: np.ndarray, findings: Sequence[str]) -
     """
     old, new = _checked(before, findings), _checked(after, findings)
     if old.shape != new.shape:
-        raise ValueError(f"before and after must have one shape, got {old.shape} and {new.shape}")
+        raise EvaluationError(f"before and after must have one shape, got {old.shape} and {new.shape}")
     result = {}
     for j, finding in enumerate(findings):
         known = ~np.isnan(old[:, j] + new[:, j])
@@ -252,7 +253,7 @@ def _next_above(rules: Rules, names: Sequence[str]) -> dict[str, str]:
 def _calls(p: np.ndarray, names: tuple[str, ...], decision: Decision | None, point: str | None) -> np.ndarray:
     decision = decision or Decision(names)
     if decision.findings != names:
-        raise ValueError(f"the decision is for {decision.findings}, the probabilities are for {names}")
+        raise EvaluationError(f"the decision is for {decision.findings}, the probabilities are for {names}")
     return positives(p, decision, point)
 
 
@@ -292,6 +293,6 @@ def _checked(values: np.ndarray, findings: Sequence[str]) -> np.ndarray:
     """(n, k) float64, NaN allowed."""
     given = np.asarray(values, np.float64)
     if given.ndim != 2 or given.shape[1] != len(findings):
-        raise ValueError(f"probabilities must be (rows, {len(findings)}), one column a finding, got {given.shape}")
+        raise EvaluationError(f"probabilities must be (rows, {len(findings)}), one column a finding, got {given.shape}")
     check_probabilities(np.nan_to_num(given), tuple(findings))
     return given

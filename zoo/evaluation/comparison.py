@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from zoo.core.errors import UnknownNameError
+from zoo.core.errors import EvaluationError, UnknownNameError
 from zoo.evaluation.measures import group_columns, measure_group
 from zoo.evaluation.metrics import roc_auc
 from zoo.evaluation.scores import Scores
@@ -45,7 +45,7 @@ def ensemble(members: Sequence[Scores], how: How = "logits") -> Scores:
         return replace(members[0], logits=np.mean([mean_ranks(m.logits) for m in members], axis=0), kind="scores")
     for i, member in enumerate(members, 1):
         if member.kind == "scores":
-            raise ValueError(
+            raise EvaluationError(
                 f"member {i} of {len(members)} has scores of unknown scale, which have no mean of {how}: "
                 "average the ranks, or give logits or probabilities"
             )
@@ -80,7 +80,7 @@ def compare(
     """
     _check_alike(scores_by_model)
     if len(scores_by_model) < 2:
-        raise ValueError(f"a comparison needs two models or more, got {len(scores_by_model)}")
+        raise EvaluationError(f"a comparison needs two models or more, got {len(scores_by_model)}")
     first = next(iter(scores_by_model.values()))
     everybody = np.arange(len(first.labels))
     columns = {
@@ -175,10 +175,10 @@ def _leaves_out_0(number: Mapping[str, Any]) -> bool:
 
 def _check_alike(scores_by_model: Mapping[str, Scores]) -> None:
     if not scores_by_model:
-        raise ValueError("expected the scores of at least one model, got none")
+        raise EvaluationError("expected the scores of at least one model, got none")
     (main, first), *others = scores_by_model.items()
     for name, other in others:
         if other.findings != first.findings:
-            raise ValueError(f"{name} has other findings than {main}: {other.findings}, not {first.findings}")
+            raise EvaluationError(f"{name} has other findings than {main}: {other.findings}, not {first.findings}")
         if not np.array_equal(other.labels, first.labels, equal_nan=True):
-            raise ValueError(f"{name} and {main} are not on the same rows: their labels differ")
+            raise EvaluationError(f"{name} and {main} are not on the same rows: their labels differ")

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from zoo.core.errors import EvaluationError
 from zoo.evaluation.decision import Decision, OperatingPoint, Origin
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.statistics.counts import at_least, cuts
@@ -250,4 +251,4 @@ def _not_below(
 def _check(target: float, confidence: float) -> None:
     for name, value in (("target", target), ("confidence", confidence)):
         if not 0 < value < 1:
-            raise ValueError(f"{name} must lie between 0 and 1 (no finite sample promises either), got {value}")
+            raise EvaluationError(f"{name} must lie between 0 and 1 (no finite sample promises either), got {value}")

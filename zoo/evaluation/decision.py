@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from zoo.config.specs import from_dict, to_dict
-from zoo.core.errors import RecipeError, ReleaseError, UnknownNameError
+from zoo.core.errors import EvaluationError, RecipeError, ReleaseError, UnknownNameError
 from zoo.evaluation.calibration.calibrators import Calibrator, PriorShift
 from zoo.evaluation.statistics.counts import at_least
 from zoo.labels.parts import part_of
@@ -50,7 +50,7 @@ def positives(probabilities: np.ndarray, decision: Decision, point: str | None =
     limits = np.asarray(decision.point(point).thresholds, np.float32)
     values = np.asarray(probabilities)
     if values.shape[-1:] != limits.shape:
-        raise ValueError(f"expected {len(limits)} findings in the last axis, got shape {values.shape}")
+        raise EvaluationError(f"expected {len(limits)} findings in the last axis, got shape {values.shape}")
     undecided = np.isnan(limits) | np.isnan(values)
     return np.where(undecided, np.nan, at_least(values, limits)).astype(np.float32)
 
@@ -164,7 +164,7 @@ class Decision:
     def log_odds(self, logits: np.ndarray) -> np.ndarray:
         """Logits (..., k) to calibrated log-odds: by the temperature, then the calibrator, then the prior shift."""
         if logits.shape[-1:] != (len(self.findings),):
-            raise ValueError(f"expected {len(self.findings)} findings in the last axis, got shape {logits.shape}")
+            raise EvaluationError(f"expected {len(self.findings)} findings in the last axis, got shape {logits.shape}")
         z = logits / np.asarray(self.temperature)
         if self.calibrator is not None:
             z = self.calibrator.apply(z)

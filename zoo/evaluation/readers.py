@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from zoo.core.errors import EvaluationError
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.statistics.intervals import Interval, bootstrap, percentiles
 from zoo.evaluation.statistics.proportions import proportion
@@ -54,11 +55,11 @@ def reader_points(
     first = next(iter(scores_by_model.values()))
     for name, calls in readers.items():
         if np.shape(calls) != first.labels.shape:
-            raise ValueError(
+            raise EvaluationError(
                 f"reader {name!r} has calls of shape {np.shape(calls)}, the labels are {first.labels.shape}"
             )
         if not (np.isin(calls, (0, 1)) | np.isnan(calls)).all():
-            raise ValueError(f"reader {name!r}: a call is 1, 0 or NaN (not read)")
+            raise EvaluationError(f"reader {name!r}: a call is 1, 0 or NaN (not read)")
     points = {name: _points(calls, first, level) for name, calls in readers.items()}
     margins: dict[_Key, Interval] = {}
     curves = {

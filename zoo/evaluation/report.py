@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from zoo.config.specs import to_dict
+from zoo.core.errors import EvaluationError
 from zoo.evaluation import curves
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.measures import Measures, Values
@@ -96,13 +97,13 @@ def evaluate(
 
 def _check_alike(scores_by_model: Mapping[str, Scores]) -> str:
     if not scores_by_model:
-        raise ValueError("evaluate needs the scores of at least one model, got none")
+        raise EvaluationError("evaluate needs the scores of at least one model, got none")
     main, first = next(iter(scores_by_model.items()))
     for name, other in scores_by_model.items():
         if other.findings != first.findings:
-            raise ValueError(f"{name!r} has other findings than {main!r}: {other.findings}, not {first.findings}")
+            raise EvaluationError(f"{name!r} has other findings than {main!r}: {other.findings}, not {first.findings}")
         if not np.array_equal(other.labels, first.labels, equal_nan=True) or other.split != first.split:
-            raise ValueError(f"{name!r} and {main!r} are not on the same rows: their labels or splits differ")
+            raise EvaluationError(f"{name!r} and {main!r} are not on the same rows: their labels or splits differ")
     return main
 
 

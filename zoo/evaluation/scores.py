@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from zoo.core.errors import SplitError, UnknownNameError
+from zoo.core.errors import EvaluationError, SplitError, UnknownNameError
 from zoo.evaluation.decision import Decision, probabilities
 from zoo.evaluation.statistics.counts import known_counts
 from zoo.evaluation.statistics.inputs import check_probabilities
@@ -76,9 +76,11 @@ class Scores:
             ValueError: These are scores of unknown scale, or the decision is for other findings.
         """
         if self.kind == "scores":
-            raise ValueError("scores of unknown scale rank, but are no probabilities: give logits or probabilities")
+            raise EvaluationError(
+                "scores of unknown scale rank, but are no probabilities: give logits or probabilities"
+            )
         if decision is not None and decision.findings != self.findings:
-            raise ValueError(f"the decision is for {decision.findings}, the scores are for {self.findings}")
+            raise EvaluationError(f"the decision is for {decision.findings}, the scores are for {self.findings}")
         return probabilities(self.logits, decision)
 
     @property
@@ -114,7 +116,7 @@ class Scores:
         clusters = self.clusters
         count = int(clusters.max()) + 1
         if not 0 < share < 1 or count < 2:
-            raise ValueError(f"a share of patients lies between 0 and 1 and leaves others, got {share} of {count}")
+            raise EvaluationError(f"a share of patients lies between 0 and 1 and leaves others, got {share} of {count}")
         drawn = min(max(round(share * count), 1), count - 1)
         return np.isin(clusters, np.random.default_rng(seed).permutation(count)[:drawn])
 
@@ -130,38 +132,40 @@ class Scores:
                 f"{what} must be fitted on the validation part of a split, these scores are of {self.split!r}"
             )
         if self.kind == "scores":
-            raise ValueError(f"{what} cannot be fitted on scores of unknown scale: give logits or probabilities")
+            raise EvaluationError(f"{what} cannot be fitted on scores of unknown scale: give logits or probabilities")
 
     def _check_names(self) -> None:
         if self.split not in PARTS:
             raise SplitError(f"split must be one of {', '.join(PARTS)}, got {self.split!r}")
         if self.kind not in ("logits", "scores"):
-            raise ValueError(
+            raise EvaluationError(
                 f"kind must be 'logits' or 'scores', got {self.kind!r}; for probabilities use Scores.from_probabilities"
             )
         if len(set(self.findings)) != len(self.findings):
-            raise ValueError(f"findings must be different names, got {self.findings}")
+            raise EvaluationError(f"findings must be different names, got {self.findings}")
 
     def _check_arrays(self) -> None:
         _check_matrix(self.logits, self.findings)
         if self.labels.shape != self.logits.shape:
-            raise ValueError(f"labels {self.labels.shape} and predictions {self.logits.shape} must have one shape")
+            raise EvaluationError(f"labels {self.labels.shape} and predictions {self.logits.shape} must have one shape")
         if self.patients is not None and self.patients.shape != (len(self.logits),):
-            raise ValueError(f"patients must be ({len(self.logits)},), one a row, got {self.patients.shape}")
+            raise EvaluationError(f"patients must be ({len(self.logits)},), one a row, got {self.patients.shape}")
         _check_finite(self.logits, self.findings)
         wrong = ~((self.labels == 0) | (self.labels == 1) | np.isnan(self.labels))
         if wrong.any():
             row, column = np.argwhere(wrong)[0]
             value = self.labels[row, column]
-            raise ValueError(f"label {value:g} in row {row} of {self.findings[column]!r} must be 0, 1 or NaN (unknown)")
+            raise EvaluationError(
+                f"label {value:g} in row {row} of {self.findings[column]!r} must be 0, 1 or NaN (unknown)"
+            )
 
 
 def _check_matrix(values: np.ndarray, findings: tuple[str, ...]) -> None:
     if values.ndim != 2 or values.shape[1] != len(findings) or not values.size:
-        raise ValueError(f"predictions must be (rows, {len(findings)}) with at least one row, got {values.shape}")
+        raise EvaluationError(f"predictions must be (rows, {len(findings)}) with at least one row, got {values.shape}")
 
 
 def _check_finite(values: np.ndarray, findings: tuple[str, ...]) -> None:
     if not np.isfinite(values).all():
         row, column = np.argwhere(~np.isfinite(values))[0]
-        raise ValueError(f"prediction {values[row, column]} in row {row} of {findings[column]!r} is not finite")
+        raise EvaluationError(f"prediction {values[row, column]} in row {row} of {findings[column]!r} is not finite")

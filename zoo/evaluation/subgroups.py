@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from zoo.core.errors import EvaluationError
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.measures import group_columns, measure_group
 from zoo.evaluation.scores import Scores
@@ -36,7 +37,7 @@ def age_bands(ages: np.ndarray | Sequence[float]) -> np.ndarray:
     """
     years = np.asarray(ages, np.float64)
     if (years < 0).any():
-        raise ValueError(f"age {years[years < 0][0]:g} is below 0: give NaN for an unknown age")
+        raise EvaluationError(f"age {years[years < 0][0]:g} is below 0: give NaN for an unknown age")
     band = np.searchsorted(list(AGE_BANDS), np.nan_to_num(years), side="right") - 1
     return np.where(np.isnan(years), "", np.array(list(AGE_BANDS.values()))[band])
 
@@ -260,12 +261,14 @@ def _names(grouping: str, values: np.ndarray, rows: int) -> np.ndarray:
     """(n,) str, "" where unknown."""
     given = np.asarray(values, object)
     if given.shape != (rows,):
-        raise ValueError(f"grouping {grouping!r} must have one group for each of {rows} rows, got shape {given.shape}")
+        raise EvaluationError(
+            f"grouping {grouping!r} must have one group for each of {rows} rows, got shape {given.shape}"
+        )
     # Arrays made of tables hold NaN, None or NaT where a group is unknown.
     texts = np.array(["" if is_unknown(str(value)) else str(value).strip() for value in given], str)
     count = len(np.unique(texts[texts != ""]))
     if count > MAX_GROUPS:
-        raise ValueError(
+        raise EvaluationError(
             f"grouping {grouping!r} has {count} groups, at most {MAX_GROUPS} can be compared: put numbers into bands"
         )
     return texts

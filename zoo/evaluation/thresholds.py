@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from zoo.core.errors import UnknownNameError
+from zoo.core.errors import EvaluationError, UnknownNameError
 from zoo.evaluation.calibration.fitting import Method, calibration_origin, fit_calibration
 from zoo.evaluation.cuts import RECIPES, Choice
 from zoo.evaluation.decision import Decision, OperatingPoint, Origin
@@ -161,7 +161,7 @@ def _trained_only(scores: Scores, trained: Sequence[bool]) -> Scores:
     if len(trained) == 0:
         return scores
     if len(trained) != len(scores.findings):
-        raise ValueError(f"trained must have {len(scores.findings)} entries, one a finding, got {len(trained)}")
+        raise EvaluationError(f"trained must have {len(scores.findings)} entries, one a finding, got {len(trained)}")
     return replace(scores, labels=np.where(np.asarray(trained, bool), scores.labels, np.nan))
 
 
@@ -170,9 +170,9 @@ def _check_recipe(recipe: str, target: float | None) -> None:
         raise UnknownNameError("threshold recipe", recipe, RECIPES)
     takes_target = recipe.endswith("_at_least")
     if not takes_target and target is not None:
-        raise ValueError(f"recipe {recipe!r} takes no target, got {target}")
+        raise EvaluationError(f"recipe {recipe!r} takes no target, got {target}")
     if takes_target and (target is None or not 0 < target <= 1):
-        raise ValueError(f"recipe {recipe!r} needs a target in (0, 1], got {target}")
+        raise EvaluationError(f"recipe {recipe!r} needs a target in (0, 1], got {target}")
 
 
 def _today() -> str:

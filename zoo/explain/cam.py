@@ -13,7 +13,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from zoo.core.errors import UnknownNameError
+from zoo.core.errors import UnknownNameError, UsageError
 from zoo.models.heads import GAPHead
 
 #: The closed form, and what any differentiable head has.
@@ -115,7 +115,7 @@ def gap_kernel(head: keras.layers.Layer, name: str = "") -> np.ndarray:
     # A subclass that pools or computes in another way (GeM is one) has no closed form.
     if not isinstance(head, GAPHead) or type(head).pool is not GAPHead.pool or type(head).call is not GAPHead.call:
         others = ", ".join(repr(m) for m in METHODS if m != "cam")
-        raise ValueError(
+        raise UsageError(
             f"'cam' needs a 'gap' head, but {name or head.name!r} has a {type(head).__name__}: use one of {others}"
         )
     return keras.ops.convert_to_numpy(keras.ops.cast(head.linear.kernel, "float32"))

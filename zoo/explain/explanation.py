@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from zoo.core.errors import UsageError, UsageTypeError
 from zoo.data.images.reading import ImageSource, read_image
 from zoo.evaluation.decision import Decision, probabilities
 from zoo.explain.cam import check_method, class_maps, gap_kernel
@@ -131,16 +132,16 @@ def explain_batch(
     expected = tuple(model.input_shape[1:])
     fits = values.ndim == 4 and all(want in (None, got) for want, got in zip(expected, values.shape[1:], strict=True))
     if not fits or np.shape(indices) != values.shape[:1]:
-        raise ValueError(
+        raise UsageError(
             f"expected pixels (n, {', '.join(map(str, expected))}) and n findings, "
             f"got {values.shape} and {np.shape(indices)}"
         )
     if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        raise UsageError(f"batch_size must be at least 1, got {batch_size}")
     if not len(values):
         return []
     if not (values.min() >= 0 and values.max() <= 255):  # a NaN fails both
-        raise ValueError(f"pixels must be in 0..255, got {values.min():g}..{values.max():g}")
+        raise UsageError(f"pixels must be in 0..255, got {values.min():g}..{values.max():g}")
     films = list(np.rint(values.mean(axis=-1)).astype(np.uint8))
     return list(_explain(model, values, films, np.asarray(indices), method, findings, decision, batch_size))
 
@@ -213,7 +214,7 @@ def _members(model: Classifier | Ensemble) -> tuple[tuple[Classifier, ...], tupl
         return model.members, tuple(w / sum(weighting) for w in weighting)
     if isinstance(model, Classifier):
         return (model,), (1.0,)
-    raise TypeError(f"a Classifier or an Ensemble can be explained, got {type(model).__name__}")
+    raise UsageTypeError(f"a Classifier or an Ensemble can be explained, got {type(model).__name__}")
 
 
 def _input(model: Classifier | Ensemble) -> tuple[int | None, int]:
@@ -237,12 +238,12 @@ def _check(
             gap_kernel(member.head, member.name)
     count = members[0].output_shape[-1]
     if names and len(names) != count:
-        raise ValueError(f"the model has {count} findings, got {len(names)} names")
+        raise UsageError(f"the model has {count} findings, got {len(names)} names")
     if indices.dtype.kind not in "iu" or ((indices < 0) | (indices >= count)).any():
-        raise ValueError(f"a finding is a column in 0..{count - 1}, got {indices.tolist()}")
+        raise UsageError(f"a finding is a column in 0..{count - 1}, got {indices.tolist()}")
     for index in indices:
         if decision is not None and not decision.trained[index]:
-            raise ValueError(f"{decision.findings[index]!r} was not trained: its logit has nothing to explain")
+            raise UsageError(f"{decision.findings[index]!r} was not trained: its logit has nothing to explain")
 
 
 def _fill(values: np.ndarray, length: int) -> np.ndarray:

@@ -10,6 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from zoo.core.errors import UsageError
+
 #: Layer -> its compiled function, for JAX. Kept here and not on the model, which is handed back as it was.
 _COMPILED: weakref.WeakKeyDictionary[keras.layers.Layer, Callable[..., Any]] = weakref.WeakKeyDictionary()
 
@@ -32,7 +34,7 @@ def feature_maps(backbone: keras.Model, pixels: np.ndarray) -> np.ndarray:
     features = _FORWARD[keras.config.backend()](backbone, pixels)
     values = _float32(features)
     if values.ndim != 4:
-        raise ValueError(
+        raise UsageError(
             f"backbone {backbone.name!r} must give a feature map (batch, rows, columns, features), got {values.shape}"
         )
     return values

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from zoo.core.errors import UsageError
 from zoo.evaluation.report import RESEARCH_ONLY
 
 #: Opacity at the hottest place.
@@ -38,13 +39,13 @@ def overlay(film: np.ndarray, heatmap: np.ndarray, alpha: float = ALPHA) -> np.n
     """
     grey, heat = np.asarray(film), np.asarray(heatmap, np.float32)
     if grey.ndim != 2 or grey.dtype != np.uint8 or heat.shape != grey.shape:
-        raise ValueError(
+        raise UsageError(
             f"film must be uint8 (h, w) and the heatmap of its shape, got {grey.dtype} {grey.shape} and {heat.shape}"
         )
     if heat.size and not (heat.min() >= 0 and heat.max() <= 1):  # a NaN fails both
-        raise ValueError(f"heatmap must be in 0..1, got {heat.min():g}..{heat.max():g}")
+        raise UsageError(f"heatmap must be in 0..1, got {heat.min():g}..{heat.max():g}")
     if not 0 <= alpha <= 1:
-        raise ValueError(f"alpha must be in 0..1, got {alpha}")
+        raise UsageError(f"alpha must be in 0..1, got {alpha}")
     colour = colours()[np.rint(heat * 255).astype(np.uint8)]
     opacity = (alpha * heat)[..., None]
     return np.rint(grey[..., None] * (1 - opacity) + colour * opacity).astype(np.uint8)

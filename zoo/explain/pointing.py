@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from zoo.core.errors import UsageError
+
 
 def pointing_game(heatmaps: np.ndarray, masks: np.ndarray, tolerance: int = 0) -> np.ndarray:
     """Whether each heatmap's maximum lies in its mask (Zhang et al. 2018, arXiv:1608.00507).
@@ -26,7 +28,7 @@ def pointing_game(heatmaps: np.ndarray, masks: np.ndarray, tolerance: int = 0) -
     """
     heat, inside = _checked(heatmaps, masks)
     if tolerance < 0:
-        raise ValueError(f"tolerance must be 0 pixels or more, got {tolerance}")
+        raise UsageError(f"tolerance must be 0 pixels or more, got {tolerance}")
     peak = heat.max(axis=(1, 2), keepdims=True)
     distance = np.where((heat == peak) & (peak > 0), _from_middle(*heat.shape[1:]), np.inf)
     nearest = distance.min(axis=(1, 2), keepdims=True)
@@ -84,10 +86,10 @@ def _from_middle(h: int, w: int) -> np.ndarray:
 def _checked(heatmaps: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     heat, inside = np.asarray(heatmaps, np.float64), np.asarray(masks)
     if heat.ndim != 3 or heat.shape != inside.shape or inside.dtype != bool:
-        raise ValueError(
+        raise UsageError(
             f"expected heatmaps (n, h, w) and bool masks of the same shape, got {heat.shape} and "
             f"{inside.dtype} {inside.shape}"
         )
     if not np.isfinite(heat).all():
-        raise ValueError("heatmaps must be finite numbers, there is a NaN or an infinity")
+        raise UsageError("heatmaps must be finite numbers, there is a NaN or an infinity")
     return heat, inside

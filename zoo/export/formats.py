@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from zoo.core.errors import MissingExtraError
 from zoo.export import keras_formats
 from zoo.export.exporting import Writer
 from zoo.release import openvino_ir
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     import onnx
 
     from zoo.models.ensemble import Ensemble
-
-#: What is missing where one of these libraries is.
-EXTRA = "pip install 'xrayslam-zoo[serve]'"
 
 
 def writer(format: str, precision: str, facts: Mapping[str, Any], batch: int | None = None) -> Writer:
@@ -114,4 +112,4 @@ def _require(library: str) -> None:
     from importlib.util import find_spec
 
     if find_spec(library) is None:
-        raise ImportError(f"{library} is not installed: {EXTRA}")
+        raise MissingExtraError("this format", library, "serve")

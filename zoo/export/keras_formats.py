@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.core.errors import ExportError, ReleaseError
+from zoo.core.errors import ExportError, MissingExtraError, ReleaseError
 from zoo.release import release
 from zoo.release.release import Release
 
@@ -44,7 +44,7 @@ def convert(found: Release, facts: Mapping[str, Any], folder: Path) -> Callable[
         ImportError: TensorFlow is not installed.
     """
     if find_spec("tensorflow") is None:
-        raise ImportError(f"format {facts['format']!r} is written by TensorFlow: pip install 'xrayslam-zoo[cpu]'")
+        raise MissingExtraError(f"format {facts['format']!r}", "TensorFlow", "cpu")
     order = {
         "release": str(found.folder.absolute()),
         "root": str(found.root.absolute()) if found.root else None,

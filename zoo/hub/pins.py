@@ -13,7 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from zoo.core import home
-from zoo.core.errors import ReleaseError, UnknownNameError
+from zoo.core.errors import ReleaseError, UnknownNameError, UsageError
 from zoo.core.files import write_json
 from zoo.hub.reference import Reference, parse
 from zoo.models import architectures
@@ -139,11 +139,11 @@ def _pin(path: Path, name: str, entry: Any) -> Pin:
 def _check_free(name: str, repo: str, pins: Mapping[str, Pin], replace: bool) -> None:
     folder = home.release_dir(name)
     if name in architectures.ARCHITECTURES:
-        raise ValueError(f"{name!r} is the name of a backbone: choose another one")
+        raise UsageError(f"{name!r} is the name of a backbone: choose another one")
     if name in home.installed():
-        raise ValueError(f"{name!r} is installed, which goes before a pin: choose another name, or remove {folder}")
+        raise UsageError(f"{name!r} is installed, which goes before a pin: choose another name, or remove {folder}")
     if name in pins and pins[name].repo != repo and not replace:
-        raise ValueError(
+        raise UsageError(
             f"{name!r} is pinned to {pins[name].reference}: replace it (--replace), or choose another name"
         )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zoo.config.specs import EnsembleSpec
-from zoo.core.errors import UnknownNameError
+from zoo.core.errors import UnknownNameError, UsageError
 from zoo.core.warn import warn_user
 from zoo.evaluation.coherence import project
 from zoo.evaluation.decision import Decision, probabilities
@@ -66,7 +66,7 @@ class Predictor:
     def model(self) -> Ensemble:
         """The Keras model; `ValueError` on another runtime, which has none."""
         if not isinstance(self.runtime, KerasRuntime):
-            raise ValueError(f"{self!r} has no Keras model: load it with runtime='keras' for that")
+            raise UsageError(f"{self!r} has no Keras model: load it with runtime='keras' for that")
         return self.runtime.model
 
     @property
@@ -229,7 +229,7 @@ class Predictor:
     def table(self, batch: Prediction, point: str | None = None) -> pd.DataFrame:
         """One batch of `stream` as the rows of `findings`."""
         if self.decision is None:
-            raise ValueError(
+            raise UsageError(
                 f"{self!r} has no thresholds: none were fitted for these members; predict() gives probabilities"
             )
         from zoo.inference.tables import long_table

@@ -12,10 +12,9 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from zoo.core import compilation, home
-from zoo.core.errors import ReleaseError, UnknownNameError
+from zoo.core.errors import MissingExtraError, ReleaseError, UnknownNameError, UsageError
 from zoo.core.files import content_key, write_text
 from zoo.export import exporting, graph_cache
-from zoo.export.formats import EXTRA
 from zoo.inference import choosing
 from zoo.names import sources
 from zoo.release import exports, parity, release
@@ -82,7 +81,7 @@ def openvino(name: str | Path, found: Release, members: Sequence[str] | None, pr
     from zoo.runtimes.openvino_runtime import OpenVinoRuntime, native
 
     if precision == "bfloat16" and "bfloat16" not in native():
-        raise ValueError("this CPU does not compute in bfloat16: use precision 'float32' or 'auto'")
+        raise UsageError("this CPU does not compute in bfloat16: use precision 'float32' or 'auto'")
     rest = "float32"
     if precision == "int8":
         graph = int8(found, members)
@@ -159,7 +158,7 @@ def _check_choice(runtime: str, precision: str) -> None:
         raise UnknownNameError("precision", precision, known)
     if precision not in RUNTIMES[runtime]:
         able = [name for name, kinds in RUNTIMES.items() if precision in kinds]
-        raise ValueError(f"runtime {runtime!r} does not compute in {precision!r}: use runtime {' or '.join(able)}")
+        raise UsageError(f"runtime {runtime!r} does not compute in {precision!r}: use runtime {' or '.join(able)}")
     library = _LIBRARIES.get(runtime)
     if library and find_spec(library) is None:
-        raise ImportError(f"runtime {runtime!r} needs {library}, which is not installed: {EXTRA}")
+        raise MissingExtraError(f"runtime {runtime!r}", library, "serve")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.core.errors import ImageError
+from zoo.core.errors import ImageError, UsageError, UsageTypeError
 from zoo.data.images.reading import read_image
 from zoo.runtimes.runtime import Runtime
 
@@ -63,10 +63,10 @@ def stream(
         ValueError: `batch_size` below 1.
     """
     if isinstance(images, str | bytes | Path):
-        raise TypeError(f"images must be a list or another iterable of images, got one {type(images).__name__}")
+        raise UsageTypeError(f"images must be a list or another iterable of images, got one {type(images).__name__}")
     batch_size = runtime.batch_size if batch_size is None else batch_size
     if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        raise UsageError(f"batch_size must be at least 1, got {batch_size}")
     full = batch_size
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         ready = None

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+from zoo.core.errors import MissingExtraError, UsageError
+
 #: Rows of a Parquet file that are packed together.
 _GROUP = 2**17
 
@@ -40,9 +42,9 @@ def format_of(out: Path) -> Format:
     if out.suffix == ".csv":
         return Csv()
     if out.suffix != ".parquet":
-        raise ValueError(f"{out}: findings are written as .csv or .parquet, got {out.suffix or 'no ending'!r}")
+        raise UsageError(f"{out}: findings are written as .csv or .parquet, got {out.suffix or 'no ending'!r}")
     if find_spec("pyarrow") is None:
-        raise ImportError(f"{out}: Parquet needs pyarrow: pip install 'xrayslam-zoo[parquet]', or write .csv")
+        raise MissingExtraError(f"{out}: Parquet", "pyarrow", "parquet", "or write .csv")
     return Parquet()
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from zoo.core.csv import MISSING, CsvColumns, same_name, shortened
-from zoo.core.errors import TableError, UnknownNameError, closest
+from zoo.core.errors import TableError, UnknownNameError, UsageError, closest
 from zoo.labels.columns import is_fact
 from zoo.labels.findings import FINDINGS, NIH, NIH_FINDINGS, LabelSchema
 
@@ -68,7 +68,7 @@ def find_schema(schema: Schema) -> LabelSchema:
         return SCHEMAS[schema]
     findings = tuple(schema)
     if not findings or len({same_name(finding) for finding in findings}) != len(findings):
-        raise ValueError(f"schema must be one or more different findings, got {findings}")
+        raise UsageError(f"schema must be one or more different findings, got {findings}")
     return LabelSchema("own", findings)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from zoo.core.errors import UnknownNameError
+from zoo.core.errors import UnknownNameError, UsageError
 
 PreprocessingMode = Literal["caffe", "torch", "tf"]
 
@@ -58,11 +58,11 @@ class Architecture:
 
     def __post_init__(self) -> None:
         if self.preprocessing not in ("caffe", "torch", "tf"):
-            raise ValueError(
+            raise UsageError(
                 f"backbone {self.name!r}: preprocessing must be 'caffe', 'torch' or 'tf', got {self.preprocessing!r}"
             )
         if not callable(self.builder) and ":" not in self.builder:
-            raise ValueError(
+            raise UsageError(
                 f"backbone {self.name!r}: builder must be a function or 'module:function', got {self.builder!r}"
             )
 
@@ -77,7 +77,7 @@ def get(name: str) -> Architecture:
 def register(architecture: Architecture, replace: bool = False) -> Architecture:
     """Adds a row and returns it; `ValueError` where the name is taken, unless `replace`."""
     if architecture.name in ARCHITECTURES and not replace:
-        raise ValueError(f"backbone {architecture.name!r} is registered: pass replace=True or take another name")
+        raise UsageError(f"backbone {architecture.name!r} is registered: pass replace=True or take another name")
     ARCHITECTURES[architecture.name] = architecture
     return architecture
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from zoo.core.errors import UsageError
 from zoo.models import architectures, convolutions
 from zoo.models.architectures import Architecture, PreprocessingMode
 from zoo.models.preprocessing import Preprocessing
@@ -48,9 +49,9 @@ class Backbone(keras.Model):
     ) -> None:
         row = architectures.get(architecture)
         if image_size is not None and image_size < row.min_size:
-            raise ValueError(f"backbone {row.name!r} takes images of {row.min_size} pixels or more, got {image_size}")
+            raise UsageError(f"backbone {row.name!r} takes images of {row.min_size} pixels or more, got {image_size}")
         if channels not in (1, 3):
-            raise ValueError(f"backbone {row.name!r}: channels must be 1 (grey) or 3 (RGB), got {channels}")
+            raise UsageError(f"backbone {row.name!r}: channels must be 1 (grey) or 3 (RGB), got {channels}")
         network = _build_network(row, image_size)
         for layer in leaf_layers(network):
             convolutions.quicken(layer)
@@ -112,7 +113,7 @@ def register_backbone(
     """
     if isinstance(architecture, str):
         if builder is None:
-            raise ValueError(f"backbone {architecture!r} needs a builder: a function of input_shape, or a whole row")
+            raise UsageError(f"backbone {architecture!r} needs a builder: a function of input_shape, or a whole row")
         architecture = Architecture(architecture, builder, preprocessing, min_size=min_size)
     return architectures.register(architecture, replace)
 

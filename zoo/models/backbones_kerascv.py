@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import keras
 
+from zoo.core.errors import MissingExtraError
+
 
 def resnet18(input_shape: tuple[int | None, int | None, int]) -> keras.Model:
     """ResNet18, which `keras.applications` lacks, from KerasCV's generic class: its presets would ask the network.
@@ -20,9 +22,7 @@ def resnet18(input_shape: tuple[int | None, int | None, int]) -> keras.Model:
     try:
         from keras_cv.models import ResNetBackbone
     except ImportError as error:
-        raise ImportError(
-            "backbone 'kerascv-resnet18' needs KerasCV and TensorFlow: pip install keras-cv tensorflow"
-        ) from error
+        raise MissingExtraError("backbone 'kerascv-resnet18'", "KerasCV with TensorFlow", "train,cpu") from error
     return ResNetBackbone(
         stackwise_filters=[64, 128, 256, 512],
         stackwise_blocks=[2, 2, 2, 2],

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from zoo.config.specs import EnsembleSpec
-from zoo.core.errors import UnknownNameError
+from zoo.core.errors import UnknownNameError, UsageError
 from zoo.models.classifier import Classifier
 from zoo.models.freezing import Trainable
 
@@ -104,13 +104,13 @@ class WeightedMean(keras.layers.Layer):
     def __init__(self, weighting: Sequence[float], **kwargs: Any) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
         if not weighting or min(weighting) < 0 or sum(weighting) <= 0:
-            raise ValueError(f"weights of a mean must be numbers >= 0, not all 0, got {list(weighting)}")
+            raise UsageError(f"weights of a mean must be numbers >= 0, not all 0, got {list(weighting)}")
         self.weighting = tuple(float(w) for w in weighting)
 
     def call(self, inputs: Sequence[Any]) -> Any:
         """The mean, of the shape of each input."""
         if len(inputs) != len(self.weighting):
-            raise ValueError(f"{len(self.weighting)} weights for {len(inputs)} inputs")
+            raise UsageError(f"{len(self.weighting)} weights for {len(inputs)} inputs")
         total = sum(self.weighting)
         return sum(x * (w / total) for x, w in zip(inputs, self.weighting, strict=True))
 
@@ -126,10 +126,10 @@ class WeightedMean(keras.layers.Layer):
 def _check(members: Sequence[Classifier], weights: Sequence[float] | None, name: str) -> None:
     names = [member.name for member in members]
     if not names or len({*names}) != len(names):
-        raise ValueError(f"ensemble {name!r} needs one or more members with different names, got {names}")
+        raise UsageError(f"ensemble {name!r} needs one or more members with different names, got {names}")
     if weights and len(weights) != len(names):
-        raise ValueError(f"ensemble {name!r}: {len(weights)} weights for {len(names)} members")
+        raise UsageError(f"ensemble {name!r}: {len(weights)} weights for {len(names)} members")
     for what in ("input_shape", "output_shape"):
         shapes = {member.name: getattr(member, what) for member in members}
         if len({*shapes.values()}) > 1:
-            raise ValueError(f"ensemble {name!r}: members differ in {what}: {shapes}")
+            raise UsageError(f"ensemble {name!r}: members differ in {what}: {shapes}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import keras
 
+from zoo.core.errors import UsageError
 from zoo.models.backbones import Backbone, leaf_layers
 
 
@@ -60,7 +61,7 @@ def unfreeze_top(backbone: Backbone, n: int, batch_norm: bool = False) -> Traina
     """
     layers = backbone.network.layers
     if not 0 <= n <= len(layers):
-        raise ValueError(f"{backbone.name!r} has {len(layers)} layers, cannot unfreeze the top {n}")
+        raise UsageError(f"{backbone.name!r} has {len(layers)} layers, cannot unfreeze the top {n}")
     # Setting a model sets all of its layers, so the model comes first and the exceptions after it.
     backbone.trainable = n > 0
     bottom, top = layers[: len(layers) - n], layers[len(layers) - n :]

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from zoo.core.errors import UnknownNameError
+from zoo.core.errors import UnknownNameError, UsageError, UsageTypeError
 
 
 class Head(keras.layers.Layer):
@@ -30,7 +30,7 @@ class Head(keras.layers.Layer):
     ) -> None:
         super().__init__(name=name, dtype=dtype, **kwargs)
         if findings < 1:
-            raise ValueError(f"head {name!r}: findings must be 1 or more, got {findings}")
+            raise UsageError(f"head {name!r}: findings must be 1 or more, got {findings}")
         self.findings, self.rate = findings, dropout
 
     def get_config(self) -> dict[str, Any]:
@@ -111,7 +111,7 @@ class AttentionHead(Head):
     ) -> None:
         super().__init__(findings, dropout, **kwargs)
         if not temperatures or any(t is not None and t <= 0 for t in temperatures):
-            raise ValueError(f"head {self.name!r}: temperatures must be numbers > 0 or None, got {temperatures}")
+            raise UsageError(f"head {self.name!r}: temperatures must be numbers > 0 or None, got {temperatures}")
         self.temperatures, self.residual = tuple(temperatures), residual
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -164,9 +164,9 @@ def register_head(name: str, builder: Callable[..., keras.layers.Layer], *, repl
         TypeError: The builder cannot be called.
     """
     if not callable(builder):
-        raise TypeError(f"head {name!r}: builder must be a class or function, got {builder!r}")
+        raise UsageTypeError(f"head {name!r}: builder must be a class or function, got {builder!r}")
     if name in HEADS and not replace:
-        raise ValueError(f"head {name!r} is registered already: pass replace=True or take another name")
+        raise UsageError(f"head {name!r} is registered already: pass replace=True or take another name")
     HEADS[name] = builder
 
 

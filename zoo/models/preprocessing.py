@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from zoo.core.errors import UsageError
 from zoo.models.architectures import PreprocessingMode
 
 _MEAN, _DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
@@ -37,7 +38,7 @@ class Preprocessing(keras.layers.Layer):
     def __init__(self, mode: PreprocessingMode, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)
         if mode not in _AFFINE:
-            raise ValueError(f"preprocessing mode must be one of {', '.join(_AFFINE)}, got {mode!r}")
+            raise UsageError(f"preprocessing mode must be one of {', '.join(_AFFINE)}, got {mode!r}")
         self.mode = mode
         self._scale, self._offset = (part.astype("float32") for part in _AFFINE[mode])
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from zoo.config.specs import EnsembleSpec
 from zoo.core import home
-from zoo.core.errors import UnknownNameError
+from zoo.core.errors import UnknownNameError, UsageError
 from zoo.hub import pins
 from zoo.models import architectures
 from zoo.names.catalog import CATALOG
@@ -115,7 +115,7 @@ def register_ensemble(spec: EnsembleSpec) -> None:
         architectures.get(member.backbone)
     taken = CATALOG[spec.name].spec if spec.name in CATALOG else _REGISTERED.get(spec.name, spec)
     if taken != spec:
-        raise ValueError(f"the name {spec.name!r} is taken by another ensemble: choose a new one")
+        raise UsageError(f"the name {spec.name!r} is taken by another ensemble: choose a new one")
     _REGISTERED[spec.name] = spec
 
 

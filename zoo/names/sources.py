@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from zoo.core import home
-from zoo.core.errors import HubError, UnknownNameError
+from zoo.core.errors import HubError, UnknownNameError, UsageError
 from zoo.core.files import recover
 from zoo.hub import download, pins, pull
 from zoo.hub.pins import Pin
@@ -116,7 +116,7 @@ def _check_unambiguous(text: str) -> None:
         check_repo(text.partition("@")[0])
     except HubError:
         return
-    raise ValueError(
+    raise UsageError(
         f"{text!r} can be a folder or a repository: write './{text}' for the folder, '{SCHEME}{text}' for the Hub"
     )
 
@@ -124,7 +124,7 @@ def _check_unambiguous(text: str) -> None:
 def _unknown(name: str) -> Exception:
     """Why a plain name means nothing here, and what would give it a meaning."""
     if Path(name).is_dir():
-        return ValueError(f"{name!r} is no installed model but a folder here: write './{name}' to load the folder")
+        return UsageError(f"{name!r} is no installed model but a folder here: write './{name}' to load the folder")
     if name not in CATALOG:
         hint = f"A folder is written './FOLDER', a repository '{SCHEME}owner/repo'."
         return UnknownNameError("model", name, registry.list_models(kind="ensemble"), hint)

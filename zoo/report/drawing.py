@@ -12,6 +12,7 @@ from typing import Any
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
+from zoo.core.errors import MissingExtraError
 from zoo.evaluation.report import RESEARCH_ONLY
 from zoo.report.layout import Chart, Panel
 
@@ -155,7 +156,7 @@ def _style() -> Iterator[None]:
     try:
         import matplotlib
     except ImportError as error:
-        raise ImportError("the report's figures need matplotlib: pip install 'xrayslam-zoo[report]'") from error
+        raise MissingExtraError("a report with figures", "matplotlib", "report") from error
     with matplotlib.rc_context(), warnings.catch_warnings():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)

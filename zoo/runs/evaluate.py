@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from zoo.core.errors import SplitError
+from zoo.core.errors import SplitError, UsageError
 from zoo.core.files import write_json
 from zoo.core.progress import Progress, tell_warnings
 from zoo.data.splits import patients_of
@@ -60,11 +60,11 @@ class Request:
 
     def __post_init__(self) -> None:
         if self.fit is None and (self.validation or self.validation_share is not None):
-            raise ValueError("validation data were given, but nothing to fit on them: say --fit auto (fit=Fit())")
+            raise UsageError("validation data were given, but nothing to fit on them: say --fit auto (fit=Fit())")
         if self.validation and self.validation_share is not None:
-            raise ValueError("validation data come from files of their own or are a share of the patients, not both")
+            raise UsageError("validation data come from files of their own or are a share of the patients, not both")
         if self.training_films is not None and self.trained_on is None:
-            raise ValueError("which films were trained on is told by the run's split: give --trained-on RUN as well")
+            raise UsageError("which films were trained on is told by the run's split: give --trained-on RUN as well")
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def evaluate_release(
     validation = None
     if request.validation:
         if len(request.validation) != 1:
-            raise ValueError(f"--validation is one folder of films for a release, got {len(request.validation)}")
+            raise UsageError(f"--validation is one folder of films for a release, got {len(request.validation)}")
         validation = _score(model, request.validation[0], dataset, progress)[0]
     validation, study = _parts(study, validation, request)
     trained = model.decision.trained if model.decision is not None else ()
@@ -152,7 +152,7 @@ def evaluate_predictions(
     validation = None
     if request.fit is not None and request.validation_share is None:
         if request.validation and len(request.validation) != len(predictions):
-            raise ValueError(
+            raise UsageError(
                 f"--validation needs a file for each of {len(predictions)} models, in their order, "
                 f"got {len(request.validation)}"
             )
@@ -247,7 +247,7 @@ def _decide(
     if not request.prevalence:
         return decision
     if decision is None:
-        raise ValueError("a local prevalence moves a fitted decision, and there is none: say --fit auto as well")
+        raise UsageError("a local prevalence moves a fitted decision, and there is none: say --fit auto as well")
     return shift_decision(decision, request.prevalence)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from zoo._version import __version__
 from zoo.core import backend
+from zoo.core.errors import UsageError
 from zoo.core.files import content_key
 from zoo.core.progress import Progress
 from zoo.data.images.listing import find_images
@@ -72,7 +73,7 @@ def write_findings(
     """
     kind = writers.format_of(out)
     if wide and point is not None:
-        raise ValueError(f"the wide form holds probabilities alone: it has no use for the operating point {point!r}")
+        raise UsageError(f"the wide form holds probabilities alone: it has no use for the operating point {point!r}")
     paths, predictor = find_images(sources, progress.message), load(model, runtime=runtime, precision=precision)
     if decision is not None:
         predictor = predictor.with_decision(decision)

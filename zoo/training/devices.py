@@ -8,6 +8,8 @@ from typing import Literal
 
 import keras
 
+from zoo.core.errors import UsageError
+
 Precision = Literal["float32", "mixed_float16", "mixed_bfloat16"]
 
 
@@ -27,7 +29,7 @@ def resolve_precision(name: str) -> Precision:
         return "mixed_bfloat16" if capability >= (8, 0) else "mixed_float16"
     if name in ("float32", "mixed_float16", "mixed_bfloat16"):
         return name  # type: ignore[return-value]
-    raise ValueError(f"precision must be auto, float32, mixed_float16 or mixed_bfloat16, got {name!r}")
+    raise UsageError(f"precision must be auto, float32, mixed_float16 or mixed_bfloat16, got {name!r}")
 
 
 @contextmanager

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from zoo.core.errors import UsageError
+
 
 class Interruption:
     """Asked after each step whether to stop.
@@ -42,7 +44,7 @@ def watch(max_hours: float | None = None) -> Iterator[Interruption]:
         ValueError: `max_hours` is not above 0.
     """
     if max_hours is not None and not max_hours > 0:
-        raise ValueError(f"max_hours must be above 0, got {max_hours}")
+        raise UsageError(f"max_hours must be above 0, got {max_hours}")
     interruption = Interruption(max_hours)
     if threading.current_thread() is not threading.main_thread():
         yield interruption

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from zoo.core.errors import TableError, UnknownNameError
+from zoo.core.errors import TableError, UnknownNameError, UsageError
 from zoo.core.warn import warn_user
 
 Form = Literal["both_terms", "positive_only"]
@@ -40,12 +40,12 @@ class FindingLoss(keras.losses.Loss):
     ) -> None:
         super().__init__(name=name, reduction="sum_over_batch_size", dtype="float32")
         if form not in ("both_terms", "positive_only"):
-            raise ValueError(f"form must be 'both_terms' or 'positive_only', got {form!r}")
+            raise UsageError(f"form must be 'both_terms' or 'positive_only', got {form!r}")
         if not 0.0 <= smoothing < 1.0:
-            raise ValueError(f"smoothing must be in [0, 1), got {smoothing}")
+            raise UsageError(f"smoothing must be in [0, 1), got {smoothing}")
         self.label_weights = None if label_weights is None else tuple(float(w) for w in label_weights)
         if self.label_weights and not all(np.isfinite(w) and w >= 0 for w in self.label_weights):
-            raise ValueError(f"label_weights must be finite numbers >= 0, got {self.label_weights}")
+            raise UsageError(f"label_weights must be finite numbers >= 0, got {self.label_weights}")
         self.form: Form = form
         self.smoothing = float(smoothing)
 
@@ -61,7 +61,7 @@ class FindingLoss(keras.losses.Loss):
         """
         if sample_weight is not None:
             # fit(class_weight=) arrives here too: Keras turns it into weights of images by each row's argmax.
-            raise ValueError(
+            raise UsageError(
                 f"{type(self).__name__} takes no sample_weight or class_weight: Keras reads class_weight by the argmax "
                 "of each row, which means nothing for several findings; give label_weights to the loss"
             )
@@ -84,11 +84,11 @@ class FindingLoss(keras.losses.Loss):
 
     def _check(self, y_true: Any, y_pred: Any) -> None:
         if len(y_pred.shape) != 2 or len(y_true.shape) != 2 or y_true.shape[-1] != y_pred.shape[-1]:
-            raise ValueError(
+            raise UsageError(
                 f"labels and logits must both be (batch, findings), got {tuple(y_true.shape)} and {tuple(y_pred.shape)}"
             )
         if self.label_weights is not None and len(self.label_weights) != y_pred.shape[-1]:
-            raise ValueError(f"{len(self.label_weights)} label_weights for {y_pred.shape[-1]} findings")
+            raise UsageError(f"{len(self.label_weights)} label_weights for {y_pred.shape[-1]} findings")
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make the same loss again."""
@@ -118,7 +118,7 @@ class FocalLoss(FindingLoss):
     def __init__(self, gamma: float = 2.0, alpha: float | None = 0.25, **options: Any) -> None:
         super().__init__(**options)
         if gamma < 0 or (alpha is not None and not 0 < alpha < 1):
-            raise ValueError(f"gamma must be >= 0 and alpha in (0, 1) or None, got {gamma} and {alpha}")
+            raise UsageError(f"gamma must be >= 0 and alpha in (0, 1) or None, got {gamma} and {alpha}")
         self.gamma, self.alpha = float(gamma), alpha
 
     def terms(self, logits: Any) -> tuple[Any, Any]:
@@ -153,7 +153,7 @@ class AsymmetricLoss(FindingLoss):
     ) -> None:
         super().__init__(**options)
         if gamma_positive < 0 or (gamma_negative != 0 and gamma_negative < 1) or not 0 <= margin < 1:
-            raise ValueError(
+            raise UsageError(
                 "gamma_positive must be >= 0, gamma_negative 0 or >= 1, margin in [0, 1), "
                 f"got {gamma_positive}, {gamma_negative} and {margin}"
             )
@@ -195,7 +195,7 @@ def register_loss(name: str, loss: Callable[..., keras.losses.Loss]) -> None:
         ValueError: The name is taken by another loss.
     """
     if LOSSES.get(name, loss) is not loss:
-        raise ValueError(f"loss {name!r} is registered already: {LOSSES[name]!r}")
+        raise UsageError(f"loss {name!r} is registered already: {LOSSES[name]!r}")
     LOSSES[name] = loss
 
 

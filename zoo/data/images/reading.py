@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 from PIL import Image
 
-from zoo.core.errors import ImageError
+from zoo.core.errors import ImageError, UsageError, UsageTypeError
 from zoo.data.images.decode import DECODE_ERRORS, check_size, decode, flatten
 from zoo.data.images.depth import scale_depth
 
@@ -50,9 +50,9 @@ def read_image(source: ImageSource, size: int | None = None, channels: int = 1) 
         (32, 32, 1)
     """
     if channels not in (1, 3) or (size is not None and size < 1):
-        raise ValueError(f"channels must be 1 or 3 and size positive, got channels={channels}, size={size}")
+        raise UsageError(f"channels must be 1 or 3 and size positive, got channels={channels}, size={size}")
     if not isinstance(source, ImageSource):
-        raise TypeError(f"an image is a path, bytes, a Pillow image or a NumPy array, got {type(source).__name__}")
+        raise UsageTypeError(f"an image is a path, bytes, a Pillow image or a NumPy array, got {type(source).__name__}")
     try:
         return _finish(_load(source, size, channels), size, channels)
     except DECODE_ERRORS as error:

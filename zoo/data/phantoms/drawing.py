@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from zoo.core.errors import UsageError
 from zoo.data.phantoms.film import Film, Habitus
 from zoo.data.phantoms.findings import draw_finding
 from zoo.data.phantoms.patients import OPACITIES, Exam, draw_exams
@@ -124,7 +125,7 @@ def make_phantoms(
     import pandas as pd
 
     if broken > n_images:
-        raise ValueError(f"broken must be at most n_images ({n_images}), got {broken}")
+        raise UsageError(f"broken must be at most n_images ({n_images}), got {broken}")
     folder = Path(folder)
     exams = draw_exams(np.random.default_rng([seed, 0]), n_images)
     unseen = draw_exams(np.random.default_rng([seed, 1]), n_test, first_patient=exams[-1].patient + 1)

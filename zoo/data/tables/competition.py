@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from zoo.core.csv import CsvColumns, read_columns
-from zoo.core.errors import TableError
+from zoo.core.errors import TableError, UsageError
 from zoo.core.paths import file_name
 from zoo.core.warn import warn_user
 from zoo.data.tables.canonical import build_table
@@ -46,7 +46,7 @@ def read_competition(
         FileNotFoundError: No such file or folder.
     """
     if uncertain not in _UNCERTAIN:
-        raise ValueError(f"uncertain must be one of {', '.join(map(repr, _UNCERTAIN))}, got {uncertain!r}")
+        raise UsageError(f"uncertain must be one of {', '.join(map(repr, _UNCERTAIN))}, got {uncertain!r}")
     schema = schema or CHEXPERT
     source = read_columns(csv)
     source.required("Image_name")

@@ -66,7 +66,10 @@ def nih_files(folder: Path, labels: Path | None, images: Path | None) -> tuple[P
     tables = [labels] if labels else sorted(folder.glob("Data_Entry*.csv"))
     if len(tables) != 1:
         found = ", ".join(p.name for p in tables) or "none"
-        raise TableError(f"{folder}: expected one table Data_Entry*.csv, found {found}; name one with labels=")
+        raise TableError(
+            f"{folder}: expected one table Data_Entry*.csv, found {found}; leave one there "
+            "(in Python, labels=FILE names one)"
+        )
     folders = [images] if images else sorted(p for p in folder.glob("images*") if p.is_dir())
     if not folders:
         raise TableError(f"{folder}: expected a folder images/ or images_*/, found none; name one with images=")

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from zoo.core.errors import EvaluationError
 from zoo.evaluation import metrics
 from zoo.evaluation.calibration import fits
 from zoo.evaluation.calibration.calibrators import Calibrator, Steps
@@ -71,7 +72,7 @@ def fit_calibration(scores: Scores, method: Method | Literal["auto"] = "temperat
         choice = choose(scores)
         return _assessed(scores, choice.method, [choice.note])
     if method not in get_args(Method):
-        raise ValueError(f"calibration must be 'auto', {', '.join(map(repr, get_args(Method)))}, got {method!r}")
+        raise EvaluationError(f"calibration must be 'auto', {', '.join(map(repr, get_args(Method)))}, got {method!r}")
     return _assessed(scores, method, [])
 
 
@@ -125,7 +126,7 @@ def choose(scores: Scores, methods: Sequence[Method] = METHODS, *, folds: int = 
     scores.check_fittable("calibration")
     clusters = scores.clusters
     if folds < 2 or clusters.max() + 1 < folds:
-        raise ValueError(f"cross-validation needs 2 folds or more and a patient for each, got {folds} folds")
+        raise EvaluationError(f"cross-validation needs 2 folds or more and a patient for each, got {folds} folds")
     fold_of = np.random.default_rng(seed).permutation(clusters.max() + 1)[clusters] % folds
     losses: dict[str, np.ndarray] = {"none": _losses(scores, Decision(scores.findings))}
     for method in methods:

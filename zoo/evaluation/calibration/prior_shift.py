@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from zoo.core.errors import UnknownNameError
+from zoo.core.errors import EvaluationError, UnknownNameError
 from zoo.evaluation.calibration.calibrators import PriorShift
 from zoo.evaluation.decision import Decision, OperatingPoint, Reached
 from zoo.evaluation.statistics.inputs import check_probabilities
@@ -108,11 +108,13 @@ def shift_decision(
         if target[j] is None and earlier is not None:
             target[j] = earlier.target[j]
         if target[j] is not None and sources[j] is None:
-            raise ValueError(f"the prevalence that {finding!r} was calibrated at is not known: give source_prevalence")
+            raise EvaluationError(
+                f"the prevalence that {finding!r} was calibrated at is not known: give source_prevalence"
+            )
     source = [s if t is not None else None for s, t in zip(sources, target, strict=True)]
     for prevalence in (*source, *target):
         if prevalence is not None and not 0 < prevalence < 1:
-            raise ValueError(f"a prevalence must lie between 0 and 1, got {prevalence}")
+            raise EvaluationError(f"a prevalence must lie between 0 and 1, got {prevalence}")
     shift = PriorShift(tuple(source), tuple(target))
     moved = shift.offset - (earlier.offset if earlier is not None else 0.0)
     points = {name: _moved(point, moved, target) for name, point in decision.operating_points.items()}
@@ -184,7 +186,7 @@ def _by_finding(decision: Decision, prevalence: Prevalence) -> list[float | None
         return [float(prevalence)] * len(decision.findings)
     values = [None if p is None or np.isnan(p) else float(p) for p in prevalence]
     if len(values) != len(decision.findings):
-        raise ValueError(f"expected {len(decision.findings)} prevalences, one a finding, got {len(values)}")
+        raise EvaluationError(f"expected {len(decision.findings)} prevalences, one a finding, got {len(values)}")
     return values
 
 
@@ -193,9 +195,9 @@ def _priors(
 ) -> tuple[np.ndarray, np.ndarray]:
     before, after = np.asarray(source, np.float64), np.asarray(target, np.float64)
     if not ((before > 0) & (before < 1)).all():
-        raise ValueError(f"a source prevalence must lie between 0 and 1, got {source}")
+        raise EvaluationError(f"a source prevalence must lie between 0 and 1, got {source}")
     if not ((after >= 0) & (after <= 1)).all():
-        raise ValueError(f"a target prevalence must lie in 0..1, got {target}")
+        raise EvaluationError(f"a target prevalence must lie in 0..1, got {target}")
     return before, after
 
 

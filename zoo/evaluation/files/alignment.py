@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 
 from zoo.core.csv import same_name, shortened
-from zoo.core.errors import TableError
+from zoo.core.errors import EvaluationError, TableError
 from zoo.evaluation.files.joining import match_ids
 from zoo.evaluation.files.predictions import Kind, Predictions
 from zoo.evaluation.files.rows import Rows
@@ -71,7 +71,7 @@ def align(predictions: Sequence[Predictions], labels: Rows | None = None, *, spl
         ValueError: No predictions, or two of one name.
     """
     if not predictions or len({p.name for p in predictions}) != len(predictions):
-        raise ValueError(f"predictions need different names, got {[p.name for p in predictions]}")
+        raise EvaluationError(f"predictions need different names, got {[p.name for p in predictions]}")
     truth = labels or next((p.labels for p in predictions if p.labels is not None), None)
     if truth is None:
         raise TableError(f"{predictions[0].name}: no labels in the file: give a file of labels (--labels)")

@@ -28,7 +28,7 @@ def match_ids(ids: np.ndarray, others: np.ndarray, name: str, other_name: str) -
         raise TableError(
             f"{name} and {other_name} have no row in common: {str(ids[0])!r} against {str(others[0])!r}"
             f"{_without_zeros(ids, others)}: are they of one data set? Another column of identifiers is named with "
-            "id_column= (--id)"
+            "--id COLUMN (id_column=...)"
         )
     lost, unused = ids[found.rows < 0], others[found.unused(len(others))]
     notes = list(found.notes)

@@ -114,7 +114,7 @@ def id_headers(tables: Sequence[CsvColumns], id_column: str | None = None) -> li
     if all(header is not None for header in own) or len(tables) == 1:
         return own
     columns = "; ".join(f"{table.path.name} has {shortened(table.columns, 4)}" for table in tables[:3])
-    raise TableError(f"no column identifies the rows of all files: {columns}: name it with id_column= (--id)")
+    raise TableError(f"no column identifies the rows of all files: {columns}: name it with --id COLUMN (id_column=...)")
 
 
 def patients_of(table: CsvColumns, ids: np.ndarray) -> np.ndarray | None:

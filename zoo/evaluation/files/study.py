@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from zoo.core.csv import CsvColumns, read_columns
+from zoo.core.errors import EvaluationError
 from zoo.evaluation import coherence, comparison, report
 from zoo.evaluation.comparison import How, compare
 from zoo.evaluation.decision import Decision
@@ -74,7 +75,7 @@ def read_files(
         ValueError: No files.
     """
     if not predictions:
-        raise ValueError("expected at least one file of predictions, got none")
+        raise EvaluationError("expected at least one file of predictions, got none")
     paths = [Path(path) for path in (*predictions, *([labels] if labels else []), *readers)]
     tables = [widen(read_columns(path)) if i < len(predictions) else read_columns(path) for i, path in enumerate(paths)]
     ids = id_headers(tables, id_column)
@@ -140,7 +141,9 @@ def evaluate_study(
     main = next(iter(models))
     if (decision is not None or coherent) and models[main].kind == "scores":
         refused = "calibration and thresholds" if decision is not None else "coherent probabilities"
-        raise ValueError(f"{main}: scores of unknown scale rank, but are refused for {refused}; {ARE_THESE_LOGITS}")
+        raise EvaluationError(
+            f"{main}: scores of unknown scale rank, but are refused for {refused}; {ARE_THESE_LOGITS}"
+        )
     reported, added = dict(models), {}
     if coherent:
         reported[f"{main}, coherent"], added["projection"] = _projected(models[main], decision)
@@ -174,7 +177,7 @@ def _names(paths: Sequence[Path]) -> list[str]:
     names = [f"{path.parent.name}/{n}" if names.count(n) > 1 else n for n, path in zip(names, paths, strict=True)]
     for name, path in zip(names, paths, strict=True):
         if names.count(name) > 1:
-            raise ValueError(f"{path}: another file is called {name!r} too: rename one of the two")
+            raise EvaluationError(f"{path}: another file is called {name!r} too: rename one of the two")
     return names
 
 
@@ -206,10 +209,10 @@ def with_ensemble(study: Study, how: How | None) -> dict[str, Scores]:
     if how is None:
         return models
     if len(models) < 2:
-        raise ValueError(f"an ensemble needs two files of predictions or more, got {len(models)}")
+        raise EvaluationError(f"an ensemble needs two files of predictions or more, got {len(models)}")
     unranked = [name for name, scores in models.items() if scores.kind == "scores"]
     if unranked and how != "ranks":
-        raise ValueError(
+        raise EvaluationError(
             f"{unranked[0]}: scores of unknown scale have no mean of {how}: average ranks, or: {ARE_THESE_LOGITS}"
         )
     return {f"mean of {how}": comparison.ensemble(list(models.values()), how), **models}

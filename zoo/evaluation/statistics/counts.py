@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from zoo.core.errors import EvaluationError
 from zoo.evaluation.statistics.ratios import mean_over_findings, ratio, weighted_mean
 
 Average = Literal["macro", "micro", "weighted"]
@@ -80,7 +81,7 @@ class Confusion:
         if average == "micro":
             tp, errors = np.nansum(self.tp, axis=-1), np.nansum(self.fp + self.fn, axis=-1)
             return ratio(2 * tp, 2 * tp + errors)
-        raise ValueError(f"average must be 'macro', 'micro' or 'weighted', got {average!r}")
+        raise EvaluationError(f"average must be 'macro', 'micro' or 'weighted', got {average!r}")
 
 
 @dataclass(frozen=True)

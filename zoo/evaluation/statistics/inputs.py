@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from zoo.core.errors import EvaluationError
+
 
 def check_pair(labels: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Labels and predictions as float64 (n, k); one dimension is one finding.
@@ -15,11 +17,13 @@ def check_pair(labels: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.n
     """
     labels, values = np.asarray(labels, np.float64), np.asarray(values, np.float64)
     if labels.shape != values.shape or labels.ndim not in (1, 2):
-        raise ValueError(f"labels and predictions must have one shape (n, k), got {labels.shape} and {values.shape}")
+        raise EvaluationError(
+            f"labels and predictions must have one shape (n, k), got {labels.shape} and {values.shape}"
+        )
     if not np.isfinite(values).all():
-        raise ValueError(f"prediction at {np.argwhere(~np.isfinite(values))[0].tolist()} is not finite")
+        raise EvaluationError(f"prediction at {np.argwhere(~np.isfinite(values))[0].tolist()} is not finite")
     if not ((labels == 0) | (labels == 1) | np.isnan(labels)).all():
-        raise ValueError("labels must be 0, 1 or NaN (unknown)")
+        raise EvaluationError("labels must be 0, 1 or NaN (unknown)")
     return (labels[:, None], values[:, None]) if labels.ndim == 1 else (labels, values)
 
 
@@ -31,9 +35,9 @@ def check_weights(weights: np.ndarray, rows: int) -> np.ndarray:
     """
     given = np.asarray(weights, np.float64)
     if given.ndim != 2 or len(given) != rows:
-        raise ValueError(f"weights must be ({rows}, r), one column a resample, got {given.shape}")
+        raise EvaluationError(f"weights must be ({rows}, r), one column a resample, got {given.shape}")
     if given.size and not (given.min() >= 0 and np.isfinite(given.max())):
-        raise ValueError("weights must be finite numbers of 0 or more")
+        raise EvaluationError("weights must be finite numbers of 0 or more")
     return given
 
 
@@ -50,6 +54,6 @@ def check_probabilities(values: np.ndarray, findings: Sequence[str] | None = Non
         what = f" ({findings[where[1]]})" if findings is not None else ""
         place, value = f"row {', column '.join(map(str, where))}{what}", values[tuple(where)]
         if np.isnan(value):
-            raise ValueError(f"probability at {place} is NaN: leave the row out, or fill it in")
-        raise ValueError(f"probability {value:.6g} at {place} is outside 0..1: are these logits?")
+            raise EvaluationError(f"probability at {place} is NaN: leave the row out, or fill it in")
+        raise EvaluationError(f"probability {value:.6g} at {place} is outside 0..1: are these logits?")
     return values

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from zoo.core.errors import EvaluationError
 from zoo.evaluation.statistics.counts import known_counts
 from zoo.evaluation.statistics.inputs import check_pair
 from zoo.evaluation.statistics.ranking import placements
@@ -91,7 +92,9 @@ def draw(clusters: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
         ValueError: No resamples asked for, or no clusters.
     """
     if resamples < 1 or clusters < 1:
-        raise ValueError(f"a bootstrap needs at least one resample and one patient, got {resamples} and {clusters}")
+        raise EvaluationError(
+            f"a bootstrap needs at least one resample and one patient, got {resamples} and {clusters}"
+        )
     rng = np.random.default_rng(seed)
     for start in range(0, resamples, _CHUNK):
         chosen = (rng.integers(0, clusters, clusters) for _ in range(min(_CHUNK, resamples - start)))

@@ -7,6 +7,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from zoo.core.errors import EvaluationError
 from zoo.evaluation.statistics.intervals import Interval
 from zoo.evaluation.statistics.ratios import ratio
 
@@ -87,7 +88,7 @@ def binomial_tail(hits: np.ndarray | int, n: int, p: float) -> np.ndarray:
     """
     k = np.asarray(hits)
     if not 0 < p < 1 or n < 0 or (k < 0).any() or (k > n).any():
-        raise ValueError(f"a binomial tail needs 0 < p < 1 and hits in 0..n, got p {p}, n {n} and hits {hits}")
+        raise EvaluationError(f"a binomial tail needs 0 < p < 1 and hits in 0..n, got p {p}, n {n} and hits {hits}")
     logs = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, n + 1)))])  # of the factorials
     terms = logs[n] - logs - logs[::-1] + np.arange(n + 1) * np.log(p) + np.arange(n, -1, -1) * np.log1p(-p)
     return np.minimum(1.0, np.exp(np.logaddexp.accumulate(terms[::-1])[::-1]))[k]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from zoo.core.errors import SplitError
+from zoo.core.errors import SplitError, UsageError
 from zoo.data import duplicates
 from zoo.data.tables import reading
 from zoo.evaluation.comparison import compare
@@ -125,7 +125,7 @@ def loss(
     macro = compare(scores, resamples=resamples)["pairs"][0]["macro"]["auc"]
     auc = {name: float(mean_over_findings(roc_auc(labels, z))[0].item()) for name, z in both.items()}
     if not np.isfinite(auc["float32"]):
-        raise ValueError(
+        raise UsageError(
             f"none of {len(found.spec.findings)} findings has a positive and a negative in {len(table)} films"
         )
     kept = _decisions_kept(found.decision, plain, int8, scores["int8"].clusters)
@@ -165,7 +165,7 @@ def lines(acceptance: Mapping[str, Any]) -> list[str]:
 def _decisions_kept(decision: Decision, plain: np.ndarray, int8: np.ndarray, clusters: np.ndarray) -> dict[str, Any]:
     same = _same(decision, plain, int8)
     if np.isnan(same).all():
-        raise ValueError("the release decides nothing: it has no thresholds")
+        raise UsageError("the release decides nothing: it has no thresholds")
     interval = proportion(same.ravel(), np.repeat(clusters, same.shape[1]))
     return {key: value for key, value in interval.to_dict().items() if key != "positives"}
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from zoo.core.errors import ImageError, SplitError
+from zoo.core.errors import ImageError, MissingExtraError, SplitError
 from zoo.core.progress import Progress, Silent
 from zoo.data.images.reading import read_image
 from zoo.export import exporting, formats, graph_cache
@@ -87,7 +87,7 @@ def export_int8(
     """
     for library in ("openvino", "nncf", "onnx"):
         if find_spec(library) is None:
-            raise ImportError(f"int8 needs {library}, which is not installed: {formats.EXTRA}")
+            raise MissingExtraError("int8", library, "serve")
     progress = progress or Silent()
     films = acceptance.choose_films(data, dataset, trained_on)
     _require_own_split(found, films)

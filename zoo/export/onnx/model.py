@@ -105,7 +105,7 @@ def _apart(graph: Graph, layer: keras.layers.Layer, *args: Any, **kwargs: Any) -
     except (AttributeError, TypeError, ValueError) as error:
         raise ExportError(
             f"{graph.scope}: {type(layer).__name__} is not made of keras.ops alone ({str(error).splitlines()[0]}); use "
-            "runtime='keras', or the format 'saved_model'"
+            "the runtime 'keras', or the format 'saved_model'"
         ) from error
     inputs = list(blank.values())
     if any(result is tensor for tensor in inputs):
