@@ -4,30 +4,51 @@ from __future__ import annotations
 
 import argparse
 import os
+import platform
 import sys
+import traceback
 from collections.abc import Sequence
 
 from zoo._version import __version__
 from zoo.cli import judge, look, make, serving, share, use
 from zoo.cli.command import NOT_A_DEVICE
 from zoo.core import backend
+from zoo.core.errors import ZooError
+
+#: What is printed below a traceback, and the status of such an end (sysexits' EX_SOFTWARE).
+REPORT = "This is a fault of xrayslam-zoo: please report it to the project, with the text above ({versions})."
+FAULT = 70
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; an error that a person can mend is one line on standard error and status 1."""
+    """Runs one command.
+
+    An error that the user can mend is one line on standard error and status 1; a wrong option is argparse's, and 2.
+    A fault of this package's is its traceback and a line that asks for a report, and status 70.
+    """
     options = parser().parse_args(arguments)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         backend.choose(options.backend)
         return int(options.run_command(options) or 0)
-    except (ValueError, KeyError, TypeError, OSError, ImportError) as error:
+    except (ZooError, OSError) as error:
         if options.debug:
             raise
-        print(f"zoo {options.command}: {error}", file=sys.stderr)
+        print(f"zoo {options.command}: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"zoo {options.command}: stopped by you", file=sys.stderr)
         return 130
+    except Exception:  # noqa: BLE001 - nothing is swallowed: it is shown whole
+        traceback.print_exc()
+        print(REPORT.format(versions=_versions()), file=sys.stderr)
+        return FAULT
+
+
+def _versions() -> str:
+    keras = getattr(sys.modules.get("keras"), "__version__", "not imported")
+    running = backend.current() or os.environ.get("KERAS_BACKEND", "none")
+    return f"xrayslam-zoo {__version__}, Python {platform.python_version()}, Keras {keras}, backend {running}"
 
 
 def parser() -> argparse.ArgumentParser:

@@ -6,7 +6,6 @@ else leaves the package is a fault of the package.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -140,5 +139,7 @@ class HubError(ReleaseError):
 
 def closest(name: str, known: Iterable[str], n: int = 3) -> list[str]:
     """The up to `n` names of `known` nearest to `name`, compared without case; best first."""
+    import difflib  # only here: importing the package stays free
+
     lowered = {k.lower(): k for k in known}
     return [lowered[m] for m in difflib.get_close_matches(name.lower(), lowered, n=n, cutoff=0.6)]

@@ -1,20 +1,91 @@
-"""Warnings that point at the user's line, from however deep."""
+"""Warnings that point at the user's line, from however deep, and from whichever thread."""
 
 from __future__ import annotations
 
 import os
 import sys
+import threading
 import warnings
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import ContextVar
+from types import FrameType
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from zoo.core.home import PACKAGE
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 #: With the separator, so that a neighbour whose name only begins alike is outside.
 _PACKAGE = f"{PACKAGE}{os.sep}"
 
 
+class Line(NamedTuple):
+    """A line of the user's code.
+
+    Attributes:
+        filename: Its file.
+        number: Its number.
+        module: Name of its module.
+        registry: What Python has warned of there already.
+    """
+
+    filename: str
+    number: int
+    module: str
+    registry: dict[Any, Any]
+
+
+_line: ContextVar[Line | None] = ContextVar("line", default=None)
+
+
 def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
-    """A warning at the nearest caller outside the package (Python 3.12 has `skip_file_prefixes` for that)."""
-    frame, level = sys._getframe(1), 2
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-        frame, level = frame.f_back, level + 1
-    warnings.warn(message, category, stacklevel=level)
+    """Warns at the line outside the package that called into it (in a thread of `Threads`, that gave it the work)."""
+    line = _line.get() or users_line()
+    if line is None:  # a thread that another library has started
+        warnings.warn(message, category, stacklevel=2)
+    else:
+        warnings.warn_explicit(message, category, line.filename, line.number, line.module, line.registry)
+
+
+def users_line() -> Line | None:
+    """The line that called into the package, or None in a thread that begins there."""
+    frame: FrameType | None = sys._getframe(1)
+    entry: FrameType | None = None
+    while frame is not None:
+        # Other libraries may lie between: a context manager, a callback of Keras'.
+        if frame.f_code.co_filename.startswith(_PACKAGE):
+            entry = frame.f_back
+        frame = frame.f_back
+    while entry is not None and entry.f_globals.get("__name__") == "contextlib":
+        entry = entry.f_back
+    begun_here = threading.current_thread() is not threading.main_thread() and (
+        entry is None or entry.f_globals.get("__name__", "").partition(".")[0] in ("threading", "concurrent")
+    )
+    if entry is None or begun_here:
+        return None
+    names = entry.f_globals
+    registry = names.setdefault("__warningregistry__", {})
+    return Line(entry.f_code.co_filename, entry.f_lineno, names.get("__name__", "<unknown>"), registry)
+
+
+class Threads(ThreadPoolExecutor):
+    """A `ThreadPoolExecutor` whose threads warn at the user's line that gave them the work."""
+
+    def __init__(self, max_workers: int | None = None, **options: Any) -> None:
+        super().__init__(max_workers, **options)
+        self._made_at = _line.get() or users_line()
+
+    def submit(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Gives a thread a call to make; as in the base class."""
+        line = _line.get() or users_line() or self._made_at
+        return super().submit(lambda: _at(line, call, *args, **kwargs))
+
+
+def _at(line: Line | None, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    before = _line.set(line)
+    try:
+        return call(*args, **kwargs)
+    finally:
+        _line.reset(before)

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -18,6 +18,7 @@ import numpy as np
 from zoo.config.specs import MAX_IMAGE_SIZE
 from zoo.core.errors import CacheError, ImageError, UsageError
 from zoo.core.progress import Progress, Silent
+from zoo.core.warn import Threads
 from zoo.data import contents
 from zoo.data import shards as shard_files
 from zoo.data.contents import Content
@@ -174,7 +175,7 @@ def _newest(shards: Iterable[Shard]) -> dict[str, CachedImage]:
 
 def _damaged(shards: Sequence[Shard], progress: Progress) -> list[Shard]:
     found = []
-    with progress.task("checking the cache", len(shards)) as advance, ThreadPoolExecutor(os.cpu_count()) as pool:
+    with progress.task("checking the cache", len(shards)) as advance, Threads(os.cpu_count()) as pool:
         for shard, sound in zip(shards, pool.map(Shard.is_sound, shards), strict=True):
             found += [] if sound else [shard]
             advance()
@@ -221,7 +222,7 @@ def _write(
 ) -> Iterator[Shard]:
     """Decodes images and writes them shard by shard; each is finished when it is given."""
     a_shard = max(1, min(SHARD_IMAGES, SHARD_BYTES // shard_files.nbytes(1, size)))
-    pool = ThreadPoolExecutor(workers or os.cpu_count())
+    pool = Threads(workers or os.cpu_count())
     try:
         decoded = _decoded(pool, missing, size, ahead=a_shard)
         for first in range(0, len(missing), a_shard):
@@ -232,7 +233,7 @@ def _write(
 
 
 def _decoded(
-    pool: ThreadPoolExecutor, names: Mapping[str, str], size: int, ahead: int
+    pool: Threads, names: Mapping[str, str], size: int, ahead: int
 ) -> Iterator[tuple[CachedImage, np.ndarray | str]]:
     """Each image with its pixels or its fault, in order, at most `ahead` decoded before the one that is taken."""
 

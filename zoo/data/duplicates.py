@@ -6,11 +6,11 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from zoo.core.errors import ImageError, SplitError
+from zoo.core.warn import Threads
 from zoo.data.images.reading import read_image
 from zoo.labels.parts import part_of
 
@@ -48,7 +48,7 @@ def fingerprints(
         on_file: Called after each file, in the caller's thread.
     """
     found = Fingerprints({}, {})
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+    with Threads(workers or os.cpu_count()) as pool:
         for start in range(0, len(paths), _CHUNK):
             chunk = [str(path) for path in paths[start : start + _CHUNK]]
             for path, (hashes, reason) in zip(chunk, pool.map(lambda p: _hash(p, pixels), chunk), strict=True):

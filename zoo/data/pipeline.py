@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache, lru_cache
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.core.errors import ImageError, UsageError
+from zoo.core.warn import Threads
 from zoo.data.augment import DRAWS, AugmentSpec
 from zoo.data.augment import augment as augment_images
 from zoo.data.images.reading import Reader, read_image
@@ -181,8 +181,8 @@ _kept_draws = lru_cache(maxsize=2)(epoch_draws)
 
 
 @cache
-def _pool(workers: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(workers, thread_name_prefix="zoo-decode")
+def _pool(workers: int) -> Threads:
+    return Threads(workers, thread_name_prefix="zoo-decode")
 
 
 def _in_parts(load: Callable[[np.ndarray], np.ndarray], rows: np.ndarray, workers: int | None) -> np.ndarray:

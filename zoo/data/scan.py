@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from zoo.core.errors import ImageError
 from zoo.core.files import write_text
 from zoo.core.progress import Progress
+from zoo.core.warn import Threads
 from zoo.data import contents
 from zoo.data.contents import Content
 from zoo.data.images.reading import read_image
@@ -54,7 +54,7 @@ def scan(paths: Sequence[str], record: Path, root: str | Path, progress: Progres
     found = {path: (content, earlier[names[path]][1]) for path, content in same.items()}
     new = [path for path in names if path not in found]
     if new:
-        with progress.task(f"reading {len(new):,} images", len(new)) as advance, ThreadPoolExecutor() as pool:
+        with progress.task(f"reading {len(new):,} images", len(new)) as advance, Threads() as pool:
             left = iter(new)
             while chunk := list(islice(left, _CHUNK)):
                 for path, result in zip(chunk, pool.map(_examine, chunk), strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from zoo.core.errors import ImageError, UsageError, UsageTypeError
+from zoo.core.warn import Threads
 from zoo.data.images.reading import read_image
 from zoo.runtimes.runtime import Runtime
 
@@ -68,7 +69,7 @@ def stream(
     if batch_size < 1:
         raise UsageError(f"batch_size must be at least 1, got {batch_size}")
     full = batch_size
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with Threads(os.cpu_count()) as pool:
         ready = None
         for first, chunk in _chunks(images, batch_size, start):
             reading = [(_name(im, first + i), pool.submit(_read, im, size, strict)) for i, im in enumerate(chunk)]

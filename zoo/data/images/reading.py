@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeAlias
 
@@ -13,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from zoo.core.errors import ImageError, UsageError, UsageTypeError
+from zoo.core.warn import Threads
 from zoo.data.images.decode import DECODE_ERRORS, check_size, decode, flatten
 from zoo.data.images.depth import scale_depth
 
@@ -74,7 +74,7 @@ def check_images(
         Path -> reason of each unreadable file, in the order of `paths`; empty when all are good.
     """
     reasons: dict[str, str] = {}
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+    with Threads(workers or os.cpu_count()) as pool:
         for start in range(0, len(paths), _CHECK_CHUNK):
             chunk = [str(p) for p in paths[start : start + _CHECK_CHUNK]]
             for path, reason in zip(chunk, pool.map(_reason, chunk), strict=True):
