@@ -7,7 +7,7 @@ from films import FILM, GREY, encoded
 from PIL import Image
 
 from zoo.core.errors import SplitError
-from zoo.data.duplicates import Films, fingerprints, split_films
+from zoo.data.duplicates import SplitImages, fingerprints, split_images
 from zoo.data.splits import SplitSpec, make_split
 from zoo.evaluation.leakage import duplicate_images
 
@@ -56,36 +56,36 @@ def test_the_names_of_a_split_are_read_without_its_table(tmp_path):
     table = pd.DataFrame({"Image_name": names, "Patient_ID": names, "Edema": np.tile([0.0, 1.0], 15)})
     split = make_split(table, ("Edema",), SplitSpec())
     split.save(tmp_path / "split.json")
-    found = split_films(tmp_path / "split.json")
+    found = split_images(tmp_path / "split.json")
     assert {part: films.names for part, films in found.items()} == split.names
     assert {part: films.patients for part, films in found.items()} == split.patients == split.names
-    assert split_films(tmp_path)["train"] == found["train"]
+    assert split_images(tmp_path)["train"] == found["train"]
 
 
 def test_a_manifest_without_patients_has_names_alone(tmp_path):
     (tmp_path / "split.json").write_text(json.dumps({"parts": {"train": {"images": ["a.png"]}}}))
-    assert split_films(tmp_path)["train"] == Films(("a.png",))
+    assert split_images(tmp_path)["train"] == SplitImages(("a.png",))
     (tmp_path / "split.json").write_text(
         json.dumps({"parts": {"train": {"images": ["a.png"], "patients": ["1", "2"]}}})
     )
     with pytest.raises(SplitError, match="2 patients of 1 images"):
-        split_films(tmp_path)
+        split_images(tmp_path)
 
 
 @pytest.mark.parametrize("images", [[1], "film.png"])
 def test_a_manifest_lists_names(tmp_path, images):
     (tmp_path / "split.json").write_text(json.dumps({"parts": {"train": {"images": images}}}))
     with pytest.raises(SplitError, match="the images of 'train' must be a list of names"):
-        split_films(tmp_path)
+        split_images(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["{}", "[]", "no json"])
 def test_another_file_is_no_manifest(tmp_path, text):
     (tmp_path / "split.json").write_text(text)
     with pytest.raises(SplitError, match="not a split manifest"):
-        split_films(tmp_path)
+        split_images(tmp_path)
 
 
 def test_no_manifest(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such split manifest"):
-        split_films(tmp_path)
+        split_images(tmp_path)

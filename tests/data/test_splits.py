@@ -11,7 +11,7 @@ import pytest
 
 from zoo.config.specs import from_dict, to_dict
 from zoo.core.errors import SplitError, UnknownNameError
-from zoo.data.duplicates import split_films
+from zoo.data.duplicates import split_images
 from zoo.data.splits import PARTS, Split, SplitSpec, leaked_patients, make_split, patients_of
 from zoo.labels.findings import FINDINGS
 
@@ -269,7 +269,7 @@ def test_an_older_manifest_that_says_tune_is_read(saved):
     for part in PARTS:
         np.testing.assert_array_equal(again.rows(part), split.rows(part))
     assert again.positives == split.positives
-    assert split_films(path)["validation"].names == split.names["validation"]
+    assert split_images(path)["validation"].names == split.names["validation"]
     manifest["parts"]["holdout"] = manifest["parts"].pop("tune")
     path.write_text(json.dumps(manifest))
     with pytest.raises(SplitError, match="parts must be train, validation, test, got train, test, holdout"):

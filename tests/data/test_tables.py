@@ -56,7 +56,7 @@ def test_nih_without_images_or_with_two_tables(tmp_path):
     with pytest.raises(TableError, match="expected a folder images/"):
         reading.read_table("nih", tmp_path)
     (tmp_path / "Data_Entry_2017_v2020.csv").touch()
-    with pytest.raises(TableError, match=r"found Data_Entry_2017.csv, Data_Entry_2017_v2020.csv; name one"):
+    with pytest.raises(TableError, match=r"found Data_Entry_2017.csv, Data_Entry_2017_v2020.csv; leave one there"):
         reading.read_table("nih", tmp_path)
 
 

@@ -127,7 +127,7 @@ def test_validation_data_of_their_own_or_marked_as_such(files, capsys):
         (["--fit", "auto", "--validation-share", "0.5", "--prevalence", "Oedema=0.1"], "did you mean 'Edema'"),
         (["--fit", "auto", "--validation-share", "2"], "a share of patients lies between 0 and 1"),
         (["--fit", "auto", "--validation-share", "0.5", "--kind", "scores"], "scores of unknown scale"),
-        (["--training-films", "films"], "--trained-on RUN as well"),
+        (["--training-images", "films"], "--trained-on RUN as well"),
     ],
 )
 def test_what_cannot_be_asked_is_said_in_one_line(files, capsys, asked, message):
@@ -147,7 +147,7 @@ def test_patients_and_names_of_the_training_are_found_in_predictions(files, caps
     assert found["files"]["names"] == ["film0.png"]
     assert found["patients"]["names"] == ["p0", "p35"]
     assert found["patients"]["rows"]["positives"] == 4
-    assert "2 of 40 patients were trained or validated on" in " ".join(capsys.readouterr().err.split())
+    assert "2 of 40 patients were used in training or validation" in " ".join(capsys.readouterr().err.split())
 
 
 def test_what_is_asked_must_be_one_of_two_things(files, capsys):
@@ -195,7 +195,7 @@ def test_a_release_on_labelled_films(tmp_path, capsys):
     assert content["groups"] == [[names[8], names[9]]]
     assert set(metrics["coherence"]) >= {"children", "any"}
     assert metrics["mistakes"]
-    assert "3 of these films were trained or validated on" in " ".join(capsys.readouterr().err.split())
+    assert "3 of these images were used in training or validation" in " ".join(capsys.readouterr().err.split())
     assert "data:image/" in (tmp_path / "out" / "report.html").read_text("utf-8")
 
 

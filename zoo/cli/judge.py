@@ -23,7 +23,7 @@ def add(commands: Any) -> None:
     sub.add_argument("--data", type=Path, help="folder of labelled films for the release")
     add_runtime(sub)
     sub.add_argument("--trained-on", type=Path, help="run folder or split.json of the training, to count leaks")
-    sub.add_argument("--training-films", type=Path, help="folder of the training's films, to find copies of them")
+    sub.add_argument("--training-images", type=Path, help="folder of the training images, to find copies of them")
     sub.add_argument("--predictions", type=Path, nargs="+", default=[], help="CSV files of predictions, one a model")
     sub.add_argument("--labels", type=Path, help="CSV file of labels (default: those in the predictions)")
     sub.add_argument("--dataset", help="form of the table, or the findings of the predictions: competition, nih, ...")
@@ -55,6 +55,7 @@ def _add_decision(sub: Any) -> None:
     sub.add_argument("--confidence", type=float, default=0.95, help="confidence of each guarantee (default: 0.95)")
     # What these were called before.
     hidden: dict[str, Any] = {"help": argparse.SUPPRESS, "default": argparse.SUPPRESS}
+    sub.add_argument("--training-films", dest="training_images", type=Path, **hidden)
     sub.add_argument("--tune", dest="validation", type=Path, nargs="+", **hidden)
     sub.add_argument("--tune-share", dest="validation_share", type=float, **hidden)
     sub.add_argument("--promise", dest="guarantee", type=float, **hidden)
@@ -78,7 +79,7 @@ def _request(options: argparse.Namespace) -> Request:
         fit=Fit(options.fit, options.guarantee, options.confidence) if options.fit else None,
         validation=options.validation, validation_share=options.validation_share,
         prevalence=_prevalence(options.prevalence), coherent=options.coherent,
-        trained_on=options.trained_on, training_films=options.training_films,
+        trained_on=options.trained_on, training_images=options.training_images,
         resamples=options.resamples, seed=options.seed, command=shlex.join(["zoo", *sys.argv[1:]]),
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Fingerprints of films, by which the same film is found again under another name, format or size of file."""
+"""Fingerprints by which an image is found again under another name, or in another format or size of file."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def fingerprints(
 
     Args:
         paths: Image files.
-        pixels: Whether to decode them too, which finds a film that was saved again without loss (as PNG, or with
-            other metadata), at some 10 ms a film. The pixels are those of `read_image`: grey, 0..255, full size.
+        pixels: Whether to decode them too, which finds an image that was saved again without loss (as PNG, or with
+            other metadata), at some 10 ms an image. The pixels are those of `read_image`: grey, 0..255, full size.
         workers: Threads; the number of processors by default.
         on_file: Called after each file, in the caller's thread.
     """
@@ -61,15 +61,15 @@ def fingerprints(
 
 
 @dataclass(frozen=True)
-class Films:
-    """Films of one part of a split: their names, and the patient of each, or () where the manifest has none."""
+class SplitImages:
+    """Images of one part of a split: their names, and the patient of each, or () where the manifest has none."""
 
     names: tuple[str, ...]
     patients: tuple[str, ...] = ()
 
 
-def split_films(path: str | Path) -> dict[str, Films]:
-    """Part -> its films, as a split's manifest lists them; without the table, which may be on another machine.
+def split_images(path: str | Path) -> dict[str, SplitImages]:
+    """Part -> its images, as a split's manifest lists them; without the table, which may be on another machine.
 
     Args:
         path: `split.json`, or the run folder that holds it.
@@ -89,11 +89,13 @@ def split_films(path: str | Path) -> dict[str, Films]:
             raise SplitError(f"{path}: not a split manifest: the images of {part!r} must be a list of names")
         if patients and len(patients) != len(names):
             raise SplitError(f"{path}: not a split manifest: {len(patients)} patients of {len(names)} images")
-    return {part_of(part) or part: Films(tuple(names), tuple(patients)) for part, (names, patients) in lists.items()}
+    return {
+        part_of(part) or part: SplitImages(tuple(names), tuple(patients)) for part, (names, patients) in lists.items()
+    }
 
 
 def split_hash(path: str | Path) -> str:
-    """The hash that a split's manifest states of itself; arguments and errors are those of `split_films`."""
+    """The hash that a split's manifest states of itself; arguments and errors are those of `split_images`."""
     path = _split_file(path)
     try:
         stated = json.loads(path.read_text("utf-8"))["hash"]
@@ -119,8 +121,8 @@ def _hash(path: str, pixels: bool) -> tuple[dict[str, str], str]:
     if not pixels:
         return hashes, ""
     try:
-        film = read_image(data)
+        image = read_image(data)
     except ImageError as error:
         return hashes, str(error).partition(": ")[2]
-    # The shape belongs to the content: the same bytes in other rows are another film.
-    return hashes | {"pixels": hashlib.sha256(str(film.shape).encode() + film.tobytes()).hexdigest()}, ""
+    # The shape belongs to the content: the same bytes in other rows are another image.
+    return hashes | {"pixels": hashlib.sha256(str(image.shape).encode() + image.tobytes()).hexdigest()}, ""

@@ -1,4 +1,4 @@
-"""What an evaluated set shares with the films a model was trained on: patients, file names, the films themselves."""
+"""What an evaluated set shares with the training data: patients, file names, and images of the same content."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def shared_names(train: Iterable[object], evaluated: Sequence[object] | np.ndarr
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Films that are there twice.
+    """Images that are there twice.
 
     Attributes:
         images: How many evaluated images were compared.

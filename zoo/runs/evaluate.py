@@ -41,7 +41,7 @@ class Request:
         prevalence: Finding -> local prevalence that the decision is moved to; {} moves none.
         coherent: Whether to report what projecting the probabilities to coherent ones does.
         trained_on: Run folder or `split.json` of the training, to count what leaked.
-        training_films: Folder of the training's films, to find them again by their content.
+        training_images: Folder of the training images, to find copies of them by their content.
         resamples: Of the bootstrap.
         seed: Of the resamples and of the share.
         command: What makes these numbers again, for the report.
@@ -53,7 +53,7 @@ class Request:
     prevalence: Mapping[str, float] = field(default_factory=dict)
     coherent: bool = False
     trained_on: Path | None = None
-    training_films: Path | None = None
+    training_images: Path | None = None
     resamples: int = 2000
     seed: int = 0
     command: str = ""
@@ -63,7 +63,7 @@ class Request:
             raise UsageError("validation data were given, but nothing to fit on them: say --fit auto (fit=Fit())")
         if self.validation and self.validation_share is not None:
             raise UsageError("validation data come from files of their own or are a share of the patients, not both")
-        if self.training_films is not None and self.trained_on is None:
+        if self.training_images is not None and self.trained_on is None:
             raise UsageError("which films were trained on is told by the run's split: give --trained-on RUN as well")
 
 
@@ -116,7 +116,7 @@ def evaluate_release(
     trained = model.decision.trained if model.decision is not None else ()
     decision = _decide(study, validation, request, model.decision, trained=trained)
     paths = [path_of[film] for film in study.ids]
-    found = leaks.find(study, validation, progress, request.trained_on, request.training_films, paths)
+    found = leaks.find(study, validation, progress, request.trained_on, request.training_images, paths)
     metrics = _measure(study, decision, request, progress, leakage=found)
     scores = study.scores[model.name]
     network = model.model if runtime == "keras" else None

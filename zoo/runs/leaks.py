@@ -1,4 +1,4 @@
-"""What an evaluated set shares with what was fitted on: file names, patients, the films themselves."""
+"""What an evaluated set shares with the training and validation parts: names, patients, and the content of images."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ def find(
     validation: Study | None,
     progress: Progress,
     trained_on: Path | None = None,
-    training_films: Path | None = None,
+    training_images: Path | None = None,
     paths: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """What the films under report share with those that something was fitted on.
+    """What the images under report share with those that a model or a decision was fitted on.
 
     Args:
         study: Under report.
         validation: What a decision was fitted on, or None.
-        progress: Told of every film that is read, and of what was found.
+        progress: Told of every image that is read, and of what was found.
         trained_on: Run folder or `split.json` of the training.
-        training_films: Folder of the training's films.
-        paths: (n,) file of each film under report; none where there are predictions alone.
+        training_images: Folder of the training images.
+        paths: (n,) file of each image under report; none where there are predictions alone.
 
     Returns:
         What JSON holds, by name: "patients of the validation data", "files" and "patients" as `leakage.Overlap`,
@@ -42,40 +42,42 @@ def find(
         others = next(iter(validation.scores.values())).patients
         if others is not None:
             found["patients of the validation data"] = leakage.shared_patients(others, patients).to_dict()
-    seen = duplicates.Films((), ())
+    seen = duplicates.SplitImages((), ())
     if trained_on is not None:
-        parts = duplicates.split_films(trained_on)
-        for films in (parts[part] for part in ("train", "validation") if part in parts):
-            seen = duplicates.Films(seen.names + films.names, seen.patients + films.patients)
+        parts = duplicates.split_images(trained_on)
+        for images in (parts[part] for part in ("train", "validation") if part in parts):
+            seen = duplicates.SplitImages(seen.names + images.names, seen.patients + images.patients)
         files = leakage.shared_names(seen.names, study.ids)
         if len(files.names):
-            progress.message(f"{len(files.names)} of these films were trained or validated on: their figures flatter")
+            progress.message(
+                f"{len(files.names)} of these images were used in training or validation: the figures are too good"
+            )
         found["files"] = files.to_dict()
         if patients is not None and len(seen.patients) == len(seen.names):
             shared = leakage.shared_patients(seen.patients, patients)
             if len(shared.names):
-                progress.message(f"{len(shared.names)} of {shared.of} patients were trained or validated on")
+                progress.message(f"{len(shared.names)} of {shared.of} patients were used in training or validation")
             found["patients"] = shared.to_dict()
     if paths:
-        found["content"] = _same_content(paths, seen.names, training_films, progress)
+        found["content"] = _same_content(paths, seen.names, training_images, progress)
     return found
 
 
 def _same_content(
-    paths: Sequence[str], trained: Sequence[str], training_films: Path | None, progress: Progress
+    paths: Sequence[str], trained: Sequence[str], training_images: Path | None, progress: Progress
 ) -> dict[str, Any]:
-    """Films that are there twice, or that were trained on under another name; decoded only to compare with training."""
+    """Images that are there twice, or in the training data under another name; decoded only to compare with these."""
     before: list[str] = []
-    if training_films is not None:
-        located = locate_images(trained, [training_films], "the training's split")
+    if training_images is not None:
+        located = locate_images(trained, [training_images], "the training's split")
         for note in located.notes:
             progress.message(note)
         before = located.existing()
         if len(before) < len(trained):
             progress.message(
-                f"{len(trained) - len(before):,} of {len(trained):,} training images are not in {training_films}"
+                f"{len(trained) - len(before):,} of {len(trained):,} training images are not in {training_images}"
             )
-    with progress.task("comparing films", len(paths) + len(before)) as advance:
+    with progress.task("comparing images", len(paths) + len(before)) as advance:
         own = duplicates.fingerprints(paths, pixels=bool(before), on_file=advance)
         theirs = duplicates.fingerprints(before, on_file=advance)
     evaluated, train = (
@@ -83,5 +85,5 @@ def _same_content(
     )
     same = leakage.duplicate_images(train, evaluated)
     if same.with_train:
-        progress.message(f"{len(same.with_train)} of these films are the same as one trained on, by their content")
+        progress.message(f"{len(same.with_train)} of these images have the same content as a training image")
     return same.to_dict() if before else {key: value for key, value in same.to_dict().items() if key != "with_train"}

@@ -63,12 +63,12 @@ def competition_files(folder: Path, labels: Path | None, images: Path | None) ->
         TableError: Neither division is there; says what was looked for.
     """
     for division in _DIVISIONS:
-        csv, films = labels or folder / f"{division}.csv", images or folder / division
-        if csv.is_file() and films.is_dir():
-            return csv, films
+        csv, found = labels or folder / f"{division}.csv", images or folder / division
+        if csv.is_file() and found.is_dir():
+            return csv, found
     wanted = " or ".join(f"{labels or name + '.csv'} with {images or name}/" for name in _DIVISIONS)
-    found = ", ".join(sorted(p.name for p in folder.iterdir())[:5]) or "nothing: it is empty"
-    raise TableError(f"{folder}: expected {wanted}, found {found}")
+    there = ", ".join(sorted(p.name for p in folder.iterdir())[:5]) or "nothing: it is empty"
+    raise TableError(f"{folder}: expected {wanted}, found {there}")
 
 
 def _labels(source: CsvColumns, finding: str, schema: LabelSchema, uncertain: float) -> np.ndarray:

@@ -68,10 +68,10 @@ def read_table(
     home = Path(folder).expanduser().absolute()
     if not home.is_dir():
         raise FileNotFoundError(f"{home}: no such folder")
-    csv, films, schema = _given(home, labels), _given(home, images), schema or DATASETS[dataset]
+    csv, given, schema = _given(home, labels), _given(home, images), schema or DATASETS[dataset]
     if dataset == "competition":
-        return read_competition(*competition_files(home, csv, films), uncertain=uncertain, schema=schema)
-    return read_nih(*nih_files(home, csv, films), schema=schema)
+        return read_competition(*competition_files(home, csv, given), uncertain=uncertain, schema=schema)
+    return read_nih(*nih_files(home, csv, given), schema=schema)
 
 
 def labels_of(table: pd.DataFrame, findings: Sequence[str]) -> np.ndarray:

@@ -82,7 +82,7 @@ def choose_films(data: Path, dataset: str, trained_on: Path | None = None, seed:
         first, compared, part, split_hash = table[ours], table[~ours], "all", ""
         notes: tuple[str, ...] = (note,)
     else:
-        parts, split_hash = duplicates.split_films(trained_on), duplicates.split_hash(trained_on)
+        parts, split_hash = duplicates.split_images(trained_on), duplicates.split_hash(trained_on)
         names = (parts[part].names if part in parts else () for part in ("validation", "test"))
         first, compared = (table[table["Image_name"].isin(own)] for own in names)
         part, notes = "test", ()
