@@ -206,7 +206,7 @@ def test_calibration_sklearn(compare: Callable[..., Any], method: str) -> None:
 
 
 def test_choice_of_calibration(compare: Callable[..., Any]) -> None:
-    s, name = predictions(22_000), "zoo, all four methods in five folds"
+    s, name = predictions(22_000), "zoo, all four methods in five folds, and none"
     section = CALIBRATION.format("choice by cross-validation")
     compare(section, name, lambda: choose(s), items=5 * len(METHODS) * K, unit="findings/s", rounds=3)
 

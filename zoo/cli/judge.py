@@ -42,7 +42,8 @@ def add(commands: Any) -> None:
 def _add_decision(sub: Any) -> None:
     sub.add_argument(
         "--fit", choices=("auto", "temperature", "temperature_per_finding", "platt", "isotonic", "none"),
-        help="fit calibration and operating points on validation data, which are not reported (auto: by log loss)",
+        help="fit calibration and operating points on validation data, which are not reported (auto: the simplest "
+        "method, 'none' included, within one standard error of the best cross-validated log loss)",
     )  # fmt: skip
     sub.add_argument(
         "--validation", type=Path, nargs="+", default=[],

@@ -21,7 +21,8 @@ class Fit:
     """What is fitted.
 
     Attributes:
-        calibration: As `calibration.fit_calibration` takes it; "auto" chooses by cross-validated log loss.
+        calibration: As `calibration.fit_calibration` takes it; "auto" chooses by cross-validated log loss, and may
+            choose "none".
         promise: Sensitivity and specificity that two further operating points promise on new patients, or None.
         confidence: How sure each promise is.
     """

@@ -76,6 +76,8 @@ def _calibration(block: Mapping[str, Any]) -> str:
         f"{titles[metric]} {_cell(numbers['before'], '.4f')} to {_cell(numbers['after'], '.4f')}"
         for metric, numbers in block["macro"].items()
     )
+    if block["method"] == "none":
+        return f"Calibration: none; cross-validation on the {block['split']} part found nothing that is better."
     return f"Calibration ({block['method']}, fitted on the {block['split']} part), means over findings: {changes}."
 
 

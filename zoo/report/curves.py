@@ -41,6 +41,8 @@ def calibration(metrics: Mapping[str, Any]) -> Section:
     notes = [f"{note.rstrip('.')}." for note in block["notes"]] if block else []
     if block:
         how = f"How it was fitted: {block['method']}, on the {block['split']} part."
+        if block["method"] == "none":
+            how = f"None: cross-validation on the {block['split']} part found nothing that is better."
         shifted = " Probabilities were then shifted to another prevalence." if block["shifted"] else ""
         words = (how + shifted,)
     else:

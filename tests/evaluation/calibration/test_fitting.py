@@ -5,7 +5,8 @@ import pytest
 
 from zoo.core.errors import SplitError
 from zoo.evaluation import metrics
-from zoo.evaluation.calibration.fitting import METHODS, choose, fit_calibration
+from zoo.evaluation.calibration import fitting
+from zoo.evaluation.calibration.fitting import CANDIDATES, METHODS, choose, fit_calibration
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.thresholds import fit_decision
@@ -90,6 +91,48 @@ def test_the_choice_is_the_simplest_that_is_good_enough(make_scores, shifted, be
     assert choose(make_scores(2000, scale=2.0)).method == "temperature"
     assert choose(shifted).method == "platt"
     assert choose(bent).method == "isotonic"
+
+
+@pytest.mark.parametrize(("spoil", "right", "most"), [
+    (lambda z: z, "none", 28),
+    (lambda z: 1.6 * z, "temperature", 30),
+    (lambda z: z * np.linspace(0.5, 2, 5), "temperature_per_finding", 30),
+    (lambda z: z + 1, "platt", 30),
+], ids=["calibrated", "too sure", "another scale each", "too high"])  # fmt: skip
+def test_auto_leaves_calibrated_logits_alone_and_mends_the_others(make_scores, spoil, right, most):
+    chosen = []
+    for seed in range(30):
+        scores = make_scores(seed=seed)
+        choice = choose(replace(scores, logits=spoil(scores.logits)))
+        chosen.append(choice.method)
+        simpler = CANDIDATES[: CANDIDATES.index(choice.method) + 1]
+        assert choice.losses[choice.method] <= min(choice.losses[method] for method in simpler)
+    assert chosen.count(right) >= most
+
+
+def test_a_method_within_one_standard_error_is_not_chosen_where_a_simpler_one_is_better(make_scores, monkeypatch):
+    """A large standard error of its own lets a method pass that is worse than none."""
+    scores = replace(make_scores(unknown=0.0), patients=None)
+    best = np.full(scores.labels.shape, 0.5)
+    noise = np.random.default_rng(0).normal(size=best.shape)
+    made = {"none": best + 0.1, "temperature": best + 0.2 + 20 * (noise - noise.mean()), "isotonic": best}
+    monkeypatch.setattr(fitting, "_losses", lambda *_: made["none"])
+    monkeypatch.setattr(fitting, "_cross_validated", lambda _, method, __: made[method])
+    choice = choose(scores, ["none", "temperature", "isotonic"])
+    assert choice.behind["temperature"][0] < choice.behind["temperature"][1]
+    assert choice.method == "isotonic"
+
+
+def test_chosen_none_is_an_identity_with_its_reason(make_scores):
+    decision = fit_decision(make_scores(), calibration="auto", date="2026-01-02")
+    assert (decision.temperature, decision.calibrator) == ((1.0,), None)
+    assert (decision.temperature_origin.recipe, decision.temperature_origin.split) == ("none", "validation")
+    assert decision.temperature_origin.notes[0].startswith("none chosen by cross-validated log loss")
+
+
+def test_without_known_labels_nothing_is_chosen(make_scores):
+    with pytest.raises(ValueError, match="known labels, there are none"):
+        choose(make_scores(unknown=1.0))
 
 
 def test_a_finding_of_another_scale_is_worth_a_temperature_of_its_own(make_scores):

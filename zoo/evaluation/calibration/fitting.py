@@ -22,8 +22,11 @@ MIN_CLASS = 10
 
 Method = Literal["none", "temperature", "temperature_per_finding", "platt", "isotonic"]
 
-#: The methods that are chosen among, the simpler ones first.
+#: The methods that fit something, the simpler ones first.
 METHODS: tuple[Method, ...] = ("temperature", "temperature_per_finding", "platt", "isotonic")
+
+#: What is chosen among: calibrated logits are best left as they are.
+CANDIDATES: tuple[Method, ...] = ("none", *METHODS)
 
 #: What a method is called in an `Origin`.
 _RECIPES = {"temperature": "temperature, global", "temperature_per_finding": "temperature, per finding"}
@@ -53,10 +56,10 @@ class Calibration:
 
 
 def fit_calibration(scores: Scores, method: Method | Literal["auto"] = "temperature") -> Calibration:
-    """Fits one method on the validation part, or the one that `choose` finds there.
+    """Fits one method on the validation part, or the one that `choose` finds there, which may be "none".
 
     Each is the exact minimum of its NaN-masked log loss. A finding with fewer than `MIN_CLASS` positives or negatives
-    has no fit of its own: it takes the global temperature. No method moves a film past another of the same finding,
+    has no fit of its own: it takes the global temperature. No method moves an image past another of the same finding,
     so AUC stays as it is; isotonic steps make ties, which change it a little.
 
     Args:
@@ -88,8 +91,8 @@ class Choice:
     """Which method cross-validation prefers.
 
     Attributes:
-        method: The simplest one within one standard error of the best.
-        losses: Method -> mean log loss in nats on labels it was not fitted to; "none" stands beside them.
+        method: The simplest one within one standard error of the best that no simpler one beats.
+        losses: Method -> mean log loss in nats on labels it was not fitted to; "none" is always among them.
         behind: Method -> how much more than the best's that is, and the standard error of that difference.
     """
 
@@ -107,11 +110,12 @@ class Choice:
         )
 
 
-def choose(scores: Scores, methods: Sequence[Method] = METHODS, *, folds: int = 5, seed: int = 0) -> Choice:
+def choose(scores: Scores, methods: Sequence[Method] = CANDIDATES, *, folds: int = 5, seed: int = 0) -> Choice:
     """Compares calibration methods by cross-validated log loss on the validation part; patients stay together.
 
-    A better one has to be better by more than one standard error (Breiman et al. 1984) of the difference, taken by
-    patient over the same labels; else the simpler one is taken.
+    The simplest method is taken that is within one standard error of the best (Breiman et al. 1984) and has no higher
+    loss than a simpler one. The standard error is that of the difference to the best, by patient over the same labels.
+    So calibrated logits are left alone, and a method is never chosen that made them worse.
 
     Args:
         scores: Logits and labels of the validation part.
@@ -121,27 +125,46 @@ def choose(scores: Scores, methods: Sequence[Method] = METHODS, *, folds: int = 
 
     Raises:
         SplitError: The scores are not of the validation part.
-        ValueError: They are scores of unknown scale, or fewer patients than folds.
+        EvaluationError: They are scores of unknown scale, no label is known, or there are fewer patients than folds.
+
+    >>> rng = np.random.default_rng(0)
+    >>> labels = rng.random((800, 1)) < 0.3
+    >>> calibrated = 2 * (rng.normal(size=(800, 1)) + 2 * labels) - 2 + np.log(0.3 / 0.7)
+    >>> choose(Scores(calibrated, labels, ("Edema",), "validation")).method
+    'none'
+    >>> choose(Scores(3 * calibrated, labels, ("Edema",), "validation")).method
+    'temperature'
     """
     scores.check_fittable("calibration")
     clusters = scores.clusters
     if folds < 2 or clusters.max() + 1 < folds:
         raise EvaluationError(f"cross-validation needs 2 folds or more and a patient for each, got {folds} folds")
+    if not scores.counts[0].any():
+        raise EvaluationError("a calibration method is chosen on known labels, there are none in the validation part")
     fold_of = np.random.default_rng(seed).permutation(clusters.max() + 1)[clusters] % folds
-    losses: dict[str, np.ndarray] = {"none": _losses(scores, Decision(scores.findings))}
-    for method in methods:
-        losses[method] = np.empty_like(losses["none"])
-        for fold in range(folds):
-            held_out = scores.subset(fold_of == fold)
-            temperature, calibrator, _ = _fit(scores.subset(fold_of != fold), method)
-            decision = Decision(scores.findings, temperature, calibrator=calibrator)
-            losses[method][fold_of == fold] = _losses(held_out, decision)
+    losses = {"none": _losses(scores, Decision(scores.findings))}
+    losses |= {method: _cross_validated(scores, method, fold_of) for method in methods if method != "none"}
     means = {name: float(np.nanmean(loss)) for name, loss in losses.items()}
     best = min(methods, key=lambda name: means[name])
-    behind: dict[str, tuple[float, float]] = {}
-    for method in methods:
-        behind[method] = _difference(losses[method] - losses[best], clusters)
-    return Choice(next(m for m in methods if behind[m][0] <= behind[m][1]), means, behind)
+    behind: dict[str, tuple[float, float]] = {
+        method: _difference(losses[method] - losses[best], clusters) for method in methods
+    }
+    simplest = next(
+        method
+        for place, method in enumerate(methods)
+        if behind[method][0] <= behind[method][1] and means[method] <= min(means[m] for m in methods[: place + 1])
+    )
+    return Choice(simplest, means, behind)
+
+
+def _cross_validated(scores: Scores, method: Method, fold_of: np.ndarray) -> np.ndarray:
+    """(n, k) log loss of each label under what was fitted on the other folds."""
+    losses = np.empty(scores.labels.shape)
+    for fold in np.unique(fold_of):
+        temperature, calibrator, _ = _fit(scores.subset(fold_of != fold), method)
+        decision = Decision(scores.findings, temperature, calibrator=calibrator)
+        losses[fold_of == fold] = _losses(scores.subset(fold_of == fold), decision)
+    return losses
 
 
 def _difference(differences: np.ndarray, clusters: np.ndarray) -> tuple[float, float]:
