@@ -172,4 +172,5 @@ def _release(held: int | None) -> None:
 def real_path(target: str | Path) -> Path:
     """Where a target lies, links followed: a rename would replace the link."""
     path = Path(os.path.abspath(target))  # noqa: PTH100 - `resolve` would follow the parents' links
-    return path.resolve() if path.is_symlink() else path
+    # `resolve` raises at a link to itself.
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
