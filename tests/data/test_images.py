@@ -59,7 +59,7 @@ def test_a_path_without_a_file(tmp_path, make):
         (RAMP * 257, "0..65535"),
         (np.where(RAMP > 99, np.nan, RAMP), "NaN"),
         (GREY[None, ..., None], r"\(h, w\)"),
-        (GREY > 99, "integers or floats"),
+        (GREY * 1j, "integers, floats or booleans"),
         (np.full((32, 32), 7.0), "constant"),
     ],
 )

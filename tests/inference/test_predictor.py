@@ -10,7 +10,8 @@ from PIL import Image
 
 import zoo
 from zoo.config.specs import EnsembleSpec, MemberSpec
-from zoo.core.errors import ImageError, ReleaseError, UnknownNameError
+from zoo.core.errors import ImageError, ReleaseError, UnknownNameError, UsageError, UsageTypeError
+from zoo.data.images.limits import Limits
 from zoo.evaluation.coherence import project
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.thresholds import fit_decision
@@ -127,11 +128,77 @@ def test_the_wide_table_has_a_row_for_each_film(predictor, films):
     np.testing.assert_array_equal(table[list(FINDINGS3)].to_numpy(), predictor.predict(films))
 
 
-def test_one_image_for_a_list_is_said(predictor, films):
-    with pytest.raises(TypeError, match="list"):
-        predictor.predict(films[0])
-    with pytest.raises(ValueError, match="batch_size"):
+@pytest.mark.parametrize("kind", ["path", "str", "bytes", "file", "opened", "loaded", "array", "float", "one channel"])
+def test_one_image_in_place_of_several_gives_one_row(predictor, films, kind):
+    path = films[0]
+    array = np.asarray(Image.open(path))
+    image = {
+        "path": path,
+        "str": str(path),
+        "bytes": path.read_bytes(),
+        "file": io.BytesIO(path.read_bytes()),
+        "opened": Image.open(path),
+        "loaded": Image.open(path).convert("RGB"),
+        "array": array,
+        "float": array.astype(float),
+        "one channel": array[..., None],
+    }[kind]
+    expected = predictor.predict(films[:1])
+    np.testing.assert_array_equal(predictor.predict(image), expected)
+    assert len(predictor.findings(image)) == len(FINDINGS3)
+    (batch,) = predictor.stream(image)
+    np.testing.assert_array_equal(batch.logits, predictor.scores(image, np.zeros((1, 3))).logits)
+    explained = predictor.explain(image, FINDINGS3[0])
+    assert explained.film.shape == array.shape
+    assert explained.logit == pytest.approx(batch.logits[0, 0], abs=1e-5)
+
+
+def test_a_stack_gives_a_row_for_each_image(predictor):
+    stack = np.random.default_rng(0).integers(0, 256, (3, 40, 50), dtype=np.uint8)
+    expected = predictor.predict(list(stack))
+    for images in (stack, stack[..., None], np.stack([stack] * 3, -1), stack.astype(np.float32), iter(stack)):
+        np.testing.assert_allclose(predictor.predict(images), expected, atol=1e-6)
+    assert predictor.predict(stack[:0]).shape == (0, 3)
+    assert predictor.predict(np.zeros((160, 130), np.uint8) + np.arange(130, dtype=np.uint8)).shape == (1, 3)
+    with pytest.raises(UsageError, match="one image is wanted"):
+        predictor.explain(stack, FINDINGS3[0])
+
+
+def test_what_is_no_image_is_said_and_not_a_row(predictor, films):
+    for nothing in (None, {"a": films[0]}, 7, [films[0], None], [[films[0]]]):
+        with pytest.raises(UsageTypeError):
+            predictor.predict(nothing)
+    for array in (np.zeros((2, 3, 40, 50)), np.zeros((1, 1, 40, 50, 3)), np.zeros(7)):
+        with pytest.raises(UsageError):
+            predictor.predict(array)
+    with pytest.raises(UsageTypeError, match="one image"):
+        predictor.explain(films, FINDINGS3[0])
+    with pytest.raises(UsageError, match="batch_size"):
         predictor.predict(films, batch_size=0)
+
+
+def test_images_of_several_kinds_may_be_mixed(predictor, films):
+    kinds = (films[0], films[1].read_bytes(), Image.open(films[2]), np.asarray(Image.open(films[3])))
+    np.testing.assert_allclose(predictor.predict(image for image in kinds), predictor.predict(films[:4]), atol=1e-6)
+
+
+def test_an_opened_image_that_is_turned_is_predicted_as_its_file(predictor, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    ramp = np.add.outer(np.arange(300) ** 2 / 600, np.arange(200) * 0.5).astype(np.uint8)
+    Image.fromarray(ramp).save(tmp_path / "turned.jpg", exif=exif)
+    expected = predictor.predict(tmp_path / "turned.jpg")
+    np.testing.assert_array_equal(predictor.predict([Image.open(tmp_path / "turned.jpg")]), expected)
+    np.testing.assert_allclose(predictor.predict(Image.open(tmp_path / "turned.jpg").convert("L")), expected, atol=0.01)
+
+
+def test_the_limits_are_the_predictors(predictor, films, monkeypatch):
+    monkeypatch.setattr(predictor, "limits", Limits(bytes=100))
+    table = predictor.findings([films[0], films[1].read_bytes()])
+    assert table["error"].str.contains("at most 100 bytes").all()
+    with pytest.raises(ImageError, match="at most"):
+        predictor.explain(films[0], FINDINGS3[0])
+    assert predictor.with_decision(predictor.decision).limits == Limits(bytes=100)
 
 
 def test_a_member_decides_by_its_own_thresholds_or_not_at_all(folder, films):

@@ -16,7 +16,9 @@ import numpy as np
 from PIL import Image
 
 from zoo.core.errors import UsageError, UsageTypeError
-from zoo.data.images.reading import ImageSource, read_image
+from zoo.data.images.limits import DEFAULT, Limits
+from zoo.data.images.reading import read_image
+from zoo.data.images.sources import ImageSource, hold, one_image
 from zoo.evaluation.decision import Decision, probabilities
 from zoo.explain.cam import check_method, class_maps, gap_kernel
 from zoo.explain.gradients import feature_maps, head_gradients
@@ -74,6 +76,7 @@ def explain(
     *,
     findings: Sequence[str] = (),
     decision: Decision | None = None,
+    limits: Limits = DEFAULT,
 ) -> Explanation:
     """Explains one finding on one film, in the film's own geometry.
 
@@ -84,6 +87,7 @@ def explain(
         method: "gradcam", "gradcam++" or "layercam", for any head; "cam" for GAP heads.
         findings: Names of the columns; those of the decision by default.
         decision: Temperature for the probability; the plain sigmoid without it.
+        limits: What the image may cost at most.
 
     Raises:
         UnknownNameError: No such method.
@@ -94,9 +98,10 @@ def explain(
         >>> explain(model, "film.jpg", 3).save("edema.png")  # doctest: +SKIP
     """
     size, channels = _input(model)
-    film = read_image(image)[..., 0]
+    held = hold(one_image(image), limits)
+    film = read_image(held, limits=limits)[..., 0]
     # Not scaled from `film`: a JPEG that is decoded small differs a little, and this is the image that is predicted.
-    pixels = read_image(image, size, channels)[None]
+    pixels = read_image(held, size, channels, limits)[None]
     return next(_explain(model, pixels, [film], np.asarray([index]), method, findings, decision))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from zoo.inference import starting
 from zoo.inference.predictor import Predictor
 from zoo.inference.starting import Choice, RuntimeName
-from zoo.inference.stream import Image
+from zoo.inference.stream import Images
 from zoo.release import release
 
 
@@ -65,13 +65,11 @@ def load(
     )
 
 
-def predict_ensemble(
-    paths: Sequence[Image], model: str | Path = "xrayslam-ensemble", *, calibrated: bool = True
-) -> np.ndarray:
+def predict_ensemble(paths: Images, model: str | Path = "xrayslam-ensemble", *, calibrated: bool = True) -> np.ndarray:
     """Probabilities of the ensemble, as the original solution's function of the same name.
 
     Args:
-        paths: Images.
+        paths: One image or several, as for `Predictor.predict`.
         model: Name or folder, as for `load`.
         calibrated: False gives the plain sigmoid of the mean logits, as the original does.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +11,12 @@ import numpy as np
 from zoo.config.specs import EnsembleSpec
 from zoo.core.errors import UnknownNameError, UsageError
 from zoo.core.warn import warn_user
+from zoo.data.images.limits import DEFAULT, Limits
+from zoo.data.images.sources import ImageSource
 from zoo.evaluation.coherence import project
 from zoo.evaluation.decision import Decision, probabilities
 from zoo.evaluation.scores import Scores
-from zoo.inference.stream import Image, Prediction, stream
+from zoo.inference.stream import Images, Prediction, stream
 from zoo.release import manifest
 from zoo.runtimes.runtime import KerasRuntime, Runtime
 
@@ -38,6 +40,7 @@ class Predictor:
         metrics: What the release says of its evaluation.
         source: "hf://owner/repo@commit" it was pulled from, or "".
         manifest_sha256: Of the release's manifest: one string that stands for all of it; "" where there is none.
+        limits: What each image may cost at most; may be set anew at any time.
     """
 
     def __init__(
@@ -51,11 +54,12 @@ class Predictor:
         metrics: dict[str, Any] | None = None,
         source: str = "",
         manifest_sha256: str = "",
+        limits: Limits = DEFAULT,
     ) -> None:
         self.runtime, self.spec, self.decision = runtime, spec, decision
         self.members = tuple(m.name for m in spec.members if members is None or m.name in members)
         self.name, self.metrics, self.source = name or spec.name, metrics or {}, source
-        self.manifest_sha256 = manifest_sha256
+        self.manifest_sha256, self.limits = manifest_sha256, limits
 
     def __repr__(self) -> str:
         how = f"{self.runtime.name} {self.runtime.precision}"
@@ -76,7 +80,7 @@ class Predictor:
 
     def predict(
         self,
-        images: Iterable[Image],
+        images: Images,
         *,
         calibrated: bool = True,
         coherent: bool = False,
@@ -86,7 +90,10 @@ class Predictor:
         """Probabilities of images of any number.
 
         Args:
-            images: Paths, bytes, PIL images or arrays; an iterable is read batch by batch, never held whole.
+            images: One image or several; an iterable is read batch by batch, never held whole. An image is a path, the
+                bytes of a file, an open file, a Pillow image, or an array or tensor (h, w), (h, w, 1), (h, w, 3) or
+                (h, w, 4) of 0..255 (see `zoo.data.images.reading.read_image`); with one more axis in front arrays are
+                stacks of images. Three dimensions with a last axis of 1, 3 or 4 are one image.
             calibrated: False leaves the temperature out.
             coherent: True moves them, as little as it takes, to where no finding contradicts another
                 (`evaluation.coherence.project`); thresholds do not hold for those.
@@ -94,10 +101,12 @@ class Predictor:
             strict: True raises on the first unreadable image; otherwise its row is NaN and a warning names it.
 
         Returns:
-            float32 (n, findings) probabilities.
+            float32 (n, findings) probabilities; (1, findings) of one image.
 
         Raises:
             ImageError: With `strict`, an image that cannot be read.
+            UsageTypeError: Neither an image nor several.
+            UsageError: An array of another shape.
         """
         decision = self.decision if calibrated else None
         parts = [np.empty((0, len(self.labels)), np.float32)]
@@ -113,7 +122,7 @@ class Predictor:
 
     def findings(
         self,
-        images: Iterable[Image],
+        images: Images,
         *,
         point: str | None = None,
         batch_size: int | None = None,
@@ -138,20 +147,21 @@ class Predictor:
         none = Prediction([], np.empty((0, len(self.labels)), np.float32), [])
         return pd.concat(tables, ignore_index=True) if tables else self.table(none, point)
 
-    def explain(self, image: Image, finding: str, method: str = "gradcam") -> Explanation:
-        """Where on a film a finding's logit comes from; it shows what the network used, not where disease is.
+    def explain(self, image: ImageSource, finding: str, method: str = "gradcam") -> Explanation:
+        """Where in an image a finding's logit comes from; it shows what the network used, not where disease is.
 
         Args:
-            image: As one of `predict`'s.
+            image: One image, as for `predict`.
             finding: One of `labels`.
             method: "gradcam", "gradcam++" or "layercam"; "cam" for GAP heads. See `zoo.explain.cam`.
 
         Returns:
-            Heatmap in the film's own geometry; `.save("map.png")` writes it over the film.
+            Heatmap in the image's own geometry; `.save("map.png")` writes it over the image.
 
         Raises:
             UnknownNameError: No such finding or method.
             ImageError: The image cannot be read.
+            UsageTypeError: Not an image.
             ValueError: It was not loaded with runtime="keras".
         """
         from zoo.explain.explanation import explain
@@ -159,11 +169,12 @@ class Predictor:
         if finding not in self.labels:
             raise UnknownNameError("finding", finding, self.labels)
         index = self.labels.index(finding)
-        return explain(self.model, image, index, method, findings=self.labels, decision=self.decision)
+        names, decision = self.labels, self.decision
+        return explain(self.model, image, index, method, findings=names, decision=decision, limits=self.limits)
 
     def scores(
         self,
-        images: Iterable[Image],
+        images: Images,
         labels: np.ndarray,
         *,
         patients: Sequence[object] | np.ndarray | None = None,
@@ -209,10 +220,11 @@ class Predictor:
             metrics=self.metrics,
             source=self.source,
             manifest_sha256=self.manifest_sha256,
+            limits=self.limits,
         )
 
     def stream(
-        self, images: Iterable[Image], *, batch_size: int | None = None, strict: bool = False, start: int = 0
+        self, images: Images, *, batch_size: int | None = None, strict: bool = False, start: int = 0
     ) -> Iterator[Prediction]:
         """Logits batch by batch, in order; the next batch is decoded while the network works on this one.
 
@@ -224,7 +236,9 @@ class Predictor:
                 batches gets the same bits as it would have in one stream with them.
         """
         size, k = self.spec.image_size, len(self.labels)
-        return stream(self.runtime, images, size, k, batch_size=batch_size, strict=strict, start=start)
+        return stream(
+            self.runtime, images, size, k, batch_size=batch_size, strict=strict, start=start, limits=self.limits
+        )
 
     def table(self, batch: Prediction, point: str | None = None) -> pd.DataFrame:
         """One batch of `stream` as the rows of `findings`."""

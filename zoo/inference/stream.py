@@ -1,4 +1,4 @@
-"""Images to logits, batch by batch: the next films are read while the network works on these."""
+"""Images to logits, batch by batch: the next images are read while the network works on these."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 
-from zoo.core.errors import ImageError, UsageError, UsageTypeError
+from zoo.core.errors import ImageError, UsageError
 from zoo.core.warn import Threads
+from zoo.data.images.limits import DEFAULT, Limits
 from zoo.data.images.reading import read_image
+from zoo.data.images.sources import Held, ImageSource, hold_each
 from zoo.runtimes.runtime import Runtime
 
-#: Path, encoded bytes, PIL image, or array of 0..255 grey levels (h, w) or (h, w, 1 or 3).
-Image = Any
+#: Several images, or one: see `zoo.data.images.sources.each_image`.
+Images: TypeAlias = ImageSource | Iterable[ImageSource]
 
 
 @dataclass(frozen=True)
@@ -38,41 +39,44 @@ class Prediction:
 
 def stream(
     runtime: Runtime,
-    images: Iterable[Image],
+    images: Images,
     size: int,
     findings: int,
     *,
     batch_size: int | None = None,
     strict: bool = False,
     start: int = 0,
+    limits: Limits = DEFAULT,
 ) -> Iterator[Prediction]:
     """Logits of images, in order, with two batches in memory at most. Arguments as for `Predictor.stream`.
 
     Args:
         runtime: What computes the logits.
-        images: An iterable, which is drawn on as results are taken.
+        images: One image, or several, which are drawn on as results are taken.
         size: Height and width in pixels that the runtime takes.
         findings: How many logits it gives for an image.
         batch_size: Images to the runtime at once; its own number by default.
         strict: True raises on the first unreadable image; otherwise it has an error and its row is NaN.
         start: Running number of the first image. After whole batches of an earlier stream, the same bits come out as
             in one stream.
+        limits: What each image may cost at most.
 
     Raises:
         ImageError: With `strict`, an image that cannot be read.
-        TypeError: One image in place of several.
-        ValueError: `batch_size` below 1.
+        UsageTypeError: Not images; or among them a value that is none.
+        UsageError: An array that is neither an image nor a stack of them; `batch_size` below 1.
     """
-    if isinstance(images, str | bytes | Path):
-        raise UsageTypeError(f"images must be a list or another iterable of images, got one {type(images).__name__}")
     batch_size = runtime.batch_size if batch_size is None else batch_size
     if batch_size < 1:
         raise UsageError(f"batch_size must be at least 1, got {batch_size}")
     full = batch_size
     with Threads(os.cpu_count()) as pool:
         ready = None
-        for first, chunk in _chunks(images, batch_size, start):
-            reading = [(_name(im, first + i), pool.submit(_read, im, size, strict)) for i, im in enumerate(chunk)]
+        for first, chunk in _chunks(hold_each(images, limits), batch_size, start):
+            # What is held is read in the pool: it can no longer be changed or closed by its owner.
+            reading = [
+                (_name(held, first + i), pool.submit(_read, held, size, strict, limits)) for i, held in enumerate(chunk)
+            ]
             if ready is not None:
                 yield _infer(runtime, ready, findings, full)
             elif not start:
@@ -83,24 +87,27 @@ def stream(
             yield _infer(runtime, ready, findings, full)
 
 
-def _chunks(images: Iterable[Image], size: int, start: int) -> Iterator[tuple[int, list[Image]]]:
-    source = iter(images)
-    while chunk := list(islice(source, size)):
+def _chunks(
+    images: Iterator[Held | ImageError], size: int, start: int
+) -> Iterator[tuple[int, list[Held | ImageError]]]:
+    while chunk := list(islice(images, size)):
         yield start, chunk
         start += len(chunk)
 
 
-def _name(image: Image, index: int) -> str:
-    return str(image) if isinstance(image, str | Path) else f"image {index}"
+def _name(held: Held | ImageError, index: int) -> str:
+    return held if isinstance(held, str) else f"image {index}"
 
 
-def _read(image: Image, size: int, strict: bool) -> np.ndarray | ImageError:
+def _read(held: Held | ImageError, size: int, strict: bool, limits: Limits) -> np.ndarray | ImageError:
     try:
-        return read_image(image, size)
-    except (ImageError, FileNotFoundError) as error:
+        if isinstance(held, ImageError):
+            raise held
+        return read_image(held, size, limits=limits)
+    except ImageError as error:
         if strict:
             raise
-        return error if isinstance(error, ImageError) else ImageError(str(error))
+        return error
 
 
 def _infer(

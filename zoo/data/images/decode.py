@@ -8,30 +8,34 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import IO
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageFile
 
 from zoo.core.errors import ImageError
-from zoo.data.images.depth import scale_depth, significant_bits
+from zoo.core.file_kinds import HEAD, READABLE, UNKNOWN, file_kind, image_kind
+from zoo.data.images.depth import depth_table, scale_depth, significant_bits
+from zoo.data.images.limits import DEFAULT, Limits, TimedBytes
+from zoo.data.images.structure import check_structure
 
-#: Raised by one whenever a rule here gives other pixels than before: caches of decoded films are then made anew.
-DECODER = 2
+#: Raised by one whenever a rule here gives other pixels than before: caches of decoded images are then made anew.
+DECODER = 3
 
 #: Formats that are read, told by the content and never by the extension.
-FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
-
-#: Larger images are refused before any memory is taken: the biggest detectors give about 20 megapixels.
-MAX_PIXELS = 64_000_000
-
-#: Longest side over shortest; and the shortest side in pixels.
-MAX_ASPECT, MIN_SIDE = 10, 8
+FORMATS = tuple(kind.name.upper() for kind in READABLE)
 
 #: A DCT-scaled JPEG keeps this many times the wanted size. Means of blocks that are nearly as large as the wanted
-#: pixels are no bilinear filter: at 9/8 a 2048 px film decodes a quarter faster and is up to 8 grey levels
+#: pixels are no bilinear filter: at 9/8 a 2048 px image decodes a quarter faster and is up to 8 grey levels
 #: off, a real one of 512 px up to 40.
 _DCT_MARGIN = 2
+
+#: Bytes of a JPEG between two looks at the clock: a scan over all pixels can be a hundred bytes long.
+_JPEG_BLOCK, _PROGRESSIVE_BLOCK = 16_384, 4_096
+
+#: Pixels of a 16-bit colour image that are put together at once.
+_BAND = 1 << 20
 
 #: What Pillow is known to raise on damaged and hostile files.
 DECODE_ERRORS = (
@@ -42,6 +46,7 @@ DECODE_ERRORS = (
     LookupError,
     AttributeError,
     ArithmeticError,
+    AssertionError,
     EOFError,
     RuntimeError,
     MemoryError,
@@ -61,21 +66,9 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
-_OTHER_FILES = {
-    b"version https://git-lfs": "a git-lfs pointer, not the image itself: run `git lfs pull`",
-    b"<!doctype": "an HTML page, perhaps of a failed download",
-    b"<html": "an HTML page, perhaps of a failed download",
-    b"gif8": "a GIF: save it as PNG",
-    b"\x00\x00\x00\x0cjp": "a JPEG 2000 file: save it as PNG",
-    b"%pdf": "a PDF: save its picture as PNG",
-    b"pk\x03\x04": "a ZIP archive: unpack it first",
-    b"\xff\xd8": "a JPEG whose header is damaged",
-    b"\x89png": "a PNG whose header is damaged",
-}
 
-
-def decode(file: IO[bytes], size: int | None = None, channels: int = 1) -> Image.Image:
-    """Decodes the first frame of an open file, upright, flattened on black, in 8 bits.
+def decode(data: bytes, size: int | None = None, channels: int = 1, limits: Limits = DEFAULT) -> Image.Image:
+    """Decodes the first frame of an image file, upright, flattened on black, in 8 bits.
 
     A JPEG that is much larger than asked for is scaled inside its DCT, to twice `size` or more on both sides, which
     costs half of a full decode and differs from it by less than one grey level in the mean. Transparent pixels
@@ -83,55 +76,79 @@ def decode(file: IO[bytes], size: int | None = None, channels: int = 1) -> Image
     chunk alone is missing is accepted: its pixels are complete and checksummed. Any other truncation is an error.
 
     Args:
-        file: Opened for reading in binary, seekable.
+        data: The whole file.
         size: Height and width in pixels that the caller will resize to, or None for all pixels.
         channels: 1 (grey) or 3 (RGB), so that a grey JPEG of a colour file needs no colour conversion.
+        limits: What the image may cost.
 
     Returns:
         An image of mode "L" or "RGB", loaded.
 
     Raises:
-        ImageError: Not an allowed format, too large, too narrow, or of a depth that is not defined; without a name.
+        ImageError: Not an allowed format, beyond a limit, or of a depth that is not defined; without a name.
         Exception: One of `DECODE_ERRORS` on a damaged file.
     """
+    limits.check_bytes(len(data))
+    kind = image_kind(data[:HEAD])
+    if kind is None or not kind.readable:
+        raise ImageError(describe(data[:HEAD]))
+    file = TimedBytes(data, limits.seconds)
+    check_structure(data, kind, limits)
     try:
-        image = Image.open(file, formats=FORMATS)
+        image = Image.open(file, formats=[kind.name.upper()])
     except Image.UnidentifiedImageError:
-        file.seek(0)
-        raise ImageError(f"not an image: {describe(file.read(132))}") from None
-    check_size(*image.size)
+        raise ImageError(f"{kind} whose header is damaged") from None
+    limits.check_size(*image.size)
     if image.format in ("JPEG", "MPO"):
         enough = size * _DCT_MARGIN if size else None
         image.draft("L" if channels == 1 else "RGB", (enough, enough) if enough else None)
+        image.decodermaxblock = _PROGRESSIVE_BLOCK if "progressive" in image.info else _JPEG_BLOCK
     if image.format == "PNG":
         return _upright(image, _decode_png(file, image))
     image.load()
-    if image.format == "TIFF":
-        return _upright(image, _flatten_tiff(image))
-    return _upright(image, flatten(image))
+    return _upright(image, _flatten_own(image))
 
 
 def describe(head: bytes) -> str:
-    """What a file that is no readable image seems to be, told by its first 132 bytes."""
+    """What a file that is not decoded seems to be, told by its first `HEAD` bytes, and what to do."""
+    kind = image_kind(head)
+    if kind is not None:
+        return f"{kind}, which is not supported: {kind.advice}"
     if not head:
-        return "the file is empty (0 bytes)"
-    if head[128:132] == b"DICM":
-        return "a DICOM file: convert it to PNG first"
-    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    for prefix, words in _OTHER_FILES.items():
-        if start.startswith(prefix):
-            return words
-    return f"unknown content (starts with {head[:8]!r}); readable are {', '.join(FORMATS)}"
+        return "not an image: the file is empty (0 bytes)"
+    if file_kind(head) != UNKNOWN:
+        return f"not an image: {file_kind(head)}"
+    return f"not an image: unknown content (starts with {head[:8]!r}); readable are {', '.join(FORMATS)}"
 
 
-def check_size(width: int, height: int) -> None:
-    """Raises `ImageError` on a width and height in pixels that no X-ray has; called before pixels are decoded."""
-    if width * height > MAX_PIXELS:
-        raise ImageError(f"{width} x {height} pixels; at most {MAX_PIXELS // 10**6} megapixels are read")
-    if min(width, height) < MIN_SIDE:
-        raise ImageError(f"{width} x {height} pixels; each side needs {MIN_SIDE} or more")
-    if max(width, height) > MAX_ASPECT * min(width, height):
-        raise ImageError(f"{width} x {height} pixels; one side is more than {MAX_ASPECT} times the other")
+def explain_fault(error: BaseException) -> str:
+    """What a decoder's error says, in one line of words."""
+    text = " ".join(str(error).split())
+    if isinstance(error, OSError) and error.strerror:  # its text would name the file again
+        return error.strerror.lower()
+    if isinstance(error, MemoryError):
+        return "not enough memory to decode it"
+    if isinstance(error, (ImageError, Image.DecompressionBombError, UnicodeError)):
+        return text
+    if isinstance(error, OSError) and "truncated" in text.lower():
+        return "the file is truncated"
+    return f"the file is damaged: {text or type(error).__name__}"
+
+
+def decode_loaded(image: Image.Image) -> Image.Image:
+    """An image that Pillow has loaded as `decode` gives it, as far as its pixels allow.
+
+    It is turned upright as its EXIF block says; Pillow's `convert` and `resize` keep that block, and
+    `ImageOps.exif_transpose` takes it away.
+
+    Raises:
+        ImageError: Pixels without a defined range, or pixels that Pillow is known to load otherwise than they are.
+    """
+    if image.format == "PNG" and image.mode in ("RGB", "RGBA") and _has_lost_bits(image):
+        raise ImageError("a PNG with 16 bits a colour, of which Pillow loads 8: give its path, or open it again")
+    if image.format == "TIFF" and _is_mapped_askew(image):
+        raise ImageError("a turned TIFF, which Pillow has loaded in rows of a wrong length: give its path")
+    return _upright(image, _flatten_own(image))
 
 
 def flatten(image: Image.Image, bits: int | None = None) -> Image.Image:
@@ -147,7 +164,7 @@ def flatten(image: Image.Image, bits: int | None = None) -> Image.Image:
     if image.mode == "F":
         raise ImageError("float pixels have no defined range: save the image in 8 or 16 bits")
     if image.mode.startswith("I"):
-        return Image.fromarray(scale_depth(np.asarray(image), bits))
+        return Image.fromarray(_in_8_bits(np.asarray(image), bits))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         black = Image.new("RGB", image.size)
@@ -158,13 +175,44 @@ def flatten(image: Image.Image, bits: int | None = None) -> Image.Image:
     return image.convert("L" if image.mode == "1" else "RGB")
 
 
+def _flatten_own(image: Image.Image) -> Image.Image:
+    """`flatten`, with what a TIFF says of its pixels and Pillow leaves undone."""
+    return _flatten_tiff(image) if hasattr(image, "tag_v2") else flatten(image)
+
+
+def _has_lost_bits(image: Image.Image) -> bool:
+    """Whether a loaded PNG has 16 bits a colour in its file; where that is gone, whether it is as dark as one."""
+    try:
+        with Path(getattr(image, "filename", "")).open("rb") as file:
+            head = file.read(25)
+        return len(head) == 25 and head[24] == 16
+    except (OSError, ValueError):
+        return bool(np.asarray(image.getextrema())[:3].max() < 64)
+
+
+def _is_mapped_askew(image: Image.Image) -> bool:
+    """Whether a loaded TIFF is mapped from a file turned by 90 degrees: Pillow 13 swaps its sides before it maps."""
+    if getattr(image, "map", None) is None:
+        return False
+    with suppress(OSError), Image.open(getattr(image, "filename", ""), formats=["TIFF"]) as again:
+        return again.tag_v2.get(0x0112, 1) > 4  # type: ignore[attr-defined]
+    return False
+
+
 def _upright(source: Image.Image, pixels: Image.Image) -> Image.Image:
     """`pixels` turned as the EXIF block of `source` asks (Pillow has done so for a TIFF)."""
     turn = _TURNS.get(source.getexif().get(0x0112, 1))
     return pixels if turn is None else pixels.transpose(turn)
 
 
-def _decode_png(file: IO[bytes], image: ImageFile.ImageFile) -> Image.Image:
+def _in_8_bits(values: np.ndarray, bits: int | None) -> np.ndarray:
+    """Pixels of 16 bits by their depth; of 32 bits, up to 255, as they are: the same as an array of them."""
+    if values.dtype.itemsize > 2 and bits is None and values.min() >= 0 and values.max() <= 255:
+        return values.astype(np.uint8)
+    return scale_depth(values, bits)
+
+
+def _decode_png(file: TimedBytes, image: ImageFile.ImageFile) -> Image.Image:
     rawmode = str(image.tile[0][3]) if image.tile else ""
     if "16B" not in rawmode:
         image.load()
@@ -176,18 +224,27 @@ def _decode_png(file: IO[bytes], image: ImageFile.ImageFile) -> Image.Image:
     return flatten(_deep_colour(file, image, rawmode, bits))
 
 
-def _deep_colour(file: IO[bytes], image: Image.Image, rawmode: str, bits: int | None) -> Image.Image:
+def _deep_colour(file: TimedBytes, image: Image.Image, rawmode: str, bits: int | None) -> Image.Image:
     """A PNG with 16 bits a colour: Pillow decodes the high bytes only, so the low ones take a second pass."""
     image.load()
     second = Image.open(file, formats=("PNG",))
-    if rawmode == "LA;16B":  # its four bytes a pixel read as four channels: grey high, grey low, alpha high, low
-        second.tile = [second.tile[0]._replace(args="RGBA")]
-        high, low = np.asarray(image)[..., 0], np.asarray(second)[..., 1]
-        grey = Image.fromarray(scale_depth(high.astype(np.uint16) << 8 | low, bits))
-        return Image.merge("LA", (grey, image.getchannel("A")))
-    second.tile = [second.tile[0]._replace(args=rawmode.replace("16B", "16L"))]
-    high, low = np.asarray(image)[..., :3], np.asarray(second)[..., :3]
-    colour = Image.fromarray(scale_depth(high.astype(np.uint16) << 8 | low, bits))
+    grey = rawmode == "LA;16B"  # its four bytes a pixel read as four channels: grey high, grey low, alpha high, low
+    second.tile = [second.tile[0]._replace(args="RGBA" if grey else rawmode.replace("16B", "16L"))]
+    second.load()
+    highs, lows = (slice(0, 1), slice(1, 2)) if grey else (slice(0, 3), slice(0, 3))
+
+    def deep(rows: slice) -> np.ndarray:
+        file.check_time()
+        box = (0, rows.start, image.width, rows.stop)
+        high, low = np.asarray(image.crop(box))[..., highs], np.asarray(second.crop(box))[..., lows]
+        return high.astype(np.uint16) << 8 | low
+
+    # In bands, since an array of everything in 16 bits takes several times the memory of the image.
+    band = max(1, _BAND // image.width)
+    bands = [slice(y, min(y + band, image.height)) for y in range(0, image.height, band)]
+    table = depth_table(max(int(deep(rows).max()) for rows in bands), bits)
+    pixels = np.concatenate([table[deep(rows)] for rows in bands])
+    colour = Image.fromarray(pixels[..., 0] if grey else pixels)
     if image.mode == "RGBA":
         colour.putalpha(image.getchannel("A"))
     return colour

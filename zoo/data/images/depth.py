@@ -34,6 +34,16 @@ def scale_depth(values: np.ndarray, bits: int | None = None) -> np.ndarray:
     low, high = int(values.min()), int(values.max())
     if low < 0 or high >= 1 << 16:
         raise ImageError(f"integer pixels in {low}..{high}; 0..65535 is read")
+    return depth_table(high, bits)[values]
+
+
+def depth_table(high: int, bits: int | None = None) -> np.ndarray:
+    """uint8 of each value of an image's depth; see `scale_depth`.
+
+    Args:
+        high: The image's largest value.
+        bits: Depth that the file declares.
+    """
     if bits is None:
         bits = next(depth for depth in _DEPTHS if high < 1 << depth)
         if bits < 16:
@@ -41,7 +51,7 @@ def scale_depth(values: np.ndarray, bits: int | None = None) -> np.ndarray:
             warn_user(text, DepthWarning)
     elif high >= 1 << bits:
         bits = 16
-    return _depth_table(bits)[values]
+    return _table(bits)
 
 
 def significant_bits(file: IO[bytes]) -> int | None:
@@ -53,7 +63,7 @@ def significant_bits(file: IO[bytes]) -> int | None:
 
 
 @cache
-def _depth_table(bits: int) -> np.ndarray:
+def _table(bits: int) -> np.ndarray:
     return np.rint(np.arange(1 << bits) * (255 / ((1 << bits) - 1))).astype(np.uint8)
 
 
