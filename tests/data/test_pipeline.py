@@ -188,7 +188,7 @@ def test_an_unreadable_file_surfaces_as_an_image_error_with_its_name(files, labe
     batches = pipeline.training_batches([*files[:-1], broken], labels, **KNOBS, drop_remainder=False)
     with pytest.raises(ImageError) as caught, pipeline.image_errors():
         consume(batches)
-    assert str(caught.value) == f"{broken}: not an image: an HTML page, perhaps of a failed download"
+    assert str(caught.value) == f"{broken}: not an image: an HTML page, perhaps an error page saved as the file"
 
 
 def test_other_errors_pass_through_unchanged():
