@@ -25,5 +25,10 @@ _FACTS = frozenset(map(same_name, _NAMES))
 
 
 def is_fact(header: str) -> bool:
-    """Whether a column describes the row (an identifier, age, view) or has no name: it is no finding."""
+    """Whether a column describes the row (an identifier, age, view) or has no name, and thus is no finding.
+
+    Example:
+        >>> is_fact("Patient Age"), is_fact("Edema")
+        (True, False)
+    """
     return not header or same_name(header) in _FACTS

@@ -1,4 +1,4 @@
-"""Which column of a file holds which finding: by name, never by position."""
+"""Finds the column of each finding in a file, by name and never by position."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zoo.labels.findings import FINDINGS, NIH, NIH_FINDINGS, LabelSchema
 #: "auto", "chexpert", "nih", a schema, or one's own findings, all of which a file must then have.
 Schema: TypeAlias = str | LabelSchema | Sequence[str]
 
-#: NIH's own findings, not mapped on ours.
+#: NIH's own findings, not mapped to CheXpert's.
 NIH_14 = LabelSchema("nih-14", NIH_FINDINGS, aliases={"Pleural Effusion": "Effusion"})
 
 #: Any findings: the columns that predictions and labels share. Two data sets' names of one finding are one name.
@@ -54,7 +54,7 @@ class Chosen:
 
 
 def find_schema(schema: Schema) -> LabelSchema:
-    """The schema of that name, the schema itself, or one of one's own findings.
+    """Returns the schema with that name, the schema itself, or a new one for a list of findings.
 
     Raises:
         UnknownNameError: A name that is none of `SCHEMAS`.
@@ -73,7 +73,12 @@ def find_schema(schema: Schema) -> LabelSchema:
 
 
 def names_of(finding: str, schema: LabelSchema) -> tuple[str, ...]:
-    """What a finding is called in the data sets the schema knows, its own name first."""
+    """The names of a finding in the data sets that the schema knows, its own name first.
+
+    Example:
+        >>> names_of("Effusion", find_schema("nih"))
+        ('Effusion', 'Pleural Effusion')
+    """
     own = [alias for alias, of in schema.aliases.items() if of == finding]
     theirs = [of for alias, of in schema.aliases.items() if same_name(alias) == same_name(finding)]
     return (finding, *own, *theirs)
@@ -82,7 +87,7 @@ def names_of(finding: str, schema: LabelSchema) -> tuple[str, ...]:
 def prediction_columns(
     table: CsvColumns, schema: Schema = "auto", prefix: str | None = None, among: Collection[str] = ()
 ) -> Chosen:
-    """The columns that hold predictions.
+    """Finds the columns that hold predictions.
 
     Args:
         table: The file.
@@ -119,7 +124,12 @@ def prediction_columns(
 
 
 def without_label_prefix(header: str) -> str:
-    """The name behind a prefix such as "label_", as names are compared."""
+    """The name behind a prefix such as "label_", in the form in which names are compared.
+
+    Example:
+        >>> without_label_prefix("label_Pleural Effusion")
+        'pleuraleffusion'
+    """
     match = re.match(r"([^\W_]+)[\W_]+(.+)", header)
     return same_name(match[2] if match and same_name(match[1]) in _LABELS else header)
 

@@ -161,3 +161,6 @@ def test_labels_of_two_files_that_disagree_are_remarked_on(write):
     study = align([read_predictions(write(text)), other])
     assert study.scores["other"].labels.tolist() == [[0], [1]]
     assert said("other: own labels that differ from those of model.csv, which are used: 1", study.notes)
+    written = read_predictions(write(text.replace("a,.1,0", "x/a.png,.1,1"), "other.csv"))
+    study = align([read_predictions(write(text)), written])
+    assert said("other: own labels that differ from those of model.csv, which are used: 1", study.notes)

@@ -1,1 +1,1 @@
-"""A module a data set, read into one table."""
+"""Readers of label tables: one module for each data set, all giving the same form of table."""

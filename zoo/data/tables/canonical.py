@@ -1,4 +1,4 @@
-"""The one form every label table is brought into: the competition's columns, then one column per finding."""
+"""The form into which every label table is brought: the competition's columns, then one column for each finding."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def build_table(
     folders: Sequence[str | Path],
     sources: str | Sequence[str],
 ) -> pd.DataFrame:
-    """Brings the rows of a file into the canonical form, with gaps as NaN.
+    """Brings the rows of a file into the canonical form; what is missing is NaN.
 
     A warning counts the ages and sexes that were not understood; they are gaps.
 

@@ -62,6 +62,17 @@ def read_table(
         UnknownNameError: `dataset` is none of `DATASETS`.
         FileNotFoundError: `folder` is not there.
         TableError: Nothing to read was found, or the table is wrong.
+
+    Example:
+        >>> import tempfile, warnings
+        >>> from zoo.labels.findings import FINDINGS
+        >>> with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(action="ignore"):
+        ...     (Path(folder) / "train2").mkdir()
+        ...     _ = (Path(folder) / "train2" / "0001.png").write_bytes(b"")
+        ...     _ = (Path(folder) / "train2.csv").write_text(f"Image_name,{','.join(FINDINGS)}\\n0001{',1' * 14}\\n")
+        ...     table = read_table("competition", folder)
+        >>> table["Image_name"].tolist(), table["Image_path"][0].endswith("0001.png")
+        (['0001'], True)
     """
     if dataset not in DATASETS:
         raise UnknownNameError("dataset", dataset, DATASETS)
@@ -75,10 +86,14 @@ def read_table(
 
 
 def labels_of(table: pd.DataFrame, findings: Sequence[str]) -> np.ndarray:
-    """The labels as float32 (n, k) of 1, 0 and NaN, in the order of `findings`.
+    """Returns the labels as float32 (n, k) of 1, 0 and NaN, in the order of `findings`.
 
     Raises:
         UnknownNameError: A finding the table has no column for.
+
+    Example:
+        >>> labels_of(pd.DataFrame({"Edema": [1.0, np.nan], "Fracture": [0.0, 1.0]}), ["Fracture", "Edema"]).tolist()
+        [[0.0, 1.0], [1.0, nan]]
     """
     known = [c for c in table.columns if c not in COLUMNS]
     for finding in findings:
@@ -88,7 +103,7 @@ def labels_of(table: pd.DataFrame, findings: Sequence[str]) -> np.ndarray:
 
 
 def check_learnable(labels: np.ndarray, findings: Sequence[str]) -> list[str]:
-    """The findings that cannot be learnt: without a positive or without a negative in `labels`.
+    """Lists the findings that cannot be learnt, without a positive or without a negative in `labels`.
 
     Args:
         labels: (n, k) of 1, 0 and NaN: the training part.
@@ -96,6 +111,10 @@ def check_learnable(labels: np.ndarray, findings: Sequence[str]) -> list[str]:
 
     Raises:
         TableError: No finding has both.
+
+    Example:
+        >>> check_learnable(np.array([[1, 0], [0, 0]]), ["Edema", "Fracture"])
+        ['Fracture']
     """
     lacking = ~((labels == 1).any(0) & (labels == 0).any(0))
     if lacking.all():

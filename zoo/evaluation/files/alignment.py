@@ -1,4 +1,4 @@
-"""Several models' predictions and the labels brought to the same rows and findings, all joined by name."""
+"""Brings several models' predictions and the labels to the same rows and findings, all joined by name."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from zoo.core.csv import same_name, shortened
 from zoo.core.errors import EvaluationError, TableError
+from zoo.core.joining import join
 from zoo.evaluation.files.joining import match_ids
 from zoo.evaluation.files.predictions import Kind, Predictions
 from zoo.evaluation.files.rows import Rows
@@ -27,7 +28,7 @@ class Aligned:
         ids: (n,) str.
         groups: Grouping -> (n,) str, as `subgroups.subgroups` takes them.
         kinds: Name -> what the file's numbers were.
-        notes: What was taken for granted, dropped, joined or stripped, one sentence each.
+        notes: What was assumed, left out or joined in spite of a difference, one sentence each.
     """
 
     scores: Mapping[str, Scores]
@@ -37,7 +38,7 @@ class Aligned:
     notes: tuple[str, ...]
 
     def take(self, rows: np.ndarray, split: str, split_hash: str = "") -> Self:
-        """The given rows (positions or mask), as a part of the split that has this name and hash."""
+        """Selects rows (positions or mask), which become a part of the split with this name and hash."""
         scores = {
             name: replace(model.subset(rows), split=split, split_hash=split_hash) for name, model in self.scores.items()
         }
@@ -46,7 +47,7 @@ class Aligned:
 
 
 def to_scores(predictions: Predictions, labels: Rows | None = None, split: str = "test") -> Scores:
-    """Predictions with their labels, as everything in `zoo.evaluation` takes them.
+    """Joins predictions and labels into the scores that every function of `zoo.evaluation` takes.
 
     Rows are joined by identifier, findings by name; what only one of the two has is left out (`align` says what).
 
@@ -57,6 +58,14 @@ def to_scores(predictions: Predictions, labels: Rows | None = None, split: str =
 
     Raises:
         TableError: No labels, no row or finding in common, or no row of that part.
+
+    Example:
+        >>> import numpy as np
+        >>> from zoo.evaluation.files.predictions import Predictions
+        >>> own = Predictions("model", np.array(["x/a.png", "x/b.png"]), np.array([[0.9], [0.2]]), ("Edema",))
+        >>> labels = Rows("labels", np.array(["b", "a"]), np.array([[0.0], [1.0]]), ("Edema",))
+        >>> to_scores(own, labels).labels.ravel().tolist()
+        [1.0, 0.0]
     """
     return align([predictions], labels, split=split).scores[predictions.name]
 
@@ -94,7 +103,12 @@ def align(predictions: Sequence[Predictions], labels: Rows | None = None, *, spl
 
 
 def place(finding: str, findings: Sequence[str]) -> int | None:
-    """Position of a finding in another list, under any of its names, or None."""
+    """Position of a finding in another list, under any of its names, or None.
+
+    Example:
+        >>> place("Pleural Effusion", ["Edema", "Effusion"])
+        1
+    """
     there = {same_name(name): i for i, name in enumerate(findings)}
     return next((there[key] for name in names_of(finding, AUTO) if (key := same_name(name)) in there), None)
 
@@ -111,8 +125,9 @@ def _same_rows(parts: Sequence[Rows]) -> tuple[list[Rows], list[str]]:
 
 
 def _other_labels(truth: Rows, labels: Rows, name: str) -> list[str]:
-    """What to say where a file has labels of its own that are not those in use."""
-    _, rows, others = np.intersect1d(truth.ids, labels.ids, return_indices=True)
+    """A note on a file's own labels that differ from those in use."""
+    joined = join(truth.ids.tolist(), labels.ids.tolist(), source=name).rows
+    rows, others = np.flatnonzero(joined >= 0), joined[joined >= 0]
     shared = [(i, j) for j, finding in enumerate(labels.findings) if (i := place(finding, truth.findings)) is not None]
     ours, theirs = truth.values[rows][:, [i for i, _ in shared]], labels.values[others][:, [j for _, j in shared]]
     different = int(np.sum((ours != theirs) & ~(np.isnan(ours) & np.isnan(theirs))))

@@ -1,4 +1,4 @@
-"""Rows of two files that have one identifier, though one file may write it with a folder or an extension."""
+"""Joins the rows of two files by their identifiers, which one file may write with a folder or an extension."""
 
 from __future__ import annotations
 
@@ -22,6 +22,10 @@ def match_ids(ids: np.ndarray, others: np.ndarray, name: str, other_name: str) -
 
     Raises:
         TableError: No identifier is in both files, or one means two of the other file.
+
+    Example:
+        >>> match_ids(np.array(["1", "2"]), np.array(["a/2.png", "a/1.png"]), "model.csv", "labels.csv").rows.tolist()
+        [1, 0]
     """
     found = join(ids.tolist(), others.tolist(), source=f"{name} and {other_name}")
     if (found.rows < 0).all():

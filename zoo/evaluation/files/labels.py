@@ -1,4 +1,4 @@
-"""Labels from somebody's file: a list of names in one field, or columns of 1, 0, -1 and blank."""
+"""Reads the labels in a file of any origin: names listed in one field, or columns of 1, 0, -1 and blank."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from zoo.labels.schemas import Schema, find_schema, names_of, without_label_pref
 def read_labels(
     path: str | Path, findings: Sequence[str], *, schema: Schema = "auto", id_column: str | None = None
 ) -> Rows:
-    """The labels of `findings`: 1, 0 and NaN (blank, or -1 as CheXpert writes an uncertain label).
+    """Reads the labels of `findings`: 1, 0 and NaN (blank, or -1 as CheXpert writes an uncertain label).
 
     They come from the names in a column `Finding Labels` ("Effusion|Mass"), which are split and never searched for
     substrings, or from columns of the findings' names, found in any order and spelling.
@@ -37,6 +37,14 @@ def read_labels(
     Raises:
         FileNotFoundError: No such file.
         TableError: None of the findings is labelled, one of one's own is not, or a label is none of these values.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "labels.csv"
+        ...     _ = path.write_text("Image Index,Finding Labels\\na.png,Effusion|Mass\\nb.png,No Finding\\n")
+        ...     read_labels(path, ["Pleural Effusion", "Mass"]).values.tolist()
+        [[1.0, 1.0], [0.0, 0.0]]
     """
     table = read_columns(path)
     (id_header,) = id_headers([table], id_column)
@@ -50,7 +58,7 @@ def labels_in(
     id_header: str | None = None,
     taken: Collection[str] = (),
 ) -> Rows:
-    """The same of a table that is read already, leaving out the columns `taken` by predictions."""
+    """As `read_labels`, for a table that is read already; the columns `taken` by predictions are left out."""
     known, name = find_schema(schema), table.path.name
     listed = _listed(table, findings, schema)
     rest = [finding for finding in findings if finding not in listed]
@@ -88,7 +96,7 @@ def label_columns(
 
 
 def labelled_names(table: CsvColumns) -> set[str]:
-    """What a table seems to label, as names are compared: the columns that begin with a label, the names listed."""
+    """Names of what a table seems to label, as they are compared: those listed, and columns that begin with a label."""
     field = table.header(FINDING_LABELS)
     fields = set(table.columns[field] if field is not None else ())
     names = {same_name(name) for text in fields for name in split_names(text)}

@@ -1,4 +1,4 @@
-"""Tables of a row for each image and finding, as `zoo predict` writes them, turned into a row for each image."""
+"""Turns tables with a row for each image and finding, as `zoo predict` writes them, into a row for each image."""
 
 from __future__ import annotations
 
@@ -10,12 +10,18 @@ UNTRAINED = "not trained"
 
 
 def widen(table: CsvColumns) -> CsvColumns:
-    """The table with a column for each finding; one that has no columns "finding" and "probability" stays as it is.
+    """Gives each finding a column; a table without the columns "finding" and "probability" stays as it is.
 
     A finding marked "not trained" is left out.
 
     Raises:
-        TableError: An image that has a finding twice.
+        TableError: An image has a finding twice.
+
+    Example:
+        >>> from pathlib import Path
+        >>> long = {"image": ("a", "a"), "finding": ("Edema", "Mass"), "probability": (".4", ".1")}
+        >>> dict(widen(CsvColumns(Path("f.csv"), (2, 3), long)).columns)
+        {'image': ('a',), 'Edema': ('.4',), 'Mass': ('.1',)}
     """
     image, finding, value = table.header(*IMAGE_IDS), table.header("finding"), table.header("probability", "logit")
     if image is None or finding is None or value is None:

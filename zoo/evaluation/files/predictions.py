@@ -1,4 +1,4 @@
-"""Anybody's predictions: a CSV file of numbers by row and finding, and the scores that come of it with labels."""
+"""Reads any model's predictions: a CSV file with a number for each row and finding."""
 
 from __future__ import annotations
 
@@ -65,6 +65,15 @@ def read_predictions(
         FileNotFoundError: No such file.
         TableError: A damaged file, no column of a finding, a missing, infinite or unreadable prediction, a
             probability outside 0..1, or two different rows of one identifier; names file, line and column.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "model.csv"
+        ...     _ = path.write_text("Image Index,prob_Edema,prob_Mass\\n00001.png,.9,.2\\n")
+        ...     found = read_predictions(path)
+        >>> found.ids.tolist(), found.findings, found.kind
+        (['00001.png'], ('Edema', 'Mass'), 'probabilities')
     """
     table = widen(read_columns(path))
     (id_header,) = id_headers([table], id_column)
@@ -90,7 +99,7 @@ def predictions_in(
     own_labels: bool = True,
     among: Collection[str] = (),
 ) -> Predictions:
-    """The same of a table that is read already; `among` are names that other files label, as they are compared."""
+    """As `read_predictions`, for a table that is read already; `among` are names that other files label."""
     if kind is not None and kind not in KINDS:
         raise UnknownNameError("kind of predictions", kind, KINDS)
     among = {*among, *(labelled_names(table) if own_labels else ())}
@@ -113,7 +122,12 @@ def predictions_in(
 
 
 def model_name(path: Path) -> str:
-    """What a file of predictions is called: its name without the endings `_predictions`, `.csv`, `.gz`."""
+    """The name of a model by its file: without the endings `_predictions`, `.csv` and `.gz`.
+
+    Example:
+        >>> model_name(Path("densenet_predictions.csv.gz"))
+        'densenet'
+    """
     name = path.name.removesuffix(".gz").removesuffix(".csv")
     return name.removesuffix("_predictions").removesuffix("-predictions") or name
 
@@ -136,7 +150,7 @@ def _complete(table: CsvColumns, chosen: Chosen, values: np.ndarray, drop_missin
 
 
 def _kind(table: CsvColumns, chosen: Chosen, values: np.ndarray, kind: Kind | None) -> tuple[Kind, tuple[str, ...]]:
-    """What the numbers (NaN where missing) are, and what has to be said of it."""
+    """The kind of the numbers (NaN where missing), and notes on it."""
     name, outside = table.path.name, (values < 0) | (values > 1)
     kind = kind or ("logits" if chosen.are_logits else None)
     if kind in ("logits", "scores"):

@@ -1,4 +1,4 @@
-"""The rows of somebody's file: identifiers, patients, groups and parts of a split, found by the columns' names."""
+"""The rows of a file of any origin: identifiers, patients, groups and parts of a split, by the columns' names."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from zoo.labels import facts as facts_of
 from zoo.labels.columns import AGE, GROUPS, IDS, IMAGE_IDS, PATIENTS, SEX, SPLITS
 from zoo.labels.parts import part_of
 
-#: Where a patient stands in an image's name: CheXpert's folders; NIH's 00000013_005.png, the competition's
-#: 00000013_005_001.jpg.
+#: Where the patient's number is in the name of an image: in CheXpert's folders; in NIH's 00000013_005.png and the
+#: competition's 00000013_005_001.jpg.
 _PATIENT_IN_ID = (
     re.compile(r"(?:^|.*[\\/])patient(\d+)(?:[\\/].*)?"),
     re.compile(r"(?:.*[\\/])?(\d{8})_\d{3}(?:_\d{3})?(?:\.\w+)?"),
@@ -36,7 +36,7 @@ class Rows:
         patients: (n,) str, or None where nothing tells them.
         groups: Grouping ("sex", "age", "view", "position", "source") -> (n,) str, "" where unknown; ages are in bands.
         split: (n,) "train", "validation" or "test", or None.
-        notes: What was taken for granted, dropped or stripped, one sentence each.
+        notes: What was assumed, left out or joined in spite of a difference, one sentence each.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Rows:
     notes: tuple[str, ...] = ()
 
     def take(self, rows: np.ndarray) -> Self:
-        """The given rows, by position."""
+        """Selects rows by position."""
         return replace(
             self,
             ids=self.ids[rows],
@@ -67,14 +67,14 @@ class Rows:
 def read_rows(
     table: CsvColumns, headers: Mapping[str, str], values: np.ndarray, id_header: str | None, name: str
 ) -> Rows:
-    """The table's rows with what it says of them; of equal rows of one identifier one is kept.
+    """Collects what a table says about its rows; of equal rows with one identifier one is kept.
 
     Args:
         table: The file.
         headers: Finding -> its column.
-        values: (n, k) what was read of these columns.
+        values: (n, k) float64 read from these columns.
         id_header: Column of the identifiers; None numbers the lines.
-        name: Of the result.
+        name: Name of the result.
 
     Raises:
         TableError: A blank identifier, or two rows of one identifier with different values.
@@ -97,7 +97,7 @@ def read_rows(
 
 
 def id_headers(tables: Sequence[CsvColumns], id_column: str | None = None) -> list[str | None]:
-    """The column that identifies the rows of each table: one they share, else each one's column of image names.
+    """Finds the column that identifies the rows of each table: a shared one, or else each table's image names.
 
     None for a single table without identifiers.
 
@@ -118,9 +118,18 @@ def id_headers(tables: Sequence[CsvColumns], id_column: str | None = None) -> li
 
 
 def patients_of(table: CsvColumns, ids: np.ndarray) -> np.ndarray | None:
-    """(n,) the patients by their column, else by the names of the images; None where neither tells them.
+    """Finds the patient of each row by its column, or else by the image's name; None where neither tells.
 
-    A row with a blank in the column is taken for a patient of its own.
+    A row with a blank in the column counts as a patient of its own.
+
+    Returns:
+        (n,) str.
+
+    Example:
+        >>> from pathlib import Path
+        >>> table = CsvColumns(Path("t.csv"), (2, 3), {"Image Index": ("00000013_005.png", "00000022_000.png")})
+        >>> patients_of(table, np.array(table.columns["Image Index"])).tolist()
+        ['13', '22']
     """
     header = table.header(*PATIENTS)
     texts = table.columns[header] if header is not None else ("",) * len(table)
@@ -134,7 +143,7 @@ def patients_of(table: CsvColumns, ids: np.ndarray) -> np.ndarray | None:
 
 
 def _unique(table: CsvColumns, id_header: str, used: Collection[str]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The rows to keep, by position."""
+    """Positions of the rows to keep, and notes."""
     ids, columns = table.columns[id_header], [table.columns[header] for header in used]
     first: dict[str, int] = {}
     repeated = []

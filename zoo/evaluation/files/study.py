@@ -1,4 +1,4 @@
-"""Files of predictions, labels and readers in, one evaluation out: what `zoo evaluate --predictions` does."""
+"""Evaluates files of predictions, labels and readers: what `zoo evaluate --predictions` does."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SMALLEST = 1e-15
 
 @dataclass(frozen=True, eq=False)
 class Study(Aligned):
-    """What the files hold, brought to the same rows and findings.
+    """The contents of the files on the same rows and findings.
 
     Attributes:
         readers: Name -> (n, k) calls of 1, 0 and NaN (not read).
@@ -39,7 +39,7 @@ class Study(Aligned):
     readers: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def take(self, rows: np.ndarray, split: str, split_hash: str = "") -> Study:
-        """The given rows (positions or mask), as a part of the split that has this name and hash."""
+        """Selects rows (positions or mask), which become a part of the split with this name and hash."""
         calls = {name: values[rows] for name, values in self.readers.items()}
         return replace(super().take(rows, split, split_hash), readers=calls)
 
@@ -172,7 +172,7 @@ def _projected(scores: Scores, decision: Decision | None) -> tuple[Scores, dict[
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """A name for each file, with its folder's where two files have one."""
+    """A name for each file, with that of its folder where two files have the same."""
     names = [model_name(path) for path in paths]
     names = [f"{path.parent.name}/{n}" if names.count(n) > 1 else n for n, path in zip(names, paths, strict=True)]
     for name, path in zip(names, paths, strict=True):
@@ -184,7 +184,7 @@ def _names(paths: Sequence[Path]) -> list[str]:
 def _calls(
     aligned: Aligned, tables: Sequence[CsvColumns], ids: Sequence[str | None], names: Sequence[str]
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """Each reader's calls in the rows and findings of the scores, and what is to be said of them."""
+    """Each reader's calls on the rows and findings of the scores, and notes on them."""
     findings = next(iter(aligned.scores.values())).findings
     found: dict[str, np.ndarray] = {}
     notes: tuple[str, ...] = ()
@@ -204,7 +204,7 @@ def _calls(
 
 
 def with_ensemble(study: Study, how: How | None) -> dict[str, Scores]:
-    """The models, behind their mean where one is asked for."""
+    """The models; with `how`, their ensemble is put first."""
     models = dict(study.scores)
     if how is None:
         return models
@@ -219,7 +219,7 @@ def with_ensemble(study: Study, how: How | None) -> dict[str, Scores]:
 
 
 def _saturated(study: Study, how: How | None) -> list[str]:
-    """A word on probabilities of exactly 0 and 1, whose log-odds outweigh all others in a mean of logits."""
+    """Notes on probabilities of exactly 0 and 1, whose log-odds outweigh all others in a mean of logits."""
     counts = {
         name: int(np.sum((scores.probabilities <= _SMALLEST) | (scores.probabilities >= 1 - _SMALLEST)))
         for name, scores in study.scores.items()
