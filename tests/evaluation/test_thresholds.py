@@ -241,3 +241,15 @@ def test_a_point_is_valid_in_a_decision(make_scores):
     scores = make_scores()
     point = fit_point(scores, "youden")
     assert Decision(scores.findings, operating_points={"youden": point}, default="youden").point() == point
+
+
+def test_a_sweep_that_finds_no_positive_says_so(make_scores):
+    """All probabilities of a rare finding may lie below the lowest threshold of the sweep."""
+    scores = make_scores(unknown=0.0)
+    rare = replace(scores, logits=scores.logits - np.array([0, 12, 0, 0, 0]))
+    sweep, exact = fit_point(rare, "max_f1_sweep"), fit_point(rare, "max_f1")
+    assert (sweep.thresholds[1], sweep.achieved[1]) == (0.05, 0.0)
+    assert sweep.origin.notes == ("Finding 1: no threshold from 0.05 to 0.95 finds a positive, F1 is 0: take max_f1",)
+    assert exact.thresholds[1] < 0.05
+    assert exact.achieved[1] > 0.3
+    assert exact.origin.notes == ()

@@ -10,6 +10,7 @@ import numpy as np
 
 from zoo.evaluation.decision import Decision, positives
 from zoo.evaluation.scores import Scores
+from zoo.evaluation.statistics.counts import Confusion, running_counts
 from zoo.evaluation.statistics.proportions import proportion
 from zoo.evaluation.statistics.reliability import BINS, bins_of
 
@@ -78,12 +79,7 @@ def _of_finding(
 
 def ranking_curves(labels: np.ndarray, scores: np.ndarray) -> dict[str, _Arrays]:
     """`roc` and `pr` of one finding, thinned: labels (n,) with both classes, scores (n,) on any scale."""
-    known = ~np.isnan(labels)
-    order = np.argsort(scores[known])[::-1]
-    s, truth = scores[known][order], labels[known][order] == 1
-    ends = np.flatnonzero(np.append(s[1:] != s[:-1], True))  # equal scores are one cut
-    tp = np.append(0, np.cumsum(truth)[ends])
-    fp = np.append(0, ends + 1) - tp
+    tp, fp = (np.append(0, count) for count in running_counts(labels, scores)[1:])
     fpr, tpr = fp / fp[-1], tp / tp[-1]
     gains = np.flatnonzero(np.diff(tp)) + 1  # cuts that find a positive: the others only add false alarms
     precision = tp[gains] / (tp[gains] + fp[gains])
@@ -112,14 +108,10 @@ def threshold_curve(labels: np.ndarray, probabilities: np.ndarray) -> _Arrays:
     thresholds = np.array(sorted({float(f"{t:.4g}") for t in grid}))
     # The smallest float32 at or above each is found by the same comparison that makes the calls.
     tp, fp = (len(p) - np.searchsorted(p, thresholds.astype(np.float32), "left") for p in (own, others))
-    called = tp + fp
-    ppv = np.divide(tp, called, out=np.full(len(tp), np.nan), where=called > 0)
+    counts = Confusion(tp, fp, len(own) - tp, len(others) - fp)
     return {
         "threshold": thresholds.tolist(),
-        "f1": _rounded(2 * tp / (called + len(own))),
-        "sensitivity": _rounded(tp / len(own)),
-        "specificity": _rounded(1 - fp / len(others)),
-        "ppv": _rounded(ppv),
+        **{name: _rounded(getattr(counts, name)) for name in ("f1", "sensitivity", "specificity", "ppv")},
     }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from zoo.evaluation.decision import Reached
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.statistics.counts import at_least
+from zoo.evaluation.statistics.intervals import clustered_error
 from zoo.evaluation.statistics.proportions import shares as shares_of
 
 #: Of each measure: value, lower limit, upper limit and n, each (points,).
@@ -70,8 +71,8 @@ def _of_finding(
         (part - numbers[measure][0] * whole) / np.maximum(whole.sum(axis=0), 1)
         for measure, (part, whole, _) in list(shares.items())[:2]
     )
-    used = max(2, int(np.sum(known[:, 0] > 0)))
-    spread = NormalDist().inv_cdf((1 + level) / 2) * np.sqrt(np.sum(residuals**2, axis=0) * used / (used - 1))
+    error = clustered_error(residuals, max(2, int(np.sum(known[:, 0] > 0))))
+    spread = NormalDist().inv_cdf((1 + level) / 2) * error
     limits_of = np.maximum(-1.0, youden - spread), np.minimum(1.0, youden + spread)
     numbers["youden"] = (youden, *limits_of, known.sum(axis=0))
     undecided = np.isnan(limits)  # no threshold, no call, nothing reached

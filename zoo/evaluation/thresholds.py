@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
@@ -11,11 +11,13 @@ import numpy as np
 
 from zoo.core.errors import EvaluationError, UnknownNameError
 from zoo.evaluation.calibration.fitting import Method, calibration_origin, fit_calibration
-from zoo.evaluation.cuts import RECIPES, Choice
 from zoo.evaluation.decision import Decision, OperatingPoint, Origin
 from zoo.evaluation.reached import reached
 from zoo.evaluation.scores import Scores
-from zoo.evaluation.statistics.counts import cuts
+from zoo.evaluation.statistics.counts import Cuts, cuts
+
+#: Threshold and what it reaches, or two None.
+Choice = tuple[float | None, float | None]
 
 
 @dataclass(frozen=True)
@@ -140,19 +142,21 @@ def fit_points(
     for (name, spec), measures in zip(points.items(), measured, strict=True):
         thresholds, achieved = zip(*choices[name], strict=True)
         kept = {measure: measures[measure] for measure in (*_KEPT, *filter(None, [_OWN.get(spec.recipe)]))}
-        origin = _origin(scores, spec, thresholds, date or _today())
+        origin = _origin(scores, spec, choices[name], date or _today())
         fitted[name] = OperatingPoint(thresholds, origin, achieved, kept, prevalence)
     return fitted
 
 
-def _origin(scores: Scores, spec: PointSpec, thresholds: Sequence[float | None], date: str) -> Origin:
+def _origin(scores: Scores, spec: PointSpec, choices: Sequence[Choice], date: str) -> Origin:
     n, positives = (tuple(int(c) for c in counts) for counts in scores.counts)
     notes = []
-    for j, finding in enumerate(scores.findings):
+    for j, (finding, (threshold, achieved)) in enumerate(zip(scores.findings, choices, strict=True)):
         if not 0 < positives[j] < n[j]:
             notes.append(f"{finding}: {positives[j]} positives of {n[j]} known labels, threshold null")
-        elif thresholds[j] is None:
+        elif threshold is None:
             notes.append(f"{finding}: {spec.recipe} {spec.target} is out of reach, threshold null")
+        elif achieved == 0:
+            notes.append(f"{finding}: no threshold from 0.05 to 0.95 finds a positive, F1 is 0: take max_f1")
     return Origin(spec.recipe, scores.split, scores.split_hash, n, positives, spec.target, date, tuple(notes))
 
 
@@ -177,3 +181,58 @@ def _check_recipe(recipe: str, target: float | None) -> None:
 
 def _today() -> str:
     return datetime.now(UTC).date().isoformat()
+
+
+def _max_f1_sweep(found: Cuts, _: float) -> Choice:
+    """Best F1 of the thresholds 0.05, 0.06, ... 0.95; the lowest of equals, as a sweep that keeps the first best."""
+    grid = np.arange(5, 96) / 100
+    reached = len(found.values) - np.searchsorted(found.values[::-1], grid.astype(np.float32), side="left")
+    f1 = np.where(reached > 0, found.counts.f1[reached - 1], 0.0)
+    best = int(np.argmax(f1))
+    return float(grid[best]), float(f1[best])
+
+
+def _max_f1(found: Cuts, _: float) -> Choice:
+    return _best(found, found.counts.f1, np.ones_like(found.tp, bool))
+
+
+def _youden(found: Cuts, _: float) -> Choice:
+    """Largest sensitivity + specificity - 1 (Youden 1950)."""
+    return _best(found, found.counts.sensitivity + found.counts.specificity - 1, np.ones_like(found.tp, bool))
+
+
+def _sensitivity_at_least(found: Cuts, target: float) -> Choice:
+    """The strictest cut that is sensitive enough; its specificity is the highest there is."""
+    enough = found.counts.sensitivity >= target
+    cut = int(np.argmax(enough))
+    return found.threshold(cut), float(found.counts.sensitivity[cut])
+
+
+def _specificity_at_least(found: Cuts, target: float) -> Choice:
+    """The most sensitive cut that is specific enough."""
+    return _best(found, found.counts.sensitivity, found.counts.specificity >= target, found.counts.specificity)
+
+
+def _ppv_at_least(found: Cuts, target: float) -> Choice:
+    """The most sensitive cut with enough PPV (at the validation part's prevalence)."""
+    return _best(found, found.counts.sensitivity, found.counts.ppv >= target, found.counts.ppv)
+
+
+def _best(found: Cuts, measure: np.ndarray, allowed: np.ndarray, report: np.ndarray | None = None) -> Choice:
+    """The allowed cut with the largest measure, the strictest of equals; None where no allowed cut finds a positive."""
+    allowed = allowed & (found.tp > 0)
+    if not allowed.any():
+        return None, None
+    cut = int(np.argmax(np.where(allowed, measure, -np.inf)))
+    return found.threshold(cut), float((measure if report is None else report)[cut])
+
+
+#: Recipe -> (cuts, target) -> threshold and what it reaches.
+RECIPES: Mapping[str, Callable[[Cuts, float], Choice]] = {
+    "max_f1_sweep": _max_f1_sweep,
+    "max_f1": _max_f1,
+    "youden": _youden,
+    "sensitivity_at_least": _sensitivity_at_least,
+    "specificity_at_least": _specificity_at_least,
+    "ppv_at_least": _ppv_at_least,
+}

@@ -15,6 +15,7 @@ from zoo.evaluation.calibration import fits
 from zoo.evaluation.calibration.calibrators import Calibrator, Steps
 from zoo.evaluation.decision import Decision, Origin
 from zoo.evaluation.scores import Scores
+from zoo.evaluation.statistics.intervals import clustered_error
 from zoo.evaluation.statistics.reliability import calibration_error
 
 #: A finding with fewer positives or negatives takes the global temperature.
@@ -172,7 +173,7 @@ def _difference(differences: np.ndarray, clusters: np.ndarray) -> tuple[float, f
     known = ~np.isnan(differences)
     mean = float(differences[known].mean())
     sums = np.bincount(clusters, np.sum(np.where(known, differences - mean, 0.0), axis=1))
-    return mean, float(np.sqrt(np.sum(sums**2) * len(sums) / max(1, len(sums) - 1)) / known.sum())
+    return mean, float(clustered_error(sums, len(sums)) / known.sum())
 
 
 def _losses(scores: Scores, decision: Decision) -> np.ndarray:

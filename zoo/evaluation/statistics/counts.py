@@ -103,24 +103,9 @@ class Cuts:
     negatives: int
 
     @property
-    def f1(self) -> np.ndarray:
-        """F1 at each cut."""
-        return 2 * self.tp / (self.tp + self.fp + self.positives)
-
-    @property
-    def sensitivity(self) -> np.ndarray:
-        """Sensitivity at each cut; never falls along them."""
-        return self.tp / self.positives
-
-    @property
-    def specificity(self) -> np.ndarray:
-        """Specificity at each cut; never grows along them."""
-        return 1 - self.fp / self.negatives
-
-    @property
-    def ppv(self) -> np.ndarray:
-        """PPV at each cut."""
-        return self.tp / (self.tp + self.fp)
+    def counts(self) -> Confusion:
+        """The counts at each cut; sensitivity never falls along them, specificity never grows."""
+        return Confusion(self.tp, self.fp, self.positives - self.tp, self.negatives - self.fp)
 
     def threshold(self, cut: int) -> float:
         """Halfway to the next lower probability, so that a last-bit difference between backends changes no call."""
@@ -134,10 +119,27 @@ class Cuts:
 
 def cuts(labels: np.ndarray, probabilities: np.ndarray) -> Cuts:
     """All cuts of one finding: labels (n,) of 1, 0, NaN with both classes; probabilities (n,), taken as float32."""
+    values, tp, fp = running_counts(labels, probabilities.astype(np.float32))
+    return Cuts(values, tp, fp, int(tp[-1]), int(fp[-1]))
+
+
+def running_counts(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Positives and negatives that score no less than each different score.
+
+    Args:
+        labels: (n,) of 1, 0 and NaN (left out).
+        scores: (n,) finite.
+
+    Returns:
+        The c different scores, falling, and two int64 (c,).
+
+    >>> values, positives, negatives = running_counts(np.array([1, 0, 1, 0]), np.array([0.9, 0.4, 0.4, 0.1]))
+    >>> values.tolist(), positives.tolist(), negatives.tolist()
+    ([0.9, 0.4, 0.1], [1, 2, 2], [0, 1, 2])
+    """
     known = ~np.isnan(labels)
-    p = probabilities[known].astype(np.float32)
-    order = np.argsort(p)[::-1]  # the order of equals changes no count
-    values, truth = p[order], labels[known][order] == 1
-    last_of_equals = np.flatnonzero(np.append(values[1:] != values[:-1], True))
+    order = np.argsort(scores[known])[::-1]  # the order of equals changes no count
+    values, truth = scores[known][order], labels[known][order] == 1
+    last_of_equals = np.flatnonzero(np.append(values[1:] != values[:-1], True)[: len(values)])
     tp = np.cumsum(truth)[last_of_equals]
-    return Cuts(values[last_of_equals], tp, last_of_equals + 1 - tp, int(truth.sum()), int((~truth).sum()))
+    return values[last_of_equals], tp, last_of_equals + 1 - tp

@@ -17,6 +17,7 @@ from zoo.core.errors import EvaluationError
 from zoo.evaluation.statistics.counts import known_counts
 from zoo.evaluation.statistics.inputs import check_pair
 from zoo.evaluation.statistics.ranking import placements
+from zoo.evaluation.statistics.ratios import ratio
 
 K = TypeVar("K")
 
@@ -112,6 +113,20 @@ def percentiles(samples: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, n
     low, high = np.nanquantile(usable, [(1 - level) / 2, (1 + level) / 2], axis=0)
     known = defined & (np.nanmax(usable, axis=0) > np.nanmin(usable, axis=0))
     return np.where(known, low, np.nan), np.where(known, high, np.nan)
+
+
+def clustered_error(residuals: np.ndarray, clusters: np.ndarray | int) -> np.ndarray:
+    """Standard error of a sum whose parts are independent from cluster to cluster.
+
+    Args:
+        residuals: (c, ...) sum of each cluster's residuals.
+        clusters: How many clusters have any, one number or (...).
+
+    Returns:
+        float64 (...); NaN with one cluster.
+    """
+    count = np.asarray(clusters, np.float64)
+    return np.sqrt(np.sum(residuals**2, axis=0) * ratio(count, count - 1))
 
 
 def delong(

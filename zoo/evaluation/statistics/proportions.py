@@ -8,7 +8,7 @@ from statistics import NormalDist
 import numpy as np
 
 from zoo.core.errors import EvaluationError
-from zoo.evaluation.statistics.intervals import Interval
+from zoo.evaluation.statistics.intervals import Interval, clustered_error
 from zoo.evaluation.statistics.ratios import ratio
 
 
@@ -54,7 +54,7 @@ def shares(part: np.ndarray, whole: np.ndarray, level: float = 0.95) -> tuple[np
     total, clusters = whole.sum(axis=0), np.sum(whole > 0, axis=0)
     value = ratio(part.sum(axis=0), total)
     with np.errstate(divide="ignore", invalid="ignore"):
-        spread = np.sum((part - value * whole) ** 2, axis=0) * clusters / ((clusters - 1) * total**2)
+        spread = (clustered_error(part - value * whole, clusters) / total) ** 2
         independent = np.where(spread > 0, np.minimum(total, value * (1 - value) / spread), clusters)
     return value, *wilson(value, np.where(clusters > 1, independent, np.where(clusters > 0, 1.0, np.nan)), level)
 
