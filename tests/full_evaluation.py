@@ -10,6 +10,8 @@ from zoo.evaluation import coherence, comparison, leakage, readers
 from zoo.evaluation.calibration.prior_shift import shift_decision
 from zoo.evaluation.refit import Fit, refit
 from zoo.evaluation.report import evaluate
+from zoo.evaluation.result import Evaluation, to_json
+from zoo.evaluation.result.evaluation import EnsembleOf
 from zoo.evaluation.scores import Scores
 from zoo.runs.results import complete
 
@@ -48,25 +50,31 @@ def everything(points: Sequence[str] = ()) -> dict:
     few = {"resamples": FEW}
     p = test.calibrated(decision)
     leaks = {
-        "patients": leakage.shared_patients(test.patients[:3], test.patients).to_dict(),
-        "images": leakage.duplicate_images({"a.png": {"bytes": "1"}}, {"b.png": {"bytes": "1"}}).to_dict(),
+        "patients": leakage.shared_patients(test.patients[:3], test.patients).result(),
+        "images": leakage.duplicate_images({"a.png": {"bytes": "1"}}, {"b.png": {"bytes": "1"}}).result(),
     }
-    metrics = evaluate(models, decision, **few) | {
-        "kinds": dict.fromkeys(models, "logits"),
-        "ensemble": {"how": "ranks", "members": ["other", "a third"]},
-        "comparison": comparison.compare(models, **few),
-        "readers": readers.reader_points(models, calls, **few),
-        "projection": coherence.reordering(p, coherence.project(p, FINDINGS), FINDINGS),
-        "notes": ["A note of the caller."],
-    }
-    return json.loads(json.dumps(complete(metrics, test, decision, groups=groups, leakage=leaks)))
+    result = replace(
+        evaluate(models, decision, **few),
+        kinds=dict.fromkeys(models, "logits"),
+        ensemble=EnsembleOf("ranks", ("other", "a third")),
+        comparison=comparison.compare(models, **few),
+        readers=readers.reader_points(models, calls, **few),
+        projection=coherence.reordering(p, coherence.project(p, FINDINGS), FINDINGS),
+        notes=("A note of the caller.",),
+    )
+    return as_file(complete(result, test, decision, groups=groups, leakage=leaks))
 
 
 def bare() -> dict:
     """The least there is: scores of unknown scale, without patients, of one model."""
     scores = make_scores("test", 3)
     unknown = replace(scores, kind="scores", patients=None, split_hash="")
-    return json.loads(json.dumps(evaluate({"ranks": unknown}, resamples=FEW)))
+    return as_file(evaluate({"ranks": unknown}, resamples=FEW))
+
+
+def as_file(result: Evaluation) -> dict:
+    """The result as it is read from `metrics.json`."""
+    return json.loads(json.dumps(to_json(result), allow_nan=False))
 
 
 def differences(found, wanted, where=""):

@@ -10,8 +10,10 @@ import numpy as np
 from builders import FINDINGS3, tiny_release
 
 from zoo.evaluation.report import evaluate
+from zoo.evaluation.result import to_json
 from zoo.evaluation.scores import Scores
 from zoo.release import card, manifest, release
+from zoo.release.contents import read_evaluation
 
 REPO = "tester/tiny"
 COMMIT = f"POST /api/models/{REPO}/commit/main"
@@ -23,7 +25,7 @@ def metrics(seed: int = 0):
     rng = np.random.default_rng(seed)
     labels = (rng.random((60, len(FINDINGS3))) < 0.4).astype(float)
     logits = (labels + rng.normal(size=labels.shape)).astype(np.float32)
-    return evaluate({"tiny-ensemble": Scores(logits, labels, FINDINGS3, "test", "5" * 64)}, resamples=5)
+    return to_json(evaluate({"tiny-ensemble": Scores(logits, labels, FINDINGS3, "test", "5" * 64)}, resamples=5))
 
 
 def publishable_release(folder: Path) -> Path:
@@ -32,7 +34,7 @@ def publishable_release(folder: Path) -> Path:
     rewrite(folder, "metrics.json", lambda _: metrics())
     rewrite(folder, manifest.MANIFEST, lambda data: {**data, "license": "cc-by-4.0", "provenance": PROVENANCE})
     found = release.read(folder)
-    text = card.render(found.spec, found.metrics, provenance=found.provenance, license=found.license)
+    text = card.render(found.spec, read_evaluation(found.metrics), provenance=found.provenance, license=found.license)
     (folder / manifest.CARD).write_text(text, "utf-8")
     _list(folder)
     return folder

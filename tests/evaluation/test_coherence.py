@@ -3,11 +3,15 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from as_json import as_json
 
 from zoo.evaluation.coherence import CHEXPERT_RULES, Rules, contradictions, project, reordering
 from zoo.evaluation.decision import Decision, OperatingPoint, Origin
 from zoo.evaluation.statistics.proportions import proportion
 from zoo.labels.findings import FINDINGS
+
+contradictions = as_json(contradictions)
+reordering = as_json(reordering)
 
 COLUMN = {finding: j for j, finding in enumerate(FINDINGS)}
 

@@ -4,6 +4,7 @@ from math import comb, erf, log, sqrt
 
 import numpy as np
 import pytest
+from as_json import as_json
 
 from zoo.core.errors import SplitError
 from zoo.evaluation.conformal import (
@@ -17,6 +18,8 @@ from zoo.evaluation.conformal import (
 from zoo.evaluation.decision import Decision, OperatingPoint, Origin, positives
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.statistics.proportions import binomial_tail, hits_needed
+
+coverage = as_json(coverage)
 
 SETS = 1000
 

@@ -3,12 +3,27 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from as_json import as_json
 
-from zoo.evaluation import metrics
-from zoo.evaluation.curves import POINTS, TOLERANCE, blocks, cooccurrence, ranking_curves, thin, threshold_curve
+from zoo.evaluation import curves, metrics
+from zoo.evaluation.curves import POINTS, TOLERANCE, cooccurrence, thin, threshold_curve
 from zoo.evaluation.decision import positives
+from zoo.evaluation.result import to_json
 from zoo.evaluation.statistics.reliability import reliability
 from zoo.evaluation.thresholds import fit_decision
+
+threshold_curve = as_json(threshold_curve)
+cooccurrence = as_json(cooccurrence)
+
+
+def ranking_curves(labels, scores):
+    return dict(zip(("roc", "pr"), to_json(curves.ranking_curves(labels, scores)), strict=True))
+
+
+def drawn(*arguments):
+    """Both results that are there, by name."""
+    both = dict(zip(("curves", "cooccurrence"), curves.of(*arguments), strict=True))
+    return {name: to_json(found) for name, found in both.items() if found is not None}
 
 
 @pytest.mark.parametrize("n", [40, 600, 20_000])
@@ -73,7 +88,7 @@ def test_the_blocks_of_a_model(make_scores):
     labels[:, 1] = 0
     scores = replace(scores, labels=labels)
     decision = fit_decision(make_scores(500, 3, seed=1), default="youden")
-    found = blocks(scores, decision)
+    found = drawn(scores, decision)
     json.dumps(found, allow_nan=False)
     own = found["curves"]["findings"]
     assert set(own["Finding 0"]) == {"n", "positives", "roc", "pr", "thresholds", "reliability"}
@@ -92,10 +107,10 @@ def test_the_blocks_of_a_model(make_scores):
 
 def test_without_a_decision_there_is_no_after_and_scores_only_rank(make_scores):
     scores = make_scores(200, 2, split="test")
-    found = blocks(scores)
+    found = drawn(scores)
     assert set(found["curves"]["findings"]["Finding 0"]["reliability"]) == {"before"}
     assert found["cooccurrence"]["calls"]["point"] == "half"
-    ranks = blocks(replace(scores, kind="scores"))
+    ranks = drawn(replace(scores, kind="scores"))
     assert set(ranks) == {"curves"}
     assert set(ranks["curves"]["findings"]["Finding 0"]) == {"n", "positives", "roc", "pr"}
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from zoo.evaluation.leakage import duplicate_images, shared_names, shared_patients
+from zoo.evaluation.result import to_json
 
 
 def test_shared_patients_are_counted_named_and_can_be_left_out(make_scores):
@@ -12,7 +13,7 @@ def test_shared_patients_are_counted_named_and_can_be_left_out(make_scores):
     assert found.rows.tolist() == [True, False, True, True, False, False]
     assert (found.names, found.of, found.unknown) == (("b", "c"), 3, 2)
     assert len(scores.subset(~found.rows).labels) == 3
-    data = found.to_dict()
+    data = to_json(found.result())
     assert data["shared"] == {"value": pytest.approx(2 / 3), "low": None, "high": None, "n": 3, "positives": 2}
     assert data["rows"]["value"] == 0.5
     json.dumps(data, allow_nan=False)
@@ -30,8 +31,8 @@ def test_unknown_patients_are_never_shared():
 
 
 def test_no_patient_shared_and_none_known():
-    assert shared_patients(["a"], ["b"]).to_dict()["shared"]["value"] == 0
-    assert shared_patients([], []).to_dict()["shared"]["value"] is None
+    assert shared_patients(["a"], ["b"]).result().shared.value == 0
+    assert shared_patients([], []).result().shared.value is None
 
 
 def test_file_names_are_compared_without_their_folders():
@@ -41,8 +42,8 @@ def test_file_names_are_compared_without_their_folders():
 
 
 def test_many_names_are_counted_and_some_listed():
-    data = shared_patients(range(100), range(100)).to_dict()
-    assert (data["shared"]["positives"], len(data["names"])) == (100, 20)
+    data = shared_patients(range(100), range(100)).result()
+    assert (data.shared.positives, len(data.names)) == (100, 20)
 
 
 def test_duplicates_by_either_hash_with_training_and_within():
@@ -59,7 +60,7 @@ def test_duplicates_by_either_hash_with_training_and_within():
     assert found.with_train == {"same file": ("t1", "bytes"), "saved again": ("t2", "pixels")}
     assert found.within == (("own", "own copy", "own saved again"),)
     assert (found.images, found.not_compared) == (5, ("unreadable",))
-    data = found.to_dict()
+    data = to_json(found.result())
     assert (data["with_train"]["positives"], data["with_train"]["n"]) == (2, 5)
     assert (data["within"]["positives"], data["not_compared"]) == (2, 1)
     assert data["pairs"][1] == {"evaluated": "saved again", "train": "t2", "by": "pixels"}

@@ -2,9 +2,12 @@ import json
 
 import numpy as np
 import pytest
+from as_json import as_json
 
 from zoo.evaluation.readers import reader_points
 from zoo.evaluation.scores import Scores
+
+reader_points = as_json(reader_points)
 
 # Three positives and four negatives; the curve is (0, 1/3), (1/4, 1/3), (1/4, 2/3), (3/4, 2/3), (3/4, 1), (1, 1).
 TRUTH = np.array([1, 0, 1, 0, 0, 1, 0.0])

@@ -2,11 +2,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from as_json import as_json
 
 from zoo.core.errors import SplitError
 from zoo.evaluation.conformal import coverage
 from zoo.evaluation.refit import Fit, abstention_of, refit
 from zoo.evaluation.thresholds import DEFAULT_POINTS, fit_decision
+
+coverage = as_json(coverage)
 
 
 def test_a_decision_of_ones_own_is_that_of_the_validation_data(make_scores):

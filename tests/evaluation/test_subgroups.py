@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from as_json import as_json
 
 from zoo.core.errors import UnknownNameError
 from zoo.evaluation import metrics
@@ -11,6 +12,8 @@ from zoo.evaluation.scores import Scores
 from zoo.evaluation.statistics.intervals import bootstrap, percentiles
 from zoo.evaluation.statistics.reliability import calibration_error
 from zoo.evaluation.subgroups import age_bands, subgroups
+
+subgroups = as_json(subgroups)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from zoo.evaluation.report import evaluate
+from zoo.evaluation.result import Measure
 from zoo.evaluation.tables import markdown
 from zoo.evaluation.thresholds import fit_decision
 
@@ -31,14 +32,14 @@ def test_names_break_no_table(named):
 
 def test_calibration_is_shown_before_and_after(named):
     text = markdown(named)
-    numbers = named["calibration"]["macro"]["log_loss"]
+    change = named.calibration.macro[Measure("log_loss")]
     assert "Calibration (temperature, global, fitted on the validation part), means over findings: " in text
-    assert f"log loss {numbers['before']['value']:.4f} [" in text
-    assert f"to {numbers['after']['value']:.4f} [" in text
+    assert f"log loss {change.before.value:.4f} [" in text
+    assert f"to {change.after.value:.4f} [" in text
 
 
 def test_a_result_of_before_there_was_such_a_block_is_shown_without(named):
-    old = {key: value for key, value in named.items() if key not in ("calibration", "curves", "cooccurrence")}
+    old = replace(named, calibration=None, curves=None, cooccurrence=None)
     assert "Calibration" not in markdown(old)
     assert "means over findings" not in markdown(old)
 

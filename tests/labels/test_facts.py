@@ -3,11 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
+from as_json import as_json
 
 from zoo.data.splits import patients_of
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.subgroups import AGE_BANDS, age_bands, subgroups
 from zoo.labels import facts
+
+subgroups = as_json(subgroups)
 
 
 @pytest.mark.parametrize(

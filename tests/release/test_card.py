@@ -17,10 +17,12 @@ from huggingface_hub import ModelCard
 from huggingface_hub.repocard_data import model_index_to_eval_results
 
 from zoo.config.specs import EnsembleSpec, MemberSpec, from_dict, to_dict
+from zoo.core import home
 from zoo.core.errors import ReleaseError
 from zoo.evaluation.decision import Decision
 from zoo.names.catalog import CATALOG
-from zoo.release import card, card_facts
+from zoo.release import card
+from zoo.release.contents import read_evaluation
 from zoo.training.recipe import load_recipe
 
 CARDS = Path(__file__).parents[2] / "hub_cards"
@@ -61,7 +63,8 @@ COMMITTED = {"xrayslam-demo": _committed_demo, "xrayslam-ensemble": _committed_e
 @pytest.mark.parametrize("name", COMMITTED)
 def test_a_committed_card_is_what_its_facts_render_to(name):
     spec, metrics, given = COMMITTED[name]()
-    assert (CARDS / name / "README.md").read_bytes().decode("utf-8") == card.render(spec, metrics, **given)
+    result = read_evaluation(metrics)
+    assert (CARDS / name / "README.md").read_bytes().decode("utf-8") == card.render(spec, result, **given)
 
 
 def _shown(number):
@@ -111,11 +114,11 @@ def test_the_hub_takes_the_card_and_reads_the_results_back(hub, run):
     assert {r.dataset_split for r in results} == {"test"}
     assert {r.dataset_args["split_hash"] for r in results} == {"5" * 64}
     by_name = {r.metric_name: r for r in results}
-    assert by_name["AUC, mean over findings"].metric_value == round(run["metrics"]["macro"]["auc"]["value"], 4)
-    weighted = run["metrics"]["weighted"]["f1@max_f1_sweep"]["value"]
+    assert by_name["AUC, mean over findings"].metric_value == round(run["result"].macro.auc.value, 4)
+    weighted = run["result"].weighted.get("f1", "max_f1_sweep").value
     assert by_name["F1 at max_f1_sweep, weighted by positives"].metric_value == round(weighted, 4)
-    edema = run["metrics"]["findings"]["Edema"]["auc"]
-    assert by_name["AUC, Edema"].metric_args["n"] == edema["n"]
+    edema = run["result"].findings["Edema"].auc
+    assert by_name["AUC, Edema"].metric_args["n"] == edema.n
     assert len(results) == 3 + len(tiny_spec().findings)
 
 
@@ -139,7 +142,7 @@ def test_what_a_run_recorded_is_told(run):
 
 
 def test_what_is_missing_is_said_and_not_made_up():
-    text = card.render(tiny_spec(), {}, provenance={"seed": 3})
+    text = card.render(tiny_spec(), None, provenance={"seed": 3})
     for name, says in {
         "data": "name of the data set is not recorded",
         "labels": "is not recorded",
@@ -157,27 +160,27 @@ def test_what_is_missing_is_said_and_not_made_up():
 
 
 def test_how_to_load_it_from_the_hub_or_from_its_folder():
-    text = _block(card.render(tiny_spec(), {}, repo="clinic/chest"), "use")
+    text = _block(card.render(tiny_spec(), None, repo="clinic/chest"), "use")
     assert 'zoo.load("hf://clinic/chest")' in text
     assert 'zoo.load("hf://clinic/chest@COMMIT")' in text
-    assert 'zoo.load("./FOLDER")' in _block(card.render(tiny_spec(), {}), "use")
+    assert 'zoo.load("./FOLDER")' in _block(card.render(tiny_spec(), None), "use")
 
 
 def test_words_on_the_data_hold_only_for_the_data(run):
-    phantoms = card.render(DEMO, {}, provenance={"seed": 1, "data": {"name": "phantoms"}})
+    phantoms = card.render(DEMO, None, provenance={"seed": 1, "data": {"name": "phantoms"}})
     assert "knows nothing of real lungs" in phantoms
     assert _front_matter(phantoms)["license"] == "apache-2.0"
     assert _front_matter(phantoms)["datasets"] == ["xrayslam-phantoms"]
-    own = card.render(DEMO, {}, provenance={"seed": 1, "data": {"name": "Our own films"}})
+    own = card.render(DEMO, None, provenance={"seed": 1, "data": {"name": "Our own films"}})
     assert "drawing" not in own
     assert "Trained on **Our own films**" in own
     assert "license" not in _front_matter(own)
     assert _front_matter(own)["datasets"] == ["our-own-films"]
-    unnamed = card.render(DEMO, {}, provenance={"seed": 1})
+    unnamed = card.render(DEMO, None, provenance={"seed": 1})
     assert "drawing" not in unnamed
     stranger = dataclasses.replace(ENSEMBLE, members=(MemberSpec("densenet121"),))
-    assert "X-ray-Slab-B" not in card.render(stranger, {})
-    assert "X-ray-Slab-B" in card.render(ENSEMBLE, {})
+    assert "X-ray-Slab-B" not in card.render(stranger, None)
+    assert "X-ray-Slab-B" in card.render(ENSEMBLE, None)
 
 
 def test_a_model_of_ones_own_may_have_words_too(tmp_path, monkeypatch):
@@ -186,8 +189,8 @@ def test_a_model_of_ones_own_may_have_words_too(tmp_path, monkeypatch):
         'backbones = ["tiny", "tiny"]\nsummary = "Two of them."\n[data.ours]\ntitle = "Ours"\nlicense = "other"\n'
         'license_name = "ours-1.0"\nlicense_link = "https://example.org"\n'
     )
-    monkeypatch.setattr(card_facts, "folder", lambda: tmp_path)
-    text = card.render(tiny_spec(), {}, provenance={"data": {"name": "ours"}})
+    monkeypatch.setattr(home, "shipped", lambda name: tmp_path)
+    text = card.render(tiny_spec(), None, provenance={"data": {"name": "ours"}})
     assert "Two of them." in text
     found = _front_matter(text)
     assert [found[k] for k in ("license", "license_name", "license_link")] == [
@@ -195,7 +198,7 @@ def test_a_model_of_ones_own_may_have_words_too(tmp_path, monkeypatch):
         "ours-1.0",
         "https://example.org",
     ]
-    assert "license_name" not in _front_matter(card.render(tiny_spec(), {}, license="mit"))
+    assert "license_name" not in _front_matter(card.render(tiny_spec(), None, license="mit"))
 
 
 def test_names_that_others_chose_break_nothing():
@@ -215,16 +218,16 @@ def test_names_that_others_chose_break_nothing():
 
 
 def test_parts_of_different_runs_are_refused(run):
-    with pytest.raises(ReleaseError, match=r"tiny-ensemble.*one\s+finished run"):
-        card.render(tiny_spec(), {"split": "test"})
+    with pytest.raises(ReleaseError, match=r"'model' is missing"):
+        read_evaluation({"split": "test"})
     with pytest.raises(ReleaseError, match="finished run"):
-        card.render(tiny_spec(), run["metrics"], provenance={"recipe": {"name": "half"}})
+        card.render(tiny_spec(), run["result"], provenance={"recipe": {"name": "half"}})
     with pytest.raises(ReleaseError, match="finished run"):
-        card.render(tiny_spec(), {}, provenance={"data": "phantoms"})
+        card.render(tiny_spec(), None, provenance={"data": "phantoms"})
 
 
 if __name__ == "__main__":
     for name, parts in COMMITTED.items():
         spec, metrics, given = parts()
         (CARDS / name).mkdir(exist_ok=True)
-        (CARDS / name / "README.md").write_bytes(card.render(spec, metrics, **given).encode("utf-8"))
+        (CARDS / name / "README.md").write_bytes(card.render(spec, read_evaluation(metrics), **given).encode("utf-8"))

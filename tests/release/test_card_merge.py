@@ -27,7 +27,7 @@ def rendered():
 @pytest.fixture(scope="module")
 def earlier():
     """An older card of the same model."""
-    return card.render(tiny_spec(), {}, provenance={"seed": 3}, license="apache-2.0")
+    return card.render(tiny_spec(), None, provenance={"seed": 3}, license="apache-2.0")
 
 
 def test_merging_a_card_with_itself_changes_nothing(rendered):
@@ -110,8 +110,8 @@ def test_a_front_matter_of_comments_alone_keeps_them(rendered):
 
 def test_the_licence_changes_only_when_one_is_given(rendered):
     theirs = "---\nlicense: other\nlicense_name: ours\nlicense_link: LICENSE\n---\nBody.\n"
-    without = card.render(tiny_spec(), {}, provenance={"seed": 3})
-    same = card.render(tiny_spec(), {}, provenance={"seed": 3}, license="other")
+    without = card.render(tiny_spec(), None, provenance={"seed": 3})
+    same = card.render(tiny_spec(), None, provenance={"seed": 3}, license="other")
     for new in (without, same):
         found = _front_matter(card.merge(new, theirs))
         assert [found[k] for k in ("license", "license_name", "license_link")] == ["other", "ours", "LICENSE"]

@@ -11,6 +11,7 @@ from safetensors.numpy import load_file, save_file
 from zoo.config.specs import to_dict
 from zoo.core import files
 from zoo.evaluation.report import evaluate
+from zoo.evaluation.result import to_json
 from zoo.evaluation.scores import Scores
 from zoo.release import manifest, release
 from zoo.release.diff import diff
@@ -22,7 +23,7 @@ def metrics(seed=0, split_hash="0" * 64, n=60):
     rng = np.random.default_rng(seed)
     labels = (np.random.default_rng(7).random((n, 3)) < 0.4).astype(np.float32)
     scores = Scores(rng.normal(0, 1, labels.shape) + labels, labels, FINDINGS3, "test", split_hash)
-    return json.loads(json.dumps(evaluate({"tiny-ensemble": scores}, resamples=20)))
+    return to_json(evaluate({"tiny-ensemble": scores}, resamples=20))
 
 
 def provenance(**recipe):
@@ -112,7 +113,7 @@ def test_thresholds_that_differ_in_the_last_digit_are_told_apart(before, change)
 def test_figures_of_the_same_films_come_with_their_intervals(before, change):
     new = metrics(seed=1)
     lines = of("metrics", diff(before, change(metrics=lambda _: new)))
-    assert lines[0].startswith("on the same films, test part of split 000000000000, n 60")
+    assert lines[0].startswith("on the same images, test part of split 000000000000, n 60")
     old_mean, new_mean = before.metrics["macro"]["auc"], new["macro"]["auc"]
     assert lines[1].startswith(f"mean AUC {old_mean['value']:.4f} [{old_mean['low']:.4f}, {old_mean['high']:.4f}] (n ")
     assert f"-> {new_mean['value']:.4f} [" in lines[1]
@@ -123,7 +124,7 @@ def test_figures_of_the_same_films_come_with_their_intervals(before, change):
 def test_figures_of_other_films_are_said_to_be_not_comparable(before, change):
     lines = of("metrics", diff(before, change(metrics=lambda _: metrics(split_hash="1" * 64, n=50))))
     assert lines[0] == (
-        "not comparable, on other films or an unnamed split: "
+        "not comparable, on other images or an unnamed split: "
         "test part of split 000000000000, n 60 -> test part of split 111111111111, n 50"
     )
     assert lines[1].startswith("mean AUC ")

@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 from zoo.config.specs import to_dict
 from zoo.core import files
 from zoo.evaluation.report import evaluate
+from zoo.evaluation.result import to_json
 from zoo.evaluation.scores import Scores
 from zoo.release import manifest, release
 from zoo.release.inspection import Inspection, inspect
@@ -43,7 +44,7 @@ def folder(tmp_path_factory):
     }
     return tiny_release(
         tmp_path_factory.mktemp("releases") / "tiny",
-        metrics=evaluate({"tiny-ensemble": scores}, resamples=20),
+        metrics=to_json(evaluate({"tiny-ensemble": scores}, resamples=20)),
         provenance=provenance,
         license="cc-by-4.0",
         card="---\nlicense: cc-by-4.0\n---\n# tiny\n",

@@ -12,6 +12,7 @@ from zoo.config import specs
 from zoo.core.errors import UnknownNameError
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.report import evaluate
+from zoo.evaluation.result import to_json
 from zoo.evaluation.scores import Scores
 from zoo.release import manifest, parity, release, schema
 
@@ -28,7 +29,7 @@ def scores(seed, kind="logits", split="test"):
 @pytest.fixture(scope="module")
 def metrics():
     model, other = scores(0), scores(0, kind="scores")
-    return json.loads(json.dumps(evaluate({"tiny-ensemble": model, "baseline": other}, resamples=20)))
+    return to_json(evaluate({"tiny-ensemble": model, "baseline": other}, resamples=20))
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +78,8 @@ def test_metrics_of_every_kind_are_valid():
         result = evaluate(
             {"a": scores(1, first), "b": scores(1)}, {"a": tuned} if first == "logits" else None, resamples=20
         )
-        assert result["findings"]["No Finding"]["auc"]["value"] is None
-        assert schema.validate("metrics", json.loads(json.dumps(result))) == []
+        assert result.findings["No Finding"].auc.value is None
+        assert schema.validate("metrics", to_json(result)) == []
     assert schema.validate("metrics", {}) == []
 
 

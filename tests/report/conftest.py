@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from full_evaluation import FINDINGS
 
+from zoo.evaluation.result import from_json
 from zoo.report.html import write_report
 from zoo.report.mistakes import Mistake
 
@@ -46,5 +47,5 @@ def written(everything, history, mistakes, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     command = "zoo evaluate --out <here> " + "--long " * 40
     return write_report(
-        everything, folder, history=history, mistakes=mistakes, heatmap_method="Grad-CAM", command=command
+        from_json(everything), folder, history=history, mistakes=mistakes, heatmap_method="Grad-CAM", command=command
     )

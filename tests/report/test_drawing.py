@@ -5,13 +5,14 @@ from xml.etree import ElementTree
 
 import pytest
 
+from zoo.evaluation.result import Estimate
 from zoo.report.drawing import LIGHT, render
 from zoo.report.forest import Row, forest
 from zoo.report.layout import Chart, Panel, Table, decimals, digits
 
 
 def number(value, low=None, high=None):
-    return {"value": value, "low": low, "high": high, "n": 10, "positives": 4}
+    return Estimate(value, low, high, n=10, positives=4)
 
 
 @pytest.fixture(scope="module")

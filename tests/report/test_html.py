@@ -12,6 +12,7 @@ from PIL import Image
 from report.page import Page
 
 from zoo.evaluation.report import RESEARCH_ONLY
+from zoo.evaluation.result import from_json, to_json
 from zoo.report.drawing import DARK, LIGHT
 from zoo.report.html import write_report
 
@@ -26,7 +27,7 @@ def page(written):
 
 @pytest.fixture(scope="module")
 def bare_page(bare, tmp_path_factory):
-    return Page(write_report(bare, tmp_path_factory.mktemp("bare"), title="Ranks").read_text("utf-8"))
+    return Page(write_report(from_json(bare), tmp_path_factory.mktemp("bare"), title="Ranks").read_text("utf-8"))
 
 
 def numbers_in(value):
@@ -78,7 +79,7 @@ class Known:
 
 
 def test_every_number_shown_is_in_the_metrics(page, everything, mistakes):
-    known = Known(everything | {"mistakes": [mistake.to_dict() for mistake in mistakes]})
+    known = Known(everything | {"mistakes": [to_json(mistake.facts) for mistake in mistakes]})
     shown = page.all("td", "th", "caption", "p", "li", "dd", "figcaption", "h1", "h2", "h3")
     shown += [e for e in page.all("desc") if "epochs" not in e.text]
     assert len([e for e in shown if re.search(r"\d", e.text)]) > 300
@@ -233,7 +234,7 @@ def test_colours_stand_out_from_the_paper(page, dark):
 
 
 def test_the_same_numbers_make_the_same_page(bare, tmp_path):
-    first, second = (write_report(bare, tmp_path / name).read_bytes() for name in "ab")
+    first, second = (write_report(from_json(bare), tmp_path / name).read_bytes() for name in "ab")
     assert first == second
     assert (tmp_path / "a/figures/roc.png").read_bytes() == (tmp_path / "b/figures/roc.png").read_bytes()
 
@@ -241,4 +242,4 @@ def test_the_same_numbers_make_the_same_page(bare, tmp_path):
 def test_without_matplotlib_it_says_what_to_install(bare, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"pip install 'xrayslam-zoo\[report\]'"):
-        write_report(bare, tmp_path)
+        write_report(from_json(bare), tmp_path)

@@ -67,7 +67,7 @@ def test_a_decision_is_fitted_on_a_share_of_the_patients_and_reported_on_the_oth
     decision = Decision.from_dict(json.loads((files / "out" / "decision.json").read_text()))
     assert decision.operating_points["sensitivity_60_promised"].origin.target == 0.6
     page = (files / "out" / "report.html").read_text("utf-8")
-    assert "The prevalence that probabilities and thresholds were moved to" in page
+    assert "Target prevalence of probabilities and thresholds" in page
     assert "undecided" in page
 
 

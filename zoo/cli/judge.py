@@ -118,8 +118,8 @@ def _evaluate(options: argparse.Namespace) -> None:
                 runtime=options.runtime, precision=options.precision,
                 dataset=options.dataset or "competition", request=request,
             )  # fmt: skip
-    print(markdown(done.metrics))
-    for note in done.metrics.get("notes", ()):
+    print(markdown(done.result))
+    for note in done.result.notes or ():
         print(f"note: {note}")
     if done.decision is not None:
         print(f"Decision: {done.decision}")

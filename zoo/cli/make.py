@@ -109,7 +109,7 @@ def _train(options: argparse.Namespace) -> int:
     if outcome.stopped:
         print(f"stopped: {outcome.stopped}. The same command goes on.")
         return GOES_ON
-    assert outcome.metrics is not None
-    print(report.markdown(outcome.metrics))
+    assert outcome.result is not None
+    print(report.markdown(outcome.result))
     print(f"Report: {outcome.report}\nRelease: {outcome.release}\nInstall it: zoo install {run} --as NAME")
     return 0

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from zoo.core.errors import EvaluationError
 from zoo.evaluation.decision import Decision, positives
+from zoo.evaluation.result import Estimate
+from zoo.evaluation.result.checks import ChildContradiction, Coherence, Contradiction, Reordering
 from zoo.evaluation.statistics.inputs import check_probabilities
 from zoo.evaluation.statistics.intervals import Interval
 from zoo.evaluation.statistics.proportions import proportion
@@ -89,7 +90,7 @@ def contradictions(
     patients: np.ndarray | None = None,
     rules: Rules = CHEXPERT_RULES,
     level: float = 0.95,
-) -> dict[str, Any]:
+) -> Coherence:
     """Counts the rows whose probabilities, or whose calls at an operating point, contradict each other.
 
     Args:
@@ -103,13 +104,9 @@ def contradictions(
         level: Confidence level of the intervals.
 
     Returns:
-        What JSON holds. A rate is a `proportion` {value, low, high, n, positives}: of n rows that could contradict,
-        `positives` do.
-        `children.<child>`: `parent` (the next one above that is there); `probability`, higher than the parent's;
-        `calls`, positive where the parent is negative.
-        `normal.<finding>`: `probability`, adding up to more than 1 with that of No Finding; `calls`, both positive.
-        `any`: the same of rows with at least one contradiction.
-        `skipped`: the rules that need a finding which is not there, in words.
+        Shares of the images that could contradict a rule: by child (more probable than its parent; positive where the
+        parent is negative), by finding against the normal one (adding up to more than 1; both positive), and of images
+        with any contradiction.
 
     Raises:
         ValueError: Probabilities outside 0..1 or of another shape, or a decision for other findings.
@@ -119,7 +116,7 @@ def contradictions(
     clusters = None if patients is None else np.unique(np.asarray(patients).astype(str), return_inverse=True)[1]
     found: dict[str, list[np.ndarray]] = {"probability": [], "calls": []}
 
-    def rates(lower: str, upper: str, excluded: bool = False) -> dict[str, Any]:
+    def rates(lower: str, upper: str, excluded: bool = False) -> Contradiction:
         pair = [names.index(lower), names.index(upper)]
         (own, other), (own_call, other_call) = p[:, pair].T, calls[:, pair].T
         limit, wrong = (1 - other, 1) if excluded else (other, 0)
@@ -129,16 +126,20 @@ def contradictions(
         }
         for kind, values in hits.items():
             found[kind].append(values)
-        return {kind: proportion(values, clusters, level).to_dict() for kind, values in hits.items()}
+        return Contradiction(*(share(values) for values in hits.values()))
 
-    children = {child: {"parent": parent} | rates(child, parent) for child, parent in _next_above(rules, names).items()}
-    normal = {other: rates(other, rules.normal, excluded=True) for other in rules.excluded(names)}
-    return {
-        "children": children,
-        "normal": normal,
-        "any": {kind: proportion(_any(values, len(p)), clusters, level).to_dict() for kind, values in found.items()},
-        "skipped": rules.skipped(names),
-    }
+    def share(hits: np.ndarray) -> Estimate:
+        return Estimate.from_interval(proportion(hits, clusters, level))
+
+    return Coherence(
+        {
+            child: ChildContradiction(parent=parent, **vars(rates(child, parent)))
+            for child, parent in _next_above(rules, names).items()
+        },
+        {other: rates(other, rules.normal, excluded=True) for other in rules.excluded(names)},
+        Contradiction(*(share(_any(values, len(p))) for values in found.values())),
+        tuple(rules.skipped(names)),
+    )
 
 
 def project(probabilities: np.ndarray, findings: Sequence[str], rules: Rules = CHEXPERT_RULES) -> np.ndarray:
@@ -178,7 +179,7 @@ def project(probabilities: np.ndarray, findings: Sequence[str], rules: Rules = C
     return result.astype(dtype)
 
 
-def reordering(before: np.ndarray, after: np.ndarray, findings: Sequence[str]) -> dict[str, dict[str, Any]]:
+def reordering(before: np.ndarray, after: np.ndarray, findings: Sequence[str]) -> dict[str, Reordering]:
     """What a projection did to each finding.
 
     Args:
@@ -187,9 +188,8 @@ def reordering(before: np.ndarray, after: np.ndarray, findings: Sequence[str]) -
         findings: The k names.
 
     Returns:
-        Finding -> `reordered`, the share of the pairs of rows with an order before that have the opposite one
-        afterwards; `mean_change` and `largest_change` of the probability. Each {value, low, high, n, positives},
-        without limits, on n rows, of which `positives` changed.
+        Finding -> the share of the pairs of rows with an order before that have the opposite one afterwards, and how
+        far probabilities moved; without limits, on n rows, of which `positives` changed.
     """
     old, new = _checked(before, findings), _checked(after, findings)
     if old.shape != new.shape:
@@ -200,12 +200,10 @@ def reordering(before: np.ndarray, after: np.ndarray, findings: Sequence[str]) -
         a, b = old[known, j], new[known, j]
         moved = np.abs(b - a)
         changed = int(np.sum(moved > 0))
-        measured = {"reordered": _reordered(a, b)}
-        if len(a):
-            measured |= {"mean_change": float(moved.mean()), "largest_change": float(moved.max())}
-        result[finding] = {
-            name: Interval(value, np.nan, np.nan, len(a), changed).to_dict() for name, value in measured.items()
-        }
+        measured = [_reordered(a, b), *([float(moved.mean()), float(moved.max())] if len(a) else [])]
+        result[finding] = Reordering(
+            *(Estimate.from_interval(Interval(value, np.nan, np.nan, len(a), changed)) for value in measured)
+        )
     return result
 
 

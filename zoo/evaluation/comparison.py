@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from statistics import NormalDist
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from zoo.core.errors import EvaluationError, UnknownNameError
 from zoo.evaluation.measures import group_columns, measure_group
 from zoo.evaluation.metrics import roc_auc
+from zoo.evaluation.result import Estimate, Estimates, Mean, Measure
+from zoo.evaluation.result.checks import Comparison, Pair
+from zoo.evaluation.result.numbers import Resampling
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.statistics.intervals import Interval, bootstrap, delong_difference, percentiles
 from zoo.evaluation.statistics.ranking import mean_ranks
@@ -59,7 +62,7 @@ def ensemble(members: Sequence[Scores], how: How = "logits") -> Scores:
 
 def compare(
     scores_by_model: Mapping[str, Scores], *, resamples: int = 2000, seed: int = 0, level: float = 0.95
-) -> dict[str, Any]:
+) -> Comparison:
     """Differences of AUC of each two models, on the same rows.
 
     Args:
@@ -69,11 +72,9 @@ def compare(
         level: Confidence level.
 
     Returns:
-        What JSON holds. `pairs` has for each two models `a` and `b`: `findings.<finding>.auc` (AUC of a less that of
-        b, with the bootstrap's interval) and `.auc_delong` (with DeLong's paired one), `macro.auc` over findings,
-        and `macro.auc_joint`, whose interval is so wide that all pairs' intervals hold together at this level
-        (Bonferroni; the bootstrap's standard error in a normal distribution, since its percentiles do not reach so
-        far out). `told_apart` lists [better, worse] where the joint interval leaves out 0. `notes` are sentences.
+        For each two models the differences by finding and of the mean. The joint interval of the mean is so wide that
+        all pairs' intervals hold together at this level (Bonferroni; it takes the bootstrap's standard error in a
+        normal distribution, since its percentiles do not reach so far out).
 
     Raises:
         ValueError: Fewer than two models, or models on other rows, labels or findings.
@@ -98,43 +99,41 @@ def compare(
         _pair((a, b), (scores_by_model[a], scores_by_model[b]), samples[a] - samples[b], level, len(both))
         for a, b in both
     ]
-    told_apart = [
-        [pair["a"], pair["b"]] if pair["macro"]["auc"]["value"] > 0 else [pair["b"], pair["a"]]
+    told_apart = tuple(
+        (pair.a, pair.b) if (pair.macro.auc.value or 0) > 0 else (pair.b, pair.a)
         for pair in pairs
-        if _leaves_out_0(pair["macro"]["auc_joint"])
-    ]
-    return {
-        "interval": {"method": "bootstrap over patients", "resamples": resamples, "seed": seed, "level": level},
-        "joint_level": 1 - (1 - level) / len(pairs),
-        "pairs": pairs,
-        "told_apart": told_apart,
-        "notes": _notes(pairs, told_apart, level),
-    }
+        if not pair.macro.get("auc_joint").includes(0)
+    )
+    return Comparison(
+        Resampling(resamples=resamples, seed=seed, level=level),
+        1 - (1 - level) / len(pairs),
+        tuple(pairs),
+        told_apart,
+        tuple(_notes(pairs, told_apart, level)),
+    )
 
 
-def _pair(
-    names: tuple[str, str], scores: tuple[Scores, Scores], samples: np.ndarray, level: float, pairs: int
-) -> dict[str, Any]:
+def _pair(names: tuple[str, str], scores: tuple[Scores, Scores], samples: np.ndarray, level: float, pairs: int) -> Pair:
     a, b = scores
     values = roc_auc(a.labels, a.logits) - roc_auc(b.labels, b.logits)
     low, high = percentiles(samples, level)
     n, positives = a.counts
     exact = delong_difference(a.labels, a.logits, b.logits, a.clusters, level)
     findings = {
-        finding: {
-            "auc": Interval(values[j], low[j], high[j], n[j], positives[j]).to_dict(),
-            "auc_delong": exact[j].to_dict(),
-        }
+        finding: Estimates(
+            {
+                Measure("auc"): Estimate.from_interval(Interval(values[j], low[j], high[j], n[j], positives[j])),
+                Measure("auc_delong"): Estimate.from_interval(exact[j]),
+            }
+        )
         for j, finding in enumerate(a.findings)
     }
-    same = [f for j, f in enumerate(a.findings) if np.array_equal(a.logits[:, j], b.logits[:, j])]
+    same = tuple(f for j, f in enumerate(a.findings) if np.array_equal(a.logits[:, j], b.logits[:, j]))
     macro = _macro(values, samples, (int(n.sum()), int(positives.sum())), level, pairs)
-    return {"a": names[0], "b": names[1], "findings": findings, "macro": macro, "identical": same}
+    return Pair(*names, findings, macro, same)
 
 
-def _macro(
-    values: np.ndarray, samples: np.ndarray, counts: tuple[int, int], level: float, pairs: int
-) -> dict[str, dict[str, Any]]:
+def _macro(values: np.ndarray, samples: np.ndarray, counts: tuple[int, int], level: float, pairs: int) -> Estimates:
     """The mean over findings, with its own interval and with the one that allows for the number of pairs."""
     value, used = (a.item() for a in mean_over_findings(values))
     means = mean_over_findings(samples)[0]
@@ -142,14 +141,16 @@ def _macro(
     error = float(np.nanstd(means)) if not np.isnan(means).all() else 0.0
     spread = NormalDist().inv_cdf(1 - (1 - level) / (2 * pairs)) * error if error > 0 else np.nan
     intervals = {"auc": (low, high), "auc_joint": (value - spread, value + spread)}
-    return {
-        name: Interval(value, *limits, *counts).to_dict() | {"findings": used, "of": len(values)}
-        for name, limits in intervals.items()
-    }
+    return Estimates(
+        {
+            Measure(name): Mean.over(Estimate.from_interval(Interval(value, *limits, *counts)), int(used), len(values))
+            for name, limits in intervals.items()
+        }
+    )
 
 
-def _notes(pairs: Sequence[Mapping[str, Any]], told_apart: Sequence[Sequence[str]], level: float) -> list[str]:
-    k = len(pairs[0]["findings"])
+def _notes(pairs: Sequence[Pair], told_apart: Sequence[Sequence[str]], level: float) -> list[str]:
+    k = len(pairs[0].findings)
     apart = ", ".join(f"{better} above {worse}" for better, worse in told_apart)
     notes = [
         f"In mean AUC the data tell apart: {apart}." if apart else "In mean AUC the data tell no two models apart.",
@@ -162,15 +163,11 @@ def _notes(pairs: Sequence[Mapping[str, Any]], told_apart: Sequence[Sequence[str
             "for the number of pairs."
         )
     notes += [
-        f"{pair['a']} and {pair['b']} have the same predictions of {', '.join(pair['identical'])}."
+        f"{pair.a} and {pair.b} have the same predictions of {', '.join(pair.identical)}."
         for pair in pairs
-        if pair["identical"]
+        if pair.identical
     ]
     return notes
-
-
-def _leaves_out_0(number: Mapping[str, Any]) -> bool:
-    return number["low"] is not None and not number["low"] <= 0 <= number["high"]
 
 
 def _check_alike(scores_by_model: Mapping[str, Scores]) -> None:

@@ -16,12 +16,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 
 from zoo.core.errors import EvaluationError
 from zoo.evaluation.decision import Decision, OperatingPoint, Origin
+from zoo.evaluation.result import Estimate
+from zoo.evaluation.result.checks import Coverage
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.statistics.counts import at_least, cuts
 from zoo.evaluation.statistics.proportions import hits_needed, proportion
@@ -125,7 +126,7 @@ def control_abstention(
     return Abstention(low, _not_below(high, low, scores, decision, seed))
 
 
-def coverage(scores: Scores, abstention: Abstention, decision: Decision | None = None) -> dict[str, dict[str, Any]]:
+def coverage(scores: Scores, abstention: Abstention, decision: Decision | None = None) -> dict[str, Coverage]:
     """What abstaining comes to on a set: how much is decided, and how well.
 
     Args:
@@ -134,20 +135,19 @@ def coverage(scores: Scores, abstention: Abstention, decision: Decision | None =
         decision: Whose temperature they were fitted under.
 
     Returns:
-        Finding -> `decided` (of all rows), `sensitivity` (of the positives, the share not called negative) and
-        `specificity` (of the negatives, the share not called positive), each {value, low, high, n, positives}, where
-        `positives` counts the rows decided, or right (`proportion`, by patient).
+        Finding -> share of the images decided, of the positives not called negative, and of the negatives not called
+        positive, with intervals by patient; `positives` counts the images decided, or right.
     """
     calls = abstention.decide(scores.calibrated(decision))
     found = {}
     for j, finding in enumerate(scores.findings):
         truth, call = scores.labels[:, j], calls[:, j]
-        shares = {
-            "decided": (~np.isnan(call)).astype(np.float64),
-            "sensitivity": np.where(truth == 1, call != 0, np.nan),
-            "specificity": np.where(truth == 0, call != 1, np.nan),
-        }
-        found[finding] = {name: proportion(hits, scores.clusters).to_dict() for name, hits in shares.items()}
+        shares = (
+            (~np.isnan(call)).astype(np.float64),
+            np.where(truth == 1, call != 0, np.nan),
+            np.where(truth == 0, call != 1, np.nan),
+        )
+        found[finding] = Coverage(*(Estimate.from_interval(proportion(hits, scores.clusters)) for hits in shares))
     return found
 
 

@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
 from zoo.evaluation.decision import Decision, positives
+from zoo.evaluation.result.curves import (
+    CallCounts,
+    Cooccurrence,
+    Counts,
+    Curves,
+    FindingCurves,
+    OverThresholds,
+    Points,
+    PooledCurves,
+    PrecisionRecall,
+    ReliabilityCurve,
+    Roc,
+)
+from zoo.evaluation.result.numbers import HALF
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.statistics.counts import Confusion, running_counts
 from zoo.evaluation.statistics.proportions import proportion
@@ -20,65 +34,66 @@ POINTS = 200
 #: A point nearer than this to the line through those that are kept is left out: half a pixel of 250.
 TOLERANCE = 2e-3
 
-_Arrays = dict[str, list[float | None]]
 
-
-def blocks(scores: Scores, decision: Decision | None = None) -> dict[str, Any]:
-    """What a report draws of one model, as JSON holds it.
+def of(scores: Scores, decision: Decision | None = None) -> tuple[Curves, Cooccurrence | None]:
+    """What a report draws of one model.
 
     Curves are thinned to at most `POINTS` points: straight lines through them are off by no more than `TOLERANCE` where
     so many suffice, and the areas under ROC and precision-recall curve stay within 0.001 of AUC and average precision.
 
     Args:
-        scores: The evaluated part. Scores of unknown scale have `roc` and `pr` alone.
+        scores: The evaluated part. Scores of unknown scale have ROC and precision-recall curves alone.
         decision: Its calibration and operating points; without one, temperature 1 and 0.5.
 
     Returns:
-        `curves.findings.<finding>`: `n` and `positives`, and where there are both classes `roc` = {fpr, tpr}, `pr` =
-        {recall, precision}, `thresholds` = {threshold, f1, sensitivity, specificity, ppv} on calibrated probabilities,
-        and `reliability` = {before, after}, each {predicted, observed, low, high, n} with one entry a bin (`after`
-        with a decision only). `curves.pooled` has the reliability of all labels together.
-        `cooccurrence.labels` and `cooccurrence.calls` (at the default operating point, or at 0.5): k x k counts of
-        films in which both findings are known (`known`), the row's is positive (`first`) and both are (`both`).
+        The curves, and which findings occur together in the labels and in the calls at the default operating point
+        (at 0.5 without a decision); the latter is None for scores of unknown scale.
     """
     stages: dict[str, np.ndarray] = {}
     if scores.kind == "logits":
         stages = {"before": scores.probabilities} | ({"after": scores.calibrated(decision)} if decision else {})
-    found: dict[str, Any] = {"findings": {}}
+    found = {}
     for j, finding in enumerate(scores.findings):
         own = {stage: p[:, j] for stage, p in stages.items()}
-        found["findings"][finding] = _of_finding(scores.labels[:, j], scores.logits[:, j], own, scores.clusters)
+        found[finding] = _of_finding(scores.labels[:, j], scores.logits[:, j], own, scores.clusters)
     if not stages:
-        return {"curves": found}
+        return Curves(found), None
     pooled = scores.labels.reshape(-1), np.repeat(scores.clusters, len(scores.findings))
-    curves = {stage: reliability_curve(pooled[0], p.reshape(-1), pooled[1]) for stage, p in stages.items()}
+    together = {stage: reliability_curve(pooled[0], p.reshape(-1), pooled[1]) for stage, p in stages.items()}
     calls = positives([*stages.values()][-1], decision or Decision(scores.findings))
-    return {
-        "curves": found | {"pooled": {"reliability": curves}},
-        "cooccurrence": {
-            "findings": list(scores.findings),
-            "labels": cooccurrence(scores.labels),
-            "calls": cooccurrence(calls) | {"point": decision.default if decision else "half"},
-        },
-    }
+    counts = cooccurrence(calls)
+    return Curves(found, PooledCurves(together)), Cooccurrence(
+        scores.findings,
+        cooccurrence(scores.labels),
+        CallCounts(counts.known, counts.first, counts.both, decision.default if decision else HALF),
+    )
 
 
 def _of_finding(
     labels: np.ndarray, scores: np.ndarray, stages: Mapping[str, np.ndarray], clusters: np.ndarray
-) -> dict[str, Any]:
+) -> FindingCurves:
     """The curves of one finding; without both classes its counts alone."""
-    found: dict[str, Any] = {"n": int(np.sum(~np.isnan(labels))), "positives": int(np.sum(labels == 1))}
-    if not 0 < found["positives"] < found["n"]:
+    found = FindingCurves(int(np.sum(~np.isnan(labels))), int(np.sum(labels == 1)))
+    if not 0 < found.positives < found.n:
         return found
-    found |= ranking_curves(labels, scores)
-    if stages:
-        found["thresholds"] = threshold_curve(labels, [*stages.values()][-1])
-        found["reliability"] = {stage: reliability_curve(labels, p, clusters) for stage, p in stages.items()}
-    return found
+    roc, pr = ranking_curves(labels, scores)
+    found = replace(found, roc=roc, pr=pr)
+    if not stages:
+        return found
+    return replace(
+        found,
+        thresholds=threshold_curve(labels, [*stages.values()][-1]),
+        reliability={stage: reliability_curve(labels, p, clusters) for stage, p in stages.items()},
+    )
 
 
-def ranking_curves(labels: np.ndarray, scores: np.ndarray) -> dict[str, _Arrays]:
-    """`roc` and `pr` of one finding, thinned: labels (n,) with both classes, scores (n,) on any scale."""
+def ranking_curves(labels: np.ndarray, scores: np.ndarray) -> tuple[Roc, PrecisionRecall]:
+    """The ROC and the precision-recall curve of one finding, thinned.
+
+    Args:
+        labels: (n,) with both classes.
+        scores: (n,) on any scale.
+    """
     tp, fp = (np.append(0, count) for count in running_counts(labels, scores)[1:])
     fpr, tpr = fp / fp[-1], tp / tp[-1]
     gains = np.flatnonzero(np.diff(tp)) + 1  # cuts that find a positive: the others only add false alarms
@@ -86,13 +101,13 @@ def ranking_curves(labels: np.ndarray, scores: np.ndarray) -> dict[str, _Arrays]
     # Steps, with both corners of each: the area under them is the average precision, which has no interpolation.
     recall, precision = np.repeat(np.append(0.0, tpr[gains]), 2)[1:-1], np.repeat(precision, 2)
     roc, pr = thin(fpr, tpr), thin(recall, precision)
-    return {
-        "roc": {"fpr": _rounded(fpr[roc]), "tpr": _rounded(tpr[roc])},
-        "pr": {"recall": _rounded(recall[pr]), "precision": _rounded(precision[pr])},
-    }
+    return (
+        Roc(_rounded(fpr[roc]), _rounded(tpr[roc])),
+        PrecisionRecall(_rounded(recall[pr]), _rounded(precision[pr])),
+    )
 
 
-def threshold_curve(labels: np.ndarray, probabilities: np.ndarray) -> _Arrays:
+def threshold_curve(labels: np.ndarray, probabilities: np.ndarray) -> OverThresholds:
     """F1, sensitivity, specificity and PPV of one finding over thresholds; None where nothing is called (PPV).
 
     At thresholds of two kinds, even ones and quantiles of both classes, so that neither their distance nor the steps
@@ -109,33 +124,31 @@ def threshold_curve(labels: np.ndarray, probabilities: np.ndarray) -> _Arrays:
     # The smallest float32 at or above each is found by the same comparison that makes the calls.
     tp, fp = (len(p) - np.searchsorted(p, thresholds.astype(np.float32), "left") for p in (own, others))
     counts = Confusion(tp, fp, len(own) - tp, len(others) - fp)
-    return {
-        "threshold": thresholds.tolist(),
-        **{name: _rounded(getattr(counts, name)) for name in ("f1", "sensitivity", "specificity", "ppv")},
-    }
+    measures = {name: _rounded(getattr(counts, name)) for name in ("f1", "sensitivity", "specificity", "ppv")}
+    return OverThresholds(threshold=tuple(thresholds.tolist()), **measures)
 
 
-def reliability_curve(labels: np.ndarray, probabilities: np.ndarray, clusters: np.ndarray) -> _Arrays:
+def reliability_curve(labels: np.ndarray, probabilities: np.ndarray, clusters: np.ndarray) -> ReliabilityCurve:
     """Mean probability and frequency in bins of equal mass, the latter with its 95 % interval by patient."""
     known = ~np.isnan(labels)
     y, p, of = labels[known].astype(np.float64), probabilities[known], clusters[known]
     bin_of = bins_of(p) if len(p) else np.empty(0, np.int64)
-    curve: _Arrays = {key: [] for key in ("predicted", "observed", "low", "high", "n")}
+    bins, counts = [], []
     for number in range(BINS):
         rows = bin_of == number
         if rows.any():
             share = proportion(y[rows], of[rows])
-            numbers = (float(p[rows].mean()), share.value, share.low, share.high)
-            for key, value in zip(curve, [*_rounded(np.array(numbers)), share.n], strict=True):
-                curve[key].append(value)
-    return curve
+            bins.append((float(p[rows].mean()), share.value, share.low, share.high))
+            counts.append(share.n)
+    predicted, observed, low, high = (_rounded(column) for column in np.array(bins).reshape(-1, 4).T)
+    return ReliabilityCurve(predicted, observed, low, high, tuple(counts))
 
 
-def cooccurrence(values: np.ndarray) -> dict[str, Any]:
-    """Counts of pairs in (n, k) of 1, 0 and NaN, as k x k lists `known`, `first` (the row's is 1) and `both` (are)."""
+def cooccurrence(values: np.ndarray) -> Counts:
+    """Counts of images for each two findings in (n, k) values of 1, 0 and NaN."""
     known, one = (~np.isnan(values)).astype(np.float64), (values == 1).astype(np.float64)
-    pairs = {"known": known.T @ known, "first": one.T @ known, "both": one.T @ one}
-    return {name: counts.astype(np.int64).tolist() for name, counts in pairs.items()}
+    pairs = (known.T @ known, one.T @ known, one.T @ one)
+    return Counts(*(tuple(map(tuple, counts.astype(np.int64).tolist())) for counts in pairs))
 
 
 def thin(x: np.ndarray, y: np.ndarray, most: int = POINTS, tolerance: float = TOLERANCE) -> np.ndarray:
@@ -168,6 +181,6 @@ def thin(x: np.ndarray, y: np.ndarray, most: int = POINTS, tolerance: float = TO
     return np.unique(kept)
 
 
-def _rounded(values: np.ndarray) -> list[float | None]:
+def _rounded(values: np.ndarray) -> Points:
     """Four decimals, and None for NaN."""
-    return [None if np.isnan(v) else round(float(v), 4) for v in values]
+    return tuple(None if np.isnan(v) else round(float(v), 4) for v in values)

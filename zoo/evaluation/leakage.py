@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from zoo.core.joining import may_be_same
-from zoo.evaluation.statistics.intervals import Interval
+from zoo.evaluation.result import Estimate
+from zoo.evaluation.result.checks import SameImages, SamePair, SharedNames
 from zoo.labels.facts import names_patient
 
-#: Names that the JSON form lists; their number is always the whole one.
+#: Names that a report lists; their number is always the whole one.
 LISTED = 20
 
 
@@ -33,14 +33,14 @@ class Overlap:
     of: int
     unknown: int = 0
 
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it: `shared` names and `rows` as {value, low, high, n, positives}, without limits."""
-        return {
-            "shared": _share(len(self.names), self.of),
-            "rows": _share(int(self.rows.sum()), len(self.rows)),
-            "unknown": self.unknown,
-            "names": list(self.names[:LISTED]),
-        }
+    def result(self) -> SharedNames:
+        """What a report shows: shares without limits, and the first names."""
+        return SharedNames(
+            _share(len(self.names), self.of),
+            _share(int(self.rows.sum()), len(self.rows)),
+            self.unknown,
+            self.names[:LISTED],
+        )
 
 
 def shared_patients(train: Iterable[object], evaluated: Sequence[object] | np.ndarray) -> Overlap:
@@ -85,21 +85,21 @@ class Duplicates:
     within: tuple[tuple[str, ...], ...]
     not_compared: tuple[str, ...] = ()
 
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it: images `with_train` and `within` as {value, low, high, n, positives}, without limits.
+    def result(self, training: bool = True) -> SameImages:
+        """What a report shows: shares without limits, and the first names.
 
         `within` counts the images that another one makes superfluous.
+
+        Args:
+            training: Whether training images were compared.
         """
-        return {
-            "with_train": _share(len(self.with_train), self.images),
-            "within": _share(sum(len(group) - 1 for group in self.within), self.images),
-            "not_compared": len(self.not_compared),
-            "pairs": [
-                {"evaluated": name, "train": other, "by": kind}
-                for name, (other, kind) in list(self.with_train.items())[:LISTED]
-            ],
-            "groups": [list(group) for group in self.within[:LISTED]],
-        }
+        return SameImages(
+            _share(len(self.with_train), self.images) if training else None,
+            _share(sum(len(group) - 1 for group in self.within), self.images),
+            len(self.not_compared),
+            tuple(SamePair(name, *found) for name, found in list(self.with_train.items())[:LISTED]),
+            self.within[:LISTED],
+        )
 
 
 def duplicate_images(train: Mapping[str, Mapping[str, str]], evaluated: Mapping[str, Mapping[str, str]]) -> Duplicates:
@@ -166,5 +166,5 @@ def _text(name: object) -> str:
     return text if names_patient(text) else ""
 
 
-def _share(count: int, of: int) -> dict[str, Any]:
-    return Interval(count / of if of else np.nan, np.nan, np.nan, of, count).to_dict()
+def _share(count: int, of: int) -> Estimate:
+    return Estimate(count / of if of else None, None, None, of, count)

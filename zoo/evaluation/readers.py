@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
 from zoo.core.errors import EvaluationError
+from zoo.evaluation.result import Estimate
+from zoo.evaluation.result.checks import ReaderPoint, Readers, Side
+from zoo.evaluation.result.numbers import Resampling
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.statistics.intervals import Interval, bootstrap, percentiles
 from zoo.evaluation.statistics.proportions import proportion
@@ -28,7 +31,7 @@ def reader_points(
     resamples: int = 2000,
     seed: int = 0,
     level: float = 0.95,
-) -> dict[str, Any]:
+) -> Readers:
     """Each reader's point in the ROC plane, and on which side of each model's curve it lies.
 
     A model's sensitivity is read off its curve at the reader's own false positive rate. There the curve is upright, as
@@ -44,10 +47,8 @@ def reader_points(
         level: Confidence level.
 
     Returns:
-        What JSON holds. `readers.<reader>.<finding>` has `false_positive_rate` and `sensitivity` (Wilson's interval,
-        patients taken as clusters), and is null without both classes among the films that were read.
-        `models.<model>.<finding>` has `under`, `on` and `over` (how many readers lie there, `of` how many),
-        `shown_under` and `shown_over` (how many of their margins leave out 0), and `margins.<reader>`.
+        Each reader's point, with Wilson's intervals (patients taken as clusters), and on which side of each model's
+        curve the readers lie.
 
     Raises:
         ValueError: Calls of another shape, or other than 1, 0 and NaN.
@@ -69,17 +70,17 @@ def reader_points(
     }
     if any(curves.values()):
         margins = _margins(curves, first.clusters, resamples, seed, level)
-    return {
-        "interval": {"method": "bootstrap over patients", "resamples": resamples, "seed": seed, "level": level},
-        "readers": points,
-        "models": {
+    return Readers(
+        Resampling(resamples=resamples, seed=seed, level=level),
+        points,
+        {
             model: {
                 finding: _sides({r: m for (of, on, r), m in margins.items() if (of, on) == (model, finding)})
                 for finding in first.findings
             }
             for model in scores_by_model
         },
-    }
+    )
 
 
 def _margins(
@@ -97,37 +98,35 @@ def _margins(
     return dict(zip(keys, (Interval(value, low, high, *count) for value, low, high, count in limits), strict=True))
 
 
-def _points(calls: np.ndarray, scores: Scores, level: float) -> dict[str, Any]:
+def _points(calls: np.ndarray, scores: Scores, level: float) -> dict[str, ReaderPoint | None]:
     """One reader's rates by finding."""
-    points: dict[str, Any] = {}
+    points: dict[str, ReaderPoint | None] = {}
     for j, finding in enumerate(scores.findings):
         truth, call = scores.labels[:, j], np.asarray(calls[:, j], np.float64)
         read = ~np.isnan(truth) & ~np.isnan(call)
         n, positives = int(read.sum()), int(np.sum(truth[read] == 1))
         points[finding] = None
         if 0 < positives < n:
-            points[finding] = {
-                rate: replace(
-                    proportion(np.where(read & (truth == of), call, np.nan), scores.clusters, level),
-                    n=n,
-                    positives=positives,
-                ).to_dict()
-                for rate, of in (("false_positive_rate", 0), ("sensitivity", 1))
-            }
+            rates = (
+                proportion(np.where(read & (truth == label), call, np.nan), scores.clusters, level) for label in (0, 1)
+            )
+            points[finding] = ReaderPoint(
+                *(Estimate.from_interval(replace(rate, n=n, positives=positives)) for rate in rates)
+            )
     return points
 
 
-def _sides(margins: Mapping[str, Interval]) -> dict[str, Any]:
+def _sides(margins: Mapping[str, Interval]) -> Side:
     sides = [int(np.sign(round(margin.value, 12))) for margin in margins.values()]
-    return {
-        "under": sides.count(1),
-        "on": sides.count(0),
-        "over": sides.count(-1),
-        "of": len(sides),
-        "shown_under": sum(bool(margin.low > 0) for margin in margins.values()),
-        "shown_over": sum(bool(margin.high < 0) for margin in margins.values()),
-        "margins": {reader: margin.to_dict() for reader, margin in margins.items()},
-    }
+    return Side(
+        under=sides.count(1),
+        on=sides.count(0),
+        over=sides.count(-1),
+        of=len(sides),
+        shown_under=sum(bool(margin.low > 0) for margin in margins.values()),
+        shown_over=sum(bool(margin.high < 0) for margin in margins.values()),
+        margins={reader: Estimate.from_interval(margin) for reader, margin in margins.items()},
+    )
 
 
 def _curves(scores: Scores, column: int, calls: Mapping[str, np.ndarray]) -> list[_Curve]:

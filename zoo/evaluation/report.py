@@ -1,19 +1,20 @@
-"""One evaluation: every number with its n and interval, as JSON holds it; `markdown` shows it in short."""
+"""One evaluation: every number with its n and interval; `markdown` shows it in short."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from zoo.config.specs import to_dict
 from zoo.core.errors import EvaluationError
 from zoo.evaluation import curves
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.measures import Measures, Values
+from zoo.evaluation.result import Estimate, Estimates, Evaluation, Mean, Measure, ModelNumbers
+from zoo.evaluation.result.evaluation import Calibration, Change, Point
+from zoo.evaluation.result.numbers import Resampling
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.statistics.intervals import Interval, delong, delong_difference, percentiles
 from zoo.evaluation.tables import RESEARCH_ONLY as RESEARCH_ONLY
@@ -33,7 +34,7 @@ def evaluate(
     resamples: int = 2000,
     seed: int = 0,
     level: float = 0.95,
-) -> dict[str, Any]:
+) -> Evaluation:
     """Evaluates one model, and others beside it, on the same rows.
 
     Intervals are percentiles of a bootstrap over patients; all models see the same resamples, so that differences are
@@ -45,20 +46,14 @@ def evaluate(
             compared with it, and need the same rows, labels and findings.
         decision: The first model's decision, or model -> decision. A model without one is taken at temperature 1 and
             threshold 0.5.
-        resamples: Bootstrap resamples.
-        seed: Of the resamples.
+        resamples: Number of bootstrap resamples.
+        seed: Seed of the resamples.
         level: Confidence level.
 
     Returns:
-        What JSON holds: `findings.<finding>.<metric>` = {value, low, high, n, positives} of the first model, `macro`
-        (mean over findings), `micro` (all labels pooled) and `weighted` (by positives), and the like under
-        `models.<name>` for the others and `differences.<name>` (first less other). A metric at an operating point is
-        `<metric>@<point>`, as in `f1@max_f1`; at 0.5 it is `<metric>@half`. The other models have those at their
-        default point alone, or at 0.5 without a decision. null is undefined. Limits are rounded outwards to six
-        decimals. Of the first model alone come `curves` and, unless its scores are of unknown scale, `cooccurrence`,
-        as `curves.blocks` gives them, and with a decision `calibration`: `method`, `split` and `notes` of the fit, and
-        `findings.<finding>`, `macro`, `micro` and `weighted`, where each of log_loss, brier and ece has a number
-        `before`, `after` and for their paired `difference`.
+        All numbers of the first model; those of the others at their default point alone (at 0.5 without a decision),
+        and their differences (first less other). Limits are rounded outwards to six decimals. The first model alone
+        has curves; a calibration block if it has a decision; and co-occurrence unless its scores are of unknown scale.
 
     Raises:
         ValueError: No models, or models on different rows, labels or findings.
@@ -68,31 +63,42 @@ def evaluate(
     first, own = scores_by_model[main], decisions.get(main)
     values: dict[str, Values] = {}
     samples: dict[str, Values] = {}
-    blocks: dict[str, dict[str, Any]] = {}
+    numbers: dict[str, ModelNumbers] = {}
     scores_by_model = {model: replace(scores, patients=first.patients) for model, scores in scores_by_model.items()}
     for model, scores in scores_by_model.items():
         # The same seed draws the same patients for each.
         measures = Measures(scores, decisions.get(model), _points(scores, decisions.get(model), model == main))
         values[model], samples[model] = measures.values(), measures.resampled(resamples, seed)
-        blocks[model] = _block(scores, values[model], samples[model], level)
-        _add_delong(blocks[model], delong(scores.labels, scores.logits, scores.clusters, level))
-    result = {
-        "model": main,
-        **_setting(first, resamples, seed, level),
-        **_thresholds_of(own),
-        **blocks[main],
-        "models": {model: block for model, block in blocks.items() if model != main},
-        "differences": {
-            model: _difference((first, scores), (values[main], values[model]), (samples[main], samples[model]), level)
-            for model, scores in scores_by_model.items()
-            if model != main
-        },
-    }
+        exact = delong(scores.labels, scores.logits, scores.clusters, level)
+        numbers[model] = _numbers(scores, values[model], samples[model], level, exact)
+    others = {model: scores for model, scores in scores_by_model.items() if model != main}
+    calibration = None
     if own is not None and first.kind == "logits":
         before = Measures(first, None, {}, ranking=False)
         pair = (before.values(), values[main]), (before.resampled(resamples, seed), samples[main])
-        result["calibration"] = _calibration(first, own, *pair, level)
-    return result | curves.blocks(first, own)
+        calibration = _calibration(first, own, *pair, level)
+    drawn, cooccurrence = curves.of(first, own)
+    return Evaluation(
+        model=main,
+        split=first.split,
+        split_hash=first.split_hash,
+        n=len(first.labels),
+        patients=int(first.clusters.max()) + 1,
+        patients_known=first.patients is not None,
+        interval=Resampling(resamples=resamples, seed=seed, level=level),
+        temperature=tuple(own.temperature) if own is not None else (1.0,),
+        default_point=own.default if own is not None else None,
+        points=_points_of(own),
+        **vars(numbers[main]),
+        models={model: numbers[model] for model in others},
+        differences={
+            model: _difference((first, scores), (values[main], values[model]), (samples[main], samples[model]), level)
+            for model, scores in others.items()
+        },
+        calibration=calibration,
+        curves=drawn,
+        cooccurrence=cooccurrence,
+    )
 
 
 def _check_alike(scores_by_model: Mapping[str, Scores]) -> str:
@@ -107,31 +113,16 @@ def _check_alike(scores_by_model: Mapping[str, Scores]) -> str:
     return main
 
 
-def _setting(scores: Scores, resamples: int, seed: int, level: float) -> dict[str, Any]:
-    return {
-        "split": scores.split,
-        "split_hash": scores.split_hash,
-        "n": len(scores.labels),
-        "patients": int(scores.clusters.max()) + 1,
-        "patients_known": scores.patients is not None,
-        "interval": {"method": "bootstrap over patients", "resamples": resamples, "seed": seed, "level": level},
-    }
-
-
-def _thresholds_of(decision: Decision | None) -> dict[str, Any]:
+def _points_of(decision: Decision | None) -> dict[str, Point]:
     if decision is None:
-        return {"temperature": [1.0], "default_point": None, "points": {}}
+        return {}
     return {
-        "temperature": list(decision.temperature),
-        "default_point": decision.default,
-        "points": {
-            name: {
-                "thresholds": dict(zip(decision.findings, p.thresholds, strict=True)),
-                "prevalence": dict(zip(decision.findings, p.prevalence, strict=True)) if p.prevalence else {},
-                "origin": to_dict(p.origin),
-            }
-            for name, p in decision.operating_points.items()
-        },
+        name: Point(
+            dict(zip(decision.findings, p.thresholds, strict=True)),
+            dict(zip(decision.findings, p.prevalence, strict=True)) if p.prevalence else {},
+            p.origin,
+        )
+        for name, p in decision.operating_points.items()
     }
 
 
@@ -154,70 +145,73 @@ def _less(a: Values, b: Values, metrics: Sequence[str]) -> Values:
     return {key: a[key] - b[key] for key in a if key in b and key[1] in metrics}
 
 
-def _block(scores: Scores, values: Values, samples: Values, level: float) -> dict[str, Any]:
-    """One model's numbers: `findings`, and `macro`, `micro` and `weighted` over them."""
+def _numbers(
+    scores: Scores, values: Values, samples: Values, level: float, exact: Sequence[Interval] = ()
+) -> ModelNumbers:
+    """One model's numbers by finding and averaged over findings; `exact` are DeLong's intervals of the AUC."""
     n, positives = scores.counts
-    block: dict[str, Any] = {"findings": {finding: {} for finding in scores.findings}}
+    by_finding: list[dict[Measure, Estimate]] = [{} for _ in scores.findings]
+    averages: dict[str, dict[Measure, Estimate]] = {}
     for (over, metric), value in values.items():
-        low, high = percentiles(samples[over, metric], level)
+        measure, (low, high) = Measure.parse(metric), percentiles(samples[over, metric], level)
         if over == "finding":
-            for j, finding in enumerate(scores.findings):
-                number = Interval(value[j], low[j], high[j], n[j], positives[j])
-                block["findings"][finding][metric] = _json(number)
+            for j, row in enumerate(by_finding):
+                row[measure] = _short(Interval(value[j], low[j], high[j], n[j], positives[j]))
             continue
-        number = Interval(float(value), float(low), float(high), n.sum(), positives.sum())
         used = int(np.sum(~np.isnan(values["finding", metric])))
-        block.setdefault(over, {})[metric] = _json(number) | {"findings": used, "of": len(scores.findings)}
-    return block
+        average = _short(Interval(float(value), float(low), float(high), n.sum(), positives.sum()))
+        averages.setdefault(over, {})[measure] = Mean.over(average, used, len(scores.findings))
+    for row, interval in zip(by_finding, exact, strict=False):
+        row[Measure("auc_delong")] = _short(interval)
+    return ModelNumbers(
+        {finding: Estimates(row) for finding, row in zip(scores.findings, by_finding, strict=True)},
+        *(Estimates(averages.get(over, {})) for over in ("micro", "macro", "weighted")),
+    )
 
 
-def _add_delong(block: dict[str, Any], intervals: Sequence[Interval]) -> None:
-    for numbers, interval in zip(block["findings"].values(), intervals, strict=True):
-        numbers["auc_delong"] = _json(interval)
-
-
-def _json(interval: Interval) -> dict[str, Any]:
-    """With short limits: resampling tells no more digits, and they are most of the file."""
-    number = interval.to_dict()
-    for limit, outwards in (("low", math.floor), ("high", math.ceil)):
-        if number[limit] is not None:
-            number[limit] = outwards(round(number[limit] * 1e6, 3)) / 1e6
-    return number
+def _short(interval: Interval) -> Estimate:
+    """With limits rounded outwards: resampling tells no more digits, and they are most of the file."""
+    number = Estimate.from_interval(interval)
+    low, high = (
+        None if limit is None else outwards(round(limit * 1e6, 3)) / 1e6
+        for limit, outwards in ((number.low, math.floor), (number.high, math.ceil))
+    )
+    return replace(number, low=low, high=high)
 
 
 def _difference(
     scores: tuple[Scores, Scores], values: tuple[Values, Values], samples: tuple[Values, Values], level: float
-) -> dict[str, Any]:
+) -> ModelNumbers:
     """The first model less the second, paired."""
     first, other = scores
-    block = _block(first, _less(*values, _SHARED), _less(*samples, _SHARED), level)
-    _add_delong(block, delong_difference(first.labels, first.logits, other.logits, first.clusters, level))
-    return block
+    exact = delong_difference(first.labels, first.logits, other.logits, first.clusters, level)
+    return _numbers(first, _less(*values, _SHARED), _less(*samples, _SHARED), level, exact)
 
 
 def _calibration(
     scores: Scores, decision: Decision, values: tuple[Values, Values], samples: tuple[Values, Values], level: float
-) -> dict[str, Any]:
+) -> Calibration:
     """What calibration changed, from the numbers before and after it."""
     origin = decision.temperature_origin
-    block: dict[str, Any] = {
-        "method": origin.recipe if origin else "not fitted",
-        "split": origin.split if origin else "none",
-        "notes": list(origin.notes) if origin else [],
-        "shifted": decision.prior_shift is not None,
-        "findings": {finding: {} for finding in scores.findings},
-    }
-    parts = {
-        "before": (_some(values[0], _CALIBRATED), _some(samples[0], _CALIBRATED)),
-        "after": (_some(values[1], _CALIBRATED), _some(samples[1], _CALIBRATED)),
-        "difference": (_less(*values[::-1], _CALIBRATED), _less(*samples[::-1], _CALIBRATED)),
-    }
-    for part, (value, resampled) in parts.items():
-        numbers = _block(scores, value, resampled, level)
-        for finding, row in numbers.pop("findings").items():
-            for metric, number in row.items():
-                block["findings"][finding].setdefault(metric, {})[part] = number
-        for over, row in numbers.items():
-            for metric, number in row.items():
-                block.setdefault(over, {}).setdefault(metric, {})[part] = number
-    return block
+    before, after, difference = (
+        _numbers(scores, value, resampled, level)
+        for value, resampled in (
+            (_some(values[0], _CALIBRATED), _some(samples[0], _CALIBRATED)),
+            (_some(values[1], _CALIBRATED), _some(samples[1], _CALIBRATED)),
+            (_less(*values[::-1], _CALIBRATED), _less(*samples[::-1], _CALIBRATED)),
+        )
+    )
+    stages = (before, after, difference)
+    return Calibration(
+        origin.recipe if origin else "not fitted",
+        origin.split if origin else "none",
+        tuple(origin.notes) if origin else (),
+        decision.prior_shift is not None,
+        {finding: _changes(*(stage.findings[finding] for stage in stages)) for finding in scores.findings},
+        *(_changes(*(getattr(stage, over) for stage in stages)) for over in ("micro", "macro", "weighted")),
+    )
+
+
+def _changes(before: Estimates, after: Estimates, difference: Estimates) -> dict[Measure, Change]:
+    rows = (before.by_measure, after.by_measure, difference.by_measure)
+    return {measure: Change(*(row[measure] for row in rows)) for measure in before}

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 
 from zoo.core.errors import EvaluationError
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.measures import group_columns, measure_group
+from zoo.evaluation.result import Estimate, Estimates, Mean, Measure
+from zoo.evaluation.result.groups import Gap, Gaps, Group, Grouping, LargestGap, MeanGap, Refused, Subgroups, Within
+from zoo.evaluation.result.numbers import Resampling
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.statistics.counts import known_counts
 from zoo.evaluation.statistics.intervals import Interval, bootstrap, percentiles
@@ -53,7 +55,7 @@ def subgroups(
     resamples: int = 2000,
     seed: int = 0,
     level: float = 0.95,
-) -> dict[str, Any]:
+) -> Subgroups:
     """AUC, sensitivity, specificity and calibration of one model in each group of each grouping, and the largest gaps.
 
     Patients are resampled once for all groups, so that the gap of groups that share patients is paired. Resampling
@@ -71,17 +73,10 @@ def subgroups(
         level: Confidence level.
 
     Returns:
-        What JSON holds. A number is {value, low, high, n, positives}; the metrics are auc, sensitivity@<point>,
-        specificity@<point>, ece and calibration_in_the_large (observed less predicted frequency).
-        `all` (everybody) and `groupings.<grouping>.groups.<group>`: `findings.<finding>.<metric>`, `macro.<metric>`
-        (over the findings shown, counted as `findings` of `of`) and `refused.<finding>` = {n, positives}.
-        `groupings.<grouping>.gaps.<metric>`: the two groups furthest apart (`higher` and `lower`, each one's number
-        under `values`), by finding in `findings`, in `macro` (over the findings both show; `left_out` names the
-        others), and in `largest`, the finding with the largest gap; null without two groups. The pair is chosen among
-        `pairs`, which the interval's `level` makes up for (Bonferroni), but not for the choice of the finding.
-        `groupings.<grouping>.within`: AUC inside the groups, averaged by how many pairs of films each compares, beside
-        `pooled`, everybody's on the same findings; `between`, what `pooled` has above it, comes from telling the
-        groups apart. `groupings.<grouping>.unknown` counts the rows without a group.
+        Everybody's numbers, each group's, and the two groups that are furthest apart by each measure. That pair is
+        chosen among all pairs, which the gap's `level` allows for (Bonferroni), but not for the choice of the finding.
+        The measures are auc, sensitivity and specificity at the point, ece and calibration_in_the_large (observed less
+        predicted frequency).
 
     Raises:
         ValueError: A grouping of another length than the scores or of more than `MAX_GROUPS` groups, or a decision for
@@ -110,18 +105,19 @@ def subgroups(
     for key, own in rows.items():
         counts = np.stack(known_counts(scores.labels[own]))
         found[key] = _Group(scores.findings, len(own), counts, metrics, values[key][0], samples[key], level)
-    return {
-        "point": point,
-        "min_positives": smallest[0],
-        "min_negatives": smallest[1],
-        "interval": {"method": "bootstrap over patients", "resamples": resamples, "seed": seed, "level": level},
-        "all": found["", ""].block(),
-        "groupings": {
-            grouping: _grouping({name: g for (of, name), g in found.items() if of == grouping}, found["", ""])
-            | {"unknown": int(np.sum(name_of == ""))}
+    everybody = found["", ""]
+    return Subgroups(
+        point,
+        *smallest,
+        Resampling(resamples=resamples, seed=seed, level=level),
+        everybody.result(),
+        {
+            grouping: _grouping(
+                {name: g for (of, name), g in found.items() if of == grouping}, everybody, int(np.sum(name_of == ""))
+            )
             for grouping, name_of in names.items()
         },
-    }
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,25 +135,27 @@ class _Group:
     samples: np.ndarray
     level: float
 
-    def block(self) -> dict[str, Any]:
-        """The group as JSON."""
-        block: dict[str, Any] = {"n": self.size, "findings": {}, "macro": {}, "refused": {}}
+    def result(self) -> Group:
+        """The group's numbers."""
+        findings, refused = {}, {}
         for j, finding in enumerate(self.findings):
             if self.has(0)[j]:  # what is not refused has both classes, and so an AUC
-                numbers = {name: self.number(m, [j]).to_dict() for m, name in enumerate(self.metrics)}
-                block["findings"][finding] = numbers
+                findings[finding] = Estimates(
+                    {Measure.parse(name): self.number(m, [j]) for m, name in enumerate(self.metrics)}
+                )
             else:
-                block["refused"][finding] = {"n": int(self.counts[0, j]), "positives": int(self.counts[1, j])}
+                refused[finding] = Refused(int(self.counts[0, j]), int(self.counts[1, j]))
+        macro: dict[Measure, Estimate] = {}
         for m, name in enumerate(self.metrics):
             used = np.flatnonzero(self.has(m))
-            block["macro"][name] = self.number(m, used).to_dict() | {"findings": len(used), "of": len(self.findings)}
-        return block
+            macro[Measure.parse(name)] = Mean.over(self.number(m, used), len(used), len(self.findings))
+        return Group(self.size, findings, Estimates(macro), refused)
 
     def has(self, metric: int) -> np.ndarray:
         """(k,) bool: the findings that have a metric."""
         return ~np.isnan(self.values[metric])
 
-    def number(self, metric: int, over: Sequence[int] | np.ndarray) -> Interval:
+    def number(self, metric: int, over: Sequence[int] | np.ndarray) -> Estimate:
         """The mean of a metric over findings, by position."""
         n, positives = self.counts[:, over].sum(axis=1)
         return _interval(self.metrics[metric], *self.mean(metric, over), n, positives, self.level)
@@ -168,34 +166,38 @@ class _Group:
         return float(mean_over_findings(values)[0]), mean_over_findings(samples)[0]
 
 
-def _grouping(groups: Mapping[str, _Group], everybody: _Group) -> dict[str, Any]:
-    return {
-        "groups": {name: group.block() for name, group in groups.items()},
-        "gaps": {name: _gaps(groups, m, everybody) for m, name in enumerate(everybody.metrics)},
-        "within": _within(list(groups.values()), everybody),
-    }
+def _grouping(groups: Mapping[str, _Group], everybody: _Group, unknown: int) -> Grouping:
+    return Grouping(
+        {name: group.result() for name, group in groups.items()},
+        {Measure.parse(name): _gaps(groups, m, everybody) for m, name in enumerate(everybody.metrics)},
+        _within(list(groups.values()), everybody),
+        unknown,
+    )
 
 
-def _gaps(groups: Mapping[str, _Group], metric: int, everybody: _Group) -> dict[str, Any]:
+def _gaps(groups: Mapping[str, _Group], metric: int, everybody: _Group) -> Gaps:
     shared = {(a, b): np.flatnonzero(groups[a].has(metric) & groups[b].has(metric)) for a, b in combinations(groups, 2)}
     shared = {pair: over for pair, over in shared.items() if len(over)}
-    gaps: dict[str, Any] = {"findings": {}, "macro": None, "largest": None}
+    if not shared:
+        return Gaps({}, None, None)
+    findings = {}
     for j, finding in enumerate(everybody.findings):
         pairs = {pair: np.array([j]) for pair, over in shared.items() if j in over}
         if pairs:
-            gaps["findings"][finding] = _widest(groups, metric, pairs)[0]
-    if shared:
-        macro, used = _widest(groups, metric, shared)
-        left_out = [finding for j, finding in enumerate(everybody.findings) if j not in used]
-        gaps["macro"] = macro | {"findings": len(used), "of": len(everybody.findings), "left_out": left_out}
-        widest = max(gaps["findings"], key=lambda finding: gaps["findings"][finding]["value"])
-        gaps["largest"] = {"finding": widest} | gaps["findings"][widest]
-    return gaps
+            findings[finding] = _widest(groups, metric, pairs)[0]
+    mean, used = _widest(groups, metric, shared)
+    left_out = tuple(finding for j, finding in enumerate(everybody.findings) if j not in used)
+    largest = max(findings, key=lambda finding: findings[finding].value or 0.0)
+    return Gaps(
+        findings,
+        MeanGap(**vars(mean), findings=len(used), of=len(everybody.findings), left_out=left_out),
+        LargestGap(finding=largest, **vars(findings[largest])),
+    )
 
 
 def _widest(
     groups: Mapping[str, _Group], metric: int, pairs: Mapping[tuple[str, str], np.ndarray]
-) -> tuple[dict[str, Any], np.ndarray]:
+) -> tuple[Gap, np.ndarray]:
     """The widest gap of pairs of groups, each compared over its findings; and the findings of that pair."""
 
     def gap_of(pair: tuple[str, str]) -> float:
@@ -209,21 +211,16 @@ def _widest(
     n, positives = (higher.counts + lower.counts)[:, used].sum(axis=1)
     level = 1 - (1 - higher.level) / len(pairs)
     gap = _interval(f"{higher.metrics[metric]} gap", value - less, samples - less_samples, n, positives, level)
-    return gap.to_dict() | {
-        "higher": names[0],
-        "lower": names[1],
-        "values": {name: groups[name].number(metric, used).to_dict() for name in names},
-        "pairs": len(pairs),
-        "level": level,
-    }, used
+    values = {name: groups[name].number(metric, used) for name in names}
+    return Gap(**vars(gap), higher=names[0], lower=names[1], values=values, pairs=len(pairs), level=level), used
 
 
-def _within(groups: Sequence[_Group], everybody: _Group) -> dict[str, Any]:
+def _within(groups: Sequence[_Group], everybody: _Group) -> Within | None:
     """AUC inside the groups, weighted by their pairs of a positive and a negative, and everybody's beside it."""
     counts = np.stack([np.where(group.has(0), group.counts, 0) for group in groups]) if groups else np.zeros((1, 2, 1))
     pairs = (counts[:, 1] * (counts[:, 0] - counts[:, 1])).astype(np.float64)
     if not pairs.any():
-        return {}
+        return None
     values = weighted_mean(np.stack([group.values[0] for group in groups]), pairs, axis=0)
     samples = weighted_mean(np.stack([group.samples[:, 0] for group in groups]), pairs[:, None], axis=0)
     inside = _Group(
@@ -239,22 +236,17 @@ def _within(groups: Sequence[_Group], everybody: _Group) -> dict[str, Any]:
     (pooled, pooled_samples), (within, within_samples) = everybody.mean(0, used), inside.mean(0, used)
     n, positives = everybody.counts[:, used].sum(axis=1)
     between = _interval("auc gap", pooled - within, pooled_samples - within_samples, n, positives, everybody.level)
-    block = inside.block()
-    return {
-        "findings": block["findings"],
-        "macro": block["macro"],
-        "pooled": everybody.number(0, used).to_dict(),
-        "between": between.to_dict(),
-    }
+    found = inside.result()
+    return Within(found.findings, found.macro, everybody.number(0, used), between)
 
 
-def _interval(metric: str, value: float, samples: np.ndarray, n: int, positives: int, level: float) -> Interval:
+def _interval(metric: str, value: float, samples: np.ndarray, n: int, positives: int, level: float) -> Estimate:
     """The percentile interval; that of a calibration error is moved back by what resampling added to it."""
     if metric.startswith("ece") and not np.isnan(samples).all():
         samples = samples - (np.nanmean(samples) - value)
         samples = np.maximum(samples, 0.0) if metric == "ece" else samples
     low, high = percentiles(samples, level)
-    return Interval(value, float(low), float(high), n, positives)
+    return Estimate.from_interval(Interval(value, float(low), float(high), n, positives))
 
 
 def _names(grouping: str, values: np.ndarray, rows: int) -> np.ndarray:

@@ -85,7 +85,7 @@ def plan(release: Release, repo: str, hub: Repository | None, before: State | No
     listing = manifest.read_json(release.folder / manifest.MANIFEST)
     rendered = card.render(
         release.spec,
-        release.metrics,
+        contents.read_evaluation(release.metrics),
         decision=release.decision,
         provenance=release.provenance,
         license=release.license,

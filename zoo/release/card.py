@@ -15,6 +15,8 @@ from zoo.core.errors import ReleaseError
 from zoo.data.augment import AugmentSpec
 from zoo.evaluation import report
 from zoo.evaluation.decision import Decision
+from zoo.evaluation.result import Estimate, Evaluation, Mean, from_json, to_json
+from zoo.evaluation.result.groups import MeanGap
 from zoo.labels.findings import FINDINGS
 from zoo.release import card_facts, card_metadata
 from zoo.release.card_merge import merge as merge
@@ -22,7 +24,7 @@ from zoo.release.card_merge import merge as merge
 
 def render(
     spec: EnsembleSpec,
-    metrics: Mapping[str, Any],
+    result: Evaluation | None,
     *,
     decision: Decision | None = None,
     provenance: Mapping[str, Any] | None = None,
@@ -38,39 +40,40 @@ def render(
 
     Args:
         spec: What the model is made of.
-        metrics: What `report.evaluate` gave; {} says that nothing was evaluated.
-        decision: Temperature and thresholds; those of the metrics by default.
-        provenance: Where the weights come from. With no metrics, no decision, and nothing here but a `recipe` or not
+        result: What `report.evaluate` gave; None says that nothing was evaluated.
+        decision: Temperature and thresholds; those of the result by default.
+        provenance: Where the weights come from. With no result, no decision, and nothing here but a `recipe` or not
             even that, the card is of weights that are still to be trained.
         license: Id of the licence of the weights; by default the one that is known of model and data, if any.
         repo: "owner/name" or "owner/name@revision" on the Hub; "" for a folder.
         storage: `dtype` and `logit_error` of the stored weights.
 
     Raises:
-        ReleaseError: Metrics or provenance that lack what a finished run has.
+        ReleaseError: A result or provenance that lacks what a finished run has.
     """
     import jinja2
 
     provenance = provenance or {}
     facts = card_facts.of_model(spec)
-    planned = not metrics and decision is None and set(provenance) <= {"recipe"}
+    planned = result is None and decision is None and set(provenance) <= {"recipe"}
     page = _environment(template().parent).get_template(template().name)
     try:
         data = card_facts.to_come(facts) if planned else card_facts.of_data(facts, provenance)
         data = dataclasses.replace(data, title=_plain(data.title))
         license = license or data.license
         return page.render(
-            front_matter=card_metadata.front_matter(spec, metrics, data, license),
+            front_matter=card_metadata.front_matter(spec, result, data, license),
             words=facts,
             data=data,
             planned=planned,
             chexpert_labels=spec.findings == FINDINGS,
-            **_plain(_numbers(spec, metrics, decision, provenance)),
+            **_results(result),
+            **_plain(_facts(spec, result, decision, provenance)),
             **_plain({"license": license, "repo": repo, "storage": dict(storage or {})}),
         )
     except (jinja2.UndefinedError, LookupError, TypeError, AttributeError) as error:
         raise ReleaseError(
-            f"the card of {spec.name!r} cannot be written: {type(error).__name__}: {error}; metrics, decision and "
+            f"the card of {spec.name!r} cannot be written: {type(error).__name__}: {error}; result, decision and "
             "provenance must be those of one finished run"
         ) from error
 
@@ -96,37 +99,49 @@ def _environment(folder: Path) -> Any:
     return environment
 
 
-def _numbers(
-    spec: EnsembleSpec, metrics: Mapping[str, Any], decision: Decision | None, provenance: Mapping[str, Any]
+def _results(result: Evaluation | None) -> dict[str, Any]:
+    """The numbers, and the report's tables with their headings one level lower."""
+    if result is None:
+        return {"result": None, "results": ""}
+    safe = from_json(_plain(to_json(result)))
+    tables = re.sub(r"^#", "##", report.markdown(safe).strip(), flags=re.MULTILINE)
+    return {"result": safe, "results": tables}
+
+
+def _facts(
+    spec: EnsembleSpec, result: Evaluation | None, decision: Decision | None, provenance: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What the template shows of a run."""
-    points, default = metrics.get("points", {}), metrics.get("default_point")
-    temperature, origin, untrained = metrics.get("temperature", []), None, []
+    """What the template shows beside the numbers."""
+    points: dict[str, Any] = {}
     if decision is not None:
-        points, default = _points(decision), decision.default
-        temperature, origin = decision.temperature, decision.temperature_origin
-        untrained = [f for f, trained in zip(decision.findings, decision.trained, strict=True) if not trained]
-    macro = metrics.get("macro", {})
+        points = _points(decision)
+    elif result is not None:
+        points = {name: to_json(point) for name, point in result.points.items()}
+    origin = decision.temperature_origin if decision is not None else None
     return {
         "spec": to_dict(spec),
-        "metrics": metrics,
-        "results": _results(metrics),
         # A run may read its table in another form than the recipe's.
         "form": provenance["data"].get("form") if "data" in provenance else provenance.get("recipe", {}).get("dataset"),
         "provenance": provenance,
         **{key: provenance.get(key, {}) for key in ("recipe", "split", "training")},
         "split_by": (provenance.get("split") or provenance.get("recipe", {}).get("split", {})).get("by"),
         "points": points,
-        "default_point": default,
-        "at_points": [name for name in points if f"sensitivity@{name}" in macro],
+        "default_point": decision.default if decision is not None else result and result.default_point,
+        "at_points": [name for name in points if result is not None and result.macro.find("sensitivity", name)],
         "decided": decision is not None,
-        "temperature": temperature,
+        "temperature": decision.temperature if decision is not None else result and result.temperature,
         "temperature_origin": to_dict(origin) if origin else None,
-        "untrained": untrained,
+        "untrained": _untrained(decision),
         "calibrator": decision.calibrator.kind if decision is not None and decision.calibrator else "",
         "shifted": decision is not None and decision.prior_shift is not None,
-        "calibrated": "brier" in macro,
+        "calibrated": result is not None and result.macro.find("brier") is not None,
     }
+
+
+def _untrained(decision: Decision | None) -> list[str]:
+    if decision is None:
+        return []
+    return [finding for finding, trained in zip(decision.findings, decision.trained, strict=True) if not trained]
 
 
 def _points(decision: Decision) -> dict[str, Any]:
@@ -136,21 +151,8 @@ def _points(decision: Decision) -> dict[str, Any]:
     }
 
 
-class _Markdown(str):
-    """Text that is Markdown already."""
-
-
-def _results(metrics: Mapping[str, Any]) -> str:
-    """The report's tables, its headings one level lower."""
-    if not metrics:
-        return ""
-    return _Markdown(re.sub(r"^#", "##", report.markdown(_plain(metrics)).strip(), flags=re.MULTILINE))
-
-
 def _plain(value: Any) -> Any:
     """Names and texts that other people chose, nested ones too, such that they break no table, line or mark."""
-    if isinstance(value, _Markdown):
-        return value
     if isinstance(value, str):
         return re.sub(r"\s+", " ", value).replace("|", "\\|").replace("<!--", "&lt;!--")
     if isinstance(value, Mapping):
@@ -160,13 +162,14 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _figure(number: Mapping[str, Any]) -> str:
+def _figure(number: Estimate) -> str:
     """A number with its interval, if any, and of how many findings it is the mean; a dash for an undefined one."""
-    text = _decimals(number["value"])
-    if number["value"] is not None and number["low"] is not None:
-        text += f" [{number['low']:.3f}, {number['high']:.3f}]"
-    partial = number.get("findings") != number.get("of")
-    return text + (f" ({number['findings']} of {number['of']})" if partial else "")
+    text = _decimals(number.value)
+    if number.value is not None and number.low is not None:
+        text += f" [{number.low:.3f}, {number.high:.3f}]"
+    if isinstance(number, Mean | MeanGap) and number.findings != number.of:
+        text += f" ({number.findings} of {number.of})"
+    return text
 
 
 def _decimals(value: float | None) -> str:

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from zoo.config.specs import EnsembleSpec
+from zoo.evaluation.result import Estimate, Evaluation
 from zoo.release.card_facts import DataFacts
 
 #: Keys of the front matter, in the order they are written.
 _ORDER = ["library_name", "pipeline_tag", "license", "license_name", "license_link", "tags", "datasets", "metrics"]
 
 
-def front_matter(spec: EnsembleSpec, metrics: Mapping[str, Any], data: DataFacts, license: str) -> str:
+def front_matter(spec: EnsembleSpec, result: Evaluation | None, data: DataFacts, license: str) -> str:
     """The YAML between the card's two `---`, without them.
 
     Args:
         spec: What the model is made of.
-        metrics: What `report.evaluate` gave, or {}: then there is no `model-index`.
+        result: What `report.evaluate` gave, or None: then there is no `model-index`.
         data: What it was trained and evaluated on.
         license: The Hub's id of a licence, or "".
     """
     from huggingface_hub import ModelCardData
 
-    results = _eval_results(metrics, data)
+    results = _eval_results(result, data) if result else []
     named = data if license == data.license == "other" else DataFacts()
     card = ModelCardData(
         library_name="xrayslam-zoo",
@@ -40,43 +40,42 @@ def front_matter(spec: EnsembleSpec, metrics: Mapping[str, Any], data: DataFacts
     return card.to_yaml(original_order=_ORDER)
 
 
-def _eval_results(metrics: Mapping[str, Any], data: DataFacts) -> list[Any]:
+def _eval_results(result: Evaluation, data: DataFacts) -> list[Any]:
     """Mean AUC, weighted F1 at the default point, mean AP, and each finding's AUC; undefined ones are left out."""
     from huggingface_hub import EvalResult
 
-    if not metrics:
-        return []
-    point = metrics["default_point"] or "half"
     named = [
-        ("roc_auc", "AUC, mean over findings", metrics["macro"]["auc"]),
-        ("f1", f"F1 at {point}, weighted by positives", metrics.get("weighted", {}).get(f"f1@{point}")),
-        ("average_precision", "AP, mean over findings", metrics["macro"]["average_precision"]),
-        *(("roc_auc", f"AUC, {finding}", row["auc"]) for finding, row in metrics["findings"].items()),
+        ("roc_auc", "AUC, mean over findings", result.macro.auc),
+        ("f1", f"F1 at {result.point}, weighted by positives", result.weighted.find("f1", result.point)),
+        ("average_precision", "AP, mean over findings", result.macro.get("average_precision")),
+        *(("roc_auc", f"AUC, {finding}", row.auc) for finding, row in result.findings.items()),
     ]
-    common = {
+    common: dict[str, Any] = {
         "task_type": "image-classification",
         "task_name": "Findings on chest X-rays (multi-label)",
         "dataset_type": data.id or "not-recorded",
         "dataset_name": data.title or "not recorded",
-        "dataset_split": metrics["split"],
-        "dataset_args": {"split_hash": metrics["split_hash"], "films": metrics["n"], "patients": metrics["patients"]},
+        "dataset_split": result.split,
+        "dataset_args": {"split_hash": result.split_hash, "images": result.n, "patients": result.patients},
     }
-    level = metrics["interval"]["level"]
     return [
         EvalResult(
-            metric_type=kind, metric_name=name, metric_value=_rounded(number["value"]), metric_args=args, **common
+            metric_type=kind,
+            metric_name=name,
+            metric_value=_rounded(number.value),
+            metric_args=_interval(number, result.interval.level),
+            **common,
         )
         for kind, name, number in named
-        if number and number["value"] is not None
-        for args in [_interval(number, level)]
+        if number is not None and number.value is not None
     ]
 
 
-def _interval(number: Mapping[str, Any], level: float) -> dict[str, Any]:
-    found = {"n": number["n"], "positives": number["positives"]}
-    if number["low"] is None:
+def _interval(number: Estimate, level: float) -> dict[str, Any]:
+    found: dict[str, Any] = {"n": number.n, "positives": number.positives}
+    if number.low is None or number.high is None:
         return found
-    return {**found, "low": _rounded(number["low"]), "high": _rounded(number["high"]), "level": level}
+    return {**found, "low": _rounded(number.low), "high": _rounded(number.high), "level": level}
 
 
 def _rounded(value: float) -> float:

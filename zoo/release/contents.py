@@ -8,8 +8,9 @@ from typing import Any
 
 from zoo._version import __version__
 from zoo.config.specs import FORMAT_VERSION, EnsembleSpec, from_dict
-from zoo.core.errors import RecipeError, ReleaseError, UnknownNameError, WeightsError
+from zoo.core.errors import EvaluationError, RecipeError, ReleaseError, UnknownNameError, WeightsError
 from zoo.evaluation.decision import Decision
+from zoo.evaluation.result import Evaluation, from_json
 from zoo.models.weights.header import count_parameters
 from zoo.release import manifest, parity
 
@@ -104,6 +105,18 @@ def require(folder: Path, files: Mapping[str, Any], spec: EnsembleSpec | None = 
                 f"{folder / manifest.MANIFEST}: the size of {name!r} must be 0 to {max_bytes(name):,} bytes, got "
                 f"{_shown(size)}"
             )
+
+
+def read_evaluation(metrics: Mapping[str, Any]) -> Evaluation | None:
+    """What `metrics.json` holds as a typed result; None where nothing was evaluated ({}).
+
+    Raises:
+        ReleaseError: Something is missing or of another type; says where.
+    """
+    try:
+        return from_json(metrics) if metrics else None
+    except EvaluationError as error:
+        raise ReleaseError(str(error)) from error
 
 
 def read_decision(folder: Path, data: Any, spec: EnsembleSpec) -> Decision:

@@ -90,6 +90,7 @@ def _write(
     license: str,
 ) -> Path:
     metrics, provenance = facts
+    result = contents.read_evaluation(metrics)
     return release.write(
         out,
         model,
@@ -98,7 +99,7 @@ def _write(
         member_decisions=members,
         metrics=metrics,
         provenance=provenance,
-        card=card.render(spec, metrics, decision=decision, provenance=provenance, license=license),
+        card=card.render(spec, result, decision=decision, provenance=provenance, license=license),
         license=license,
         dtype=dtype,
     )

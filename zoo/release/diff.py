@@ -10,7 +10,8 @@ from typing import Any
 from zoo.config.specs import to_dict
 from zoo.core.errors import ReleaseError
 from zoo.evaluation.decision import Decision, OperatingPoint
-from zoo.release import manifest
+from zoo.evaluation.result import Estimate, Evaluation
+from zoo.release import contents, manifest
 from zoo.release.manifest import plain
 from zoo.release.release import Release
 
@@ -119,53 +120,51 @@ def _origin(origin: Any) -> dict[str, Any]:
     return to_dict(origin) if origin is not None else {}
 
 
-def _metrics(before: Mapping[str, Any], after: Mapping[str, Any]) -> _Group:
-    if before == after:
+def _metrics(a: Mapping[str, Any], b: Mapping[str, Any]) -> _Group:
+    if a == b:
         return
-    if not before or not after:
-        yield f"{_films(before)} -> {_films(after)}"
+    before, after = contents.read_evaluation(a), contents.read_evaluation(b)
+    if before is None or after is None:
+        yield f"{_images(before)} -> {_images(after)}"
         return
-    films = [[m.get(key) for key in ("split_hash", "split", "n")] for m in (before, after)]
-    if films[0] == films[1] and films[0][0]:
-        yield f"on the same films, {_films(before)}; the intervals are each model's own, not of the difference"
+    same = [(result.split_hash, result.split, result.n) for result in (before, after)]
+    if same[0] == same[1] and before.split_hash:
+        yield f"on the same images, {_images(before)}; the intervals are each model's own, not of the difference"
     else:
-        yield f"not comparable, on other films or an unnamed split: {_films(before)} -> {_films(after)}"
+        yield f"not comparable, on other images or an unnamed split: {_images(before)} -> {_images(after)}"
     old, new = _aucs(before), _aucs(after)
     for name in {**old, **new}:
         was, now = _figure(old.get(name)), _figure(new.get(name))
         if was != now:
             yield f"{name} {was} -> {now}"
-    leaves = [{path: v for path, v in _flat(m) if not _SHOWN.fullmatch(path)} for m in (before, after)]
+    leaves = [{path: v for path, v in _flat(m) if not _SHOWN.fullmatch(path)} for m in (a, b)]
     others = sum(leaves[0].get(path) != leaves[1].get(path) for path in {**leaves[0], **leaves[1]})
     if others:
         yield f"{others} other entries of metrics.json differ"
 
 
-def _films(metrics: Mapping[str, Any]) -> str:
-    if not metrics:
+def _images(result: Evaluation | None) -> str:
+    if result is None:
         return "not evaluated"
-    return (
-        f"{metrics.get('split')} part of split {str(metrics.get('split_hash') or 'unnamed')[:12]}, n {metrics.get('n')}"
-    )
+    return f"{result.split} part of split {result.split_hash[:12] or 'unnamed'}, n {result.n}"
 
 
-def _aucs(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    def auc(block: Any) -> Any:
-        return block.get("auc") if isinstance(block, Mapping) else None
-
-    findings = metrics.get("findings")
-    findings = findings if isinstance(findings, Mapping) else {}
-    return {"mean AUC": auc(metrics.get("macro")), **{f"AUC of {name}": auc(row) for name, row in findings.items()}}
+def _aucs(result: Evaluation) -> dict[str, Estimate | None]:
+    return {
+        "mean AUC": result.macro.find("auc"),
+        **{f"AUC of {name}": row.find("auc") for name, row in result.findings.items()},
+    }
 
 
-def _figure(number: Any) -> str:
-    """A figure with its interval and n; metrics are somebody's JSON, which only `zoo.release.schema` has checked."""
-    values = [number.get(key) for key in ("value", "low", "high")] if isinstance(number, Mapping) else [None]
-    texts = [f"{v:.4f}" if isinstance(v, int | float) and abs(v) < 1e6 else "undefined" for v in values]
-    if len(texts) == 1 or values[0] is None:
+def _figure(number: Estimate | None) -> str:
+    """A figure with its interval and n; metrics are somebody's file, so a number may be of any size."""
+    if number is None or number.value is None:
         return "undefined"
-    interval = "no interval" if None in values else f"[{texts[1]}, {texts[2]}]"
-    return f"{texts[0]} {interval} (n {number.get('n')}, {number.get('positives')} positive)"
+    ends = [end for end in (number.low, number.high) if end is not None]
+    if any(abs(value) >= 1e6 for value in (number.value, *ends)):
+        return "undefined"
+    interval = f"[{ends[0]:.4f}, {ends[1]:.4f}]" if len(ends) == 2 else "no interval"
+    return f"{number.value:.4f} {interval} (n {number.n}, {number.positives} positive)"
 
 
 def _provenance(a: Release, b: Release) -> _Group:

@@ -1,40 +1,40 @@
-"""The sections on what should not be: contradictions between findings, and films or patients that were trained on."""
+"""The sections on what should not be: contradictions between findings, and images or patients trained on."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
+from zoo.evaluation.result import Estimate, Evaluation
+from zoo.evaluation.result.checks import Reordering, SameImages, SharedNames
 from zoo.report.layout import Cell, Section, Table, listed
 
 
-def coherence(metrics: Mapping[str, Any]) -> Section:
+def coherence(result: Evaluation) -> Section:
     """What `coherence.contradictions` found."""
-    block = metrics.get("coherence")
-    if not block or not (block["children"] or block["normal"]):
+    block = result.coherence
+    if block is None or not (block.children or block.normal):
         return Section(
             "coherence", "Coherence", absent="These findings have no rules between them that could be broken."
         )
+    contradictions = {f"{child} without {own.parent}": own for child, own in block.children.items()}
     rows: list[tuple[Cell, ...]] = [
-        (f"{child} without {own['parent']}", own["probability"]["n"], own["probability"], own["calls"])
-        for child, own in block["children"].items()
+        (what, own.probability.n, own.probability, own.calls) for what, own in contradictions.items()
     ]
     rows += [
-        (f"{finding} beside the normal finding", own["probability"]["n"], own["probability"], own["calls"])
-        for finding, own in block["normal"].items()
+        (f"{finding} beside the normal finding", own.probability.n, own.probability, own.calls)
+        for finding, own in block.normal.items()
     ]
-    rows.append(("Any of these", block["any"]["probability"]["n"], block["any"]["probability"], block["any"]["calls"]))
+    rows.append(("Any of these", block.any.probability.n, block.any.probability, block.any.calls))
     tables = [
         Table(
-            "Share of films that contradict themselves",
-            ("Contradiction", "Films", "In probability", "In calls"),
+            "Share of images that contradict themselves",
+            ("Contradiction", "Images", "In probability", "In calls"),
             tuple(rows),
             last_is_mean=True,
         )
     ]
-    if projection := metrics.get("projection"):
-        tables.append(_projection(projection))
-    notes = [f"Not looked at, since a finding is missing: {rule}." for rule in block["skipped"]]
+    if result.projection:
+        tables.append(_projection(result.projection))
     return Section(
         "coherence",
         "Coherence",
@@ -42,59 +42,71 @@ def coherence(metrics: Mapping[str, Any]) -> Section:
             "A finding contradicts its parent where it is the more probable of the two, and the normal finding where "
             "both add up to more than 1. Calls are those at the operating point.",
         ),
-        notes=tuple(notes),
+        notes=tuple(f"Not checked, since a finding is missing: {rule}." for rule in block.skipped),
         tables=tuple(tables),
     )
 
 
-def _projection(projection: Mapping[str, Any]) -> Table:
+def _projection(projection: Mapping[str, Reordering]) -> Table:
     """What `coherence.reordering` found."""
-    rows: list[tuple[Cell, ...]] = []
-    for finding, own in projection.items():
-        measured = (own.get(name, {}).get("value") for name in ("reordered", "mean_change", "largest_change"))
-        rows.append((finding, own["reordered"]["n"], own["reordered"]["positives"], *measured))
-    head = ("Finding", "Films", "Changed", "Pairs turned round", "Mean change", "Largest change")
-    return Table("What making the probabilities coherent does to each finding", head, tuple(rows))
-
-
-def leakage(metrics: Mapping[str, Any]) -> Section:
-    """What `leakage` found: overlaps of patients and file names, and films that are there twice."""
-    block = {name: found for name, found in (metrics.get("leakage") or {}).items() if isinstance(found, Mapping)}
-    rows: list[tuple[Cell, ...]] = []
-    notes = []
-    for name, found in block.items():
-        if "shared" in found:
-            rows.append((f"{name}: shared with training", *_share(found["shared"])))
-            rows.append((f"{name}: films concerned", *_share(found["rows"])))
-            if found["unknown"]:
-                notes.append(f"{name}: {found['unknown']:,} films have none, and can be neither shared nor cleared.")
-            if found["names"]:
-                notes.append(f"{name} shared with training: {listed(found['names'])}.")
-        elif "within" in found:
-            if "with_train" in found:
-                rows.append((f"{name}: the same film in training", *_share(found["with_train"])))
-            rows.append((f"{name}: the same film twice here", *_share(found["within"])))
-            if found["not_compared"]:
-                notes.append(f"{name}: {found['not_compared']:,} films could not be compared.")
-            notes += [
-                f"{p['evaluated']} is {p['train']} of the training part (by its {p['by']})." for p in found["pairs"]
-            ]
-            notes += [f"The same film: {listed(group)}." for group in found["groups"]]
-    if not rows:
-        return Section(
-            "leakage", "Leakage", absent="The training films were not given, so nothing was compared with them."
+    rows = tuple(
+        (
+            finding,
+            own.reordered.n,
+            own.reordered.positives,
+            *(n.value if n else None for n in (own.reordered, own.mean_change, own.largest_change)),
         )
-    if not any("shared" in found or "with_train" in found for found in block.values()):
-        notes.insert(0, "The training films were not given, so nothing was compared with them.")
-    table = Table("What the evaluated films share with training", ("What", "Found", "Of", "Share"), tuple(rows))
+        for finding, own in projection.items()
+    )
+    head = ("Finding", "Images", "Changed", "Pairs reordered", "Mean change", "Largest change")
+    return Table("What making the probabilities coherent does to each finding", head, rows)
+
+
+def leakage(result: Evaluation) -> Section:
+    """What `leakage` found: patients and file names in common with training, and images that occur twice."""
+    blocks = result.leakage or {}
+    rows: list[tuple[Cell, ...]] = []
+    notes: list[str] = []
+    compared = False
+    for name, found in blocks.items():
+        if isinstance(found, SharedNames):
+            rows.append((f"{name}: shared with training", *_share(found.shared)))
+            rows.append((f"{name}: images concerned", *_share(found.rows)))
+            notes += _said_of_names(name, found)
+            compared = True
+        else:
+            if found.with_train is not None:
+                rows.append((f"{name}: the same image in training", *_share(found.with_train)))
+                compared = True
+            rows.append((f"{name}: the same image twice here", *_share(found.within)))
+            notes += _said_of_images(name, found)
+    nothing = "The training images were not given, so nothing was compared with them."
+    if not rows:
+        return Section("leakage", "Leakage", absent=nothing)
+    table = Table("What the evaluated images share with training", ("What", "Found", "Of", "Share"), tuple(rows))
     return Section(
         "leakage",
         "Leakage",
-        words=("Numbers on films, or on patients, that a model was trained on flatter it.",),
-        notes=tuple(notes),
+        words=("Results on images, or on patients, that a model was trained on are too optimistic.",),
+        notes=tuple(notes if compared else [nothing, *notes]),
         tables=(table,),
     )
 
 
-def _share(number: Mapping[str, Any]) -> tuple[Cell, Cell, Cell]:
-    return number["positives"], number["n"], number["value"]
+def _said_of_names(name: str, found: SharedNames) -> list[str]:
+    said = []
+    if found.unknown:
+        said.append(f"{name}: {found.unknown:,} images have none, and can be neither shared nor cleared.")
+    if found.names:
+        said.append(f"{name} shared with training: {listed(found.names)}.")
+    return said
+
+
+def _said_of_images(name: str, found: SameImages) -> list[str]:
+    said = [f"{name}: {found.not_compared:,} images could not be compared."] if found.not_compared else []
+    said += [f"{p.evaluated} is {p.train} of the training part (by its {p.by})." for p in found.pairs]
+    return said + [f"The same image: {listed(group)}." for group in found.groups]
+
+
+def _share(number: Estimate) -> tuple[Cell, Cell, Cell]:
+    return number.positives, number.n, number.value

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
+from zoo.evaluation.result import Estimate
+from zoo.evaluation.result.checks import ReaderPoint
+from zoo.evaluation.result.curves import OverThresholds, PrecisionRecall, ReliabilityCurve, Roc
 from zoo.report.drawing import LIGHT, SERIES
-from zoo.report.layout import Margins, Number, Panel
-
-#: A thinned curve of metrics.json: its arrays by name, None for an undefined value.
-Curve: TypeAlias = Mapping[str, Sequence[float | None]]
+from zoo.report.layout import Margins, Panel
 
 _CHANCE: dict[str, Any] = {"color": LIGHT["muted"], "linewidth": 1, "linestyle": (0, (1, 2)), "zorder": 1}
 _POINT: dict[str, Any] = {"color": LIGHT["ink"], "marker": "o", "markersize": 7, "fillstyle": "none", "linestyle": ""}
@@ -24,59 +24,58 @@ class Marks:
     Attributes:
         words: Two lines above the curve.
         point: Name, abscissa and ordinate of the operating point, or None.
-        readers: (false positive rate, sensitivity) of each reader.
+        readers: Points of the readers.
     """
 
     words: tuple[str, ...] = ()
     point: tuple[str, float, float] | None = None
-    readers: Sequence[tuple[Number, Number]] = ()
+    readers: Sequence[ReaderPoint] = ()
 
 
-def roc(title: str, description: str, curve: Curve, marks: Marks) -> Panel:
+def roc(title: str, description: str, curve: Roc, marks: Marks) -> Panel:
     """Sensitivity over false positive rate, with the readers."""
 
     def draw(axes: Any) -> None:
         axes.plot([0, 1], [0, 1], label="chance", **_CHANCE)
-        axes.plot(_known(curve["fpr"]), _known(curve["tpr"]), label="model", **_line(0))
-        for rate, sensitivity in marks.readers:
-            _cross(axes, rate, sensitivity)
+        axes.plot(_known(curve.fpr), _known(curve.tpr), label="model", **_line(0))
+        for reader in marks.readers:
+            _cross(axes, reader.false_positive_rate, reader.sensitivity)
         if marks.readers:
-            rates, sensitivities = ([n["value"] for n in numbers] for numbers in zip(*marks.readers, strict=True))
+            rates = [reader.false_positive_rate.value for reader in marks.readers]
+            sensitivities = [reader.sensitivity.value for reader in marks.readers]
             axes.plot(rates, sensitivities, label="readers", **_READER)
         _finish(axes, "False positive rate", "Sensitivity", marks)
 
     return Panel(title, description, draw)
 
 
-def precision_recall(title: str, description: str, curve: Curve, prevalence: float, marks: Marks) -> Panel:
+def precision_recall(title: str, description: str, curve: PrecisionRecall, prevalence: float, marks: Marks) -> Panel:
     """PPV over sensitivity; calling films at random has the prevalence as its PPV."""
 
     def draw(axes: Any) -> None:
         axes.plot([0, 1], [prevalence, prevalence], label="chance", **_CHANCE)
-        recall, precision = _known(curve["recall"]), _known(curve["precision"])
-        # Between two cuts the precision of the later one holds: a straight line would promise more.
+        recall, precision = _known(curve.recall), _known(curve.precision)
+        # Between two cuts the precision of the later one holds: a straight line would claim more.
         axes.plot(recall, precision, label="model", drawstyle="steps-pre", **_line(0))
         _finish(axes, "Sensitivity (recall)", "PPV (precision)", marks)
 
     return Panel(title, description, draw)
 
 
-def reliability(title: str, description: str, stages: Mapping[str, Curve], words: tuple[str, ...]) -> Panel:
+def reliability(title: str, description: str, stages: Mapping[str, ReliabilityCurve], words: tuple[str, ...]) -> Panel:
     """Observed frequency over predicted probability, `before` and, where anything was fitted, `after` calibration."""
     last = list(stages)[-1]
-    top = max(
-        [0.0, *(v for c in stages.values() for key in ("predicted", "observed") for v in c[key] if v is not None)]
-    )
+    top = max([0.0, *(v for c in stages.values() for v in (*c.predicted, *c.observed) if v is not None)])
     # A rare finding's bins lie in a corner of the whole square.
     top = 1.0 if top > 0.6 else 1.15 * top or 1.0
 
     def draw(axes: Any) -> None:
         axes.plot([0, top], [0, top], label="perfect", **_CHANCE)
         for stage, curve in stages.items():
-            x, y = _known(curve["predicted"]), _known(curve["observed"])
+            x, y = _known(curve.predicted), _known(curve.observed)
             style = dict(SERIES[0 if stage == last else 1]) | {"fillstyle": "full" if stage == last else "none"}
             if stage == last:
-                axes.vlines(x, _known(curve["low"]), _known(curve["high"]), color=style["color"], linewidth=0.8)
+                axes.vlines(x, _known(curve.low), _known(curve.high), color=style["color"], linewidth=0.8)
             axes.plot(
                 x, y, label=f"{stage} calibration" if len(stages) > 1 else "model", markersize=4, **_no_size(style)
             )
@@ -87,18 +86,23 @@ def reliability(title: str, description: str, stages: Mapping[str, Curve], words
 
 
 def over_thresholds(
-    title: str, description: str, curve: Curve, point: tuple[str, float] | None, words: tuple[str, ...]
+    title: str, description: str, curve: OverThresholds, point: tuple[str, float] | None, words: tuple[str, ...]
 ) -> Panel:
     """Sensitivity, specificity, PPV and F1 over the threshold, and where the operating point is."""
-    x = _known(curve["threshold"])
-    # Where no film is called positive any more there is nothing left to see.
-    top = next((t for t, s in zip(x, _known(curve["sensitivity"]), strict=True) if s < 0.02), 1.0)
+    x = _known(curve.threshold)
+    # Where no image is called positive any more there is nothing left to see.
+    top = next((t for t, s in zip(x, _known(curve.sensitivity), strict=True) if s < 0.02), 1.0)
     top = min(1.0, max(top, 1.4 * point[1] if point else 0.0))
 
     def draw(axes: Any) -> None:
-        names = {"sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "f1": "F1"}
-        for i, (key, name) in enumerate(names.items()):
-            axes.plot(x, _known(curve[key]), label=name, **_line(i))
+        lines = {
+            "sensitivity": curve.sensitivity,
+            "specificity": curve.specificity,
+            "PPV": curve.ppv,
+            "F1": curve.f1,
+        }
+        for i, (name, values) in enumerate(lines.items()):
+            axes.plot(x, _known(values), label=name, **_line(i))
         if point is not None:
             axes.axvline(point[1], color=LIGHT["ink"], linewidth=1.2, label=point[0])
             axes.plot([point[1]], [1.03], marker="v", markersize=7, color=LIGHT["ink"], clip_on=False, linestyle="")
@@ -108,13 +112,13 @@ def over_thresholds(
     return Panel(title, description, draw)
 
 
-def _cross(axes: Any, x: Number, y: Number) -> None:
+def _cross(axes: Any, x: Estimate, y: Estimate) -> None:
     """A reader's two intervals."""
     thin = {"color": LIGHT["vermillion"], "linewidth": 0.7, "zorder": 2}
-    if x["low"] is not None:
-        axes.plot([x["low"], x["high"]], [y["value"], y["value"]], **thin)
-    if y["low"] is not None:
-        axes.plot([x["value"], x["value"]], [y["low"], y["high"]], **thin)
+    if x.low is not None:
+        axes.plot([x.low, x.high], [y.value, y.value], **thin)
+    if y.low is not None:
+        axes.plot([x.value, x.value], [y.low, y.high], **thin)
 
 
 def _finish(axes: Any, x: str, y: str, marks: Marks, top: float = 1.0, columns: int = 2) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from zoo.evaluation.result import Estimate
 from zoo.report.drawing import LIGHT, SERIES
-from zoo.report.layout import Draw, Margins, Number, Panel, decimals, spoken
+from zoo.report.layout import Draw, Margins, Panel, decimals, spoken
 
 #: Inches of a line, of a heading above some lines, and of the gap under them.
 _LINE, _HEADING, _GAP = 0.15, 0.19, 0.07
@@ -30,7 +31,7 @@ class Row:
     """
 
     title: str
-    numbers: Mapping[str, Number | None]
+    numbers: Mapping[str, Estimate | None]
 
 
 def forest(title: str, axis: str, rows: Sequence[Row], *, reference: float | None = None) -> tuple[Panel, ...]:
@@ -66,14 +67,14 @@ def _draw(rows: Sequence[Row], axis: str, limits: tuple[float, float], reference
         from matplotlib.ticker import MaxNLocator
 
         beside = {"va": "center", "transform": axes.get_yaxis_transform()}
-        depth, places = 0.0, list[tuple[int, float, Number]]()
+        depth, places = 0.0, list[tuple[int, float, Estimate]]()
         for row in rows:
             axes.text(-0.52, depth + _HEADING / 2, row.title, weight="bold", **beside)
             depth += _HEADING
             for i, (name, number) in enumerate(row.numbers.items()):
                 y = depth + _LINE / 2
                 axes.text(-0.03, y, _short(name), ha="right", size=8, **beside)
-                if number is None or number["value"] is None:
+                if number is None or number.value is None:
                     axes.text(0.02, y, "not shown", size=7.5, style="italic", color=LIGHT["muted"], **beside)
                 else:
                     places.append((i % len(SERIES), y, number))
@@ -93,20 +94,20 @@ def _draw(rows: Sequence[Row], axis: str, limits: tuple[float, float], reference
     return draw
 
 
-def _series(axes: Any, style: Mapping[str, Any], places: Sequence[tuple[float, Number]]) -> None:
+def _series(axes: Any, style: Mapping[str, Any], places: Sequence[tuple[float, Estimate]]) -> None:
     """The same line of each row: all its intervals, then all its values."""
     if not places:
         return
-    spans = [(y, number) for y, number in places if number["low"] is not None]
-    ends = ([number[key] for _, number in spans] for key in ("low", "high"))
+    spans = [(y, number) for y, number in places if number.low is not None]
+    ends = ([number.low for _, number in spans], [number.high for _, number in spans])
     axes.hlines([y for y, _ in spans], *ends, color=style["color"], linewidth=1.6)
-    values = [number["value"] for _, number in places]
+    values = [number.value for _, number in places]
     plain = {"color": style["color"], "marker": style["marker"], "linestyle": ""}
     axes.plot(values, [y for y, _ in places], markersize=4.5, zorder=3, **plain)
 
 
-def _limits(numbers: Sequence[Number | None], reference: float | None) -> tuple[float, float]:
-    ends = [n[k] for n in numbers if n is not None for k in ("value", "low", "high") if n[k] is not None]
+def _limits(numbers: Sequence[Estimate | None], reference: float | None) -> tuple[float, float]:
+    ends = [end for n in numbers if n is not None for end in (n.value, n.low, n.high) if end is not None]
     ends += [] if reference is None else [reference]
     low, high = (min(ends), max(ends)) if ends else (0.0, 1.0)
     margin = 0.04 * (high - low) or 0.05
@@ -131,8 +132,8 @@ def _described(axis: str, rows: Sequence[Row]) -> str:
     return f"{axis}. {'; '.join(sentences)}."
 
 
-def _value(number: Number | None) -> str:
-    return "not shown" if number is None or number["value"] is None else decimals(number["value"])
+def _value(number: Estimate | None) -> str:
+    return "not shown" if number is None or number.value is None else decimals(number.value)
 
 
 def _short(name: str) -> str:

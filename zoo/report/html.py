@@ -1,4 +1,4 @@
-"""`report.html`: one page that opens offline, on a phone, in print and in the dark, from what metrics.json holds."""
+"""`report.html`: one page that opens offline, on a phone, in print and in the dark, from an evaluation."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from zoo.core.files import write_text
 from zoo.evaluation.report import RESEARCH_ONLY
+from zoo.evaluation.result import Estimate, Evaluation
 from zoo.report import checks, curves, drawing, groups, layout, points, results, together, training_curves
 from zoo.report.layout import Section
 from zoo.report.mistakes import Mistake, data_uri
@@ -19,7 +20,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_report(
-    metrics: Mapping[str, Any],
+    result: Evaluation,
     folder: str | Path,
     *,
     history: Iterable[Mapping[str, Any]] | None = None,
@@ -31,7 +32,7 @@ def write_report(
     """Writes `report.html`, and its figures as `figures/<name>.png` beside it.
 
     Args:
-        metrics: What `evaluation.report.evaluate` gave. A block that is not there is said to be missing.
+        result: What `evaluation.report.evaluate` gave, or more. A block that is not there is said to be missing.
         folder: Where to; made if need be.
         history: Rows of a run's `history.csv`, for the training curves.
         mistakes: The most confident ones, grouped by finding in the order of the page.
@@ -46,7 +47,7 @@ def write_report(
         ImportError: matplotlib is not installed.
     """
     out = Path(folder)
-    sections = _sections(metrics, history)
+    sections = _sections(result, history)
     (out / "figures").mkdir(parents=True, exist_ok=True)
     pictures = {
         chart.name: [Markup(markup) for markup in drawing.render(chart, out / "figures")]
@@ -58,8 +59,8 @@ def write_report(
     write_text(
         path,
         page.render(
-            title=title or metrics["model"],
-            metrics=metrics,
+            title=title or result.model,
+            result=result,
             sections=sections,
             # Drawn by us: texts in them are escaped by ElementTree.
             pictures=pictures,
@@ -75,19 +76,19 @@ def write_report(
     return path
 
 
-def _sections(metrics: Mapping[str, Any], rows: Iterable[Mapping[str, Any]] | None) -> list[Section]:
+def _sections(result: Evaluation, rows: Iterable[Mapping[str, Any]] | None) -> list[Section]:
     return [
-        results.notes(metrics),
-        results.summary(metrics),
-        results.models(metrics),
-        curves.ranking(metrics),
-        results.readers(metrics),
-        curves.calibration(metrics),
-        points.section(metrics),
-        groups.section(metrics),
-        together.section(metrics),
-        checks.coherence(metrics),
-        checks.leakage(metrics),
+        results.notes(result),
+        results.summary(result),
+        results.models(result),
+        curves.ranking(result),
+        results.readers(result),
+        curves.calibration(result),
+        points.section(result),
+        groups.section(result),
+        together.section(result),
+        checks.coherence(result),
+        checks.leakage(result),
         training_curves.section(rows),
     ]
 
@@ -115,7 +116,7 @@ def _environment() -> Any:
         "share": _share,
     }
     environment.tests |= {
-        "a_number": lambda cell: isinstance(cell, Mapping),
+        "a_number": lambda cell: isinstance(cell, Estimate),
         "text": lambda cell: isinstance(cell, str),
     }
     environment.globals["style"] = Markup((_TEMPLATES / "report.css").read_text("utf-8"))

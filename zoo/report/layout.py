@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-#: A number of metrics.json: {value, low, high, n, positives}.
-Number: TypeAlias = Mapping[str, Any]
+from zoo.evaluation.result import HALF, Estimate
 
 #: Text, a count, a plain number, a number with its interval, or None: undefined.
-Cell: TypeAlias = str | int | float | Number | None
+Cell: TypeAlias = str | int | float | Estimate | None
 
 #: Draws on matplotlib axes.
 Draw: TypeAlias = Callable[[Any], None]
@@ -131,13 +130,13 @@ def digits(value: float | None) -> str:
     return decimals(value) if value is None or value == 0 or abs(value) >= 0.0995 else f"{value:#.3g}"
 
 
-def spoken(number: Number | None) -> str:
+def spoken(number: Estimate | None) -> str:
     """A number with its interval, in a sentence."""
-    if number is None or number["value"] is None:
+    if number is None or number.value is None:
         return "undefined"
-    if number["low"] is None:
-        return decimals(number["value"])
-    return f"{decimals(number['value'])} [{decimals(number['low'])}, {decimals(number['high'])}]"
+    if number.low is None:
+        return decimals(number.value)
+    return f"{decimals(number.value)} [{decimals(number.low)}, {decimals(number.high)}]"
 
 
 def percent(level: float) -> str:
@@ -151,11 +150,6 @@ def listed(names: Sequence[str], limit: int = 20) -> str:
     return shown if len(names) <= limit else f"{shown} and others"
 
 
-def named(point: str | None) -> str:
+def named(point: str) -> str:
     """What an operating point is called in a sentence."""
-    return "0.5" if point in (None, "half") else f"\u201c{point}\u201d"
-
-
-def at(metric: str, point: str | None) -> str:
-    """The key of a metric at an operating point; at 0.5 without one."""
-    return f"{metric}@{point or 'half'}"
+    return "0.5" if point == HALF else f"\u201c{point}\u201d"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import io
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+
+from zoo.evaluation.result.checks import ErrorFacts
 
 #: Longest side of a picture in the report, in pixels.
 _SIDE = 512
@@ -33,14 +34,10 @@ class Mistake:
     film: np.ndarray
     overlay: np.ndarray | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        """What JSON holds of it: without the pictures."""
-        return {
-            "image": self.image,
-            "finding": self.finding,
-            "label": int(self.label),
-            "probability": float(self.probability),
-        }
+    @property
+    def facts(self) -> ErrorFacts:
+        """What the result holds of it: without the pictures."""
+        return ErrorFacts(self.image, self.finding, int(self.label), float(self.probability))
 
 
 def data_uri(picture: np.ndarray) -> str:

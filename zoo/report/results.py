@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
+from zoo.evaluation.result import HALF, Evaluation, Measure
+from zoo.evaluation.result.checks import Comparison
 from zoo.report.forest import Row, forest
-from zoo.report.layout import Chart, Section, Table, at, named, spoken
+from zoo.report.layout import Cell, Chart, Section, Table, named, spoken
 
-#: Metrics that need no threshold, and those that are taken at one.
+#: Measures that need no threshold, and those that are taken at one.
 _FREE = {
     "auc": "AUC",
     "average_precision": "Average precision",
@@ -20,107 +21,106 @@ _FREE = {
 _AT_A_POINT = {"sensitivity": "Sensitivity", "specificity": "Specificity", "ppv": "PPV", "npv": "NPV", "f1": "F1"}
 
 
-def summary(metrics: Mapping[str, Any]) -> Section:
+def summary(result: Evaluation) -> Section:
     """The tables by finding, and what a reader has to know about them."""
-    macro, point = metrics["macro"], metrics["default_point"]
-    lows = [row["auc"]["low"] for row in metrics["findings"].values() if row["auc"]["low"] is not None]
+    measured = result.macro.by_measure
+    lows = [row.auc.low for row in result.findings.values() if row.auc.low is not None]
     first = min([0.5, *(math.floor(10 * low) / 10 for low in lows)])
-    free = {m: title for m, title in _FREE.items() if m in macro}
-    called = {at(m, point): title for m, title in _AT_A_POINT.items() if at(m, point) in macro}
-    tables = [_by_finding("Each finding's ranking and probabilities", metrics, free, {1: (first, 1.0)})]
+    free = {Measure(name): title for name, title in _FREE.items() if Measure(name) in measured}
+    at_point = ((Measure(name, result.point), title) for name, title in _AT_A_POINT.items())
+    called = {measure: title for measure, title in at_point if measure in measured}
+    tables = [_by_finding("Each finding's ranking and probabilities", result, free, {1: (first, 1.0)})]
     words = [
-        "Intervals are in brackets; a value without one was the same in every resample. Films are those whose label "
+        "Intervals are in brackets; a value without one was the same in every resample. Images are those whose label "
         "of the finding is known."
     ]
     if called:
-        tables.append(_by_finding(f"Each finding's calls at {named(point)}", metrics, called))
-        words.append(f"Calls are made at {_threshold(metrics)}.")
+        tables.append(_by_finding(f"Each finding's calls at {named(result.point)}", result, called))
+        words.append(f"Calls are made at {_threshold(result)}.")
     else:
         words.append("These are scores of unknown scale: they rank, but are no probabilities.")
-    return Section("summary", "Each finding", words=tuple(words), notes=tuple(_averages(metrics)), tables=tuple(tables))
+    return Section("summary", "Each finding", words=tuple(words), notes=tuple(_averages(result)), tables=tuple(tables))
 
 
-def notes(metrics: Mapping[str, Any]) -> Section:
+def notes(result: Evaluation) -> Section:
     """What the numbers do not show."""
     found = []
-    undefined = [f for f, row in metrics["findings"].items() if row["auc"]["value"] is None]
-    aucs = {f: row["auc"] for f, row in metrics["findings"].items() if f not in undefined}
-    weak = [f for f, auc in aucs.items() if _covers(auc, 0.5)]
-    wrong = [f for f, auc in aucs.items() if f not in weak and auc["value"] < 0.5]
+    aucs = {f: row.auc for f, row in result.findings.items() if row.auc.value is not None}
+    undefined = [f for f in result.findings if f not in aucs]
+    weak = [f for f, auc in aucs.items() if auc.includes(0.5)]
+    wrong = [f for f, auc in aucs.items() if f not in weak and (auc.high or 0) < 0.5]
     if weak:
         found.append(f"Not shown to learn (the interval of the AUC covers 0.5): {', '.join(weak)}.")
     if wrong:
         found.append(f"Ranked the wrong way round (the interval of the AUC is below 0.5): {', '.join(wrong)}.")
     if undefined:
-        mean = metrics["macro"]["auc"]
         found.append(
             f"Left out of the mean AUC, since one class is missing: {', '.join(undefined)}. "
-            f"The mean is over {mean['findings']} of {mean['of']} findings."
+            f"The mean is over {len(aucs)} of {len(result.findings)} findings."
         )
-    if not metrics["patients_known"]:
-        found.append("Patients are not known: each film is taken for one, which makes intervals too narrow.")
-    if not metrics["split_hash"]:
-        found.append("The split has no name: nothing proves that these films were not trained or validated on.")
-    found += [f"{note.rstrip('.')}." for note in metrics.get("notes", ())]
+    if not result.patients_known:
+        found.append("Patients are not known: each image counts as one, which makes intervals too narrow.")
+    if not result.split_hash:
+        found.append("The split has no name: nothing proves that these images were not trained or validated on.")
+    found += [f"{note.rstrip('.')}." for note in result.notes or ()]
     absent = "" if found else "Every finding has both classes, and an AUC whose interval is above 0.5."
     return Section("notes", "Before you read on", notes=tuple(found), absent=absent)
 
 
-def models(metrics: Mapping[str, Any]) -> Section:
+def models(result: Evaluation) -> Section:
     """The model under report beside the others."""
-    main, others = metrics["model"], metrics.get("models", {})
-    if not others:
+    main = result.model
+    if not result.models:
         return Section("models", "Models compared", absent="Only one model was evaluated.")
-    blocks = {main: metrics, **others}
+    blocks = {main: result.numbers, **result.models}
     names = {"auc": "Mean AUC", "average_precision": "Mean AP", "brier": "Mean Brier", "log_loss": "Mean log loss"}
-    names = {m: title for m, title in names.items() if any(m in block["macro"] for block in blocks.values())}
-    rows = tuple(
-        (
-            name,
-            *(block["macro"].get(m, "") for m in names),
-            *(metrics["differences"][name]["macro"][m] if name != main else "" for m in ("auc", "average_precision")),
-        )
-        for name, block in blocks.items()
-    )
+    names = {m: title for m, title in names.items() if any(block.macro.find(m) for block in blocks.values())}
+    rows: list[tuple[Cell, ...]] = []
+    for name, block in blocks.items():
+        less = result.differences.get(name)
+        differences = (less.macro.get(m) if less else "" for m in ("auc", "average_precision"))
+        rows.append((name, *(block.macro.find(m) or "" for m in names), *differences))
     head = ("Model", *names.values(), f"AUC of {main} less this", f"AP of {main} less this")
-    by_model = {name: block["macro"]["auc"] for name, block in blocks.items()}
-    forest_rows = [Row("Mean over findings", by_model)]
-    for finding in metrics["findings"]:
-        forest_rows.append(Row(finding, {name: block["findings"][finding]["auc"] for name, block in blocks.items()}))
+    forest_rows = [Row("Mean over findings", {name: block.macro.auc for name, block in blocks.items()})]
+    for finding in result.findings:
+        forest_rows.append(Row(finding, {name: block.findings[finding].auc for name, block in blocks.items()}))
     words = "Points are values, lines their intervals. Two intervals may overlap though the difference leaves out 0."
     chart = Chart("models", "AUC of each model", forest("AUC", "AUC", forest_rows, reference=0.5), words, columns=3)
-    comparison, mean = metrics.get("comparison") or {}, metrics.get("ensemble")
+    mean, comparison = result.ensemble, result.comparison
     same = "All models see the same resamples of patients, so a difference has an interval of its own."
-    made = [f"{main} is the mean of the {mean['how']} of {', '.join(mean['members'])}."] if mean else []
+    made = [f"{main} is the mean of the {mean.how} of {', '.join(mean.members)}."] if mean else []
     return Section(
         "models",
         "Models compared",
         words=(*made, same),
-        notes=tuple(comparison.get("notes", ())),
+        notes=comparison.notes if comparison else (),
         charts=(chart,),
-        tables=(Table("Means over findings", head, rows), *_pairs(comparison)),
+        tables=(Table("Means over findings", head, tuple(rows)), *(_pairs(comparison) if comparison else ())),
     )
 
 
-def readers(metrics: Mapping[str, Any]) -> Section:
+def readers(result: Evaluation) -> Section:
     """Where readers lie beside the curves."""
-    block = metrics.get("readers")
-    if not block or not block["readers"]:
+    block = result.readers
+    if block is None or not block.readers:
         return Section("readers", "Readers", absent="No readers' calls were given.")
     head = ("Finding", "Readers", "Under", "On it", "Over", "Shown under", "Shown over")
-    keys = ("of", "under", "on", "over", "shown_under", "shown_over")
     sides = [
         Table(
             f"Readers under, on and over each curve of {model}",
             head,
-            tuple((finding, *(side[key] for key in keys)) for finding, side in by_finding.items() if side["of"]),
-            folded=model != metrics["model"],
+            tuple(
+                (finding, side.of, side.under, side.on, side.over, side.shown_under, side.shown_over)
+                for finding, side in by_finding.items()
+                if side.of
+            ),
+            folded=model != result.model,
         )
-        for model, by_finding in block["models"].items()
+        for model, by_finding in block.models.items()
     ]
     points = [
-        (reader, finding, point["sensitivity"], point["false_positive_rate"])
-        for reader, by_finding in block["readers"].items()
+        (reader, finding, point.sensitivity, point.false_positive_rate)
+        for reader, by_finding in block.readers.items()
         for finding, point in by_finding.items()
         if point is not None
     ]
@@ -128,9 +128,9 @@ def readers(metrics: Mapping[str, Any]) -> Section:
         "readers",
         "Readers",
         words=(
-            "A reader is a point in the ROC plane. One under the curve is reached by the model: at the reader's false "
-            "positive rate it has the higher sensitivity. Shown under or over are those whose margin's interval "
-            "leaves out 0. A reader whose own reading went into the labels does better here than elsewhere.",
+            "A reader is a point in the ROC plane. A point under the curve means that the model has the higher "
+            "sensitivity at the reader's own false positive rate. Shown under or over are the readers whose margin's "
+            "interval leaves out 0. A reader whose own reading went into the labels does better here than elsewhere.",
         ),
         tables=(
             *sides,
@@ -143,49 +143,46 @@ def readers(metrics: Mapping[str, Any]) -> Section:
 
 def _by_finding(
     caption: str,
-    metrics: Mapping[str, Any],
-    columns: Mapping[str, str],
+    result: Evaluation,
+    columns: Mapping[Measure, str],
     bars: Mapping[int, tuple[float, float]] | None = None,
 ) -> Table:
-    rows: list[tuple[Any, ...]] = [
-        (finding, *(row[m] for m in columns), row["auc"]["positives"], row["auc"]["n"])
-        for finding, row in metrics["findings"].items()
+    rows: list[tuple[Cell, ...]] = [
+        (finding, *(row.get(*measure) for measure in columns), row.auc.positives, row.auc.n)
+        for finding, row in result.findings.items()
     ]
-    rows.append(("Mean over findings", *(metrics["macro"][m] for m in columns), "", ""))
-    head = ("Finding", *columns.values(), "Positives", "Films")
+    rows.append(("Mean over findings", *(result.macro.get(*measure) for measure in columns), "", ""))
+    head = ("Finding", *columns.values(), "Positives", "Images")
     return Table(caption, head, tuple(rows), last_is_mean=True, bars=bars)
 
 
-def _threshold(metrics: Mapping[str, Any]) -> str:
-    point = metrics["default_point"]
-    if not point or point not in metrics["points"]:
+def _threshold(result: Evaluation) -> str:
+    if result.point not in result.points:
         return "a threshold of 0.5"
-    return f"the thresholds of {named(point)}, fitted on the {metrics['points'][point]['origin']['split']} part"
+    return f"the thresholds of {named(result.point)}, fitted on the {result.points[result.point].origin.split} part"
 
 
-def _averages(metrics: Mapping[str, Any]) -> list[str]:
+def _averages(result: Evaluation) -> list[str]:
     found = []
-    for point in dict.fromkeys(("half", metrics["default_point"] or "half")):
-        key = f"f1@{point}"
-        if key in metrics.get("weighted", {}) and key in metrics.get("micro", {}):
-            weighted, micro = spoken(metrics["weighted"][key]), spoken(metrics["micro"][key])
-            found.append(f"F1 at {named(point)} over all findings: {weighted} weighted by positives, {micro} micro.")
+    for point in dict.fromkeys((HALF, result.point)):
+        weighted, micro = result.weighted.find("f1", point), result.micro.find("f1", point)
+        if weighted and micro:
+            found.append(
+                f"F1 at {named(point)} over all findings: {spoken(weighted)} weighted by positives, "
+                f"{spoken(micro)} micro."
+            )
     return found
 
 
-def _pairs(comparison: Mapping[str, Any]) -> list[Table]:
-    if not comparison.get("pairs"):
-        return []
-    rows = tuple(
-        (pair["a"], pair["b"], pair["macro"]["auc"], pair["macro"]["auc_joint"]) for pair in comparison["pairs"]
-    )
+def _pairs(comparison: Comparison) -> tuple[Table, ...]:
+    rows = tuple((pair.a, pair.b, pair.macro.auc, pair.macro.get("auc_joint")) for pair in comparison.pairs)
     head = ("Model", "less", "Mean AUC", "Its joint interval")
     by_finding = tuple(
-        (finding, pair["a"], pair["b"], row["auc"], row["auc_delong"])
-        for pair in comparison["pairs"]
-        for finding, row in pair["findings"].items()
+        (finding, pair.a, pair.b, row.auc, row.get("auc_delong"))
+        for pair in comparison.pairs
+        for finding, row in pair.findings.items()
     )
-    return [
+    return (
         Table("Each two models: difference of the mean AUC", head, rows),
         Table(
             "Each two models: difference of AUC by finding",
@@ -193,8 +190,4 @@ def _pairs(comparison: Mapping[str, Any]) -> list[Table]:
             by_finding,
             folded=True,
         ),
-    ]
-
-
-def _covers(number: Mapping[str, Any], value: float) -> bool:
-    return number["low"] is None or number["low"] <= value <= number["high"]
+    )

@@ -1,11 +1,13 @@
-"""The section on which findings go together, on the films and in what the model says."""
+"""The section on which findings go together, on the images and in what the model says."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from zoo.report.layout import Chart, Margins, Panel, Section, Table, named
+from zoo.evaluation.result import Evaluation
+from zoo.evaluation.result.curves import Counts
+from zoo.report.layout import Cell, Chart, Margins, Panel, Section, Table, named
 
 _ID, _TITLE = "together", "Findings that go together"
 
@@ -16,15 +18,15 @@ _CELL, _LETTER = 0.34, 0.078
 _FROM, _TO = (0.965, 0.975, 0.985), (0.0, 0.22, 0.42)
 
 
-def section(metrics: Mapping[str, Any]) -> Section:
-    """What `curves.cooccurrence` counted: of the films with one finding, how many have another."""
-    block = metrics.get("cooccurrence")
+def section(result: Evaluation) -> Section:
+    """What `curves.cooccurrence` counted: of the images with one finding, how many have another."""
+    block = result.cooccurrence
     if not block:
         return Section(_ID, _TITLE, absent="There are no calls to count, since there are no probabilities.")
-    findings = block["findings"]
-    parts = {"Labels": block["labels"], f"Calls at {named(block['calls']['point'])}": block["calls"]}
+    findings = block.findings
+    parts = {"Labels": block.labels, f"Calls at {named(block.calls.point)}": block.calls}
     words = (
-        "A row is all films with one finding; a cell counts those with the column's finding too, of those where both "
+        "A row is all images with one finding; a cell counts those with the column's finding too, of those where both "
         "are known. The darker, the larger their share. A model that puts together what the labels keep apart has "
         "learnt something else than the findings."
     )
@@ -32,14 +34,14 @@ def section(metrics: Mapping[str, Any]) -> Section:
         _ID,
         _TITLE,
         charts=(
-            Chart("together", "Counts of films", tuple(_panel(*part, findings) for part in parts.items()), words, 2),
+            Chart("together", "Counts of images", tuple(_panel(*part, findings) for part in parts.items()), words, 2),
         ),
         tables=tuple(_table(title, counts, findings) for title, counts in parts.items()),
     )
 
 
-def _panel(title: str, counts: Mapping[str, Any], findings: Sequence[str]) -> Panel:
-    both, first = counts["both"], counts["first"]
+def _panel(title: str, counts: Counts, findings: Sequence[str]) -> Panel:
+    both, first = counts.both, counts.first
     k = len(findings)
 
     def draw(axes: Any) -> None:
@@ -63,13 +65,17 @@ def _panel(title: str, counts: Mapping[str, Any], findings: Sequence[str]) -> Pa
     longest = min(40, max(map(len, findings))) * _LETTER + 0.2
     margins = Margins(left=longest, right=0.6 * longest, top=0.85 * longest, bottom=0.1)
     size = (margins.left + k * _CELL + margins.right, margins.top + k * _CELL + margins.bottom)
-    description = f"{title}: for each two findings the number of films with both. The table of this section has them."
+    description = f"{title}: for each two findings the number of images with both. The table of this section has them."
     return Panel(title, description, draw, size, margins, wide=True)
 
 
-def _table(title: str, counts: Mapping[str, Any], findings: Sequence[str]) -> Table:
-    rows = tuple((finding, counts["first"][i][i], *counts["both"][i]) for i, finding in enumerate(findings))
-    return Table(f"{title}: films with both findings", ("Finding", "Films with it", *findings), rows, folded=True)
+def _table(title: str, counts: Counts, findings: Sequence[str]) -> Table:
+    rows: tuple[tuple[Cell, ...], ...] = tuple(
+        (finding, counts.first[i][i], *counts.both[i]) for i, finding in enumerate(findings)
+    )
+    return Table(
+        f"{title}: images with both findings", ("Finding", "Images with it", *findings), tuple(rows), folded=True
+    )
 
 
 def _share(part: int, whole: int) -> float:

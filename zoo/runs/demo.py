@@ -56,12 +56,12 @@ def run(data: Path | None, dataset: str, folder: Path | None, overrides: Sequenc
         data, dataset = folder / "phantoms", "competition"
         _draw(data, recipe.seed, progress)
     outcome = train.train(recipe, data, folder, progress, dataset=dataset, data_name=data_name)
-    assert outcome.metrics is not None
+    assert outcome.result is not None
     assert outcome.report is not None
     assert outcome.release is not None
     folders.install(outcome.release, name)
     sample = _predict_unseen(name, data, folder, progress)
-    return Demo(name, f"{report.markdown(outcome.metrics)}\n{sample}", outcome.report)
+    return Demo(name, f"{report.markdown(outcome.result)}\n{sample}", outcome.report)
 
 
 def _draw(data: Path, seed: int, progress: Progress) -> None:

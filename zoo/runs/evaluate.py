@@ -20,8 +20,10 @@ from zoo.data.tables import reading as tables
 from zoo.evaluation.calibration.prior_shift import shift_decision
 from zoo.evaluation.comparison import How
 from zoo.evaluation.decision import Decision
-from zoo.evaluation.files.study import Study, evaluate_study, read_files, with_ensemble
+from zoo.evaluation.files.study import Drawn, Study, evaluate_study, read_files, with_ensemble
 from zoo.evaluation.refit import Fit, refit
+from zoo.evaluation.result import Evaluation
+from zoo.evaluation.result.checks import SameImages, SharedNames
 from zoo.evaluation.scores import Scores
 from zoo.inference import load
 from zoo.inference.predictor import Predictor
@@ -68,16 +70,16 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluated:
     """What an evaluation came to.
 
     Attributes:
-        metrics: What `metrics.json` holds.
+        result: What `metrics.json` holds.
         report: Path of the report that a person opens.
         decision: File of the decision that was fitted or moved, which `Predictor.with_decision` takes; or None.
     """
 
-    metrics: dict[str, Any]
+    result: Evaluation
     report: Path
     decision: Path | None = None
 
@@ -92,7 +94,7 @@ def evaluate_release(
     precision: Choice = "float32",
     dataset: str = "competition",
     request: Request = Request(),
-) -> Evaluation:
+) -> Evaluated:
     """Scores every labelled film of a folder with a release, and evaluates it with its decision, or a fitted one.
 
     Args:
@@ -117,13 +119,13 @@ def evaluate_release(
     decision = _decide(study, validation, request, model.decision, trained=trained)
     paths = [path_of[film] for film in study.ids]
     found = leaks.find(study, validation, progress, request.trained_on, request.training_images, paths)
-    metrics = _measure(study, decision, request, progress, leakage=found)
+    result = _measure(study, decision, request, progress, leakage=found)
     scores = study.scores[model.name]
     network = model.model if runtime == "keras" else None
     wrong = results.mistakes(network, paths, scores, decision)
     method = results.method(network) if network is not None else ""
-    shown = results.write(metrics, out, mistakes=wrong, method=method, command=request.command)
-    return Evaluation(metrics, shown, _keep(decision, out, request))
+    shown = results.write(result, out, mistakes=wrong, method=method, command=request.command)
+    return Evaluated(result, shown, _keep(decision, out, request))
 
 
 def evaluate_predictions(
@@ -136,7 +138,7 @@ def evaluate_predictions(
     how: How | None = None,
     request: Request = Request(),
     **reading: Any,
-) -> Evaluation:
+) -> Evaluated:
     """Evaluates files of predictions, of any model.
 
     Args:
@@ -161,8 +163,8 @@ def evaluate_predictions(
     validation, study = _parts(study, validation, request)
     decision = _decide(study, validation, request, how=how)
     found = leaks.find(study, validation, progress, request.trained_on)
-    metrics = _measure(study, decision, request, progress, how=how, leakage=found)
-    return Evaluation(metrics, results.write(metrics, out, command=request.command), _keep(decision, out, request))
+    result = _measure(study, decision, request, progress, how=how, leakage=found)
+    return Evaluated(result, results.write(result, out, command=request.command), _keep(decision, out, request))
 
 
 def _score(model: Predictor, folder: Path, dataset: str, progress: Progress) -> tuple[Study, Mapping[str, str]]:
@@ -258,17 +260,17 @@ def _measure(
     progress: Progress,
     *,
     how: How | None = None,
-    leakage: Mapping[str, Any],
-) -> dict[str, Any]:
+    leakage: Mapping[str, SharedNames | SameImages],
+) -> Evaluation:
     """All numbers of the report."""
     with progress.task("resampling", 2) as advance:
-        drawn = {"resamples": request.resamples, "seed": request.seed}
-        metrics = evaluate_study(study, how=how, decision=decision, coherent=request.coherent, **drawn)
+        drawn: Drawn = {"resamples": request.resamples, "seed": request.seed, "level": 0.95}
+        result = evaluate_study(study, how=how, decision=decision, coherent=request.coherent, **drawn)
         advance()
-        main = with_ensemble(study, how)[metrics["model"]]
-        metrics = results.complete(metrics, main, decision, groups=study.groups, leakage=leakage)
+        main = with_ensemble(study, how)[result.model]
+        result = results.complete(result, main, decision, groups=study.groups, leakage=leakage)
         advance()
-    return metrics
+    return result
 
 
 def _keep(decision: Decision | None, out: Path, request: Request) -> Path | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from zoo.core.paths import short_names
 from zoo.core.progress import Progress
@@ -12,6 +11,7 @@ from zoo.data import duplicates
 from zoo.data.images.locating import locate_images
 from zoo.evaluation import leakage
 from zoo.evaluation.files.study import Study
+from zoo.evaluation.result.checks import SameImages, SharedNames
 
 
 def find(
@@ -21,7 +21,7 @@ def find(
     trained_on: Path | None = None,
     training_images: Path | None = None,
     paths: Sequence[str] = (),
-) -> dict[str, Any]:
+) -> dict[str, SharedNames | SameImages]:
     """What the images under report share with those that a model or a decision was fitted on.
 
     Args:
@@ -33,15 +33,15 @@ def find(
         paths: (n,) file of each image under report; none where there are predictions alone.
 
     Returns:
-        What JSON holds, by name: "patients of the validation data", "files" and "patients" as `leakage.Overlap`,
-        "content" as `leakage.Duplicates`; what cannot be compared is left out.
+        By name: "patients of the validation data", "files" and "patients" (names in common), and "content" (the same
+        images); what cannot be compared is left out.
     """
-    found: dict[str, Any] = {}
+    found: dict[str, SharedNames | SameImages] = {}
     patients = next(iter(study.scores.values())).patients
     if validation is not None and patients is not None:
         others = next(iter(validation.scores.values())).patients
         if others is not None:
-            found["patients of the validation data"] = leakage.shared_patients(others, patients).to_dict()
+            found["patients of the validation data"] = leakage.shared_patients(others, patients).result()
     seen = duplicates.SplitImages((), ())
     if trained_on is not None:
         parts = duplicates.split_images(trained_on)
@@ -52,12 +52,12 @@ def find(
             progress.message(
                 f"{len(files.names)} of these images were used in training or validation: the figures are too good"
             )
-        found["files"] = files.to_dict()
+        found["files"] = files.result()
         if patients is not None and len(seen.patients) == len(seen.names):
             shared = leakage.shared_patients(seen.patients, patients)
             if len(shared.names):
                 progress.message(f"{len(shared.names)} of {shared.of} patients were used in training or validation")
-            found["patients"] = shared.to_dict()
+            found["patients"] = shared.result()
     if paths:
         found["content"] = _same_content(paths, seen.names, training_images, progress)
     return found
@@ -65,7 +65,7 @@ def find(
 
 def _same_content(
     paths: Sequence[str], trained: Sequence[str], training_images: Path | None, progress: Progress
-) -> dict[str, Any]:
+) -> SameImages:
     """Images that are there twice, or in the training data under another name; decoded only to compare with these."""
     before: list[str] = []
     if training_images is not None:
@@ -86,4 +86,4 @@ def _same_content(
     same = leakage.duplicate_images(train, evaluated)
     if same.with_train:
         progress.message(f"{len(same.with_train)} of these images have the same content as a training image")
-    return same.to_dict() if before else {key: value for key, value in same.to_dict().items() if key != "with_train"}
+    return same.result(training=bool(before))

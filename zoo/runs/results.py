@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,8 @@ from zoo.data.images.reading import read_image
 from zoo.evaluation import coherence, conformal, report
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.refit import abstention_of
+from zoo.evaluation.result import Evaluation, to_json
+from zoo.evaluation.result.checks import SameImages, SharedNames, TargetPrevalence
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.subgroups import age_bands, subgroups
 
@@ -36,46 +39,48 @@ def groups_of(table: pd.DataFrame) -> dict[str, np.ndarray]:
 
 
 def complete(
-    metrics: Mapping[str, Any],
+    result: Evaluation,
     scores: Scores,
     decision: Decision | None = None,
     *,
     groups: Mapping[str, np.ndarray] | None = None,
-    leakage: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
+    leakage: Mapping[str, SharedNames | SameImages] | None = None,
+) -> Evaluation:
     """The result of `report.evaluate` with what else there is to say of the model under report.
 
-    Subgroups, coherence and leakage; with a decision that promises, `abstention` (what its promised points come to, as
-    `conformal.coverage`); with one moved to another prevalence, `prevalence` (finding -> `calibrated_at`, `moved_to`).
+    Subgroups, coherence and leakage; with a decision that gives guarantees, what abstaining between its guaranteed
+    points comes to; with one adjusted to a target prevalence, that prevalence.
 
     Args:
-        metrics: As `report.evaluate` gave it.
-        scores: Of the model under report.
+        result: As `report.evaluate` gave it.
+        scores: Scores of the model under report.
         decision: Its decision.
         groups: Grouping -> (n,) name of each row's group.
         leakage: What `evaluation.leakage` found, by name.
     """
-    result, interval = dict(metrics), metrics["interval"]
+    drawn, found, prevalence = result.interval, None, None
     if groups:
-        drawn = {key: interval[key] for key in ("resamples", "seed", "level")}
-        result["subgroups"] = subgroups(scores, groups, decision, **drawn)
+        found = subgroups(scores, groups, decision, resamples=drawn.resamples, seed=drawn.seed, level=drawn.level)
+    contradictions = None
     if scores.kind == "logits":
-        result["coherence"] = coherence.contradictions(
+        contradictions = coherence.contradictions(
             scores.calibrated(decision), scores.findings, decision, patients=scores.patients
         )
-    promised = abstention_of(decision) if decision is not None else None
-    if promised is not None:
-        result["abstention"] = conformal.coverage(scores, promised, decision)
+    guaranteed = abstention_of(decision) if decision is not None else None
     if decision is not None and (shift := decision.prior_shift) is not None:
-        moved = zip(decision.findings, shift.source, shift.target, strict=True)
-        result["prevalence"] = {
-            finding: {"calibrated_at": source, "moved_to": target}
-            for finding, source, target in moved
+        prevalence = {
+            finding: TargetPrevalence(source, target)
+            for finding, source, target in zip(decision.findings, shift.source, shift.target, strict=True)
             if target is not None
         }
-    if leakage:
-        result["leakage"] = dict(leakage)
-    return result
+    return replace(
+        result,
+        subgroups=found,
+        coherence=contradictions,
+        abstention=conformal.coverage(scores, guaranteed, decision) if guaranteed is not None else None,
+        prevalence=prevalence,
+        leakage=dict(leakage) if leakage else None,
+    )
 
 
 def mistakes(
@@ -123,7 +128,7 @@ def method(model: Ensemble) -> str:
 
 
 def write(
-    metrics: Mapping[str, Any],
+    result: Evaluation,
     folder: Path,
     *,
     history: Path | None = None,
@@ -134,7 +139,7 @@ def write(
     """Writes `metrics.json`, `report.md` and, where matplotlib is installed, `report.html` with its figures.
 
     Args:
-        metrics: As of `complete`.
+        result: As of `complete`.
         folder: Where to; made if need be.
         history: A run's `history.csv`.
         mistakes: As of `mistakes`.
@@ -144,12 +149,12 @@ def write(
     Returns:
         The report that a person opens.
     """
-    found = {"mistakes": [m.to_dict() for m in mistakes]} if mistakes else {}
-    write_json(folder / "metrics.json", {**metrics, **found})
-    write_text(folder / "report.md", report.markdown(metrics))
+    result = replace(result, mistakes=tuple(mistake.facts for mistake in mistakes) or None)
+    write_json(folder / "metrics.json", to_json(result))
+    write_text(folder / "report.md", report.markdown(result))
     if find_spec("matplotlib") is None:
         return folder / "report.md"
     from zoo.report.html import write_report
 
     rows = list(csv.DictReader(history.open(encoding="utf-8"))) if history and history.is_file() else None
-    return write_report(metrics, folder, history=rows, mistakes=mistakes, heatmap_method=method, command=command)
+    return write_report(result, folder, history=rows, mistakes=mistakes, heatmap_method=method, command=command)

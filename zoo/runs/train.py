@@ -25,6 +25,7 @@ from zoo.data.identity import DataIdentity
 from zoo.data.images.reading import Reader, read_image
 from zoo.data.tables import reading
 from zoo.evaluation.files.study import Study
+from zoo.evaluation.result import Evaluation, to_json
 from zoo.release import card, release
 from zoo.runs import leaks, results
 from zoo.training import assess, feeding, stages
@@ -38,14 +39,14 @@ class Outcome:
     Attributes:
         run: Its folder.
         stopped: Why it stopped before its end ("" when it is done): the same command goes on.
-        metrics: What `metrics.json` holds; {} when stopped.
+        result: What `metrics.json` holds; None when stopped.
         report: Path of the report, or None when stopped.
         release: Folder of the release, or None when stopped.
     """
 
     run: Path
     stopped: str = ""
-    metrics: dict[str, Any] | None = None
+    result: Evaluation | None = None
     report: Path | None = None
     release: Path | None = None
 
@@ -178,12 +179,12 @@ def finish(
         groups, paths = results.groups_of(tested), list(tested["Image_path"])
         study = Study({recipe.ensemble.name: found.scores}, tested["Image_name"].to_numpy(str), groups, {}, ())
         shared = leaks.find(study, None, progress, run / "split.json", paths=paths)
-        metrics = results.complete(found.metrics, found.scores, found.decision, groups=groups, leakage=shared)
+        result = results.complete(found.result, found.scores, found.decision, groups=groups, leakage=shared)
         advance()
         wrong = results.mistakes(found.model, paths, found.scores, found.decision)
         advance()
         shown = results.write(
-            metrics, run, history=run / "history.csv", mistakes=wrong, method=results.method(found.model)
+            result, run, history=run / "history.csv", mistakes=wrong, method=results.method(found.model)
         )
         advance()
     decisions = {name: decision.to_dict() for name, decision in found.member_decisions.items()}
@@ -195,11 +196,11 @@ def finish(
         recipe.ensemble,
         found.decision,
         member_decisions=found.member_decisions,
-        metrics=metrics,
+        metrics=to_json(result),
         provenance=facts,
-        card=card.render(recipe.ensemble, metrics, decision=found.decision, provenance=facts),
+        card=card.render(recipe.ensemble, result, decision=found.decision, provenance=facts),
     )
-    return Outcome(run, metrics=metrics, report=shown, release=folder)
+    return Outcome(run, result=result, report=shown, release=folder)
 
 
 def provenance(

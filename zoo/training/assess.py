@@ -17,6 +17,7 @@ from zoo.data.splits import Split, patients_of
 from zoo.data.tables import reading
 from zoo.evaluation import baseline, report
 from zoo.evaluation.decision import Decision
+from zoo.evaluation.result import Evaluation
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.thresholds import fit_decision
 from zoo.models.ensemble import Ensemble
@@ -35,14 +36,14 @@ class Assessment:
         model: The ensemble with its released weights, float32.
         decision: Temperature and thresholds of the ensemble.
         member_decisions: The same of each member alone.
-        metrics: Every figure, JSON-able.
+        result: Every number, but for what `runs.results.complete` adds.
         scores: The ensemble's on the test part.
     """
 
     model: Ensemble
     decision: Decision
     member_decisions: Mapping[str, Decision]
-    metrics: dict[str, Any]
+    result: Evaluation
     scores: Scores
 
 
@@ -66,9 +67,9 @@ def assess(
     trained = _trained(table, split, recipe)
     decisions = {model_name: fit_decision(scores, trained=trained) for model_name, scores in validation.items()}
     test["pixel baseline"] = _baseline(table, split, recipe, progress)
-    metrics = report.evaluate(test, decisions)
+    result = report.evaluate(test, decisions)
     members = {m.name: decisions[m.name] for m in recipe.ensemble.members if m.name in decisions}
-    return Assessment(model, decisions[name], members, metrics, test[name])
+    return Assessment(model, decisions[name], members, result, test[name])
 
 
 def load_best(recipe: Recipe, run: Path) -> Ensemble:

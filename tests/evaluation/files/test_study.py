@@ -3,11 +3,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from as_json import as_json
 
 from zoo.core.errors import TableError
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.files.study import evaluate_study, read_files
 from zoo.evaluation.metrics import roc_auc
+
+evaluate_study = as_json(evaluate_study)
 
 FINDINGS = ("Cardiomegaly", "Edema", "Consolidation", "Atelectasis", "Pleural Effusion")
 RESAMPLES = 40

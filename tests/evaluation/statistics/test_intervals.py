@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from zoo.evaluation import metrics
+from zoo.evaluation.result import Estimate, to_json
 from zoo.evaluation.statistics.intervals import Interval, bootstrap, delong, delong_difference, percentiles
 from zoo.evaluation.statistics.proportions import proportion, shares
 
@@ -118,7 +119,7 @@ def test_bad_bootstraps():
 
 
 def test_an_interval_is_json_with_null_for_nan():
-    assert Interval(0.5, np.nan, 0.75, np.int64(9), 3).to_dict() == {
+    assert to_json(Estimate.from_interval(Interval(0.5, np.nan, 0.75, np.int64(9), 3))) == {
         "value": 0.5,
         "low": None,
         "high": 0.75,

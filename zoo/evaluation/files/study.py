@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -21,11 +21,22 @@ from zoo.evaluation.files.long_form import widen
 from zoo.evaluation.files.predictions import ARE_THESE_LOGITS, Kind, model_name, predictions_in
 from zoo.evaluation.files.rows import id_headers
 from zoo.evaluation.readers import reader_points
+from zoo.evaluation.result import Evaluation
+from zoo.evaluation.result.checks import Reordering
+from zoo.evaluation.result.evaluation import EnsembleOf
 from zoo.evaluation.scores import Scores
 from zoo.labels.schemas import Schema
 
 #: Nearer than this to 0 or 1, a probability was rounded to it.
 _SMALLEST = 1e-15
+
+
+class Drawn(TypedDict):
+    """How intervals are drawn, as every evaluating function takes it."""
+
+    resamples: int
+    seed: int
+    level: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,23 +126,22 @@ def evaluate_study(
     resamples: int = 2000,
     seed: int = 0,
     level: float = 0.95,
-) -> dict[str, Any]:
+) -> Evaluation:
     """Evaluates what was read.
 
     Args:
         study: The models; the first is under report, or their ensemble where one is asked for.
         how: What the ensemble of all models averages: "logits", "probabilities" or "ranks". None makes none.
-        decision: Of the model under report.
+        decision: Decision of the model under report.
         coherent: Whether to put beside it what `coherence.project` makes of its probabilities.
-        resamples: Of the bootstrap over patients.
-        seed: Of the resamples.
+        resamples: Number of resamples of the bootstrap over patients.
+        seed: Seed of the resamples.
         level: Confidence level.
 
     Returns:
-        What `report.evaluate` returns and, beside it, `kinds` (what each model's numbers are), `ensemble` (how, and
-        of which models) or None, `comparison` (`comparison.compare`) with two models or more, or None, `readers`
-        (`readers.reader_points`) or None, and `notes`: what was dropped, joined or stripped, a sentence each. With
-        `coherent` there are the model `<name>, coherent` and `projection` (`coherence.reordering`).
+        What `report.evaluate` returns, with the kinds of predictions, the ensemble, the comparison of two models or
+        more, the readers, and notes on what was dropped, joined or stripped. With `coherent` there are the model
+        `<name>, coherent` and what the projection did.
 
     Raises:
         ValueError: An ensemble of one model, or of scores that have no such mean; or a decision for scores of unknown
@@ -144,25 +154,23 @@ def evaluate_study(
         raise EvaluationError(
             f"{main}: scores of unknown scale rank, but are refused for {refused}; {ARE_THESE_LOGITS}"
         )
-    reported, added = dict(models), {}
+    reported, projection = dict(models), None
     if coherent:
-        reported[f"{main}, coherent"], added["projection"] = _projected(models[main], decision)
-    result = report.evaluate(reported, decision, resamples=resamples, seed=seed, level=level)
-    compared = compare(models, resamples=resamples, seed=seed, level=level) if len(models) > 1 else None
-    points = None
-    if study.readers:
-        points = reader_points(models, study.readers, resamples=resamples, seed=seed, level=level)
-    return result | {
-        "kinds": dict(study.kinds),
-        "ensemble": {"how": how, "members": list(study.scores)} if how else None,
-        "comparison": compared,
-        "readers": points,
-        **added,
-        "notes": [*study.notes, *_saturated(study, how)],
-    }
+        reported[f"{main}, coherent"], projection = _projected(models[main], decision)
+    drawn: Drawn = {"resamples": resamples, "seed": seed, "level": level}
+    result = report.evaluate(reported, decision, **drawn)
+    return replace(
+        result,
+        kinds=dict(study.kinds),
+        ensemble=EnsembleOf(how, tuple(study.scores)) if how else None,
+        comparison=compare(models, **drawn) if len(models) > 1 else None,
+        readers=reader_points(models, study.readers, **drawn) if study.readers else None,
+        projection=projection,
+        notes=(*study.notes, *_saturated(study, how)),
+    )
 
 
-def _projected(scores: Scores, decision: Decision | None) -> tuple[Scores, dict[str, Any]]:
+def _projected(scores: Scores, decision: Decision | None) -> tuple[Scores, dict[str, Reordering]]:
     """The scores made coherent, and what that did to each finding."""
     before = scores.calibrated(decision)
     after = coherence.project(before, scores.findings)

@@ -134,6 +134,11 @@ class Grouping:
     within: Within | None = field(metadata={"none": "empty"})
     unknown: int
 
+    @property
+    def auc(self) -> Gaps:
+        """The gaps of the AUC."""
+        return self.gaps[Measure("auc")]
+
 
 @dataclass(frozen=True)
 class Subgroups:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -42,14 +42,6 @@ class Interval:
     high: float
     n: int
     positives: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it: null for NaN."""
-        numbers = {"value": self.value, "low": self.low, "high": self.high}
-        return {k: float(v) if np.isfinite(v) else None for k, v in numbers.items()} | {
-            "n": int(self.n),
-            "positives": int(self.positives),
-        }
 
 
 def bootstrap(

@@ -16,6 +16,7 @@ from zoo.data.tables import reading
 from zoo.evaluation.comparison import compare
 from zoo.evaluation.decision import Decision, positives, probabilities
 from zoo.evaluation.metrics import roc_auc
+from zoo.evaluation.result import Estimate
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.statistics.proportions import proportion
 from zoo.evaluation.statistics.ratios import mean_over_findings
@@ -122,7 +123,7 @@ def loss(
     both = {"float32": plain, "int8": int8}
     split = "test" if part == "all" else part
     scores = {name: Scores(z, labels, found.spec.findings, split, patients=patients) for name, z in both.items()}
-    macro = compare(scores, resamples=resamples)["pairs"][0]["macro"]["auc"]
+    macro = compare(scores, resamples=resamples).pairs[0].macro.auc
     auc = {name: float(mean_over_findings(roc_auc(labels, z))[0].item()) for name, z in both.items()}
     if not np.isfinite(auc["float32"]):
         raise UsageError(
@@ -132,7 +133,7 @@ def loss(
     return {
         "auc": auc["float32"],
         "auc_int8": auc["int8"],
-        "auc_loss": {key: macro[key] for key in ("value", "low", "high", "n", "positives")},
+        "auc_loss": {key: getattr(macro, key) for key in ("value", "low", "high", "n", "positives")},
         "decisions_kept": kept,
         "largest_difference": float(np.abs(plain - int8).max()),
     }
@@ -167,7 +168,8 @@ def _decisions_kept(decision: Decision, plain: np.ndarray, int8: np.ndarray, clu
     if np.isnan(same).all():
         raise UsageError("the release decides nothing: it has no thresholds")
     interval = proportion(same.ravel(), np.repeat(clusters, same.shape[1]))
-    return {key: value for key, value in interval.to_dict().items() if key != "positives"}
+    kept = Estimate.from_interval(interval)
+    return {key: getattr(kept, key) for key in ("value", "low", "high", "n")}
 
 
 def _same(decision: Decision, plain: np.ndarray, int8: np.ndarray) -> np.ndarray:
