@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from builders import FINDINGS3, tiny_spec
@@ -64,7 +65,7 @@ def write(films: Path, out: Path, model: Predictor | None = None, **options) -> 
 def _kill_at(point: str) -> None:
     append, whole, count = resume.Journal.append, writers.Csv.whole, 0
 
-    def appending(self: resume.Journal, piece: bytes, items: int, failed: int = 0) -> None:
+    def appending(self: resume.Journal, piece: bytes, items: int, failed: int = 0, files: Any = ()) -> None:
         nonlocal count
         if count == KILLS[point] and point != "before the end":
             if point != "before the first mark":
@@ -72,11 +73,11 @@ def _kill_at(point: str) -> None:
                 self._rows.write(piece[:cut])
                 self._rows.flush()
             if point == "within a mark":
-                self._record.write(b'{"items": 99')
+                self._record.write(b'01234567 {"items": 99')
                 self._record.flush()
             os.kill(os.getpid(), signal.SIGKILL)
         count += 1
-        append(self, piece, items, failed)
+        append(self, piece, items, failed, files)
 
     def ending(self: writers.Csv, pieces: Path) -> Path:
         if point == "before the end":

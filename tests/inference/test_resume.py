@@ -1,10 +1,15 @@
 """A file in the making: it goes on from any state that a kill or a power cut can leave."""
 
 import itertools
+import random
+import zlib
+from collections import Counter
+from contextlib import suppress
 
 import pytest
 
 from zoo.core.errors import CheckpointError
+from zoo.data.contents import Content
 from zoo.inference.resume import folder_of, open_journal
 
 PIECES = [b"header\n1\n", b"22\n", b"", b"4444\n55555\n", b"6\n"]
@@ -73,6 +78,84 @@ def test_bytes_that_are_not_those_written_are_written_again(tmp_path):
     (folder / "rows").write_bytes(damaged)
     assert write(out) == 1
     assert out.read_bytes() == b"".join(PIECES)
+
+
+def mutations(record, rng):
+    """One change to a record: bytes, lines, or JSON that is odd but whole, with its CRC made right or not."""
+    odd = [
+        b"[" * 100_000, b'{"a":' * 50_000, b"{}", b"[]", b"null", b"NaN", b'"x"', b"1" * 5000, b"\xff\xfe", b"\x00",
+        b'{"items": 1}', b'{"items": 1, "failed": 0, "size": 9, "crc": 0, "files": [], "more": 1}',
+        b'{"items": 2.0, "failed": 0, "size": 9, "crc": 0, "files": []}',
+        b'{"items": -1, "failed": 0, "size": 9, "crc": 0, "files": []}',
+        b'{"items": true, "failed": 0, "size": 9, "crc": 0, "files": [[1]]}',
+        b'{"items": 1, "failed": 0, "size": 1e400, "crc": 0, "files": {}}',
+        b'{"items": 9, "failed": 0, "size": 999999999999999999999, "crc": 0, "files": []}',
+        b'{"model": [[[[[[]]]]]], "films": {"a": NaN}}', b'{"__class__": "Mark"}',
+    ]  # fmt: skip
+    lines = record.splitlines(keepends=True)
+    kind, i = rng.randrange(6), rng.randrange(len(lines))
+    if kind == 0:
+        data = bytearray(record)
+        data[rng.randrange(len(data))] = rng.randrange(256)
+        return bytes(data)
+    if kind == 1:
+        return record[: rng.randrange(len(record))] + rng.choice(odd) + record[rng.randrange(len(record)) :]
+    if kind == 2:
+        rng.shuffle(lines)
+    elif kind == 3:
+        lines.insert(i, lines[rng.randrange(len(lines))])
+    elif kind == 4:
+        text = rng.choice(odd)
+        lines[i] = f"{zlib.crc32(text, int(lines[i - 1][:8], 16) if i else 0):08x} ".encode() + text + b"\n"
+    else:
+        del lines[i]
+    return b"".join(lines)
+
+
+def test_any_record_is_resumed_rightly_or_refused_in_one_line(tmp_path):
+    rng = random.Random(0)
+    folder = stopped(tmp_path / "rows.csv", after=4)
+    rows, record = (folder / "rows").read_bytes(), (folder / "record.jsonl").read_bytes()
+    results = Counter()
+    for i in range(500):
+        out = tmp_path / f"{i}.csv"
+        folder_of(out).mkdir()
+        (folder_of(out) / "rows").write_bytes(rows)
+        (folder_of(out) / "record.jsonl").write_bytes(mutations(record, rng))
+        said = ""
+        try:
+            results[write(out)] += 1
+        except CheckpointError as error:
+            said = str(error)
+        if said:
+            results["refused"] += 1
+            assert "--restart" in said
+            assert "\n" not in said
+            assert len(said) < 1000
+            assert write(out, restart=True) == 0
+        assert out.read_bytes() == b"".join(PIECES)
+    assert set(results) == {"refused", 0, 1, 2, 3, 4}, results
+
+
+def test_folders_in_the_place_of_files_are_refused_until_restart(tmp_path):
+    for name in ("rows", "record.jsonl"):
+        out = tmp_path / f"{name}.csv"
+        folder = stopped(out)
+        (folder / name).unlink()
+        (folder / name).mkdir()
+        with pytest.raises(CheckpointError, match="not what a stopped run leaves behind; --restart"):
+            write(out)
+        assert write(out, restart=True) == 0
+
+
+def test_the_files_behind_the_items_are_kept(tmp_path):
+    files = [("/d/\udcff.png", Content(3, 10**19, "ab")), ("b", Content(-1, 0, ""))]
+    out = tmp_path / "rows.csv"
+    with suppress(Stop), open_journal(out, JOB) as log:
+        log.append(b"1\n2\n", 2, 1, files)
+        raise Stop
+    with open_journal(out, JOB) as log:
+        assert log.files == files
 
 
 def test_rows_or_record_alone_begin_again(tmp_path):

@@ -20,6 +20,7 @@ import zoo
 from zoo.core.errors import CheckpointError, ImageError, UnknownNameError
 from zoo.core.progress import Silent
 from zoo.evaluation.files.predictions import read_predictions
+from zoo.inference import resume
 from zoo.inference.resume import folder_of
 from zoo.runs import predict
 
@@ -100,8 +101,8 @@ def test_every_backend_goes_on_after_a_kill_to_the_very_bytes(folder, films, tmp
     assert not out.exists()
     told = Told()
     assert predict.write_findings([films], folder, out, told, batch_size=2) == predict.Counts(5, 1)
-    assert told.messages == ["going on after 4 of 5 films, which an earlier run has written"]
-    assert told.tasks == [("scoring films", 5, 4, [1])]
+    assert told.messages == ["going on after 4 of 5 images, which an earlier run has written"]
+    assert told.tasks == [("scoring images", 5, 4, [1])]
     assert out.read_bytes() == whole.read_bytes()
 
 
@@ -225,7 +226,6 @@ def test_predictions_are_read_from_either_form(many, tmp_path):
         ({"point": "sensitivity_90"}, "operating point was the release's own, is sensitivity_90"),
         ({"batch_size": 2}, "batch size was 4, is 2"),
         ({"wide": True}, "form was long csv, is wide csv"),
-        ({"films": 1}, "films was 18, is 19; list of films was"),
         ({"model": "6" * 64}, "model was 5555555555555555, is 6666666666666666"),
     ],
 )
@@ -234,12 +234,69 @@ def test_a_stopped_run_of_another_job_is_said(many, tmp_path, monkeypatch, chang
     stop(many, out, monkeypatch)
     model = standin.predictor()
     options = dict(change)
-    if options.pop("films", 0):
-        Image.new("L", (40, 40)).save(many / "z.png")
     model.manifest_sha256 = options.pop("model", model.manifest_sha256)
     with pytest.raises(CheckpointError, match=words):
         standin.write(many, out, model, **options)
-    assert standin.write(many, out, model, restart=True, **options).images in (18, 19)
+    assert standin.write(many, out, model, restart=True, **options).images == 18
+
+
+def test_added_images_are_scored_behind_the_others(many, tmp_path, monkeypatch):
+    whole, out = tmp_path / "whole.csv", tmp_path / "out.csv"
+    standin.write(many, whole)
+    stop(many, out, monkeypatch)
+    for name in ("patient0/a.png", "zz.png"):  # in front of all others, and behind them
+        Image.fromarray(np.arange(1600, dtype=np.uint8).reshape(40, 40)).save(many / name)
+    model = standin.predictor()
+    assert standin.write(many, out, model).images == 20
+    assert sum(model.runtime.calls) == 20 - 8
+    before, table = (pd.read_csv(path).set_index("image") for path in (whole, out))
+    names = list(dict.fromkeys(table.index))
+    assert names[:8] == list(dict.fromkeys(before.index))[:8]
+    assert {Path(name).name for name in names} >= {"a.png", "zz.png"}
+    pd.testing.assert_frame_equal(table.loc[before.index.unique()], before)
+
+
+def test_changed_and_removed_images_are_refused_until_restart(many, tmp_path, monkeypatch):
+    out = tmp_path / "out.csv"
+    stop(many, out, monkeypatch)
+    done, waits = (many / "patient0" / f"film{i:03d}.png" for i in (6, 8))
+    kept = done.read_bytes()
+    os.utime(done, ns=(0, 5))  # a new time alone is no change
+    Image.fromarray(np.full((40, 50), 7, np.uint8)).save(done)
+    with pytest.raises(CheckpointError, match=r"1 of 8 images .* are changed \(first: .*film006\.png\): --restart"):
+        standin.write(many, out)
+    done.unlink()
+    with pytest.raises(CheckpointError, match=r"1 of 8 images .* are left out now \(first: .*film006\.png\)"):
+        standin.write(many, out)
+    done.write_bytes(kept)
+    stop(many, out, monkeypatch, batches=1)
+    assert standin.write(many, out).images == 18
+    assert waits.exists()
+
+
+@pytest.mark.parametrize("batch_size", [2, 8])
+def test_a_run_stopped_behind_any_batch_ends_with_the_very_bytes(folder, tmp_path, monkeypatch, batch_size):
+    """Each time with a network that is loaded anew, as after a kill; the last batch is a short one."""
+    films = standin.make_films(tmp_path / "films", 19)
+    whole, out = tmp_path / "whole.csv", tmp_path / "out.csv"
+    predict.write_findings([films], folder, whole, Silent(), batch_size=batch_size)
+    append = resume.Journal.append
+
+    def stopping(stop_at):
+        def stops(self, *piece):
+            if self.done.items == stop_at:
+                raise MemoryError("stopped")
+            append(self, *piece)
+
+        return stops
+
+    for stop_at in range(batch_size, 19, batch_size):
+        with monkeypatch.context() as patched:
+            patched.setattr(resume.Journal, "append", stopping(stop_at))
+            with pytest.raises(MemoryError):
+                predict.write_findings([films], folder, out, Silent(), batch_size=batch_size)
+        predict.write_findings([films], folder, out, Silent(), batch_size=batch_size)
+        assert out.read_bytes() == whole.read_bytes()
 
 
 def test_a_decision_of_ones_own_is_another_job(many, tmp_path, monkeypatch):

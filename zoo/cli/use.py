@@ -27,8 +27,8 @@ def add(commands: Any) -> None:
         if name == "predict":
             sub.add_argument("--point", help="operating point (default: the release's)")
             sub.add_argument("--decision", type=Path, help="decision.json that `zoo evaluate --fit` wrote")
-            sub.add_argument("--wide", action="store_true", help="one row a film, with the probabilities alone")
-            sub.add_argument("--restart", action="store_true", help="begin again where an earlier run was stopped")
+            sub.add_argument("--wide", action="store_true", help="one row an image, with the probabilities alone")
+            sub.add_argument("--restart", action="store_true", help="begin again, whatever an earlier run left behind")
         else:
             sub.add_argument("--sample", type=Path, help="sample submission whose rows and order to take")
 

@@ -239,7 +239,7 @@ def _decoded(
 
     def work(path: str, name: str) -> tuple[CachedImage, np.ndarray | str]:
         # Hashed first: the decoder then finds the file in memory. What is rewritten in between is found next time.
-        image = CachedImage(name, *contents.state(path)[:2], contents.digest(path))
+        image = CachedImage(name, *contents.of(path))
         return image, _decode(path, size)
 
     waiting: deque[Future[tuple[CachedImage, np.ndarray | str]]] = deque()

@@ -40,7 +40,7 @@ def state(path: str | Path) -> Content:
     """Size and time of a file, which is not read."""
     try:
         found = Path(path).stat()
-    except OSError:
+    except (OSError, ValueError):  # a name with a NUL
         return Content(-1, 0)
     return Content(found.st_size, found.st_mtime_ns)
 
@@ -50,20 +50,21 @@ def digest(path: str | Path) -> str:
     try:
         with Path(path).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:DIGITS]
-    except OSError:
+    except (OSError, ValueError):
         return ""
+
+
+def of(path: str | Path) -> Content:
+    """The content of a file; reads it."""
+    return state(path)._replace(digest=digest(path))
 
 
 def read(paths: Sequence[str], on_file: Callable[[], None] | None = None, workers: int | None = None) -> list[Content]:
     """The content of each file, in order; reads every file."""
-
-    def content(path: str) -> Content:
-        return state(path)._replace(digest=digest(path))
-
     found = []
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
         for start in range(0, len(paths), _CHUNK):
-            for one in pool.map(content, paths[start : start + _CHUNK]):
+            for one in pool.map(of, paths[start : start + _CHUNK]):
                 found.append(one)
                 if on_file is not None:
                     on_file()

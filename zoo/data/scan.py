@@ -68,7 +68,7 @@ def scan(paths: Sequence[str], record: Path, root: str | Path, progress: Progres
 def _examine(path: str) -> tuple[Content, str]:
     """The content of a file, and why it is no readable image or ""."""
     # Hashed first: the decoder then finds the file in memory.
-    content = contents.state(path)._replace(digest=contents.digest(path))
+    content = contents.of(path)
     try:
         read_image(path, size=_SIZE)
     except ImageError as error:

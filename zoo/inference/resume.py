@@ -1,4 +1,4 @@
-"""A file that is written piece by piece and goes on after a kill, to the very bytes of an uninterrupted run."""
+"""A file that is written piece by piece and can be resumed after a kill, to the very bytes of an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +15,14 @@ from typing import Any, BinaryIO
 from filelock import FileLock, Timeout
 
 from zoo.core.errors import CheckpointError
+from zoo.data.contents import Content
+
+_HINT = "--restart (restart=True) drops it and begins again"
+
+#: Digits of the CRC-32 in front of each line of a record, and longest text of a fact that a message shows.
+_CRC_DIGITS, _SHOWN = 8, 60
+
+_NUMBERS = ("items", "failed", "size", "crc")
 
 
 @dataclass(frozen=True)
@@ -34,26 +42,39 @@ class Mark:
     crc: int = 0
 
 
+@dataclass
+class _Record:
+    """What a record bears out: the last mark, the files behind it, the record's length in bytes and its last CRC."""
+
+    done: Mark
+    files: list[tuple[str, Content]]
+    length: int = 0
+    crc: int = 0
+
+
 class Journal:
     """A file in the making, from `open_journal`.
 
     Attributes:
         done: The last mark.
+        files: The files that its items were made of, with their content, as given to `append`.
     """
 
-    def __init__(self, done: Mark, rows: BinaryIO, record: BinaryIO) -> None:
-        self.done = done
+    def __init__(self, found: _Record, rows: BinaryIO, record: BinaryIO) -> None:
+        self.done, self.files, self._crc = found.done, found.files, found.crc
         self._rows, self._record = rows, record
 
-    def append(self, piece: bytes, items: int, failed: int = 0) -> None:
+    def append(self, piece: bytes, items: int, failed: int = 0, files: Sequence[tuple[str, Content]] = ()) -> None:
         """Adds the results of `items` more items, `failed` of which failed; once it returns they survive a kill."""
         before = self.done
         self._rows.write(piece)
         self._rows.flush()
         size, crc = before.size + len(piece), zlib.crc32(piece, before.crc)
         self.done = Mark(before.items + items, before.failed + failed, size, crc)
+        self.files += files
         # The mark follows its bytes: a kill between the two costs this piece and no more.
-        self._record.write(_line(asdict(self.done)))
+        line, self._crc = _line(asdict(self.done) | {"files": [[path, *held] for path, held in files]}, self._crc)
+        self._record.write(line)
         self._record.flush()
 
 
@@ -69,8 +90,9 @@ def open_journal(
     """Begins a file, or goes on with it where an earlier run of the same job was stopped.
 
     A run may end at any instant, by SIGKILL or with the machine's power. What is gone on with is the longest
-    beginning of the file that its record bears out to the bit. After an error in the block it stays for the next
-    run; after the block it takes the place of `out`, and nothing else is left.
+    beginning of the file that its record bears out to the bit; each line of the record has a CRC-32 over itself and
+    all lines before it. After an error in the block it stays for the next run; after the block it takes the place of
+    `out`, and nothing else is left.
 
     Args:
         out: Where the file shall lie when it is whole.
@@ -79,22 +101,24 @@ def open_journal(
         whole: Gives the file that shall lie at `out` for the one that was written: itself, or one made beside it.
 
     Raises:
-        CheckpointError: The earlier run was of another job, said with the facts that differ; or it still runs.
+        CheckpointError: The earlier run was of another job, said with the facts that differ; it still runs; or its
+            record cannot be read.
     """
     folder = folder_of(out)
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder / "lock", out):
         rows, record = folder / "rows", folder / "record.jsonl"
         if restart:
-            record.unlink(missing_ok=True)
-        done, length = _stopped(rows, record, job, out)
-        with rows.open("ab") as file, record.open("ab") as marks:
-            file.truncate(done.size)
-            marks.truncate(length)
-            if not length:
-                marks.write(_line(job))
-                marks.flush()
-            journal = Journal(done, file, marks)
+            _drop(rows, record)
+        found = _stopped(rows, record, job, out)
+        with rows.open("ab") as file, record.open("ab") as lines:
+            file.truncate(found.done.size)
+            lines.truncate(found.length)
+            if not found.length:
+                line, found.crc = _line(job, 0)
+                lines.write(line)
+                lines.flush()
+            journal = Journal(found, file, lines)
             try:
                 yield journal
             except BaseException:
@@ -106,36 +130,80 @@ def open_journal(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _stopped(rows: Path, record: Path, job: Mapping[str, str | int], out: Path) -> tuple[Mark, int]:
-    """The last mark of an earlier run that its file bears out, and the bytes of the record up to it."""
+def _drop(*paths: Path) -> None:
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _stopped(rows: Path, record: Path, job: Mapping[str, str | int], out: Path) -> _Record:
+    """What of an earlier run can be gone on with.
+
+    A line that was cut off or altered, and all behind it, is dropped; but a record whose first line is whole and not
+    ours is refused, since nobody can say what the rows beside it are.
+    """
+    found = _Record(Mark(), [])
     if not rows.exists() or not record.exists():
-        return Mark(), 0
-    done, length, crc = Mark(), 0, 0
+        return found
+    if not rows.is_file() or not record.is_file():
+        raise CheckpointError(f"{folder_of(out)}: not what a stopped run leaves behind; {_HINT}")
+    size = rows.stat().st_size
     with rows.open("rb") as file, record.open("rb") as lines:
         for line in lines:
-            data = _parse(line)
-            if not data:  # cut off
-                break
-            if not length:
+            data, crc = _parse(line, found.crc)
+            if not found.length:
+                if data is None and line.endswith(b"\n"):
+                    raise CheckpointError(f"{record}: the record of a stopped run cannot be read; {_HINT}")
+                if data is None:
+                    break
                 _require_same(data, job, out)
             else:
-                mark = Mark(**data)
-                crc = zlib.crc32(file.read(mark.size - done.size), crc)
-                if file.tell() != mark.size or crc != mark.crc:
+                marked = _marked(data, found.done)
+                if marked is None or marked[0].size > size:
                     break
-                done = mark
-            length += len(line)
-    return done, length
+                mark, files = marked
+                read = zlib.crc32(file.read(mark.size - found.done.size), found.done.crc)
+                if file.tell() != mark.size or read != mark.crc:
+                    break
+                found.done = mark
+                found.files += files
+            found.length, found.crc = found.length + len(line), crc
+    return found
+
+
+def _marked(data: Mapping[str, Any] | None, before: Mark) -> tuple[Mark, list[tuple[str, Content]]] | None:
+    """A mark and its files, or None where a line holds anything else, or goes backwards."""
+    if data is None or data.keys() != {*_NUMBERS, "files"} or not isinstance(data["files"], list):
+        return None
+    numbers = {name: data[name] for name in _NUMBERS}
+    if not all(type(number) is int and number >= 0 for number in numbers.values()):
+        return None
+    mark = Mark(**numbers)
+    if mark.items < before.items or mark.size < before.size or mark.failed < before.failed:
+        return None
+    files = []
+    for file in data["files"]:
+        if not (isinstance(file, list) and [type(value) for value in file] == [str, int, int, str]):
+            return None
+        files.append((file[0], Content(*file[1:])))
+    return (mark, files) if len(files) in (0, mark.items - before.items) else None
 
 
 def _require_same(then: Mapping[str, Any], now: Mapping[str, Any], out: Path) -> None:
     names = [name for name in {**then, **now} if then.get(name) != now.get(name)]
-    changes = [f"{name} was {then.get(name)}, is {now.get(name)}" for name in names]
+    changes = [f"{_shown(name)} was {_shown(then.get(name))}, is {_shown(now.get(name))}" for name in names]
     if changes:
         raise CheckpointError(
-            f"{out}: a stopped run of another job waits in {folder_of(out).name} ({'; '.join(changes)}): give the "
+            f"{out}: a stopped run of another job waits in {folder_of(out).name} ({'; '.join(changes[:8])}): give the "
             "first command again to go on with it, or --restart (restart=True) to drop it"
         )
+
+
+def _shown(value: object) -> str:
+    text = str(value) if isinstance(value, str | int | float | None) else type(value).__name__
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 @contextmanager
@@ -147,14 +215,21 @@ def _alone(lock: Path, out: Path) -> Iterator[None]:
         raise CheckpointError(f"{out}: another process is writing this file") from None
 
 
-def _line(data: Mapping[str, Any]) -> bytes:
-    return json.dumps(data).encode() + b"\n"
+def _line(data: Mapping[str, Any], crc: int) -> tuple[bytes, int]:
+    """A line of a record behind lines of this CRC, and the CRC of all of them."""
+    text = json.dumps(data).encode()
+    crc = zlib.crc32(text, crc)
+    return f"{crc:0{_CRC_DIGITS}x} ".encode() + text + b"\n", crc
 
 
-def _parse(line: bytes) -> dict[str, Any]:
-    """What a whole line holds; {} of one that was cut off."""
+def _parse(line: bytes, crc: int) -> tuple[dict[str, Any] | None, int]:
+    """What a line holds, None where it was cut off or altered; and the CRC up to it."""
+    text = line[_CRC_DIGITS + 1 : -1]
+    crc = zlib.crc32(text, crc)
+    if not line.endswith(b"\n") or line[: _CRC_DIGITS + 1] != f"{crc:0{_CRC_DIGITS}x} ".encode():
+        return None, crc
     try:
-        data = json.loads(line) if line.endswith(b"\n") else {}
-    except ValueError:
-        data = {}
-    return data if isinstance(data, dict) else {}
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        return None, crc
+    return (data if isinstance(data, dict) else None), crc

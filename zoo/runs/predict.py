@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+
 from zoo._version import __version__
 from zoo.core import backend
-from zoo.core.errors import UsageError
+from zoo.core.errors import CheckpointError, UsageError
 from zoo.core.files import content_key
 from zoo.core.progress import Progress
+from zoo.data import contents
+from zoo.data.contents import Content
 from zoo.data.images.listing import find_images
 from zoo.inference import resume, writers
 from zoo.inference.load import load
 from zoo.inference.predictor import Predictor
 from zoo.inference.starting import Choice, RuntimeName
 from zoo.inference.stream import Prediction
+from zoo.runtimes.runtime import FEW
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,8 @@ def write_findings(
     """Writes `Predictor.findings` of every image as CSV or Parquet, batch by batch; the file appears when it is whole.
 
     Reading, the network and writing go on at the same time. After a kill the same call goes on behind the last batch
-    that was written, and ends with the same file.
+    that was written, and ends with the same file: each image is computed in the batch it would have been in. Images
+    that were added since then come last.
 
     Args:
         sources: Image files and folders.
@@ -66,7 +71,8 @@ def write_findings(
         restart: Begin again, whatever an earlier call left behind.
 
     Raises:
-        CheckpointError: An earlier call of another job was stopped, or one is still running.
+        CheckpointError: An earlier call of another job was stopped, one is still running, or images that it scored
+            have changed or are gone.
         ValueError: Another ending of `out`, an operating point for the wide form, or no thresholds for the other.
         UnknownNameError: No such operating point.
         ImageError: With `strict`, an image that cannot be read.
@@ -78,29 +84,56 @@ def write_findings(
     if decision is not None:
         predictor = predictor.with_decision(decision)
     batch_size = predictor.runtime.batch_size if batch_size is None else batch_size
-    job = _job(predictor, paths, batch_size) | {"form": f"{'wide' if wide else 'long'} {kind.name}"}
+    job = _job(predictor, batch_size) | {"form": f"{'wide' if wide else 'long'} {kind.name}"}
     if not wide:
-        predictor.findings([], point=point)  # a point that is not there shows before a film is read
+        predictor.findings([], point=point)  # a point that is not there shows before an image is read
         job["operating point"] = point or "the release's own"
     with resume.open_journal(out, job, restart=restart, whole=kind.whole) as log:
+        paths = _in_order(log.files, paths, out)
+        if predictor.runtime.name == "keras" and batch_size <= FEW:
+            # It may answer a first, small batch otherwise than later ones, and a resumed run has another first.
+            predictor.runtime.logits(np.zeros((FEW + 1, *2 * [predictor.spec.image_size], 1), np.uint8))
 
         def write(batch: Prediction) -> None:
+            held = [(path, contents.of(path)) for path in batch.names]
             batch = replace(batch, names=printable(batch.names), errors=printable(batch.errors))
             table = predictor.wide_table(batch) if wide else predictor.table(batch, point)
-            log.append(kind.piece(table, first=not log.done.items), len(batch.names), sum(map(bool, batch.errors)))
+            piece = kind.piece(table, first=not log.done.items)
+            log.append(piece, len(batch.names), sum(map(bool, batch.errors)), held)
 
         start = log.done.items
         if start:
-            progress.message(f"going on after {start:,} of {len(paths):,} films, which an earlier run has written")
+            progress.message(f"going on after {start:,} of {len(paths):,} images, which an earlier run has written")
         _beside(write, scored(predictor, paths, progress, batch_size, strict, start))
     return Counts(log.done.items, log.done.failed)
 
 
-def _job(predictor: Predictor, paths: Sequence[str], batch_size: int) -> dict[str, str | int]:
+def _in_order(scored_before: Sequence[tuple[str, Content]], paths: Sequence[str], out: Path) -> list[str]:
+    """The images that an earlier run scored, in its order, and then those that it did not get to.
+
+    Raises:
+        CheckpointError: Some of its images have changed or are gone.
+    """
+    before = [path for path, _ in scored_before]
+    left = Counter(paths)
+    left.subtract(before)
+    gone = [path for path in dict.fromkeys(before) if left[path] < 0]
+    same = contents.unchanged(dict(scored_before), before)
+    changed = [path for path in dict.fromkeys(before) if path not in same and path not in gone]
+    for some, what in ((changed, "changed"), (gone, "left out now")):
+        if some:
+            raise CheckpointError(
+                f"{out}: {len(some):,} of {len(before):,} images that an earlier run has written are {what} "
+                f"(first: {some[0]}): --restart (restart=True) begins again"
+            )
+    for path in before:
+        left[path] = 0
+    rest = list(paths[len(before) :]) if list(paths[: len(before)]) == before else [p for p in paths if left[p] > 0]
+    return before + rest
+
+
+def _job(predictor: Predictor, batch_size: int) -> dict[str, str | int]:
     """What makes the bytes of a file of findings, but for its form."""
-    listed = hashlib.sha256()
-    for path in paths:
-        listed.update(os.fsencode(path) + b"\0")
     decision = predictor.decision.to_dict() if predictor.decision is not None else None
     runtime = predictor.runtime
     return {
@@ -110,8 +143,6 @@ def _job(predictor: Predictor, paths: Sequence[str], batch_size: int) -> dict[st
         "runtime": f"{runtime.name} {runtime.precision}"
         + (f" on {backend.current()}" if runtime.name == "keras" else ""),
         "batch size": batch_size,
-        "films": len(paths),
-        "list of films": listed.hexdigest()[:16],
         "zoo": __version__,
     }
 
@@ -125,7 +156,7 @@ def scored(
     predictor: Predictor, paths: Sequence[str], progress: Progress, batch_size: int | None, strict: bool, start: int = 0
 ) -> Iterator[Prediction]:
     """The predictions of images, batch by batch, while `progress` is told; those before `start` are passed over."""
-    with progress.task("scoring films", len(paths), start) as advance:
+    with progress.task("scoring images", len(paths), start) as advance:
         left = islice(paths, start, None)
         for batch in predictor.stream(left, batch_size=batch_size, strict=strict, start=start):
             yield batch

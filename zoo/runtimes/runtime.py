@@ -9,6 +9,10 @@ import numpy as np
 if TYPE_CHECKING:
     from zoo.models.ensemble import Ensemble
 
+#: A first call in batches of so few images is answered operation by operation by Keras on TensorFlow: tracing a graph
+#: takes longer than the call.
+FEW = 4
+
 
 class Runtime(Protocol):
     """What computes the logits of a `Predictor`.
