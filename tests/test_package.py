@@ -1,8 +1,10 @@
 """What `import zoo` costs and offers, each looked at in a fresh process."""
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import zoo
 
@@ -12,6 +14,14 @@ def _fresh(code: str, **environment: str) -> str:
 
     env = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"} | environment
     return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout
+
+
+def test_the_version_stands_in_one_place() -> None:
+    root = Path(__file__).parents[1]
+    said = re.compile(rf"""["']{re.escape(zoo.__version__)}["']""")
+    found = [path for path in (root / "zoo").rglob("*.py") if said.search(path.read_text("utf-8"))]
+    assert [path.name for path in found] == ["_version.py"]
+    assert not said.search((root / "pyproject.toml").read_text("utf-8"))
 
 
 def test_import_loads_nothing_heavy() -> None:

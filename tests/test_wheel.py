@@ -29,12 +29,21 @@ def wheel(tmp_path_factory):
 
 def test_recipes_and_cards_are_inside(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    shipped = ("recipes/xrayslam.py", "recipes/xrayslam_demo.py", "cli/__init__.py", "hub/schemas/config.schema.json")
+    shipped = (
+        "recipes/xrayslam.py",
+        "recipes/xrayslam_demo.py",
+        "cli/__init__.py",
+        "release/schemas/config.schema.json",
+    )
     cards = ("hub_cards/template.md", "hub_cards/xrayslam-demo.toml", "hub_cards/xrayslam-ensemble.toml")
     report = ("report/templates/report.html.jinja", "report/templates/report.css")
     for name in (*shipped, *cards, *report):
         assert f"zoo/{name}" in names
     assert not [n for n in names if n.startswith(("tests/", "recipes/")) or n.endswith((".h5", ".csv"))]
+
+
+def test_type_checkers_are_told_that_the_package_is_typed(wheel):
+    assert "zoo/py.typed" in zipfile.ZipFile(wheel).namelist()
 
 
 def test_no_backend_is_required(wheel):

@@ -5,6 +5,7 @@ import pytest
 from builders import tiny_release
 from PIL import Image
 
+from zoo._version import __version__
 from zoo.cli import FAULT, look, main
 
 
@@ -188,7 +189,7 @@ def test_a_fault_of_ours_is_its_traceback_and_a_line_that_asks_for_a_report(monk
     *above, last = capsys.readouterr().err.splitlines()
     assert above[0].startswith("Traceback")
     assert above[-1] == "KeyError: 'ours'"
-    assert "report it to the project, with the text above (xrayslam-zoo 0.1.0, Python 3." in last
+    assert f"report it to the project, with the text above (xrayslam-zoo {__version__}, Python 3." in last
 
 
 def test_debug_shows_the_traceback_of_a_mistake():

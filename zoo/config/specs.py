@@ -114,7 +114,8 @@ class EnsembleSpec:
 
 def to_dict(spec: Any) -> dict[str, Any]:
     """A dataclass (nested ones and tuples too) as what JSON can hold."""
-    return json.loads(json.dumps(dataclasses.asdict(spec)))
+    found: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(spec)))
+    return found
 
 
 def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "") -> T:
