@@ -2,8 +2,8 @@
 
     zoo train kerascv_options --data DIR
 
-KerasCV draws from random numbers of its own, so a run that was killed goes on well, but not to the very same weights:
-the one place where the promise of an exact resume does not hold.
+KerasCV draws its own random numbers, so a run that was killed and resumed does not end with exactly the same weights:
+the one exception from exact resumption.
 """
 
 import dataclasses

@@ -33,7 +33,7 @@ def make_scores(split: str, seed: int, n: int = 160) -> Scores:
 def everything(points: Sequence[str] = ()) -> dict:
     """What `metrics.json` holds of an evaluation with all that may be added to it; with some operating points alone."""
     test, rng = make_scores("test", 1), np.random.default_rng(2)
-    fitted = refit(make_scores("validation", 0), Fit("temperature", promise=0.5, confidence=0.8))
+    fitted = refit(make_scores("validation", 0), Fit("temperature", guarantee=0.5, confidence=0.8))
     kept = {
         name: replace(point, origin=replace(point.origin, date="2026-01-02"))
         for name, point in fitted.operating_points.items()

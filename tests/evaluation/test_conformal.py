@@ -42,7 +42,7 @@ def above(point: OperatingPoint, mean: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("count", [29, 60, 200])
-def test_the_promised_sensitivity_is_kept_as_often_as_promised(count):
+def test_the_guaranteed_sensitivity_is_kept_as_often_as_guaranteed(count):
     """Over 1,000 validation parts the true sensitivity falls short in 5 % at most, and not in far fewer than it may."""
     point = control_sensitivity(simulated(count, 50), 0.9, 0.95)
     short = np.mean(above(point, 1) < 0.9)
@@ -53,7 +53,7 @@ def test_the_promised_sensitivity_is_kept_as_often_as_promised(count):
     assert short >= allowed - 0.025
 
 
-def test_the_plain_threshold_breaks_the_promise_half_of_the_time():
+def test_the_plain_threshold_breaks_the_guarantee_half_of_the_time():
     scores = simulated(200, 50)
     plain = np.quantile(scores.logits[:200], 0.1, axis=0)
     assert np.mean(0.5 * (1 + np.array([erf(z) for z in (1 - plain) / sqrt(2)])) < 0.9) > 0.3
@@ -66,20 +66,20 @@ def test_a_higher_confidence_fails_less_often():
     assert short[1] <= 0.02
 
 
-def test_the_promised_specificity_is_kept_too():
+def test_the_guaranteed_specificity_is_kept_too():
     point = control_specificity(simulated(50, 150), 0.8, 0.9)
     assert np.mean(1 - above(point, -1) < 0.8) <= 0.1 + 0.025
     assert np.mean(1 - above(point, -1) < 0.8) > 0.04
 
 
 def test_several_films_of_a_patient_count_once():
-    """Five films each of 40 patients are not 200 patients: taken for that, they break the promise."""
+    """Five films each of 40 patients are not 200 patients: taken for that, they break the guarantee."""
     scores = simulated(40, 10, copies=5)
     kept, broken = (control_sensitivity(s, 0.9, 0.95) for s in (scores, replace(scores, patients=None)))
     assert np.mean(above(kept, 1) < 0.9) <= 0.05 + 0.02
     assert np.mean(above(broken, 1) < 0.9) > 0.15
-    assert "one film a patient (seed 0)" in kept.origin.notes[0]
-    assert kept.origin.notes[1] == "set 0: rests on 40 positives of 200, one film a patient"
+    assert "one image a patient (seed 0)" in kept.origin.notes[0]
+    assert kept.origin.notes[1] == "set 0: rests on 40 positives of 200, one image a patient"
     assert "patients unknown" in broken.origin.notes[0]
     other = control_sensitivity(scores, 0.9, 0.95, seed=1)
     assert other.thresholds != kept.thresholds
@@ -96,7 +96,7 @@ def test_by_hand_one_positive_of_fifty_may_be_missed():
     assert point.thresholds == pytest.approx(((0.51 + 0.505) / 2,))
     assert point.achieved == (0.98,)
     origin = point.origin
-    assert (origin.recipe, origin.target, origin.date) == ("sensitivity_promised", 0.9, "2024-02-03")
+    assert (origin.recipe, origin.target, origin.date) == ("sensitivity_guaranteed", 0.9, "2024-02-03")
     assert (origin.n, origin.positives) == ((52,), (50,))
 
 
@@ -118,22 +118,22 @@ def test_specificity_by_hand():
     assert "the highest probabilities are negatives" in none.origin.notes[1]
 
 
-def test_too_few_positives_promise_nothing_and_the_note_says_how_many_would():
+def test_too_few_positives_guarantee_nothing_and_the_note_says_how_many_would():
     assert [samples_needed(0.9, 0.95), samples_needed(0.95, 0.95), samples_needed(0.9, 0.99)] == [29, 59, 44]
     point = control_sensitivity(simulated(28, 10))
     assert set(point.thresholds) == {None}
     assert set(point.achieved) == {None}
-    note = "set 0: 28 positives, 29 needed to promise 0.9 with confidence 0.95, threshold null"
+    note = "set 0: 28 positives, 29 needed to guarantee 0.9 with confidence 0.95, threshold null"
     assert point.origin.notes[1] == note
     assert None not in control_sensitivity(simulated(29, 10)).thresholds
     assert "set 0: 0 positives" in control_sensitivity(simulated(0, 10)).origin.notes[1]
 
 
-def test_a_promised_point_is_stored_and_applied_as_any_other(make_scores):
+def test_a_guaranteed_point_is_stored_and_applied_as_any_other(make_scores):
     scores = make_scores(2000)
     given = Decision(scores.findings, (2.0,), trained=(False, True, True, True, True))
     point = control_sensitivity(scores, decision=given)
-    decision = replace(given, operating_points={"promised": point}, default="promised")
+    decision = replace(given, operating_points={"guaranteed": point}, default="guaranteed")
     stored = Decision.from_dict(json.loads(json.dumps(decision.to_dict())), scores.findings)
     assert stored == decision
     assert point.thresholds[0] is None
@@ -149,7 +149,7 @@ def test_a_promised_point_is_stored_and_applied_as_any_other(make_scores):
     assert np.array_equal(calls[:, 1:], calls_plain[:, 1:])
 
 
-def test_abstention_keeps_both_promises_and_decides_what_it_can(make_scores):
+def test_abstention_keeps_both_guarantees_and_decides_what_it_can(make_scores):
     validation, test = make_scores(4000), make_scores(20000, split="test", seed=1)
     rule = control_abstention(validation, 0.98, 0.98)
     found = coverage(test, rule)
@@ -184,7 +184,7 @@ def test_a_finding_without_a_threshold_is_not_called_on_that_side():
 
 
 @pytest.mark.parametrize("fit", [control_sensitivity, control_specificity, control_abstention])
-def test_only_the_validation_part_and_probabilities_can_be_promised_on(make_scores, fit):
+def test_only_the_validation_part_and_probabilities_can_be_guaranteed_on(make_scores, fit):
     with pytest.raises(SplitError, match="must be fitted on the validation part"):
         fit(make_scores(split="test"))
     with pytest.raises(ValueError, match="unknown scale"):
@@ -192,7 +192,7 @@ def test_only_the_validation_part_and_probabilities_can_be_promised_on(make_scor
 
 
 @pytest.mark.parametrize("value", [0, 1, 90])
-def test_certainty_cannot_be_promised(make_scores, value):
+def test_certainty_cannot_be_guaranteed(make_scores, value):
     with pytest.raises(ValueError, match="target must lie between 0 and 1"):
         control_sensitivity(make_scores(), value)
     with pytest.raises(ValueError, match="confidence must lie between 0 and 1"):

@@ -20,17 +20,17 @@ def test_a_decision_of_ones_own_is_that_of_the_validation_data(make_scores):
     assert abstention_of(fitted) is None
 
 
-def test_promises_are_two_more_points_and_come_back_as_one(make_scores):
+def test_guarantees_are_two_more_points_and_come_back_as_one(make_scores):
     scores = make_scores(600, split="validation")
-    fitted = refit(scores, Fit("platt", promise=0.8, confidence=0.9))
+    fitted = refit(scores, Fit("platt", guarantee=0.8, confidence=0.9))
     added = [name for name in fitted.operating_points if name not in DEFAULT_POINTS]
-    assert added == ["sensitivity_80_promised", "specificity_80_promised"]
+    assert added == ["sensitivity_80_guaranteed", "specificity_80_guaranteed"]
     low, high = (fitted.point(name) for name in added)
     assert (low.origin.target, "confidence 0.9" in low.origin.notes[0]) == (0.8, True)
-    promised = abstention_of(fitted)
-    assert (promised.low, promised.high) == (low, high)
-    # What was promised of the films it was promised on holds on them by construction.
-    for found in coverage(scores, promised, fitted).values():
+    guaranteed = abstention_of(fitted)
+    assert (guaranteed.low, guaranteed.high) == (low, high)
+    # What was guaranteed of the films it was guaranteed on holds on them by construction.
+    for found in coverage(scores, guaranteed, fitted).values():
         assert min(found["sensitivity"]["value"], found["specificity"]["value"]) >= 0.8
 
 
@@ -38,7 +38,7 @@ def test_untrained_findings_get_no_threshold(make_scores):
     scores = make_scores(300, split="validation")
     trained = [True] * len(scores.findings)
     trained[0] = False
-    fitted = refit(scores, Fit("none", promise=0.7), trained=trained)
+    fitted = refit(scores, Fit("none", guarantee=0.7), trained=trained)
     assert all(point.thresholds[0] is None for point in fitted.operating_points.values())
 
 
@@ -64,3 +64,16 @@ def test_a_share_leaves_others(make_scores, share):
     one = replace(make_scores(9), patients=np.zeros(9))
     with pytest.raises(ValueError, match="of 1"):
         one.patients_share(0.5)
+
+
+def test_guarantees_of_older_files_are_found_under_their_older_name(make_scores):
+    fitted = refit(make_scores(600), Fit("none", guarantee=0.7))
+    older = {
+        name.replace("guaranteed", "promised"): replace(
+            point, origin=replace(point.origin, recipe=point.origin.recipe.replace("guaranteed", "promised"))
+        )
+        for name, point in fitted.operating_points.items()
+    }
+    found, expected = abstention_of(replace(fitted, operating_points=older)), abstention_of(fitted)
+    assert expected is not None
+    assert (found.low.thresholds, found.high.thresholds) == (expected.low.thresholds, expected.high.thresholds)

@@ -65,7 +65,7 @@ def test_a_decision_is_fitted_on_a_share_of_the_patients_and_reported_on_the_oth
     assert metrics["leakage"]["patients of the validation data"]["shared"]["positives"] == 0
     assert set(metrics["projection"]) == set(metrics["models"]["model, coherent"]["findings"])
     decision = Decision.from_dict(json.loads((files / "out" / "decision.json").read_text()))
-    assert decision.operating_points["sensitivity_60_promised"].origin.target == 0.6
+    assert decision.operating_points["sensitivity_60_guaranteed"].origin.target == 0.6
     page = (files / "out" / "report.html").read_text("utf-8")
     assert "Target prevalence of probabilities and thresholds" in page
     assert "undecided" in page

@@ -1,14 +1,14 @@
-"""Thresholds that promise a sensitivity or a specificity on new patients, at a stated confidence, or abstain.
+"""Thresholds that guarantee a sensitivity or a specificity on new patients, at a stated confidence, or abstain.
 
-A threshold that reaches 0.9 on the validation part has an even chance to stay below it on new patients. One that is
-promised 0.9 at a confidence of 0.95 falls below it for 5 % of validation parts at most, whatever the model and the
-disease: so it must reach more than 0.9 on its own, by how much is an exact binomial test (Learn then Test,
-Angelopoulos et al. 2021; Bates et al. 2021). Sensitivity and specificity move one way along the thresholds, so that
-testing them in fixed sequence, and stopping at the first that fails, needs no correction for having tested many.
+A threshold that reaches 0.9 on the validation part has an even chance to stay below it on new patients. One with a
+guarantee of 0.9 at a confidence of 0.95 falls below it for 5 % of validation parts at most, whatever the model and the
+disease. It must therefore reach more than 0.9 on the validation part; how much more is an exact binomial test (Learn
+then Test, Angelopoulos et al. 2021; Bates et al. 2021). Sensitivity and specificity are monotone in the threshold, so
+that thresholds are tested in fixed sequence up to the first that fails, and multiple testing needs no correction.
 
-The promise holds for patients exchangeable with those of the validation part, each counted once: where patients have
-several films, one film is drawn of each, since more of one patient say little more. It holds finding by finding; for k
-findings at once ask for a confidence of 1 - (1 - confidence) / k.
+The guarantee holds for patients exchangeable with those of the validation part, each counted once: where patients have
+several images, one image is drawn of each, since further images of one patient say little more. It holds for each
+finding; for k findings at once ask for a confidence of 1 - (1 - confidence) / k.
 """
 
 from __future__ import annotations
@@ -37,27 +37,27 @@ def control_sensitivity(
     seed: int = 0,
     date: str | None = None,
 ) -> OperatingPoint:
-    """The highest threshold of each finding that promises the sensitivity.
+    """The highest threshold of each finding that guarantees the sensitivity.
 
     Args:
-        scores: Logits and labels of the validation part. What `decision` was fitted on may be the same films: a
-            temperature moves no film past another.
-        target: Promised sensitivity, between 0 and 1.
-        confidence: How sure the promise is, between 0 and 1.
+        scores: Logits and labels of the validation part. `decision` may be fitted on the same images, since a
+            temperature does not change their order.
+        target: Guaranteed sensitivity, between 0 and 1.
+        confidence: Confidence of the guarantee, between 0 and 1.
         decision: Under whose temperature the thresholds hold, and which findings were trained (the others get none).
-        seed: Of the draw of one film a patient.
+        seed: Seed of the draw of one image a patient.
         date: ISO date kept with the fit; today's by default.
 
     Returns:
-        A point for a `Decision`, of recipe "sensitivity_promised"; `achieved` is the sensitivity on the films used. A
-        threshold is None where the positives are too few to promise it, and a note says how many are needed
+        A point for a `Decision`, of recipe "sensitivity_guaranteed"; `achieved` is the sensitivity on the images used.
+        A threshold is None where the positives are too few to guarantee it, and a note says how many are needed
         (`samples_needed`).
 
     Raises:
         SplitError: The scores are not of the validation part.
         ValueError: They are scores of unknown scale, or target or confidence is not between 0 and 1.
     """
-    return _control(scores, _Promise("sensitivity", target, confidence, decision, seed, date))
+    return _control(scores, _Guarantee("sensitivity", target, confidence, decision, seed, date))
 
 
 def control_specificity(
@@ -69,15 +69,15 @@ def control_specificity(
     seed: int = 0,
     date: str | None = None,
 ) -> OperatingPoint:
-    """The lowest threshold of each finding that promises the specificity; otherwise as `control_sensitivity`.
+    """The lowest threshold of each finding that guarantees the specificity; otherwise as `control_sensitivity`.
 
-    It stands for a promised PPV, which would hold at the validation part's prevalence alone.
+    Use it in place of a guaranteed PPV, which would hold at the validation part's prevalence alone.
     """
-    return _control(scores, _Promise("specificity", target, confidence, decision, seed, date))
+    return _control(scores, _Guarantee("specificity", target, confidence, decision, seed, date))
 
 
 def samples_needed(target: float, confidence: float) -> int:
-    """The fewest positives (for a sensitivity; negatives for a specificity) with which it can be promised at all.
+    """The fewest positives (for a sensitivity; negatives for a specificity) with which it can be guaranteed at all.
 
     All of them have to be right then: target ** n <= 1 - confidence. 29 for 0.9 at 0.95.
     """
@@ -90,8 +90,8 @@ class Abstention:
     """Two thresholds a finding: negative below the low one, positive from the high one on, undecided between.
 
     Attributes:
-        low: Promises the sensitivity; None for a finding that is never called negative.
-        high: Promises the specificity, and is nowhere below `low`; None for one that is never called positive.
+        low: Guarantees the sensitivity; None for a finding that is never called negative.
+        high: Guarantees the specificity, and is nowhere below `low`; None for one that is never called positive.
     """
 
     low: OperatingPoint
@@ -118,7 +118,7 @@ def control_abstention(
     """Thresholds between which the model abstains, so that either kind of call can be trusted.
 
     Of new patients with a finding, a share of at most 1 - sensitivity is called negative; of those without, at most
-    1 - specificity is called positive; each promise at the stated confidence. Where one threshold keeps both, it is
+    1 - specificity is called positive; each guarantee at the stated confidence. Where one threshold keeps both, it is
     taken for both and nothing is left undecided. Arguments and errors as `control_sensitivity`.
     """
     low = control_sensitivity(scores, sensitivity, confidence, decision=decision, seed=seed, date=date)
@@ -130,7 +130,7 @@ def coverage(scores: Scores, abstention: Abstention, decision: Decision | None =
     """What abstaining comes to on a set: how much is decided, and how well.
 
     Args:
-        scores: Any part; the promises were made on the validation part.
+        scores: Any part; the guarantees were fitted on the validation part.
         abstention: The thresholds.
         decision: Whose temperature they were fitted under.
 
@@ -152,7 +152,7 @@ def coverage(scores: Scores, abstention: Abstention, decision: Decision | None =
 
 
 @dataclass(frozen=True)
-class _Promise:
+class _Guarantee:
     measure: str
     target: float
     confidence: float
@@ -166,19 +166,21 @@ class _Promise:
         return int(self.measure == "sensitivity")
 
 
-def _control(scores: Scores, promise: _Promise) -> OperatingPoint:
-    scores.check_fittable(f"a promised {promise.measure}")
-    _check(promise.target, promise.confidence)
-    decision = promise.decision or Decision(scores.findings)
+def _control(scores: Scores, guarantee: _Guarantee) -> OperatingPoint:
+    scores.check_fittable(f"a guaranteed {guarantee.measure}")
+    _check(guarantee.target, guarantee.confidence)
+    decision = guarantee.decision or Decision(scores.findings)
     p = scores.calibrated(decision)
     n, positives = (tuple(int(c) for c in counts) for counts in scores.counts)
-    notes = [_how(scores, promise)]
+    notes = [_how(scores, guarantee)]
     thresholds: list[float | None] = []
     achieved: list[float | None] = []
-    for j, (finding, rows) in enumerate(zip(scores.findings, _drawn(scores, promise.truth, promise.seed), strict=True)):
-        count = f"{len(rows)} {'positives' if promise.truth else 'negatives'}"
-        known = int(np.sum(scores.labels[:, j] == promise.truth))
-        threshold, reached, why = _choose(scores.labels[:, j], p[:, j], rows, promise)
+    for j, (finding, rows) in enumerate(
+        zip(scores.findings, _drawn(scores, guarantee.truth, guarantee.seed), strict=True)
+    ):
+        count = f"{len(rows)} {'positives' if guarantee.truth else 'negatives'}"
+        known = int(np.sum(scores.labels[:, j] == guarantee.truth))
+        threshold, reached, why = _choose(scores.labels[:, j], p[:, j], rows, guarantee)
         if not decision.trained[j]:
             threshold, reached, why = None, None, "not trained"
         thresholds.append(threshold)
@@ -186,22 +188,22 @@ def _control(scores: Scores, promise: _Promise) -> OperatingPoint:
         if threshold is None:
             notes.append(f"{finding}: {count}, {why}, threshold null")
         elif len(rows) < known:
-            notes.append(f"{finding}: rests on {count} of {known}, one film a patient")
-    recipe, date = f"{promise.measure}_promised", promise.date or datetime.now(UTC).date().isoformat()
-    origin = Origin(recipe, scores.split, scores.split_hash, n, positives, promise.target, date, tuple(notes))
+            notes.append(f"{finding}: rests on {count} of {known}, one image a patient")
+    recipe, date = f"{guarantee.measure}_guaranteed", guarantee.date or datetime.now(UTC).date().isoformat()
+    origin = Origin(recipe, scores.split, scores.split_hash, n, positives, guarantee.target, date, tuple(notes))
     return OperatingPoint(tuple(thresholds), origin, tuple(achieved))
 
 
 def _choose(
-    labels: np.ndarray, p: np.ndarray, rows: np.ndarray, promise: _Promise
+    labels: np.ndarray, p: np.ndarray, rows: np.ndarray, guarantee: _Guarantee
 ) -> tuple[float | None, float | None, str]:
     """Threshold, what it reaches on `rows` (all of one class), and why there is none."""
-    needed = hits_needed(len(rows), promise.target, promise.confidence)
+    needed = hits_needed(len(rows), guarantee.target, guarantee.confidence)
     if needed is None:
-        fewest = samples_needed(promise.target, promise.confidence)
-        return None, None, f"{fewest} needed to promise {promise.target:g} with confidence {promise.confidence:g}"
-    truth = promise.truth
-    # Films of the other class are no evidence here; they only keep the threshold in the gap between two probabilities.
+        fewest = samples_needed(guarantee.target, guarantee.confidence)
+        return None, None, f"{fewest} needed to guarantee {guarantee.target:g} with confidence {guarantee.confidence:g}"
+    truth = guarantee.truth
+    # Images of the other class are no evidence here; they only keep the threshold in the gap between two probabilities.
     used = np.where(labels == 1 - truth, labels, np.nan)
     used[rows] = truth
     found = cuts(used, p)
@@ -212,7 +214,7 @@ def _choose(
         return (
             None,
             None,
-            f"the highest probabilities are negatives, so that {promise.target:g} leaves no positive call",
+            f"the highest probabilities are negatives, so that {guarantee.target:g} leaves no positive call",
         )
     cut = int(enough[0] if truth else enough[-1])
     return found.threshold(cut), float(right[cut] / len(rows)), ""
@@ -228,17 +230,17 @@ def _drawn(scores: Scores, truth: int, seed: int) -> list[np.ndarray]:
     return drawn
 
 
-def _how(scores: Scores, promise: _Promise) -> str:
-    who = f"one film a patient (seed {promise.seed})"
+def _how(scores: Scores, guarantee: _Guarantee) -> str:
+    who = f"one image a patient (seed {guarantee.seed})"
     if scores.patients is None:
-        who = "patients unknown: each film is taken for one"
-    return f"promised with confidence {promise.confidence:g} for exchangeable patients; {who}"
+        who = "patients unknown: each image is taken for one"
+    return f"guaranteed with confidence {guarantee.confidence:g} for exchangeable patients; {who}"
 
 
 def _not_below(
     high: OperatingPoint, low: OperatingPoint, scores: Scores, decision: Decision | None, seed: int
 ) -> OperatingPoint:
-    """The high point, raised to the low one where that keeps both promises by itself."""
+    """The high point, raised to the low one where that keeps both guarantees by itself."""
     thresholds, achieved, notes = list(high.thresholds), list(high.achieved), list(high.origin.notes)
     p, negatives = scores.calibrated(decision), _drawn(scores, 0, seed)
     for j, (finding, upper, lower) in enumerate(zip(scores.findings, high.thresholds, low.thresholds, strict=True)):
@@ -251,4 +253,4 @@ def _not_below(
 def _check(target: float, confidence: float) -> None:
     for name, value in (("target", target), ("confidence", confidence)):
         if not 0 < value < 1:
-            raise EvaluationError(f"{name} must lie between 0 and 1 (no finite sample promises either), got {value}")
+            raise EvaluationError(f"{name} must lie between 0 and 1 (no finite sample guarantees either), got {value}")

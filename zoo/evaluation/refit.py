@@ -1,4 +1,4 @@
-"""A decision of one's own, fitted on one's own validation data, promises included."""
+"""A decision of one's own, fitted on one's own validation data, guarantees included."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from zoo.evaluation.decision import Decision
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.thresholds import fit_decision
 
-#: Recipes of the two promised points, which together say where a model abstains.
-_LOW, _HIGH = "sensitivity_promised", "specificity_promised"
+#: Ending of the recipes of the two guaranteed points, between which a model abstains; and what older files call it.
+_ENDINGS = ("guaranteed", "promised")
 
 
 @dataclass(frozen=True)
@@ -23,17 +23,17 @@ class Fit:
     Attributes:
         calibration: As `calibration.fit_calibration` takes it; "auto" chooses by cross-validated log loss, and may
             choose "none".
-        promise: Sensitivity and specificity that two further operating points promise on new patients, or None.
-        confidence: How sure each promise is.
+        guarantee: Sensitivity and specificity that two further operating points guarantee on new patients, or None.
+        confidence: Confidence of each guarantee.
     """
 
     calibration: Method | Literal["auto"] = "auto"
-    promise: float | None = None
+    guarantee: float | None = None
     confidence: float = 0.95
 
 
 def refit(scores: Scores, fit: Fit, *, trained: Sequence[bool] = ()) -> Decision:
-    """A decision of these validation data alone: calibration, the usual operating points, and those that promise.
+    """A decision of these validation data alone: calibration, the usual operating points, and those with a guarantee.
 
     Args:
         scores: Logits and labels of the validation part.
@@ -41,22 +41,26 @@ def refit(scores: Scores, fit: Fit, *, trained: Sequence[bool] = ()) -> Decision
         trained: Which findings the model learned; all by default. The others get no threshold.
 
     Returns:
-        With a promise of 0.9 it has the points `sensitivity_90_promised` and `specificity_90_promised` as well.
+        With a guarantee of 0.9 it has the points `sensitivity_90_guaranteed` and `specificity_90_guaranteed` as well.
 
     Raises:
         SplitError: The scores are not of the validation part.
         ValueError: They are scores of unknown scale, or something cannot be fitted as asked.
     """
     decision = fit_decision(scores, calibration=fit.calibration, trained=trained)
-    if fit.promise is None:
+    if fit.guarantee is None:
         return decision
-    promised = control_abstention(scores, fit.promise, fit.promise, fit.confidence, decision=decision)
-    share = f"{100 * fit.promise:g}"
-    points = {f"sensitivity_{share}_promised": promised.low, f"specificity_{share}_promised": promised.high}
+    abstention = control_abstention(scores, fit.guarantee, fit.guarantee, fit.confidence, decision=decision)
+    share = f"{100 * fit.guarantee:g}"
+    points = {f"sensitivity_{share}_guaranteed": abstention.low, f"specificity_{share}_guaranteed": abstention.high}
     return replace(decision, operating_points={**decision.operating_points, **points})
 
 
 def abstention_of(decision: Decision) -> Abstention | None:
-    """The two promised points of a decision as one; None where it has not both."""
+    """The two guaranteed points of a decision as one; None where it does not have both."""
     points = {point.origin.recipe: point for point in decision.operating_points.values()}
-    return Abstention(points[_LOW], points[_HIGH]) if {_LOW, _HIGH} <= points.keys() else None
+    for ending in _ENDINGS:
+        low, high = points.get(f"sensitivity_{ending}"), points.get(f"specificity_{ending}")
+        if low is not None and high is not None:
+            return Abstention(low, high)
+    return None

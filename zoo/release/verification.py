@@ -1,4 +1,4 @@
-"""Verifying a release: every promise that its files make is tried on this machine, on the backend that runs."""
+"""Verifying a release: every statement of its files is tried on this machine, on the backend that runs."""
 
 from __future__ import annotations
 
