@@ -39,7 +39,7 @@ def test_unreadable_files_are_reported_and_stop_nothing(tmp_path):
     assert list(found.hashes) == [str(path) for path in paths]
     assert [sorted(hashes) for hashes in found.hashes.values()] == [["bytes"], [], ["bytes"], ["bytes", "pixels"]]
     assert list(found.unreadable) == [str(path) for path in paths[:3]]
-    assert found.unreadable[str(paths[1])] == "No such file or directory"
+    assert found.unreadable[str(paths[1])] == "no such file"
     assert not any("bytes:" in reason for reason in found.unreadable.values())
     assert len(done) == 4
 

@@ -11,6 +11,7 @@ from PIL import Image
 import zoo
 from zoo.config.specs import EnsembleSpec, MemberSpec
 from zoo.core.errors import ImageError, ReleaseError, UnknownNameError, UsageError, UsageTypeError
+from zoo.data.images.depth import DepthWarning
 from zoo.data.images.limits import Limits
 from zoo.evaluation.coherence import project
 from zoo.evaluation.decision import Decision
@@ -190,6 +191,13 @@ def test_an_opened_image_that_is_turned_is_predicted_as_its_file(predictor, tmp_
     expected = predictor.predict(tmp_path / "turned.jpg")
     np.testing.assert_array_equal(predictor.predict([Image.open(tmp_path / "turned.jpg")]), expected)
     np.testing.assert_allclose(predictor.predict(Image.open(tmp_path / "turned.jpg").convert("L")), expected, atol=0.01)
+
+
+def test_a_warning_about_an_image_points_at_the_users_line(predictor):
+    deep = np.add.outer(np.arange(64), np.arange(50)).astype(np.uint16) * 20  # below 4096: 12 bits, it seems
+    with pytest.warns(DepthWarning, match="12-bit") as caught:
+        predictor.predict(deep)
+    assert {warning.filename for warning in caught} == {__file__}
 
 
 def test_the_limits_are_the_predictors(predictor, films, monkeypatch):

@@ -17,6 +17,7 @@ from builders import FINDINGS3, tiny_release
 from PIL import Image
 
 import zoo
+from zoo.cli import main
 from zoo.core.errors import CheckpointError, ImageError, UnknownNameError
 from zoo.core.progress import Silent
 from zoo.evaluation.files.predictions import read_predictions
@@ -54,6 +55,20 @@ def test_findings_of_a_folder_in_order_with_the_bad_one_named(folder, films, tmp
     expected = zoo.load(folder).predict(good).ravel()
     np.testing.assert_allclose(table["probability"].dropna().to_numpy(), expected, rtol=1e-5)
     assert [p.name for p in out.parent.iterdir()] == ["findings.csv"]
+
+
+def test_limits_of_images_can_be_set_on_the_command_line(folder, films, tmp_path, capsys):
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (1200, 1000), dtype=np.uint8)).save(films / "film3.png")
+    command = ["predict", str(films), "--model", str(folder), "--wide"]
+    assert main([*command, "--out", str(tmp_path / "small.csv"), "--max-file-size", "1"]) == 0
+    errors = pd.read_csv(tmp_path / "small.csv").set_index("image")["error"]
+    assert errors[str(films / "film3.png")].endswith("at most 1 MB are read")
+    assert main([*command, "--out", str(tmp_path / "all.csv"), "--max-seconds", "60"]) == 0
+    assert pd.read_csv(tmp_path / "all.csv")["error"].notna().sum() == 1
+    capsys.readouterr()
+    for wrong in (["--max-seconds", "0"], ["--max-file-size", "-3"], ["--max-seconds", "nan"]):
+        assert main([*command, "--out", str(tmp_path / "none.csv"), *wrong]) == 1
+        assert "has to be positive" in capsys.readouterr().err
 
 
 def test_strict_stops_and_leaves_no_file(folder, films, tmp_path):

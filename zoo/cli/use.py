@@ -8,6 +8,7 @@ from typing import Any
 
 from zoo.cli.command import NOT_A_DEVICE, command
 from zoo.cli.serving import add_runtime
+from zoo.data.images.limits import Limits
 
 
 def add(commands: Any) -> None:
@@ -24,6 +25,11 @@ def add(commands: Any) -> None:
         sub.add_argument("--batch-size", type=int, help="images to the network at once (default: the runtime's own)")
         add_runtime(sub)
         sub.add_argument("--strict", action="store_true", help="stop at the first unreadable image")
+        most = Limits()
+        text = f"refuse larger image files, in megabytes (default: {most.bytes // 10**6})"
+        sub.add_argument("--max-file-size", type=int, default=most.bytes // 10**6, metavar="MB", help=text)
+        text = f"refuse an image that takes longer to decode, in processor time (default: {most.seconds:g})"
+        sub.add_argument("--max-seconds", type=float, default=most.seconds, metavar="S", help=text)
         if name == "predict":
             sub.add_argument("--point", help="operating point (default: the release's)")
             sub.add_argument("--decision", type=Path, help="decision.json that `zoo evaluate --fit` wrote")
@@ -42,7 +48,7 @@ def _predict(options: argparse.Namespace) -> int:
             options.images, options.model, options.out, progress,
             runtime=options.runtime, precision=options.precision, decision=options.decision,
             point=options.point, batch_size=options.batch_size, strict=options.strict, wide=options.wide,
-            restart=options.restart,
+            restart=options.restart, limits=_limits(options),
         )  # fmt: skip
     print(f"{counts.images} images, {counts.unreadable} of them unreadable -> {options.out}   {NOT_A_DEVICE}")
     return 0
@@ -57,7 +63,12 @@ def _submit(options: argparse.Namespace) -> int:
             options.images, options.model, options.out, progress,
             runtime=options.runtime, precision=options.precision,
             sample=options.sample, batch_size=options.batch_size, strict=options.strict,
+            limits=_limits(options),
         )  # fmt: skip
     filled = f"{counts.unreadable} of them unreadable (given the others' mean)"
     print(f"{counts.images} images, {filled} -> {options.out}")
     return 0
+
+
+def _limits(options: argparse.Namespace) -> Limits:
+    return Limits(bytes=options.max_file_size * 10**6, seconds=options.max_seconds)

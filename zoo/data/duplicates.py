@@ -12,6 +12,7 @@ from pathlib import Path
 from zoo.core.errors import ImageError, SplitError
 from zoo.core.warn import Threads
 from zoo.data.images.reading import read_image
+from zoo.data.images.sources import file_bytes
 from zoo.labels.parts import part_of
 
 _CHUNK = 1024
@@ -114,7 +115,9 @@ def _split_file(path: str | Path) -> Path:
 
 def _hash(path: str, pixels: bool) -> tuple[dict[str, str], str]:
     try:
-        data = Path(path).read_bytes()
+        data = file_bytes(path)
+    except ImageError as error:
+        return {}, str(error)
     except OSError as error:
         return {}, error.strerror or type(error).__name__
     hashes = {"bytes": hashlib.sha256(data).hexdigest()}

@@ -18,6 +18,7 @@ from zoo.core.files import content_key
 from zoo.core.progress import Progress
 from zoo.data import contents
 from zoo.data.contents import Content
+from zoo.data.images.limits import DEFAULT, Limits
 from zoo.data.images.listing import find_images
 from zoo.inference import resume, writers
 from zoo.inference.load import load
@@ -49,6 +50,7 @@ def write_findings(
     strict: bool = False,
     wide: bool = False,
     restart: bool = False,
+    limits: Limits = DEFAULT,
 ) -> Counts:
     """Writes `Predictor.findings` of every image as CSV or Parquet, batch by batch; the file appears when it is whole.
 
@@ -69,6 +71,7 @@ def write_findings(
         strict: True stops at the first unreadable image; otherwise it is a row with an error.
         wide: A row for each image with the probabilities, as `Predictor.wide_table`; else one for each finding of it.
         restart: Begin again, whatever an earlier call left behind.
+        limits: What each image may cost at most.
 
     Raises:
         CheckpointError: An earlier call of another job was stopped, one is still running, or images that it scored
@@ -83,11 +86,14 @@ def write_findings(
     paths, predictor = find_images(sources, progress.message), load(model, runtime=runtime, precision=precision)
     if decision is not None:
         predictor = predictor.with_decision(decision)
+    predictor.limits = limits
     batch_size = predictor.runtime.batch_size if batch_size is None else batch_size
     job = _job(predictor, batch_size) | {"form": f"{'wide' if wide else 'long'} {kind.name}"}
     if not wide:
         predictor.findings([], point=point)  # a point that is not there shows before an image is read
         job["operating point"] = point or "the release's own"
+    if limits != DEFAULT:
+        job["limits"] = str(limits)
     with resume.open_journal(out, job, restart=restart, whole=kind.whole) as log:
         paths = _in_order(log.files, paths, out)
         if predictor.runtime.name == "keras" and batch_size <= FEW:

@@ -16,6 +16,7 @@ from zoo.core.files import whole_file
 from zoo.core.joining import join
 from zoo.core.paths import file_name
 from zoo.core.progress import Progress
+from zoo.data.images.limits import DEFAULT, Limits
 from zoo.data.images.listing import find_images
 from zoo.evaluation.decision import probabilities
 from zoo.inference.load import load
@@ -39,6 +40,7 @@ def write_submission(
     sample: Path | None = None,
     batch_size: int | None = None,
     strict: bool = False,
+    limits: Limits = DEFAULT,
 ) -> Counts:
     """Writes the competition's submission: the images' names and a probability for each finding.
 
@@ -57,6 +59,7 @@ def write_submission(
             rows are the images in order, under "Image_name", and the columns the model's findings.
         batch_size: Images to the network at once; the runtime's own number by default.
         strict: True stops at the first unreadable image.
+        limits: What each image may cost at most.
 
     Raises:
         TableError: The sample has other columns than the model has findings, or names an image that is not there; an
@@ -66,6 +69,7 @@ def write_submission(
     found = find_images(sources, progress.message)
     form = _of_names(found) if sample is None else _read_sample(sample, sources, found, progress)
     predictor = load(model, runtime=runtime, precision=precision)
+    predictor.limits = limits
     own = _own_headers(form, predictor.labels)  # before an image is read
     values, errors = _probabilities(predictor, form.paths, progress, batch_size, strict)
     table = pd.DataFrame(_filled(values, errors, predictor.labels, progress)[form.rows], columns=own)

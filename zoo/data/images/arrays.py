@@ -33,9 +33,9 @@ def to_array(value: Any) -> np.ndarray:
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise UsageTypeError("a masked array has pixels without a value: fill them first (array.filled)")
     try:
-        for step in ("detach", "cpu"):  # of torch alone
-            value = getattr(value, step, lambda value=value: value)()
-        if str(getattr(value, "dtype", "")).endswith("bfloat16"):
+        if hasattr(value, "detach"):  # torch, whose tensors may be part of a graph, and on a device
+            value = value.detach().cpu()
+        if "bfloat16" in str(getattr(value, "dtype", "")):
             value = _widened(value)
         return np.asarray(value)
     except (TypeError, ValueError, RuntimeError, NotImplementedError) as error:

@@ -98,6 +98,9 @@ def decode(data: bytes, size: int | None = None, channels: int = 1, limits: Limi
         image = Image.open(file, formats=[kind.name.upper()])
     except Image.UnidentifiedImageError:
         raise ImageError(f"{kind} whose header is damaged") from None
+    except Image.DecompressionBombError:
+        most = f"{limits.pixels / 1e6:.9g} megapixels"
+        raise ImageError(f"a decompression bomb, or damaged: far more pixels than the {most} that are read") from None
     limits.check_size(*image.size)
     if image.format in ("JPEG", "MPO"):
         enough = size * _DCT_MARGIN if size else None
@@ -128,7 +131,7 @@ def explain_fault(error: BaseException) -> str:
         return error.strerror.lower()
     if isinstance(error, MemoryError):
         return "not enough memory to decode it"
-    if isinstance(error, (ImageError, Image.DecompressionBombError, UnicodeError)):
+    if isinstance(error, (ImageError, UnicodeError)):
         return text
     if isinstance(error, OSError) and "truncated" in text.lower():
         return "the file is truncated"

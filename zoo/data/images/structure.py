@@ -65,7 +65,7 @@ def _check_png(data: bytes, limits: Limits) -> None:
             raise ImageError(f"a PNG of more than {limits.segments:,} chunks")
         if name == b"IEND":
             return
-        if name not in (b"IDAT", b"fdAT"):
+        if name not in (b"IDAT", b"fdAT") and at + length < len(data):  # else it is damaged
             _check_metadata(length, "PNG", limits)
         at += 12 + length
 
