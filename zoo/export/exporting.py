@@ -85,7 +85,7 @@ def export(
     check_choice(format, precision)
     if precision == "int8":
         raise ExportError("int8 is made with films to calibrate on: zoo export NAME --precision int8 --data DIR")
-    model = release.build_model(found, members)
+    model = release.build_checked(found, members)
     facts = describe(found, format, precision, members, batch)
     write = formats.writer(format, precision, facts, batch)
     with whole(Path(target)) as new:

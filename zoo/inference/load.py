@@ -38,8 +38,8 @@ def load(
         force_download: Fetch from the Hub again what the cache holds already.
 
     Returns:
-        A `Predictor`. Files are checked against the release's sha256 first; on another backend than the one that wrote
-        the release, the network is held against the release's golden logits.
+        A `Predictor`. Files are checked against the release's sha256 first; at the first load on this machine, backend
+        and versions the network is held against the release's golden logits, which is remembered in `ZOO_HOME`.
 
     Raises:
         UnknownNameError: No such model or member; names the closest ones.

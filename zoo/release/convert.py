@@ -44,7 +44,7 @@ def release_of(source: str | Path, out: str | Path, *, dtype: release.DType | No
     found = release.read(folder)
     return _write(
         out,
-        release.build_model(found),
+        release.build_checked(found),
         found.spec,
         found.decision,
         found.member_decisions,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from zoo._version import __version__
 from zoo.config.specs import MAX_IMAGE_SIZE
 from zoo.core import home
 from zoo.core.errors import ReleaseError, WeightsError
-from zoo.core.files import content_key, write_text
+from zoo.core.files import content_key, write_json
 from zoo.core.warn import warn_user
 from zoo.data.images.reading import read_image
 from zoo.data.phantoms.drawing import draw_phantom
@@ -44,7 +47,7 @@ def images(size: int) -> np.ndarray:
     """uint8 (4, size, size, 1) phantoms with some findings on them.
 
     Noise will not do: a trained network's logits on it reach hundreds, and differ by tens between backends that agree
-    to 1e-5 on films.
+    to 1e-5 on radiographs.
     """
     shown = ((), ("Edema",), ("Pleural Effusion", "Support Devices"), ("Cardiomegaly", "Lung Lesion"))
     drawn = [draw_phantom(np.random.default_rng(i), findings)[0] for i, findings in enumerate(shown)]
@@ -58,6 +61,8 @@ def write(folder: Path, model: Ensemble, size: int) -> dict[str, np.ndarray]:
     golden = images(size)
     logits = {"ensemble": predict(model, golden)}
     logits |= {member.name: predict(member, golden) for member in model.members}
+    if broken := [name for name, values in logits.items() if not np.isfinite(values).all()]:
+        raise ReleaseError(f"{folder}: not written: the logits of {', '.join(broken)} are not finite")
     save_file({"images": golden}, folder / IMAGES)
     manifest.write_json(
         folder / LOGITS,
@@ -71,44 +76,81 @@ def write(folder: Path, model: Ensemble, size: int) -> dict[str, np.ndarray]:
     return logits
 
 
-def check(release: Release, model: Ensemble) -> None:
-    """Holds a loaded model against the golden logits where another backend wrote them; once for each set of versions.
+def check(release: Release, model: Ensemble, run: Callable[[np.ndarray], np.ndarray] | None = None) -> None:
+    """Holds a loaded model against the golden logits, at its first load on this machine; what was found is remembered.
+
+    A sha256 says that the files are those of the manifest, not that they belong together: tensors of one shape that
+    were exchanged, or a member of another release, are found here alone.
+
+    Args:
+        release: Where `model` comes from.
+        model: All of its members, or some.
+        run: uint8 (n, size, size, 1) golden images -> float32 (n, findings) logits; by default `predict` of `model`.
 
     Raises:
-        ReleaseError: The logits differ by more than `LIMIT`. Above the release's tolerance it is a warning.
+        ReleaseError: The logits are not finite, or differ by more than `LIMIT`. Above the release's tolerance it is a
+            warning.
     """
     import keras
 
-    if release.backend == keras.config.backend():
-        return
-    seen = _seen(release, model)
-    if seen.exists():
-        return
-    difference, tolerance = gap(release, model), _golden(release)["tolerance"]
-    facts = (
-        f"{release.source or release.folder}: logits on {keras.config.backend()} differ by {difference:.2g} from those "
-        f"released on {release.backend} (tolerance {tolerance:g})"
+    facts = _facts(release, model)
+    noted = home.home() / "checked" / f"{content_key(facts)}.json"
+    difference, tolerance = _recall(noted, facts), _golden(release)["tolerance"]
+    known = difference is not None
+    if difference is None:
+        difference = gap(release, model, run)
+    where, backend = release.source or release.folder, keras.config.backend()
+    if not math.isfinite(difference):
+        raise ReleaseError(f"{where}: its logits of the golden images are not finite: the weights are broken")
+    found = (
+        f"{where}: logits on {backend} differ by {difference:.2g} from those released on {release.backend} "
+        f"(tolerance {tolerance:g})"
     )
-    if not difference <= LIMIT:
-        raise ReleaseError(f"{facts}: this is not the network that was released; use KERAS_BACKEND={release.backend}")
+    if difference > LIMIT:
+        other = f"; use KERAS_BACKEND={release.backend}" if backend != release.backend else ""
+        raise ReleaseError(f"{found}: this is not the network that was released{other}")
+    if not known:
+        # Where it cannot be noted, it is checked again next time.
+        with suppress(OSError):
+            write_json(noted, {**facts, "difference": difference})
     if difference > tolerance:
-        warn_user(f"{facts}; an accelerator's arithmetic may be the reason")
-        return
-    # Where it cannot be noted, it is checked again next time.
-    with suppress(OSError):
-        write_text(seen, f"{difference:.3g}\n")
+        warn_user(f"{found}; an accelerator's arithmetic may be the reason")
 
 
-def gap(release: Release, model: Ensemble) -> float:
+def gap(release: Release, model: Ensemble, run: Callable[[np.ndarray], np.ndarray] | None = None) -> float:
     """Largest absolute difference of `model`'s logits to the golden ones, for all members or some, on this backend.
+
+    Args:
+        release: As for `check`.
+        model: As for `check`.
+        run: As for `check`.
+
+    Returns:
+        The difference; NaN where a logit is not finite.
 
     Raises:
         ReleaseError: The golden files are not what a release holds.
     """
     wanted = golden(release, [member.name for member in model.members])
-    check_images(release.folder, release.spec.image_size, len(wanted))
-    films = load_file(release.folder / IMAGES)["images"]
-    return float(np.abs(predict(model, films) - wanted).max())
+    images = _images(release, len(wanted))
+    return _difference(predict(model, images) if run is None else run(images), wanted)
+
+
+def gap_of_members(release: Release, model: Ensemble) -> float:
+    """The largest `gap` of the members of `model`, each alone: two that were exchanged have the same mean."""
+    wanted = {member.name: golden(release, [member.name]) for member in model.members}
+    images = _images(release, len(next(iter(wanted.values()))))
+    gaps = [_difference(predict(member, images), wanted[member.name]) for member in model.members]
+    return float(np.max(gaps))  # NaN where one is
+
+
+def _images(release: Release, n: int) -> np.ndarray:
+    check_images(release.folder, release.spec.image_size, n)
+    return load_file(release.folder / IMAGES)["images"]
+
+
+def _difference(logits: np.ndarray, wanted: np.ndarray) -> float:
+    return float(np.abs(logits - wanted).max()) if np.isfinite(logits).all() else math.nan
 
 
 def golden(release: Release, members: Sequence[str] | None = None) -> np.ndarray:
@@ -176,11 +218,25 @@ def _array(release: Release, stored: Mapping[str, Any], name: str) -> np.ndarray
     return values
 
 
-def _seen(release: Release, model: Ensemble) -> Path:
-    """A file that stands for: these weights agreed on this backend and these versions."""
+def _facts(release: Release, model: Ensemble) -> dict[str, Any]:
+    """What a check is of; it holds for nothing else."""
     import keras
 
     backend = keras.config.backend()
-    versions = (backend, sys.modules[backend].__version__, keras.__version__)
-    facts = (release.manifest_sha256, *(m.name for m in model.members), *versions)
-    return home.home() / "checked" / content_key(facts)
+    return {
+        "manifest_sha256": release.manifest_sha256,
+        "members": [member.name for member in model.members],
+        "backend": backend,
+        "versions": [sys.modules[backend].__version__, keras.__version__, __version__],
+        "machine": platform.node(),
+    }
+
+
+def _recall(noted: Path, facts: Mapping[str, Any]) -> float | None:
+    """The difference that was found before; None where nothing, or something else, was noted."""
+    try:
+        known = manifest.read_json(noted)
+    except ReleaseError:
+        return None
+    difference = known.pop("difference", None)
+    return difference if known == facts and isinstance(difference, float) else None

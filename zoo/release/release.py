@@ -210,6 +210,17 @@ def build_model(release: Release, members: Sequence[str] | None = None) -> Ensem
         raise ReleaseError(str(error)) from error
 
 
+def build_checked(release: Release, members: Sequence[str] | None = None) -> Ensemble:
+    """The network as `build_model` gives it, after its logits were held against the golden ones.
+
+    Raises:
+        ReleaseError: As for `build_model`; or it is another network than was released (see `parity.check`).
+    """
+    model = build_model(release, members)
+    parity.check(release, model)
+    return model
+
+
 def decision_of(release: Release, members: Sequence[str] | None = None) -> Decision | None:
     """The decision that was fitted for exactly these members (all by default), or None."""
     if members is None or {*members} == {m.name for m in release.spec.members}:

@@ -92,7 +92,7 @@ def export_int8(
     films = acceptance.choose_films(data, dataset, trained_on)
     _require_own_split(found, films)
     facts = exporting.describe(found, "openvino", "int8", None, 1)
-    network = release.build_model(found)
+    network = release.build_checked(found)
     plain = formats.to_openvino(formats.graph_of(network, facts), 1)
     target = graph_cache.folder_of(found, None, "openvino", "int8")
     with graph_cache.locked(target), exporting.whole(target) as new, tempfile.TemporaryDirectory() as beside:

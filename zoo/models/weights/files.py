@@ -27,6 +27,9 @@ DType = Literal["float32", "float16", "bfloat16"]
 
 _SHOWN = 4
 
+#: Names of weights that are variances (`_walk` may count them).
+_VARIANCE = re.compile(r"(^|/)(moving_)?variance(_\d+)?$")
+
 #: Values that are checked at a time: few enough that no copy of a whole tensor is ever held.
 _PIECE = 2**18
 
@@ -70,14 +73,15 @@ def save_safetensors(model: keras.layers.Layer, path: str | Path, dtype: DType |
         The path.
 
     Raises:
-        WeightsError: A weight is NaN or infinite, or becomes so in `dtype`, or has a name that would be refused: no
-            file that cannot be read again is written.
+        WeightsError: A weight is NaN or infinite, or becomes so in `dtype`, a variance is negative, or a name would be
+            refused: no file that cannot be read again is written.
     """
     path = Path(path)
     tensors = {}
     for name, variable in named_weights(model).items():
         value = np.asarray(keras.ops.convert_to_numpy(variable), order="C")
         _require_finite(name, _not_finite(value), value.size, f"{path} was not written")
+        _require_variance(name, value, f"{path} was not written")
         tensors[name] = _stored(name, value, dtype, path)
     with whole_file(path) as new:
         save_file(tensors, new)
@@ -106,7 +110,10 @@ def load_safetensors(model: keras.layers.Layer, path: str | Path, prefix: str = 
     with path.open("rb") as file:
         for name, variable in variables.items():
             dtype = np.dtype(variable.dtype)
-            wrong = sum(_not_finite(_cast(piece, dtype)) for piece in _pieces(file, found[name], path))
+            wrong = 0
+            for piece in _pieces(file, found[name], path):
+                wrong += _not_finite(_cast(piece, dtype))
+                _require_variance(name, piece, f"{path} was not loaded")
             _require_finite(name, wrong, found[name].size, f"{path} was not loaded")
         for name, variable in variables.items():
             variable.assign(host_memory.adopt(_read(file, found[name], np.dtype(variable.dtype), path)))
@@ -227,6 +234,12 @@ def _not_finite(value: np.ndarray) -> int:
 def _require_finite(name: str, wrong: int, size: int, consequence: str) -> None:
     if wrong:
         raise WeightsError(f"{consequence}: {wrong} of {size} values of {name} are NaN or infinite")
+
+
+def _require_variance(name: str, values: np.ndarray, consequence: str) -> None:
+    """A batch normalisation divides by the root of its variance."""
+    if _VARIANCE.search(name) and (below := int((values < 0).sum())):
+        raise WeightsError(f"{consequence}: {below} values of {name} are negative, a variance never is")
 
 
 def _some(names: list[str]) -> str:
