@@ -95,7 +95,7 @@ def test_a_negative_variance_is_refused_when_it_is_read_and_never_written(copy, 
         load_safetensors(model.members[0], copy / "tiny0.safetensors")
     variance = next(v for v in model.weights if v.path.endswith("moving_variance"))
     variance.assign(-np.ones(variance.shape))
-    with pytest.raises(ValueError, match="was not written: .* are negative"):
+    with pytest.raises(ValueError, match=r"was not written: .* are negative"):
         save_safetensors(model.members[0], tmp_path / "w.safetensors")
 
 
