@@ -5,8 +5,8 @@ import os
 import pytest
 
 from zoo.core.errors import TableError
-from zoo.core.joining import join, may_be_same
-from zoo.core.paths import short_names, stem
+from zoo.core.joining import join
+from zoo.core.paths import may_be_same, short_names, stem
 
 
 def joined(names, candidates, **how):
@@ -69,6 +69,8 @@ def test_each_name_is_joined_to_what_it_means(names, candidates, wanted):
     [
         (["0001.png"], ["LAT/0001.png", "PA/0001.png"], ["LAT/0001.png", "PA/0001.png"]),
         (["a"], ["a.jpg", "a.png"], ["a.jpg", "a.png"]),
+        (["a.png", "a"], ["a.jpg", "a.png"], ["a.jpg", "a.png"]),
+        (["1.png", "LAT/1.png"], ["LAT/1.png", "PA/1.png"], ["LAT/1.png", "PA/1.png"]),
         (["a.dcm"], ["a.jpg", "a.png"], ["a.jpg", "a.png"]),
         (["a.png"], ["A.png", "a.PNG"], ["A.png", "a.PNG"]),
         (["x.png"], ["/d/x.png", "/d/sub/x.png"], ["/d/sub/x.png", "/d/x.png"]),
@@ -115,10 +117,13 @@ def test_what_was_disregarded_is_counted_and_shown():
 
 
 def test_many_files_of_one_name_take_no_square_of_their_number():
-    n = 20_000
+    n = 4_000
+    paths = [f"/d/patient{n - 1 - i}/study1/view1_frontal.jpg" for i in range(n)]
     names = [f"train/patient{i}/study1/view1_frontal.jpg" for i in range(n)]
-    found = join(names, [f"/d/patient{n - 1 - i}/study1/view1_frontal.jpg" for i in range(n)], source="", roots=["/d"])
-    assert found.rows.tolist() == list(range(n - 1, -1, -1))
+    assert join(names, paths, source="", roots=["/d"]).rows.tolist() == list(range(n - 1, -1, -1))
+    # Nor do names without a file, of which all have the same end.
+    others = [f"/t/patient{n + i}/study1/view1_frontal.jpg" for i in range(n)]
+    assert (join(others, paths, source="").rows < 0).all()
 
 
 def test_names_that_may_be_the_same():

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from zoo.core.errors import TableError
-from zoo.core.paths import Key, bare, is_absolute, path_key, stem
+from zoo.core.paths import Key, is_absolute, path_key, stem
 
 _LAST = chr(0x10FFFF)
 
@@ -72,40 +71,12 @@ def join(
     for level in _LEVELS:
         if state.left():
             there = _Candidates(level, keys, tops)
-            found = {row: there.find(state.keys[row]) for row in state.left()}
-            state.assign(level.words, {row: match for row, match in found.items() if match[1]})
+            state.assign(level.words, {row: there.find(state.keys[row]) for row in state.left()})
     if not state.with_folders and any(len(state.keys[row]) > 1 for row in state.left()):
         for level in _LEVELS:
             there = _Candidates(level, keys, tops)
             state.assign_loosely(level.words, {row: there.find(state.keys[row], loosely=True) for row in state.left()})
     return Join(state.rows, tuple(_sentence(source, words, pairs) for words, pairs in sorted(state.loose.items())))
-
-
-def may_be_same(names: Sequence[str], others: Sequence[str]) -> np.ndarray:
-    """(n,) bool: whether each name may mean one of the others; case and the form of Unicode aside.
-
-    One path must be the end of the other; an extension counts where both have one. Of two paths where one is
-    absolute, on another machine perhaps, the file names decide where they are unique on both sides.
-
-    Example:
-        >>> may_be_same(["a/1.png", "c/1.png", "2"], ["data/a/1.png", "2.png"]).tolist()
-        [True, False, True]
-    """
-    own, theirs = ([_folded(path_key(text)) for text in texts] for texts in (names, others))
-    absolute = {key[0]: is_absolute(text) for text, key in zip(others, theirs, strict=True) if key}
-    counts = [Counter(key[0] for key in set(keys) if key) for keys in (own, theirs)]
-    # As they are; those with an extension to those without; and the other way round.
-    whole, with_none = _Ends(theirs), _Ends(key for key in theirs if key == bare(key))
-    without = _Ends(map(bare, theirs))
-
-    def same(name: str, key: Key) -> bool:
-        if not key:
-            return False
-        if whole.meets(key) or with_none.meets(bare(key)) or (key == bare(key) and without.meets(key)):
-            return True
-        return all(count[key[0]] == 1 for count in counts) and (absolute[key[0]] or is_absolute(name))
-
-    return np.array([same(name, key) for name, key in zip(names, own, strict=True)], bool)
 
 
 @dataclass(frozen=True)
@@ -157,20 +128,35 @@ class _Candidates:
         for alike in self._alike.values():
             alike.sort()
 
-    def find(self, own: Key, loosely: bool = False) -> tuple[int, list[int]]:
-        """How many parts of the path are common at most, and the candidates that may be meant."""
+    def find(self, own: Key, loosely: bool = False) -> _Found:
+        """The candidates that a name may mean."""
         alike = self._alike.get(self._level.of(own[:1], self._level.name)[0]) if own else None
         if alike is None:
-            return 0, []
+            return _Found()
         key = self._level.of(own, self._level.name)
         place = bisect_left(alike, (key,))
         length = max(_common(key, alike[i][0]) for i in (place - 1, place) if 0 <= i < len(alike))
         common = key[:length]
-        if loosely or length == len(key):
-            return length, _between(alike, common, (*common, _LAST))
-        # The whole candidate below its root is the end of the name.
+        if loosely:  # there may be very many; two tell that there is not one alone
+            return _Found(length, _between(alike, common, (*common, _LAST), most=2))
         ends = [(*common, *root) for root in self._roots]
-        return length, [row for end in ends for row in _between(alike, end, (*end, ""))]
+        whole = [row for end in ends for row in _between(alike, end, (*end, ""))]
+        return _Found(length, _between(alike, common, (*common, _LAST)) if length == len(key) else whole, whole)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a name may mean.
+
+    Attributes:
+        length: How many parts of the path are common at most.
+        options: The candidates that have so many.
+        whole: Those of them whose path below the root is nothing more.
+    """
+
+    length: int = 0
+    options: Sequence[int] = ()
+    whole: Sequence[int] = ()
 
 
 @dataclass(eq=False)
@@ -193,37 +179,32 @@ class _State:
     def left(self) -> list[int]:
         return np.flatnonzero(self.rows < 0).tolist()
 
-    def assign(self, words: tuple[str, ...], found: dict[int, tuple[int, list[int]]]) -> None:
-        """Joins names to what was found; longer common ends first, names with one candidate before those with more."""
-        # A candidate belongs to one name: what is left of several once the others have theirs is no longer a choice.
+    def assign(self, words: tuple[str, ...], found: Mapping[int, _Found]) -> None:
+        """Joins names to what was found; those that may mean several come after those that mean one."""
         for several in (False, True):
-            wanted = [row for row, (_, options) in found.items() if (len(options) > 1) is several]
-            claims: dict[int, tuple[int, int]] = {}
-            for row in sorted(wanted, key=lambda row: -found[row][0]):
-                length, options = found[row]
-                free = self._distinct(row, [option for option in options if option not in self.taken])
-                if len(free) > 1:
-                    raise self._ambiguous(row, free)
-                if not free:
+            claims: dict[int, int] = {}
+            rows = [row for row, match in found.items() if match.options and (len(match.options) > 1) is several]
+            for row in sorted(rows, key=lambda row: -found[row].length):
+                option = self._choose(row, found[row], exactly=not words)
+                if option is None or option in self.taken:
                     continue
-                if free[0] not in claims:
-                    claims[free[0]] = row, length
-                elif claims[free[0]][1] == length:
-                    raise self._contested(claims[free[0]][0], row, free[0])
-            for option, (row, length) in claims.items():
-                self._take(row, option, length, words)
-                self.with_folders |= length > 1
+                other = claims.setdefault(option, row)
+                if other != row and found[other].length == found[row].length:
+                    raise self._contested(other, row, option)
+            for option, row in claims.items():
+                self._take(row, option, found[row].length, words)
+                self.with_folders |= found[row].length > 1
 
-    def assign_loosely(self, words: tuple[str, ...], found: dict[int, tuple[int, list[int]]]) -> None:
+    def assign_loosely(self, words: tuple[str, ...], found: Mapping[int, _Found]) -> None:
         """Joins names to what they alone have the longest common end with, whatever the folders above are.
 
         One folder has to agree as well, except for a path of another machine: "AP/1.png" is not "PA/1.png".
         """
         claims: dict[int, list[tuple[int, int]]] = {}
-        for row, (length, options) in found.items():
-            far = length > 1 or is_absolute(self.names[row])
-            if far and len(options) == 1 and options[0] not in self.taken:
-                claims.setdefault(options[0], []).append((length, row))
+        for row, match in found.items():
+            far = match.length > 1 or is_absolute(self.names[row])
+            if far and len(match.options) == 1 and match.options[0] not in self.taken:
+                claims.setdefault(match.options[0], []).append((match.length, row))
         for option, rows in claims.items():
             rows.sort(reverse=True)
             if len(rows) == 1 or rows[0][0] > rows[1][0]:
@@ -237,11 +218,21 @@ class _State:
         if words:
             self.loose.setdefault(words, []).append((self.names[row], self.candidates[option]))
 
-    def _distinct(self, row: int, options: list[int]) -> list[int]:
-        if len(options) < 2:
-            return options
-        exact = [option for option in options if self.candidates[option] == self.names[row]]
-        return exact or list({self.identity(self.candidates[o]): o for o in reversed(options)}.values())[::-1]
+    def _choose(self, row: int, found: _Found, exactly: bool) -> int | None:
+        """The one candidate that is meant, or None where all of several belong to other names."""
+        if len(found.options) == 1:
+            return found.options[0]
+        exact = [option for option in found.options if self.candidates[option] == self.names[row]]
+        free = [option for option in found.options if option not in self.taken]
+        if exact or not free:
+            return exact[0] if exact else None
+        # "x.png" is no choice beside "sub/x.png" where another name says "sub/x.png".
+        if exactly and len(free) == 1 and free[0] in found.whole:
+            return free[0]
+        different = {self.identity(self.candidates[option]): option for option in reversed(found.options)}
+        if len(different) > 1:
+            raise self._ambiguous(row, [*different.values()][::-1])
+        return free[0]
 
     def _ambiguous(self, row: int, options: Sequence[int]) -> TableError:
         first, second = (self.candidates[option] for option in options[:2])
@@ -258,24 +249,9 @@ class _State:
         )
 
 
-def _folded(key: Key) -> Key:
-    return tuple([text.casefold() for text in key])
-
-
-class _Ends:
-    """Paths, and the ends of each."""
-
-    def __init__(self, keys: Iterable[Key]) -> None:
-        self._whole = {key for key in keys if key}
-        self._ends = {key[:n] for key in self._whole for n in range(1, len(key) + 1)}
-
-    def meets(self, key: Key) -> bool:
-        """Whether this is the end of one of the paths, or has one as its end."""
-        return key in self._ends or any(key[:n] in self._whole for n in range(1, len(key)))
-
-
-def _between(alike: Sequence[tuple[Key, int]], low: Key, high: Key) -> list[int]:
-    return [row for _, row in alike[bisect_left(alike, (low,)) : bisect_left(alike, (high,))]]
+def _between(alike: Sequence[tuple[Key, int]], low: Key, high: Key, most: int | None = None) -> list[int]:
+    start, stop = bisect_left(alike, (low,)), bisect_left(alike, (high,))
+    return [row for _, row in alike[start : stop if most is None else min(stop, start + most)]]
 
 
 def _common(one: Key, other: Key) -> int:

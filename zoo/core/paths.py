@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
+
+import numpy as np
 
 #: Extensions of image files, in lower case.
 IMAGE_EXTENSIONS = (
@@ -87,3 +90,46 @@ def is_absolute(path: str) -> bool:
 def bare(key: Key) -> Key:
     """Without the extension of an image."""
     return (stem(key[0]), *key[1:]) if key else key
+
+
+def may_be_same(names: Sequence[str], others: Sequence[str]) -> np.ndarray:
+    """(n,) bool: whether each name may mean one of the others; case and the form of Unicode aside.
+
+    One path must be the end of the other; an extension counts where both have one. Of two paths where one is
+    absolute, on another machine perhaps, the file names decide where they are unique on both sides.
+
+    Example:
+        >>> may_be_same(["a/1.png", "c/1.png", "2"], ["data/a/1.png", "2.png"]).tolist()
+        [True, False, True]
+    """
+    own, theirs = ([_folded(path_key(text)) for text in texts] for texts in (names, others))
+    absolute = {key[0]: is_absolute(text) for text, key in zip(others, theirs, strict=True) if key}
+    counts = [Counter(key[0] for key in set(keys) if key) for keys in (own, theirs)]
+    # As they are; those with an extension to those without; and the other way round.
+    whole, with_none = _Ends(theirs), _Ends(key for key in theirs if key == bare(key))
+    without = _Ends(map(bare, theirs))
+
+    def same(name: str, key: Key) -> bool:
+        if not key:
+            return False
+        if whole.meets(key) or with_none.meets(bare(key)) or (key == bare(key) and without.meets(key)):
+            return True
+        return all(count[key[0]] == 1 for count in counts) and (absolute[key[0]] or is_absolute(name))
+
+    return np.array([same(name, key) for name, key in zip(names, own, strict=True)], bool)
+
+
+def _folded(key: Key) -> Key:
+    return tuple([text.casefold() for text in key])
+
+
+class _Ends:
+    """Paths, and the ends of each."""
+
+    def __init__(self, keys: Iterable[Key]) -> None:
+        self._whole = {key for key in keys if key}
+        self._ends = {key[:n] for key in self._whole for n in range(1, len(key) + 1)}
+
+    def meets(self, key: Key) -> bool:
+        """Whether this is the end of one of the paths, or has one as its end."""
+        return key in self._ends or any(key[:n] in self._whole for n in range(1, len(key)))

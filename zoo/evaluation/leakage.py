@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zoo.core.joining import may_be_same
+from zoo.core.paths import may_be_same
 from zoo.evaluation.result import Estimate
 from zoo.evaluation.result.checks import SameImages, SamePair, SharedNames
 from zoo.labels.facts import names_patient

@@ -112,9 +112,9 @@ def find_images(sources: Sequence[Path], say: Callable[[str], None] = warn_user)
             say(f"{source}: left out {left_out}")
     if len(sources) < 2:
         return found
-    once: dict[Path, str] = {}
+    once: dict[str, str] = {}
     for path in found:
-        once.setdefault(Path(path).absolute(), path)
+        once.setdefault(str(Path(path).absolute()), path)
     twice = len(found) - len(once)
     if twice:
         those = "1 image is" if twice == 1 else f"{twice:,} images are"
