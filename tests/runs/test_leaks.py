@@ -45,9 +45,9 @@ def test_images_of_one_name_in_two_folders_are_compared_each(tmp_path):
     told = Told()
     trained_on = split(tmp_path, ["t1", "t2"])
     found = leaks.find(study(["LAT/x.png", "PA/x.png"]), None, told, trained_on, tmp_path / "train", paths)
-    assert (found["content"]["with_train"]["positives"], found["content"]["with_train"]["n"]) == (1, 2)
-    assert found["content"]["pairs"][0]["evaluated"] == paths[0]
-    assert found["files"]["shared"]["positives"] == 0
+    assert (found["content"].with_train.positives, found["content"].with_train.n) == (1, 2)
+    assert found["content"].pairs[0].evaluated == paths[0]
+    assert found["files"].shared.positives == 0
     assert f"1 of 2 training images are not in {tmp_path / 'train'}" in told.messages
 
 
@@ -61,10 +61,9 @@ def test_images_of_one_name_in_two_folders_are_compared_each(tmp_path):
 )
 def test_a_name_is_shared_where_the_paths_agree(tmp_path, trained, evaluated, shared):
     found = leaks.find(study(evaluated), None, Silent(), split(tmp_path, trained))
-    assert found["files"]["rows"]["positives"] == sum(shared)
-    assert found["files"]["names"] == sorted(
-        name for name, is_shared in zip(evaluated, shared, strict=True) if is_shared
-    )
+    assert found["files"].rows.positives == sum(shared)
+    names = sorted(name for name, same in zip(evaluated, shared, strict=True) if same)
+    assert list(found["files"].names) == names
 
 
 def test_a_training_image_that_may_be_two_files_is_said(tmp_path):
