@@ -23,7 +23,7 @@ Mended:
 - Thresholds and results shared one part: the 20 % are halved into validation (fitted on) and test (reported).
 - The last, incomplete batch was left out of validation: it is in.
 - What leaks between the parts, since patients are in several, is counted and said.
-Saturation and hue stay, and do nothing on grey films, as in the original.
+Saturation and hue stay, and do nothing on grey images, as in the original.
 """
 
 from zoo.data import augment

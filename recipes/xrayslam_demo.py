@@ -1,9 +1,9 @@
 """The three backbones in some minutes on two CPU cores: the road of `xrayslam`, at a small size.
 
-    zoo demo                                     draws synthetic films first, then installs and uses the model
+    zoo demo                                     draws synthetic images first, then installs and uses the model
     zoo train xrayslam_demo --data DIR           the same recipe on a folder of your own
 
-Trained from random weights on synthetic films (`zoo.data.phantoms`), so it knows nothing of real lungs: it shows that
+Trained from random weights on synthetic images (`zoo.data.phantoms`), so it knows nothing of real lungs: it shows that
 every step works and that the network learns more than its pixels tell. Expected result: in the README.
 """
 

@@ -55,6 +55,13 @@ def test_many_images_are_answered_by_a_graph_at_once(model, pixels, calls):
     assert calls == [None]
 
 
+@pytest.mark.tensorflow_only
+def test_the_short_last_batch_of_many_goes_through_the_graph_even_as_the_first_call(model, pixels, calls):
+    """A resumed run may begin with it: the operations alone differ from a trained graph by some 1e-6."""
+    network.function(model)(pixels[:3], 16)
+    assert calls == [None]
+
+
 @pytest.mark.jax_only
 def test_a_short_batch_takes_the_program_of_a_full_one(model, pixels, calls):
     model.predict_function = None  # it would be compiled already

@@ -40,8 +40,12 @@ def test_need_follows_from_members_and_pixels():
 @pytest.mark.parametrize(
     ("rate", "starved", "says"),
     [
-        (259.0, True, "input: 259 films/s are decoded here, about 130/s are trained (an estimate): below 2 times that"),
-        (261.0, False, "input: 261 films/s are decoded here, about 130/s are trained (an estimate): enough without"),
+        (
+            259.0,
+            True,
+            "input: 259 images/s are decoded here, about 130/s are trained (an estimate): below 2 times that",
+        ),
+        (261.0, False, "input: 261 images/s are decoded here, about 130/s are trained (an estimate): enough without"),
     ],
 )
 def test_the_measured_rate_decides_and_is_told(paths, monkeypatch, rate, starved, says):

@@ -11,7 +11,7 @@ def stratify_groups(counts: np.ndarray, sizes: np.ndarray, fractions: Sequence[f
     """Iterative stratification (Sechidis et al. 2011; Szymanski & Kajdanowicz 2017), of groups in place of single rows.
 
     The rarest label left is dealt out first, group by group, the largest first. Where they give a row to the part that
-    wants most of that one label, a group goes where all its labels fit best: a patient of 50 films who goes by one
+    wants most of that one label, a group goes where all its labels fit best: a patient of 50 images who goes by one
     rare label would fill a small part with the common ones (seen on CheXpert: prevalences 30 % off). A label that
     enough groups carry then reaches every part, if need be by moving a group.
 

@@ -1,4 +1,4 @@
-"""Batches of logits as the tables that people read: a row for each film and finding, or one for each film."""
+"""Batches of logits as the tables that people read: a row for each image and finding, or one for each image."""
 
 from __future__ import annotations
 

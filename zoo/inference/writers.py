@@ -78,7 +78,7 @@ class Parquet:
         return (batch.schema.serialize().to_pybytes() if first else b"") + batch.serialize().to_pybytes()
 
     def whole(self, pieces: Path) -> Path:
-        """Packs the stream, with some ten thousand films in memory at a time."""
+        """Packs the stream, with some ten thousand images in memory at a time."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 

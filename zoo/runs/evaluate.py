@@ -1,4 +1,4 @@
-"""`zoo evaluate`: a release on labelled films, or anybody's predictions against labels."""
+"""`zoo evaluate`: a release on labelled images, or anybody's predictions against labels."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Request:
         if self.validation and self.validation_share is not None:
             raise UsageError("validation data come from files of their own or are a share of the patients, not both")
         if self.training_images is not None and self.trained_on is None:
-            raise UsageError("which films were trained on is told by the run's split: give --trained-on RUN as well")
+            raise UsageError("which images were trained on is told by the run's split: give --trained-on RUN as well")
 
 
 @dataclass(frozen=True)
@@ -95,13 +95,13 @@ def evaluate_release(
     dataset: str = "competition",
     request: Request = Request(),
 ) -> Evaluated:
-    """Scores every labelled film of a folder with a release, and evaluates it with its decision, or a fitted one.
+    """Scores every labelled image of a folder with a release, and evaluates it with its decision, or a fitted one.
 
     Args:
         name: As for `zoo.load`.
         data: Folder of images and table.
         out: Folder of the results.
-        progress: Told of each film.
+        progress: Told of each image.
         runtime: As for `zoo.load`. The report's heatmaps are Keras' alone.
         precision: As for `zoo.load`.
         dataset: Form of the table.
@@ -112,12 +112,12 @@ def evaluate_release(
     validation = None
     if request.validation:
         if len(request.validation) != 1:
-            raise UsageError(f"--validation is one folder of films for a release, got {len(request.validation)}")
+            raise UsageError(f"--validation is one folder of images for a release, got {len(request.validation)}")
         validation = _score(model, request.validation[0], dataset, progress)[0]
     validation, study = _parts(study, validation, request)
     trained = model.decision.trained if model.decision is not None else ()
     decision = _decide(study, validation, request, model.decision, trained=trained)
-    paths = [path_of[film] for film in study.ids]
+    paths = [path_of[image] for image in study.ids]
     found = leaks.find(study, validation, progress, request.trained_on, request.training_images, paths)
     result = _measure(study, decision, request, progress, leakage=found)
     scores = study.scores[model.name]
@@ -168,11 +168,11 @@ def evaluate_predictions(
 
 
 def _score(model: Predictor, folder: Path, dataset: str, progress: Progress) -> tuple[Study, Mapping[str, str]]:
-    """The films of a folder that could be read, scored; and the file of each."""
+    """The images of a folder that could be read, scored; and the file of each."""
     with tell_warnings(progress) as notes:
         table, missing = tables.drop_missing(tables.read_table(dataset, folder))
     parts, errors = [], []
-    with progress.task(f"scoring {len(table)} films", len(table)) as advance:
+    with progress.task(f"scoring {len(table)} images", len(table)) as advance:
         for batch in model.stream(table["Image_path"]):
             parts.append(batch.logits)
             errors += batch.errors
@@ -225,11 +225,11 @@ def _check_apart(validation: Study | None, reported: np.ndarray, request: Reques
 
 
 def _named(study: Study | None, part: str) -> Iterator[list[str]]:
-    """Part, film and patient of each row, by which two divisions of films are the same or not."""
+    """Part, image and patient of each row, by which two divisions of images are the same or not."""
     if study is not None:
         patients = next(iter(study.scores.values())).patients
         known = np.full(len(study.ids), "") if patients is None else patients
-        yield from ([part, str(film), str(patient)] for film, patient in zip(study.ids, known, strict=True))
+        yield from ([part, str(image), str(patient)] for image, patient in zip(study.ids, known, strict=True))
 
 
 def _decide(

@@ -50,7 +50,7 @@ class Assessment:
 def assess(
     recipe: Recipe, table: pd.DataFrame, split: Split, run: Path, progress: Progress, read: Reader = read_image
 ) -> Assessment:
-    """Scores the validation and the test part with a finished run's best weights; `read` gives the pixels of a film.
+    """Scores the validation and the test part with a finished run's best weights; `read` gives the pixels of an image.
 
     The decision is fitted on validation; test is only reported, beside each member and the pixel baseline. Also writes
     `predictions.csv`: a row for each image of both parts with its logits.
@@ -97,7 +97,7 @@ def predict_logits(
         rows: Name of each part -> its rows.
         recipe: Says image size and names.
         progress: Told of each batch.
-        read: Gives the pixels of a film.
+        read: Gives the pixels of an image.
 
     Returns:
         Part -> model -> float32 (rows, findings); the ensemble's under its own name.
@@ -115,7 +115,7 @@ def predict_logits(
         batches = evaluation_batches(paths, None, image_size=recipe.ensemble.image_size, batch_size=BATCH, read=read)
         with (
             image_errors(),
-            progress.task(f"predicting {part}, {BATCH} films a step", -(-len(places) // BATCH)) as advance,
+            progress.task(f"predicting {part}, {BATCH} images a step", -(-len(places) // BATCH)) as advance,
         ):
             logits = all_at_once.predict(batches, verbose=0, callbacks=[_Steps(advance)])
         # By name, the ensemble first: JAX gives dictionaries back in alphabetical order.
@@ -151,13 +151,13 @@ def _trained(table: pd.DataFrame, split: Split, recipe: Recipe) -> list[bool]:
 
 
 def _baseline(table: pd.DataFrame, split: Split, recipe: Recipe, progress: Progress) -> Scores:
-    """What a logistic regression on 32 px films reaches on the same parts: the figure a network has to beat."""
+    """What a logistic regression on 32 px images reaches on the same parts: the figure a network has to beat."""
     from zoo.data.pipeline import evaluation_batches, image_errors
 
     rows = np.concatenate([split.rows("train"), split.rows("test")])
     paths = table["Image_path"].to_numpy()[rows]
     batches, found = evaluation_batches(paths, None, image_size=baseline.SIZE, batch_size=BATCH), []
-    with image_errors(), progress.task(f"pixel baseline, {BATCH} films a step", len(batches)) as advance:
+    with image_errors(), progress.task(f"pixel baseline, {BATCH} images a step", len(batches)) as advance:
         for batch in batches:
             found.append(np.asarray(batch))
             advance()

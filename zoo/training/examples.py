@@ -27,7 +27,7 @@ class Examples:
         targeted: bool (n,): images with a rare finding, for the extra augmentation.
         validation_paths: Tuning images.
         validation_labels: float32 (m, findings).
-        read: Gives the pixels of a film.
+        read: Gives the pixels of an image.
     """
 
     recipe: Recipe

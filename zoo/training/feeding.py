@@ -1,4 +1,4 @@
-"""Whether decoding films would keep an accelerator waiting: this machine's measured rate against the device's need."""
+"""Whether decoding images would keep an accelerator waiting: this machine's measured rate against the device's need."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _T4 = 130.0
 _NEWER = 8.0
 
 #: The estimates may be low, and training takes a part of the cores. A cache for nothing costs little, since checking
-#: the films decodes each of them anyway; a missing one costs every epoch.
+#: the images decodes each of them anyway; a missing one costs every epoch.
 _HEADROOM = 2.0
 
 _SAMPLE, _BATCH, _SECONDS = 256, 16, 5.0
@@ -32,7 +32,7 @@ def starves(recipe: Recipe, paths: Sequence[str], progress: Progress) -> bool:
 
     Args:
         recipe: What is trained, at which size.
-        paths: The films; a sample of them is decoded and augmented for some seconds.
+        paths: The images; a sample of them is decoded and augmented for some seconds.
         progress: Told the figures.
     """
     capability = devices.capability()
@@ -42,8 +42,8 @@ def starves(recipe: Recipe, paths: Sequence[str], progress: Progress) -> bool:
     need, rate = needed_rate(recipe, capability), input_rate(recipe, paths)
     starved = rate < _HEADROOM * need
     progress.message(
-        f"input: {rate:,.0f} films/s are decoded here, about {need:,.0f}/s are trained (an estimate): "
-        + (f"below {_HEADROOM:g} times that, so the films are cached" if starved else "enough without a cache")
+        f"input: {rate:,.0f} images/s are decoded here, about {need:,.0f}/s are trained (an estimate): "
+        + (f"below {_HEADROOM:g} times that, so the images are cached" if starved else "enough without a cache")
     )
     return starved
 
@@ -79,5 +79,5 @@ def input_rate(recipe: Recipe, paths: Sequence[str]) -> float:
 def _read(path: str, size: int, channels: int) -> np.ndarray:
     try:
         return read_image(path, size, channels)
-    except ImageError:  # the check of all films is still to come
+    except ImageError:  # the check of all images is still to come
         return np.zeros((size, size, channels), np.uint8)
