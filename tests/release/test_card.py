@@ -1,9 +1,10 @@
 """A card says what the release says, and no more; the committed ones are those that their facts render to.
 
-PYTHONPATH=tests python tests/hub/test_card.py      writes the committed cards anew, from the files beside them
+`python hub_cards/render.py` renders the committed cards again.
 """
 
 import dataclasses
+import importlib.util
 import json
 import re
 import shutil
@@ -16,16 +17,21 @@ from finished_run import finished_run
 from huggingface_hub import ModelCard
 from huggingface_hub.repocard_data import model_index_to_eval_results
 
-from zoo.config.specs import EnsembleSpec, MemberSpec, from_dict, to_dict
+from zoo.config.specs import MemberSpec, to_dict
 from zoo.core import home
 from zoo.core.errors import ReleaseError
-from zoo.evaluation.decision import Decision
+from zoo.evaluation.report import markdown
+from zoo.evaluation.result import to_json
 from zoo.names.catalog import CATALOG
 from zoo.release import card
 from zoo.release.contents import read_evaluation
-from zoo.training.recipe import load_recipe
 
 CARDS = Path(__file__).parents[2] / "hub_cards"
+_SPEC = importlib.util.spec_from_file_location("render", CARDS / "render.py")
+assert _SPEC is not None
+assert _SPEC.loader is not None
+render = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(render)
 DEMO, ENSEMBLE = CATALOG["xrayslam-demo"].spec, CATALOG["xrayslam-ensemble"].spec
 
 
@@ -45,50 +51,61 @@ def _front_matter(text):
 # The committed cards
 
 
-def _committed_demo():
-    names = ("config", "metrics", "decision", "provenance")
-    files = {name: json.loads((CARDS / "xrayslam-demo" / f"{name}.json").read_text("utf-8")) for name in names}
-    spec = from_dict(EnsembleSpec, files["config"]["ensemble"])
-    decision = Decision.from_dict(files["decision"]["ensemble"], spec.findings)
-    return spec, files["metrics"], {"decision": decision, "provenance": files["provenance"]}
-
-
-def _committed_ensemble():
-    return ENSEMBLE, {}, {"provenance": {"recipe": to_dict(load_recipe("xrayslam"))}}
-
-
-COMMITTED = {"xrayslam-demo": _committed_demo, "xrayslam-ensemble": _committed_ensemble}
-
-
-@pytest.mark.parametrize("name", COMMITTED)
+@pytest.mark.parametrize("name", ["xrayslam-demo", "xrayslam-ensemble"])
 def test_a_committed_card_is_what_its_facts_render_to(name):
-    spec, metrics, given = COMMITTED[name]()
-    result = read_evaluation(metrics)
-    assert (CARDS / name / "README.md").read_bytes().decode("utf-8") == card.render(spec, result, **given)
+    assert (CARDS / name / "README.md").read_bytes().decode("utf-8") == render.render(name)
+
+
+def test_the_facts_beside_a_card_are_all_that_it_shows_of_a_run(run):
+    few = render.shown(run["result"])
+    assert card.render(tiny_spec(), **(run | {"result": few})) == card.render(tiny_spec(), **run)
+    assert len(json.dumps(to_json(few))) < 0.3 * len(json.dumps(to_json(run["result"])))
+    assert (CARDS / "xrayslam-demo" / "facts.json").stat().st_size < 50_000
+
+
+def test_a_card_takes_its_facts_from_a_run(run, tmp_path, monkeypatch):
+    release = tmp_path / "run" / "release"
+    release.mkdir(parents=True)
+    documents = {
+        "config": {"ensemble": to_dict(tiny_spec())},
+        "metrics": to_json(run["result"]),
+        "decision": {"ensemble": run["decision"].to_dict()},
+        "provenance": run["provenance"],
+    }
+    for name, document in documents.items():
+        (release / f"{name}.json").write_text(json.dumps(document), "utf-8")
+    (tmp_path / "run" / "report.md").write_text(markdown(run["result"]), "utf-8")
+    monkeypatch.setattr(render, "CARDS", tmp_path / "cards")
+    (tmp_path / "cards" / "tiny-ensemble").mkdir(parents=True)
+    facts = tmp_path / "cards" / "tiny-ensemble" / "facts.json"
+    facts.write_text(render.lines(render.facts_of(tmp_path / "run")), "utf-8")
+    assert render.render("tiny-ensemble") == card.render(tiny_spec(), **run)
+    tables = render.readme_tables(tmp_path / "run")
+    assert f"| Edema | {run['result'].findings['Edema'].auc.n} |" in tables
+    assert "| pixel baseline |" in tables
 
 
 def _shown(number):
-    text = "–" if number["value"] is None else f"{number['value']:.3f}"
-    return text if number["low"] is None else f"{text} [{number['low']:.3f}, {number['high']:.3f}]"
+    text = "–" if number.value is None else f"{number.value:.3f}"
+    return text if number.low is None else f"{text} [{number.low:.3f}, {number.high:.3f}]"
 
 
 def test_every_figure_of_the_demos_results_is_in_its_metrics():
-    _, metrics, _ = _committed_demo()
+    _, result, _ = render.read_facts(CARDS / "xrayslam-demo" / "facts.json")
     text = (CARDS / "xrayslam-demo" / "README.md").read_text("utf-8")
     rows = [line.strip("| ").split(" | ") for line in _block(text, "results").splitlines() if line.startswith("| ")]
     cells = {row[0]: row[1:] for row in rows}
-    for finding, numbers in metrics["findings"].items():
-        auc = numbers["auc"]
-        assert cells[finding][:3] == [str(auc["n"]), str(auc["positives"]), _shown(auc)]
-        assert set(cells[finding][3:]) <= {_shown(number) for number in numbers.values()}
-    assert set(cells["**Mean over findings**"][2:]) <= {_shown(number) for number in metrics["macro"].values()}
-    for name, model in {metrics["model"]: metrics, **metrics["models"]}.items():
-        assert cells[name][:2] == [_shown(model["macro"][m]) for m in ("auc", "average_precision")]
-    assert len(cells) == len(metrics["findings"]) + len(metrics["models"]) + 4
+    for finding, row in result.findings.items():
+        assert cells[finding][:3] == [str(row.auc.n), str(row.auc.positives), _shown(row.auc)]
+        assert set(cells[finding][3:]) <= {_shown(number) for number in row.by_measure.values()}
+    assert set(cells["**Mean over findings**"][2:]) <= {_shown(number) for number in result.macro.by_measure.values()}
+    for name, model in {result.model: result.numbers, **result.models}.items():
+        assert cells[name][:2] == [_shown(model.macro.get(m)) for m in ("auc", "average_precision")]
+    assert len(cells) == len(result.findings) + len(result.models) + 4
     _, results = model_index_to_eval_results(_front_matter(text)["model-index"])
-    for finding, numbers in metrics["findings"].items():
+    for finding, row in result.findings.items():
         [found] = [r for r in results if r.metric_name == f"AUC, {finding}"]
-        assert found.metric_value == round(numbers["auc"]["value"], 4)
+        assert found.metric_value == round(row.auc.value, 4)
 
 
 def test_the_ensembles_card_claims_no_result():
@@ -224,10 +241,3 @@ def test_parts_of_different_runs_are_refused(run):
         card.render(tiny_spec(), run["result"], provenance={"recipe": {"name": "half"}})
     with pytest.raises(ReleaseError, match="finished run"):
         card.render(tiny_spec(), None, provenance={"data": "phantoms"})
-
-
-if __name__ == "__main__":
-    for name, parts in COMMITTED.items():
-        spec, metrics, given = parts()
-        (CARDS / name).mkdir(exist_ok=True)
-        (CARDS / name / "README.md").write_bytes(card.render(spec, read_evaluation(metrics), **given).encode("utf-8"))
