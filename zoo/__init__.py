@@ -17,6 +17,7 @@ from zoo.core import backend as _backend
 _HOMES = {
     "FINDINGS": "zoo.labels.findings",
     "LabelSchema": "zoo.labels.findings",
+    "Limits": "zoo.data.images.limits",
     "Predictor": "zoo.inference.predictor",
     "load": "zoo.inference.load",
     "predict_ensemble": "zoo.inference.load",
@@ -34,6 +35,7 @@ __all__ = [*_HOMES, "__version__"]
 _backend.choose()
 
 if TYPE_CHECKING:
+    from zoo.data.images.limits import Limits as Limits
     from zoo.inference.load import load as load
     from zoo.inference.load import predict_ensemble as predict_ensemble
     from zoo.inference.predictor import Predictor as Predictor

@@ -10,6 +10,7 @@ from films import FILM, GREY, RAMP, encoded, png
 from PIL import Image, ImageOps
 
 from zoo.core.errors import ImageError, UsageError, UsageTypeError
+from zoo.data import contents
 from zoo.data.images.depth import DepthWarning
 from zoo.data.images.limits import Limits
 from zoo.data.images.reading import read_image
@@ -411,6 +412,7 @@ def test_a_pipe_with_a_name_does_not_hang(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(ImageError, match="not a regular file"):
         read_image(tmp_path / "pipe.png")
+    assert contents.digest(tmp_path / "pipe.png") == ""
 
 
 def test_memory_of_pixels_is_not_taken_for_a_file():
@@ -421,3 +423,13 @@ def test_memory_of_pixels_is_not_taken_for_a_file():
 def test_a_held_array_in_a_list_is_not_copied():
     assert hold(GREY) is GREY
     assert next(iter(hold_each([GREY]))) is GREY
+
+
+def test_real_images_are_the_same_by_every_road(nih_dir):
+    for path in sorted((nih_dir / "images").iterdir())[:12]:
+        expected = read_image(path, 224)
+        for source in (path.read_bytes(), io.BytesIO(path.read_bytes()), Image.open(path)):
+            np.testing.assert_array_equal(read_image(source, 224), expected)
+        loaded = Image.open(path).convert("L")
+        for source in (loaded, np.asarray(loaded), np.asarray(loaded, np.float32), np.asarray(loaded.convert("RGB"))):
+            assert np.abs(read_image(source, 224).astype(int) - expected).mean() < 1

@@ -48,6 +48,8 @@ def state(path: str | Path) -> Content:
 def digest(path: str | Path) -> str:
     """The digest of a file; "" where it cannot be read."""
     try:
+        if not Path(path).is_file():  # a pipe would be waited for
+            return ""
         with Path(path).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:DIGITS]
     except (OSError, ValueError):

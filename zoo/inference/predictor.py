@@ -40,7 +40,7 @@ class Predictor:
         metrics: What the release says of its evaluation.
         source: "hf://owner/repo@commit" it was pulled from, or "".
         manifest_sha256: Of the release's manifest: one string that stands for all of it; "" where there is none.
-        limits: What each image may cost at most; may be set anew at any time.
+        limits: What each image may cost at most; set `predictor.limits = zoo.Limits(seconds=20)` at any time.
     """
 
     def __init__(
@@ -185,8 +185,8 @@ class Predictor:
         Args:
             images: As for `predict`; all have to be readable.
             labels: (n, findings) of 1, 0 and NaN, columns as `labels`.
-            patients: (n,) whose film it is; each film by itself without.
-            split: "validation" for films to fit on, "test" for those that are reported.
+            patients: (n,) the patient of each image; each image by itself without.
+            split: "validation" for images to fit on, "test" for those that are reported.
 
         Raises:
             ImageError: An image that cannot be read.
