@@ -25,7 +25,8 @@ from zoo.evaluation.result.curves import (
 from zoo.evaluation.result.numbers import HALF
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.statistics.counts import Confusion, running_counts
-from zoo.evaluation.statistics.proportions import proportion
+from zoo.evaluation.statistics.proportions import shares
+from zoo.evaluation.statistics.ratios import ratio
 from zoo.evaluation.statistics.reliability import BINS, bins_of
 
 #: Most points of a curve.
@@ -131,17 +132,13 @@ def threshold_curve(labels: np.ndarray, probabilities: np.ndarray) -> OverThresh
 def reliability_curve(labels: np.ndarray, probabilities: np.ndarray, clusters: np.ndarray) -> ReliabilityCurve:
     """Mean probability and frequency in bins of equal mass, the latter with its 95 % interval by patient."""
     known = ~np.isnan(labels)
-    y, p, of = labels[known].astype(np.float64), probabilities[known], clusters[known]
-    bin_of = bins_of(p) if len(p) else np.empty(0, np.int64)
-    bins, counts = [], []
-    for number in range(BINS):
-        rows = bin_of == number
-        if rows.any():
-            share = proportion(y[rows], of[rows])
-            bins.append((float(p[rows].mean()), share.value, share.low, share.high))
-            counts.append(share.n)
-    predicted, observed, low, high = (_rounded(column) for column in np.array(bins).reshape(-1, 4).T)
-    return ReliabilityCurve(predicted, observed, low, high, tuple(counts))
+    y, p = labels[known].astype(np.float64), probabilities[known]
+    of, shape = clusters[known] * BINS + bins_of(p), (int(clusters.max(initial=0)) + 1, BINS)
+    part, whole, predicted = (np.bincount(of, v, shape[0] * BINS).reshape(shape) for v in (y, np.ones_like(y), p))
+    n, numbers = whole.sum(axis=0), shares(part, whole)
+    used = n > 0
+    columns = (_rounded(values[used]) for values in (ratio(predicted.sum(axis=0), n), *numbers))
+    return ReliabilityCurve(*columns, tuple(n[used].astype(int).tolist()))
 
 
 def cooccurrence(values: np.ndarray) -> Counts:

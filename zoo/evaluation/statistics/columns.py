@@ -16,6 +16,9 @@ from zoo.evaluation.statistics.ranking import AREAS, Area, Ranked
 from zoo.evaluation.statistics.ratios import ratio
 from zoo.evaluation.statistics.reliability import BINS, bins_of, debiased_square
 
+#: Rows whose weights are gathered together, at least.
+_ROWS = 8192
+
 
 @dataclass(frozen=True, eq=False)
 class Column:
@@ -82,11 +85,15 @@ class Column:
 
     def sums(self, weights: np.ndarray) -> Sums:
         """What the probabilities are measured by, under row weights (n, r)."""
-        rows, values = np.append(self.ranked.positives, self.ranked.negatives), []
-        for first, last in self.runs:
-            values.append(self.summed[:, first:last] @ np.take(weights, rows[first:last], axis=0))
-        empty = np.zeros((0, len(self.summed), weights.shape[1]))
-        return Sums(self, (np.stack(values) if values else empty).transpose(1, 0, 2))
+        rows = np.append(self.ranked.positives, self.ranked.negatives)
+        values = np.empty((len(self.runs), len(self.summed), weights.shape[1]))
+        gathered, start, end = weights[:0], 0, 0
+        for value, (first, last) in zip(values, self.runs.tolist(), strict=True):
+            if last > end:
+                start, end = first, max(last, first + _ROWS)
+                gathered = weights.take(rows[start:end], axis=0)
+            np.matmul(self.summed[:, first:last], gathered[first - start : last - start], out=value)
+        return Sums(self, values.transpose(1, 0, 2))
 
 
 @dataclass(frozen=True, eq=False)

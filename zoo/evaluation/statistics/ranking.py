@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -29,31 +30,39 @@ class Ranked:
     Attributes:
         positives: (p,) row numbers.
         negatives: (q,) row numbers.
-        outranked: (u, 2) how many positives score above, and no less than, each different kind of negative.
-        kind: (q,) which of these kinds each negative is.
-        level: (v,) place of the first positive of each different score.
-        edges: (e,) rising, the different places of `first`.
-        first: (v,) place in `edges` of the first negative that scores no less than each level.
+        own: (p,) scores of the positives.
+        others: (q,) scores of the negatives.
     """
 
     positives: np.ndarray
     negatives: np.ndarray
-    outranked: np.ndarray
-    kind: np.ndarray
-    level: np.ndarray
-    edges: np.ndarray
-    first: np.ndarray
+    own: np.ndarray
+    others: np.ndarray
 
     @classmethod
     def of(cls, labels: np.ndarray, scores: np.ndarray) -> Ranked:
-        """Ranks one finding: labels (n,) of 1, 0 and NaN (left out), scores (n,) finite, on any scale."""
+        """Sorts one finding: labels (n,) of 1, 0 and NaN (left out), scores (n,) finite, on any scale."""
         positives, negatives = (_sorted(np.flatnonzero(labels == truth), scores) for truth in (1, 0))
-        own, others, p = scores[positives], scores[negatives], len(positives)
-        above, no_less = (p - np.searchsorted(own, others, side) for side in ("right", "left"))
+        return cls(positives, negatives, scores[positives], scores[negatives])
+
+    @cached_property
+    def _outranked(self) -> tuple[np.ndarray, np.ndarray]:
+        """(u, 2) how many positives score above, and no less than, each kind of negative; (q,) each one's kind."""
+        p = len(self.own)
+        above, no_less = (p - np.searchsorted(self.own, self.others, side) for side in ("right", "left"))
         kinds, kind = _distinct(above * (p + 1) + no_less)
-        level = np.flatnonzero(np.append(True, own[1:] != own[:-1])[:p])
-        edges, first = _distinct(np.searchsorted(others, own[level], "left"))
-        return cls(positives, negatives, np.stack(np.divmod(kinds, p + 1), axis=1), kind, level, edges, first)
+        return np.stack(np.divmod(kinds, p + 1), axis=1), kind
+
+    @cached_property
+    def _levels(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Where the different scores of the positives are.
+
+        Returns:
+            (v,) place of the first positive of each; (e,) rising, the different places among the negatives where
+            scores begin that are no less; (v,) which of these places is each score's.
+        """
+        first = np.flatnonzero(np.append(True, self.own[1:] != self.own[:-1])[: len(self.own)])
+        return first, *_distinct(np.searchsorted(self.others, self.own[first], "left"))
 
     def areas(self, weights: np.ndarray, which: Sequence[Area] = AREAS) -> dict[Area, np.ndarray]:
         """AUC, ties counting half (Hanley and McNeil 1982), and average precision, equal scores being one cut.
@@ -65,19 +74,20 @@ class Ranked:
         Returns:
             float64 (r,) each; NaN where no positive or no negative has any weight.
         """
-        own = np.take(weights, self.positives, axis=0)
-        above = _running(own)
-        beaten_by = above[self.outranked].sum(axis=1)
-        r, wins = weights.shape[1], np.zeros(weights.shape[1])
-        sums = np.zeros((len(self.edges) + 1, r), weights.dtype)  # of the negatives up to each edge and between them
+        above = _running(weights.take(self.positives, axis=0))
+        edges = self._levels[1] if "average_precision" in which else np.empty(0, np.int64)
+        if "auc" in which:
+            outranked, kind = self._outranked
+            beaten_by = above[outranked].sum(axis=1)
+        wins = np.zeros(weights.shape[1])
+        sums = np.zeros((len(edges) + 1, len(wins)), weights.dtype)  # of the negatives below and from each edge on
         for start in range(0, len(self.negatives), _ROWS):
-            rows = slice(start, start + _ROWS)
-            others = np.take(weights, self.negatives[rows], axis=0)
+            others = weights.take(self.negatives[start : start + _ROWS], axis=0)
             if "auc" in which:
-                wins += np.einsum("ij,ij->j", beaten_by[self.kind[rows]], others)
-            before, end = np.searchsorted(self.edges, start, "right"), np.searchsorted(self.edges, start + len(others))
-            if "average_precision" in which:
-                begins = np.append(0, self.edges[before:end] - start)
+                wins += np.einsum("ij,ij->j", beaten_by[kind[start : start + _ROWS]], others)
+            if len(edges):
+                before, end = np.searchsorted(edges, start, "right"), np.searchsorted(edges, start + len(others))
+                begins = np.append(0, edges[before:end] - start)
                 sums[before : end + 1] += np.add.reduceat(others, begins, axis=0)
             else:
                 sums[0] += others.sum(axis=0)
@@ -86,17 +96,19 @@ class Ranked:
         if "auc" in which:
             found["auc"] = ratio(wins, 2 * positives * negatives)
         if "average_precision" in which:
-            gained = self._gained(above, sums[1:].astype(np.float64))
+            gained = self._gained(above, sums[1:])
             found["average_precision"] = np.where(negatives > 0, ratio(gained, positives), np.nan)
         return found
 
     def _gained(self, above: np.ndarray, sums: np.ndarray) -> np.ndarray:
         """(r,) precision at each level times the positives that it adds, summed."""
-        found = above[len(self.positives) - self.level].astype(np.float64)
-        called = found + _running(sums)[len(self.edges) - self.first]
-        precision = np.divide(found, called, out=np.zeros_like(called), where=called > 0)
-        found[:-1] -= found[1:].copy()
-        return np.einsum("ij,ij->j", found, precision)
+        first, edges, edge_of = self._levels
+        found = above[len(self.positives) - first]
+        called = found + _running(sums)[len(edges) - edge_of]
+        precision = np.divide(found, np.maximum(called, np.finfo(called.dtype).tiny), dtype=np.float64)
+        gained = found.copy()
+        gained[:-1] -= found[1:]
+        return np.einsum("ij,ij->j", gained, precision)
 
 
 def placements(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
