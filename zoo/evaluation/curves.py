@@ -137,8 +137,8 @@ def reliability_curve(labels: np.ndarray, probabilities: np.ndarray, clusters: n
     part, whole, predicted = (np.bincount(of, v, shape[0] * BINS).reshape(shape) for v in (y, np.ones_like(y), p))
     n, numbers = whole.sum(axis=0), shares(part, whole)
     used = n > 0
-    columns = (_rounded(values[used]) for values in (ratio(predicted.sum(axis=0), n), *numbers))
-    return ReliabilityCurve(*columns, tuple(n[used].astype(int).tolist()))
+    mean, observed, low, high = (_rounded(values[used]) for values in (ratio(predicted.sum(axis=0), n), *numbers))
+    return ReliabilityCurve(mean, observed, low, high, tuple(n[used].astype(int).tolist()))
 
 
 def cooccurrence(values: np.ndarray) -> Counts:
