@@ -15,7 +15,7 @@ GREY = np.rint(RAMP).astype(np.uint8)
 FILM = Image.fromarray(GREY)
 
 
-def png(samples: np.ndarray, significant: bytes = b"", end: bool = True, size: tuple[int, int] = ()) -> bytes:
+def png(samples: np.ndarray, significant: bytes = b"", end: bool = True, size: tuple[int, ...] = ()) -> bytes:
     """A PNG of 8 or 16 bits, written by hand, for what Pillow does not write: (h, w, 1 to 4 channels), `size` a lie."""
     channels = samples.shape[2]
     width, height = size or (samples.shape[1], samples.shape[0])

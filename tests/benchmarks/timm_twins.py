@@ -23,7 +23,7 @@ def twin(ensemble: Ensemble) -> Any:
     """A module from float32 pixels 0..255 (n, 1, size, size) to the ensemble's logits; in evaluation mode."""
     torch = peers.import_torch()
 
-    class Twin(torch.nn.Module):
+    class Twin(torch.nn.Module):  # type: ignore[name-defined]
         def __init__(self) -> None:
             super().__init__()
             self.members = torch.nn.ModuleList([member_twin(member) for member in ensemble.members])

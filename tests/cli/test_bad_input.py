@@ -58,6 +58,7 @@ def home(tmp_path, monkeypatch):
 
 def said(capsys, *arguments):
     """What a command that fails says on standard error: one line, after argparse's usage where it is a wrong option."""
+    status: object
     try:
         status = main([str(argument) for argument in arguments])
     except SystemExit as error:

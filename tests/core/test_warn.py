@@ -41,7 +41,7 @@ def calls_back(call):
 
 @pytest.fixture(scope="module")
 def inside():
-    names = {"__name__": "zoo.inside"}
+    names: dict = {"__name__": "zoo.inside"}
     exec(compile(PACKAGE, str(Path(warn.__file__).with_name("inside.py")), "exec"), names)
     return names
 
@@ -79,7 +79,7 @@ def test_in_a_thread_of_the_users_the_line_is_there(inside):
 def test_another_package_that_begins_alike_is_the_users(tmp_path, inside):
     path = tmp_path / "zoo_mine.py"
     path.write_text("def f(warns):\n    warns()\n")
-    names = {"__name__": "zoo_mine"}
+    names: dict = {"__name__": "zoo_mine"}
     exec(compile(path.read_text(), f"{Path(warn.__file__).parents[1]}_mine/x.py", "exec"), names)
     with pytest.warns(UserWarning, match="deep") as caught:
         names["f"](inside["warns"])

@@ -101,7 +101,7 @@ def test_the_blocks_of_a_model(make_scores):
     assert all(a <= b <= c for a, b, c in zip(after["low"], after["observed"], after["high"], strict=True))
     assert sum(found["curves"]["pooled"]["reliability"]["before"]["n"]) == np.sum(~np.isnan(labels))
     calls = positives(p, decision)
-    assert found["cooccurrence"]["calls"] == cooccurrence(calls) | {"point": "youden"}
+    assert found["cooccurrence"]["calls"] == cooccurrence(calls) | {"point": "youden"}  # type: ignore[operator]
     assert found["cooccurrence"]["labels"]["known"][0][2] == np.sum(~np.isnan(labels[:, [0, 2]]).any(axis=1))
 
 

@@ -187,7 +187,7 @@ def test_equals_scikit_learn_on_real_predictions():
     if not path.is_file():
         pytest.skip("set ZOO_NIH_DIR to a folder with chexnet_predictions.csv.gz to compare on real predictions")
     table = pd.read_csv(path)
-    columns = [c for c in table if c.startswith("prob_")]
+    columns = [c for c in map(str, table) if c.startswith("prob_")]
     present = [set(text.split("|")) for text in table["Finding Labels"]]
     labels = np.array([[float(c.removeprefix("prob_") in own) for c in columns] for own in present])
     p = table[columns].to_numpy()

@@ -57,10 +57,10 @@ def test_a_saved_overlay_says_what_it_is(tmp_path):
     path = found.save(tmp_path / "edema.png")
     with Image.open(path) as image:
         assert image.format == "PNG"
-        assert "Research software, not a medical device" in image.text["Disclaimer"]
-        assert image.text["Finding"] == "Edema"
-        assert image.text["Method"] == "gradcam"
-        assert image.text["Probability"] == "0.818"
+        assert "Research software, not a medical device" in image.info["Disclaimer"]
+        assert image.info["Finding"] == "Edema"
+        assert image.info["Method"] == "gradcam"
+        assert image.info["Probability"] == "0.818"
         np.testing.assert_array_equal(np.asarray(image), found.overlay())
 
 
@@ -68,4 +68,4 @@ def test_any_picture_is_saved_with_the_sentence(tmp_path):
     with Image.open(save_png(tmp_path / "film", FILM)) as image:
         assert image.format == "PNG"
         assert image.mode == "L"
-        assert image.text["Disclaimer"].startswith("Research software")
+        assert image.info["Disclaimer"].startswith("Research software")

@@ -149,7 +149,7 @@ def test_what_has_no_rule_is_named(register):
 
 
 def test_a_layer_that_is_not_made_of_keras_ops_is_named(register):
-    class Foreign(LAYERS.Layer):
+    class Foreign(LAYERS.Layer):  # type: ignore[name-defined]
         def call(self, x):
             if isinstance(x, keras.KerasTensor):
                 raise TypeError("only tensors of the backend")

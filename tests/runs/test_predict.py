@@ -229,10 +229,10 @@ def test_predictions_are_read_from_either_form(many, tmp_path):
     for wide in (False, True):
         standin.write(many, tmp_path / "f.csv", standin.predictor(trained=(True, False, True)), wide=wide)
         found.append(read_predictions(tmp_path / "f.csv", drop_missing=True))
-    long, wide = found
-    assert long.findings == wide.findings == (FINDINGS3[0], FINDINGS3[2])
-    assert list(long.ids) == list(wide.ids)
-    np.testing.assert_array_equal(long.values, wide.values)
+    long, short = found
+    assert long.findings == short.findings == (FINDINGS3[0], FINDINGS3[2])
+    assert list(long.ids) == list(short.ids)
+    np.testing.assert_array_equal(long.values, short.values)
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def test_a_method_within_one_standard_error_is_not_chosen_where_a_simpler_one_is
     """A large standard error of its own lets a method pass that is worse than none."""
     scores = replace(make_scores(unknown=0.0), patients=None)
     best = np.full(scores.labels.shape, 0.5)
-    noise = np.random.default_rng(0).normal(size=best.shape)
+    noise = np.asarray(np.random.default_rng(0).normal(size=best.shape))
     made = {"none": best + 0.1, "temperature": best + 0.2 + 20 * (noise - noise.mean()), "isotonic": best}
     monkeypatch.setattr(fitting, "_losses", lambda *_: made["none"])
     monkeypatch.setattr(fitting, "_cross_validated", lambda _, method, __: made[method])

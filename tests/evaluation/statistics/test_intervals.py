@@ -107,7 +107,11 @@ def test_coverage_of_the_clustered_bootstrap():
         patients = np.repeat(np.arange(80), 3)
         labels = (np.arange(80) % 3 == 0).astype(float)[patients]
         scores = labels + rng.normal(size=80)[patients] + 0.3 * rng.normal(size=240)
-        samples = bootstrap(lambda w, y=labels, s=scores: {"auc": metrics.roc_auc(y, s, w)}, patients, resamples=200)
+
+        def statistic(weights, labels=labels, scores=scores):
+            return {"auc": metrics.roc_auc(labels, scores, weights)}
+
+        samples = bootstrap(statistic, patients, resamples=200)
         low, high = percentiles(samples["auc"])
         covered += low[0] <= 0.7508 <= high[0]  # normal cdf of 1 / sqrt(2 * 1.09)
     assert 0.87 <= covered / 120 <= 1.0
