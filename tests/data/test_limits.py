@@ -59,6 +59,14 @@ def tiff(strips: int, compression: int, data: bytes, lengths: bool = True) -> by
     return b"II*\0" + struct.pack("<IH", 8, len(tags)) + directory + bytes(4) + values + data
 
 
+def tiled(side: int, data: bytes) -> bytes:
+    """A TIFF of 32 x 32 pixels in one tile of `side` x `side`."""
+    tags = [(256, 4, 1, 32), (257, 4, 1, 32), (258, 3, 1, 8), (259, 3, 1, 8), (262, 3, 1, 1), (277, 3, 1, 1)]
+    tags += [(322, 4, 1, side), (323, 4, 1, side), (324, 4, 1, 134), (325, 4, 1, len(data))]
+    directory = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + directory + bytes(4) + data
+
+
 def big_tiff(tags: int) -> bytes:
     return b"II+\0\x08\0\0\0" + struct.pack("<QQ", 16, tags) + struct.pack("<HHQQ", 300, 3, 1, 1) * tags
 
@@ -89,6 +97,7 @@ HOSTILE = {
     "strips of one place": (tiff(900, 5, bytes(100_000)), "strips are together longer than the file"),
     "strips without a length": (tiff(900, 32773, bytes(100_000), lengths=False), "strips are together longer"),
     "strips": (tiff(100_001, 1, bytes(100)), "a TIFF of 100,001 strips"),
+    "a tile": (tiled(40_000, zlib.compress(bytes(10_000_000))), "tiles of 40000 x 40000 pixels"),
     "tags": (big_tiff(MANY), "a TIFF of 120,000 tags"),
     "chunks of a webp": (riff(canvas(24, 32), webp_pixels(), *[(b"abcd", b"")] * MANY), "a WebP of more than 100,000"),
     "a canvas": (riff(canvas(16_000, 16_000), webp_pixels()), "16000 x 16000 pixels; at most 64 megapixels"),
@@ -139,6 +148,7 @@ def ordinary() -> dict[str, bytes]:
         "colour scans": encoded(NOISE.convert("RGB"), "JPEG", progressive=True),
         "a strip for a row": encoded(NOISE, "TIFF", compression="tiff_lzw", strip_size=80),
         "deflated": encoded(NOISE, "TIFF", compression="tiff_adobe_deflate", strip_size=80),
+        "a tiff of tiles": tiled(64, zlib.compress(np.pad(GREY, ((0, 32), (0, 40))).tobytes())),
         "webp": riff(canvas(24, 32), webp_pixels(), (b"abcd", b"")),
     }
 
@@ -146,6 +156,8 @@ def ordinary() -> dict[str, bytes]:
 @pytest.mark.parametrize("case", ordinary())
 def test_ordinary_files_stay_readable(case):
     pixels = read_image(ordinary()[case])[..., 0].astype(int)
+    if case == "a tiff of tiles":  # 32 x 32, on the right of which lies what was filled up
+        pixels = pixels[:, :24]
     assert np.abs(pixels - (np.asarray(NOISE) if pixels.shape == (64, 80) else GREY)).mean() < 12
 
 

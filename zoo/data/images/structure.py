@@ -7,6 +7,7 @@ JPEG that are not read are told apart from damaged ones.
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 from collections.abc import Callable, Iterator
@@ -38,7 +39,8 @@ _LONG_FILLING = 4096
 _NO_FILLING = re.compile(rb"[^\xff]")
 
 #: TIFF tags, and the types of integers.
-_COMPRESSION, _STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES = 259, 273, 279, 324, 325
+_COMPRESSION, _STRIPS, _STRIP_BYTES = 259, 273, 279
+_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES = 322, 323, 324, 325
 _INTEGERS = {1: "u1", 3: "u2", 4: "u4", 16: "u8"}
 
 #: Strips together may be so many times as long as the file: some writers put their decoded length.
@@ -169,6 +171,9 @@ def _check_tiff(data: bytes, limits: Limits) -> None:
     try:
         tags = _tags(data, limits)
         compression = _numbers(data, tags, _COMPRESSION)
+        sides = [int(side[0]) for tag in (_TILE_WIDTH, _TILE_HEIGHT) if (side := _numbers(data, tags, tag)).size]
+        if math.prod(sides) > limits.pixels:  # a tile is decoded whole, however small the image
+            raise ImageError(f"a TIFF with tiles of {' x '.join(map(str, sides))} pixels")
         for place, lengths in ((_STRIPS, _STRIP_BYTES), (_TILES, _TILE_BYTES)):
             pieces = tags.get(place, ("", 0, 0))[1]
             if pieces > limits.segments:
