@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 from zoo.core import compilation, home
 from zoo.core.errors import MissingExtraError, ReleaseError, UnknownNameError, UsageError
 from zoo.core.files import content_key, write_text
+from zoo.core.process import require_own_process
 from zoo.export import exporting, graph_cache
 from zoo.inference import choosing
 from zoo.names import sources
@@ -49,6 +50,7 @@ def start(
 ) -> tuple[Runtime, Release]:
     """The runtime, and the release that it runs; arguments and errors are those of `zoo.load`."""
     _check_choice(runtime, precision)
+    require_own_process()
     if runtime == "keras":
         found = sources.find(name, members, force_download=force_download)
         model = release.build_model(found, members)

@@ -1,7 +1,11 @@
-"""A Keras network as a function from pixels to logits, called the way that is fastest on the backend that runs."""
+"""A Keras network as a function from pixels to logits, called in the fastest way that the current backend has.
+
+Several threads may call such a function at once: none of them changes the variables of the model.
+"""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -16,18 +20,18 @@ Function = Callable[[np.ndarray, int], np.ndarray]
 
 
 def function(model: Any) -> Function:
-    """The network for inference.
+    """Returns the network as a function for inference.
 
     Args:
         model: The ensemble.
 
     Returns:
-        A function of uint8 pixels (n, height, width, channels) and the number of images of a full batch, which gives
-        float32 logits (n, findings). Where each shape is compiled to a program, a short batch is filled up.
+        A function of uint8 pixels (n, height, width, channels) and the number of images of a full batch, which returns
+        float32 logits (n, findings). Where a program is compiled for each shape, a short batch is filled up.
     """
     if keras.config.backend() == "tensorflow" and not model.jit_compile:
         return _on_tensorflow(model)
-    return _of_fixed_shapes(model)
+    return _of_fixed_shapes(_on_jax(model) if keras.config.backend() == "jax" else _by_keras(model))
 
 
 def _on_tensorflow(model: Any) -> Function:
@@ -51,17 +55,50 @@ def _on_tensorflow(model: Any) -> Function:
     return call
 
 
-def _of_fixed_shapes(model: Any) -> Function:
+def _on_jax(model: Any) -> Callable[[np.ndarray], Any]:
+    """The network as one compiled program without state.
+
+    `keras.Model.predict_on_batch` donates the buffers of the variables to each call and puts the results back: of two
+    threads that do so at once, one finds its buffers deleted.
+    """
+    import jax
+
+    @jax.jit
+    def logits(values: list[Any], pixels: Any) -> Any:
+        # `variables` has one order whatever is trainable; `stateless_call` sorts by that, which may change.
+        with keras.StatelessScope(state_mapping=list(zip(model.variables, values, strict=True))):
+            return model(pixels, training=False)
+
+    def run(pixels: np.ndarray) -> Any:
+        return logits([variable.value for variable in model.variables], pixels)
+
+    return run
+
+
+def _by_keras(model: Any) -> Callable[[np.ndarray], Any]:
+    """`predict_on_batch`, one call at a time: it is made for a single thread."""
+    lock = threading.Lock()
+
+    def run(pixels: np.ndarray) -> Any:
+        with lock:
+            return model.predict_on_batch(pixels)
+
+    return run
+
+
+def _of_fixed_shapes(run: Callable[[np.ndarray], Any]) -> Function:
+    """Fills short batches up to the full number, so that few shapes are compiled, and each by one thread alone."""
     compiled: set[int] = set()
+    compiling = threading.Lock()
 
     def call(pixels: np.ndarray, full: int) -> np.ndarray:
         n = len(pixels)
         if n < full:
             pixels = np.concatenate([pixels, np.zeros((full - n, *pixels.shape[1:]), np.uint8)])
         if len(pixels) in compiled:
-            return np.asarray(model.predict_on_batch(pixels), np.float32)[:n]
-        with compilation.kept():
-            logits = np.asarray(model.predict_on_batch(pixels), np.float32)[:n]
+            return np.asarray(run(pixels), np.float32)[:n]
+        with compiling, compilation.kept():
+            logits = np.asarray(run(pixels), np.float32)[:n]
         compiled.add(len(pixels))
         return logits
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from zoo.core.errors import ReleaseError
+from zoo.core.process import require_own_process
 
 
 class OnnxRuntime:
@@ -35,4 +36,5 @@ class OnnxRuntime:
 
     def outputs(self, pixels: np.ndarray) -> np.ndarray:
         """What the graph gives: logits divided by the temperature, float32 (n, findings)."""
+        require_own_process()
         return np.asarray(self._session.run(None, {"pixels": pixels})[0])

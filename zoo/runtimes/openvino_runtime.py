@@ -1,4 +1,4 @@
-"""OpenVINO as a runtime: one film a request, as many requests at once as there are streams."""
+"""OpenVINO as a runtime: one image per request, and as many requests at once as there are streams."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from zoo.core.errors import ReleaseError
+from zoo.core.process import require_own_process
 
 
 def openvino() -> Any:
@@ -21,6 +22,10 @@ def openvino() -> Any:
     import openvino
 
     return openvino
+
+
+#: Held for the first request of each model: see `OpenVinoRuntime._first_request`.
+_FIRST_REQUEST = threading.Lock()
 
 
 @cache
@@ -82,8 +87,9 @@ class OpenVinoRuntime:
         self._requests = threading.local()
         requests = int(self._model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
         self._pool = ThreadPoolExecutor(requests)
-        # The last films of a batch leave some streams idle: the longer it is, the less.
+        # The last images of a batch leave some streams idle: the longer it is, the less.
         self.batch_size = 16 * requests
+        self._first_request()
 
     def logits(self, pixels: np.ndarray, full: int = 0) -> np.ndarray:
         """See `zoo.runtimes.runtime.Runtime`."""
@@ -91,10 +97,21 @@ class OpenVinoRuntime:
 
     def outputs(self, pixels: np.ndarray) -> np.ndarray:
         """What the graph gives: logits divided by the temperature, float32 (n, findings)."""
+        require_own_process()
         return np.concatenate(list(self._pool.map(self._one, np.split(pixels, len(pixels)))))
 
-    def _one(self, film: np.ndarray) -> np.ndarray:
+    def _first_request(self) -> None:
+        """Answers one request in this thread, before the pool has any.
+
+        The first request of a process fills a table in OpenVINO's Python module. Two threads that come to it together
+        wait for ever, each for what the other holds: that table's lock, or the interpreter.
+        """
+        shape = [size.get_length() if size.is_static else 1 for size in self._model.input(0).get_partial_shape()]
+        with _FIRST_REQUEST:
+            self._one(np.zeros(shape, np.uint8))
+
+    def _one(self, image: np.ndarray) -> np.ndarray:
         request: Any = getattr(self._requests, "own", None)
         if request is None:
             request = self._requests.own = self._model.create_infer_request()
-        return request.infer({0: film}, share_inputs=True)[0].copy()
+        return request.infer({0: image}, share_inputs=True)[0].copy()

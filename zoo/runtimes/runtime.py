@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from zoo.core.process import require_own_process
+
 if TYPE_CHECKING:
     from zoo.models.ensemble import Ensemble
 
@@ -59,4 +61,5 @@ class KerasRuntime:
 
     def logits(self, pixels: np.ndarray, full: int = 0) -> np.ndarray:
         """See `Runtime`."""
+        require_own_process()
         return self._function(pixels, full)

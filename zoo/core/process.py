@@ -1,0 +1,32 @@
+"""Networks run in the process that first used a backend: a process forked from it would wait for ever."""
+
+from __future__ import annotations
+
+import os
+
+from zoo.core.errors import StateError
+
+_first: int | None = None
+
+
+def require_own_process() -> None:
+    """Notes the calling process at the first call, and refuses processes that were forked from it later.
+
+    A fork copies the locks of TensorFlow, JAX, OpenVINO and ONNX Runtime, but not the threads that would release them:
+    the first prediction in the new process would never return.
+
+    Raises:
+        StateError: This process was forked from one that had already loaded a model.
+
+    Example:
+        >>> require_own_process()
+    """
+    global _first
+    if _first is None:
+        _first = os.getpid()
+    elif _first != os.getpid():
+        raise StateError(
+            f"this process ({os.getpid()}) was forked from one ({_first}) that had already loaded a model, and no backend "
+            "works after a fork: start processes by multiprocessing's 'spawn' or 'forkserver' method, or load the model "
+            "only in the processes that use it"
+        )
