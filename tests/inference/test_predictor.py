@@ -7,15 +7,18 @@ import numpy as np
 import pytest
 from builders import FINDINGS3, tiny_release
 from PIL import Image
+from standin import StandIn
+from standin import predictor as stand_in
 
 import zoo
 from zoo.config.specs import EnsembleSpec, MemberSpec
-from zoo.core.errors import ImageError, ReleaseError, UnknownNameError, UsageError, UsageTypeError
+from zoo.core.errors import ImageError, ReleaseError, StateError, UnknownNameError, UsageError, UsageTypeError
 from zoo.data.images.depth import DepthWarning
 from zoo.data.images.limits import Limits
 from zoo.evaluation.coherence import project
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.thresholds import fit_decision
+from zoo.inference.predictor import Predictor
 from zoo.release import folders, manifest
 
 
@@ -305,3 +308,31 @@ def test_coherent_probabilities_are_asked_for(films):
     assert (plain[:, 1] > plain[:, 0]).all()
     assert (coherent[:, 1] <= coherent[:, 0]).all()
     assert coherent.dtype == np.float32
+
+
+class Broken(StandIn):
+    """Gives no finite logit in the second row of each batch, and none at all for the last finding."""
+
+    def logits(self, pixels, full=0):
+        found = super().logits(pixels)
+        found[1, 0], found[:, -1] = np.inf, np.nan
+        return found
+
+
+def test_a_logit_that_is_not_finite_is_an_error_of_its_row():
+    shown = np.random.default_rng(3).integers(0, 256, (3, 32, 32), dtype=np.uint8)
+    known = stand_in(trained=(True, True, False))
+    model = Predictor(Broken(), known.spec, known.decision)
+    with pytest.warns(UserWarning, match="image 1: the network gave a logit that is not finite"):
+        chances = model.predict(shown)
+    assert np.isnan(chances).tolist() == [[False, False, True], [True] * 3, [False, False, True]]
+    table = model.findings(shown)
+    assert table["error"].str[:41].tolist() == [
+        *("", "", "not trained"),
+        *["image 1: the network gave a logit that is"] * 3,
+        *("", "", "not trained"),
+    ]
+    assert table["positive"].isna().tolist()[3:6] == [True] * 3
+    assert model.wide_table(next(model.stream(shown)))["error"].astype(bool).tolist() == [False, True, False]
+    with pytest.raises(StateError, match="not finite"):
+        model.predict(shown, strict=True)

@@ -26,7 +26,7 @@ def require_own_process() -> None:
         _first = os.getpid()
     elif _first != os.getpid():
         raise StateError(
-            f"this process ({os.getpid()}) was forked from one ({_first}) that had already loaded a model, and no backend "
-            "works after a fork: start processes by multiprocessing's 'spawn' or 'forkserver' method, or load the model "
-            "only in the processes that use it"
+            f"process {os.getpid()} was forked from {_first}, which had already loaded a model, and no backend works "
+            "after a fork: start processes by multiprocessing's method 'spawn' or 'forkserver', or load the model only "
+            "in the processes that use it"
         )

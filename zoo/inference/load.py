@@ -7,11 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo.inference import starting
 from zoo.inference.predictor import Predictor
-from zoo.inference.starting import Choice, RuntimeName
+from zoo.inference.starting import Choice, LoadOptions, RuntimeName
 from zoo.inference.stream import Images
-from zoo.release import release
 
 
 def load(
@@ -52,17 +50,8 @@ def load(
     Example:
         >>> load("xrayslam-demo").findings(["film.jpg"])  # doctest: +SKIP
     """
-    started, found = starting.start(name, runtime, precision, members=members, force_download=force_download)
-    return Predictor(
-        started,
-        found.spec,
-        release.decision_of(found, members),
-        members=members,
-        name=str(name),
-        metrics=dict(found.metrics),
-        source=found.source,
-        manifest_sha256=found.manifest_sha256,
-    )
+    chosen = None if members is None else tuple(members)
+    return Predictor.load(name, LoadOptions(runtime, precision, chosen, force_download))
 
 
 def predict_ensemble(paths: Images, model: str | Path = "xrayslam-ensemble", *, calibrated: bool = True) -> np.ndarray:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from zoo.config.specs import EnsembleSpec
-from zoo.core.errors import UnknownNameError, UsageError
+from zoo.core.errors import ReleaseError, StateError, UnknownNameError, UsageError
+from zoo.core.process import require_own_process
 from zoo.core.warn import warn_user
 from zoo.data.images.limits import DEFAULT, Limits
 from zoo.data.images.sources import ImageSource
 from zoo.evaluation.coherence import project
 from zoo.evaluation.decision import Decision, probabilities
 from zoo.evaluation.scores import Scores
+from zoo.inference import starting
+from zoo.inference.starting import LoadOptions
 from zoo.inference.stream import Images, Prediction, stream
-from zoo.release import manifest
+from zoo.release import manifest, release
 from zoo.runtimes.runtime import KerasRuntime, Runtime
 
 # pandas takes as long to import as OpenVINO to load a network: only what makes a table imports it.
@@ -26,6 +29,13 @@ if TYPE_CHECKING:
 
     from zoo.explain.explanation import Explanation
     from zoo.models.ensemble import Ensemble
+
+
+class Origin(NamedTuple):
+    """Where a predictor was loaded from: a reference or folder, and how."""
+
+    name: str
+    options: LoadOptions
 
 
 class Predictor:
@@ -41,6 +51,8 @@ class Predictor:
         source: "hf://owner/repo@commit" it was pulled from, or "".
         manifest_sha256: Of the release's manifest: one string that stands for all of it; "" where there is none.
         limits: What each image may cost at most; set `predictor.limits = zoo.Limits(seconds=20)` at any time.
+        origin: Where it was loaded from; another process that it is sent to (pickled) loads it from there, and refuses
+            a release with another manifest.
     """
 
     def __init__(
@@ -55,11 +67,35 @@ class Predictor:
         source: str = "",
         manifest_sha256: str = "",
         limits: Limits = DEFAULT,
+        origin: Origin | None = None,
     ) -> None:
         self.runtime, self.spec, self.decision = runtime, spec, decision
         self.members = tuple(m.name for m in spec.members if members is None or m.name in members)
         self.name, self.metrics, self.source = name or spec.name, metrics or {}, source
-        self.manifest_sha256, self.limits = manifest_sha256, limits
+        self.manifest_sha256, self.limits, self.origin = manifest_sha256, limits, origin
+
+    @classmethod
+    def load(cls, name: str | Path, options: LoadOptions) -> Predictor:
+        """The model of a name, loaded with these options; see `zoo.load`."""
+        runtime, found = starting.start(name, options)
+        return cls(
+            runtime,
+            found.spec,
+            release.decision_of(found, options.members),
+            members=options.members,
+            name=str(name),
+            metrics=dict(found.metrics),
+            source=found.source,
+            manifest_sha256=found.manifest_sha256,
+            origin=Origin(found.source or str(found.folder.absolute()), options.settled(runtime.precision)),
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Neither networks nor their threads can go to another process: what goes is where they were loaded from.
+        if self.origin is None:
+            raise StateError(f"{self!r} was not loaded from a release, so that another process could not load it again")
+        decision = None if self.decision is None else self.decision.to_dict()
+        return _load_again, (self.origin, self.manifest_sha256, decision, self.name, self.limits)
 
     def __repr__(self) -> str:
         how = f"{self.runtime.name} {self.runtime.precision}"
@@ -98,25 +134,28 @@ class Predictor:
             coherent: True moves them, as little as it takes, to where no finding contradicts another
                 (`evaluation.coherence.project`); thresholds do not hold for those.
             batch_size: Images to the network at once; the runtime's own number by default.
-            strict: True raises on the first unreadable image; otherwise its row is NaN and a warning names it.
+            strict: True raises on the first error; otherwise the row of that image is NaN and a warning names it.
 
         Returns:
-            float32 (n, findings) probabilities; (1, findings) of one image.
+            float32 (n, findings) probabilities; (1, findings) of one image. NaN in the columns of findings that the
+            model was not trained on.
 
         Raises:
             ImageError: With `strict`, an image that cannot be read.
+            StateError: With `strict`, a logit that is not finite; or this process was forked from one that had already
+                loaded a model.
             UsageTypeError: Neither an image nor several.
             UsageError: An array of another shape.
         """
         decision = self.decision if calibrated else None
         parts = [np.empty((0, len(self.labels)), np.float32)]
-        unreadable: list[str] = []
+        errors: list[str] = []
         for batch in self.stream(images, batch_size=batch_size, strict=strict):
             parts.append(probabilities(batch.logits, decision))
-            unreadable += [e for e in batch.errors if e]
-        if unreadable:
-            more = f" (and {len(unreadable) - 1} more)" if len(unreadable) > 1 else ""
-            warn_user(f"unreadable image, its row is NaN: {unreadable[0]}{more}")
+            errors += [error for error in batch.errors if error]
+        if errors:
+            more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+            warn_user(f"an image without a prediction, its row is NaN: {errors[0]}{more}")
         chances = np.concatenate(parts)
         return project(chances, self.labels) if coherent else chances
 
@@ -137,9 +176,9 @@ class Predictor:
             strict: As for `predict`.
 
         Returns:
-            Columns image, finding, probability (float32), threshold, positive (nullable boolean: missing where the
-            image was unreadable or the finding has no threshold), error ("" or why the image was not read; "not
-            trained" for a finding the model never learned).
+            Columns image, finding, probability (float32), threshold, positive (nullable boolean: missing where there
+            is no probability or no threshold), error ("" or why the image has no probabilities; "not trained" for a
+            finding that the model was not trained on).
         """
         import pandas as pd
 
@@ -166,6 +205,7 @@ class Predictor:
         """
         from zoo.explain.explanation import explain
 
+        require_own_process()
         if finding not in self.labels:
             raise UnknownNameError("finding", finding, self.labels)
         index = self.labels.index(finding)
@@ -211,17 +251,9 @@ class Predictor:
             decision = Decision.from_dict(manifest.read_json(Path(decision)))
         # The findings are compared of a decision that was given, too.
         decision = Decision.from_dict(decision.to_dict(), self.labels)
-        return Predictor(
-            self.runtime,
-            self.spec,
-            decision,
-            members=self.members,
-            name=self.name,
-            metrics=self.metrics,
-            source=self.source,
-            manifest_sha256=self.manifest_sha256,
-            limits=self.limits,
-        )
+        other = object.__new__(Predictor)
+        other.__dict__ |= self.__dict__ | {"decision": decision}
+        return other
 
     def stream(
         self, images: Images, *, batch_size: int | None = None, strict: bool = False, start: int = 0
@@ -235,10 +267,12 @@ class Predictor:
             start: Running number of the first of `images`, where they go on after others. What goes on after whole
                 batches gets the same bits as it would have in one stream with them.
         """
+        require_own_process()
         size, k = self.spec.image_size, len(self.labels)
         return stream(
-            self.runtime, images, size, k, batch_size=batch_size, strict=strict, start=start, limits=self.limits
-        )
+            self.runtime, images, size, k, batch_size=batch_size, strict=strict, start=start, limits=self.limits,
+            trained=self.decision.trained if self.decision is not None else (),
+        )  # fmt: skip
 
     def table(self, batch: Prediction, point: str | None = None) -> pd.DataFrame:
         """One batch of `stream` as the rows of `findings`."""
@@ -258,3 +292,17 @@ class Predictor:
         from zoo.inference.tables import wide_table
 
         return wide_table(batch, self.labels, self.decision)
+
+
+def _load_again(
+    origin: Origin, manifest_sha256: str, decision: dict[str, Any] | None, name: str, limits: Limits
+) -> Predictor:
+    """A predictor that was pickled, in the process that it was sent to."""
+    found = Predictor.load(*origin)
+    if found.manifest_sha256 != manifest_sha256:
+        raise ReleaseError(
+            f"{origin.name} holds another release (manifest {found.manifest_sha256[:12]}) than the one that was loaded "
+            f"({manifest_sha256[:12]}): load the model again"
+        )
+    found.name, found.limits = name, limits
+    return found if decision is None else found.with_decision(Decision.from_dict(decision))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +27,46 @@ from zoo.runtimes.runtime import KerasRuntime, Runtime
 RuntimeName = Literal["keras", "openvino", "onnx"]
 Choice = Literal["float32", "bfloat16", "int8", "auto"]
 
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """How a model is loaded: the arguments of `zoo.load` beside the name, which mean the same there.
+
+    Attributes:
+        runtime: "keras", "openvino" or "onnx".
+        precision: "float32", "bfloat16", "int8" or "auto".
+        members: Names of the members to load; None for all.
+        force_download: Download again what the cache of the Hub holds.
+
+    Raises:
+        UnknownNameError: No such runtime or precision.
+        UsageError: The runtime does not compute in this precision.
+
+    Example:
+        >>> LoadOptions(runtime="openvino", precision="bfloat16").members is None
+        True
+    """
+
+    runtime: RuntimeName = "keras"
+    precision: Choice = "float32"
+    members: tuple[str, ...] | None = None
+    force_download: bool = False
+
+    def __post_init__(self) -> None:
+        if self.runtime not in RUNTIMES:
+            raise UnknownNameError("runtime", self.runtime, RUNTIMES)
+        known = {kind for kinds in RUNTIMES.values() for kind in kinds}
+        if self.precision not in known:
+            raise UnknownNameError("precision", self.precision, known)
+        if self.precision not in RUNTIMES[self.runtime]:
+            able = " or ".join(name for name, kinds in RUNTIMES.items() if self.precision in kinds)
+            raise UsageError(f"runtime {self.runtime!r} does not compute in {self.precision!r}: use runtime {able}")
+
+    def settled(self, precision: str) -> LoadOptions:
+        """The options that load the same again: with the precision that "auto" came to, without a download."""
+        return replace(self, precision=precision, force_download=False)  # type: ignore[arg-type]
+
+
 #: Runtime -> the arithmetic it can be asked for.
 RUNTIMES: dict[str, tuple[str, ...]] = {
     "keras": ("float32", "auto"),
@@ -40,19 +81,15 @@ _LIBRARIES = {"openvino": "openvino", "onnx": "onnxruntime"}
 INT8_SLACK = 0.25
 
 
-def start(
-    name: str | Path,
-    runtime: str = "keras",
-    precision: str = "float32",
-    *,
-    members: Sequence[str] | None = None,
-    force_download: bool = False,
-) -> tuple[Runtime, Release]:
-    """The runtime, and the release that it runs; arguments and errors are those of `zoo.load`."""
-    _check_choice(runtime, precision)
+def start(name: str | Path, options: LoadOptions) -> tuple[Runtime, Release]:
+    """The runtime, and the release that it runs; the errors are those of `zoo.load`."""
     require_own_process()
+    runtime, precision, members = options.runtime, options.precision, options.members
+    library = _LIBRARIES.get(runtime)
+    if library and find_spec(library) is None:
+        raise MissingExtraError(f"runtime {runtime!r}", library, "serve")
     if runtime == "keras":
-        found = sources.find(name, members, force_download=force_download)
+        found = sources.find(name, members, force_download=options.force_download)
         model = release.build_model(found, members)
         keras = KerasRuntime(model)
         with compilation.kept():
@@ -61,7 +98,7 @@ def start(
         return keras, found
     # The graph may be in the cache: then no weights are needed, and no Keras.
     wanted = (INT8,) if runtime == "openvino" and precision in ("int8", "auto") else ()
-    found = sources.find(name, (), exports=wanted, force_download=force_download)
+    found = sources.find(name, (), exports=wanted, force_download=options.force_download)
     for member in members or ():
         found.spec.member(member)
     if runtime == "onnx":
@@ -70,7 +107,8 @@ def start(
         graph = _graph(name, found, members, "onnx", "float32")
         return OnnxRuntime(graph.folder / "model.onnx", temperature=graph.temperature), found
     if precision == "auto":
-        precision = choosing.fastest(found, members, lambda kind: openvino(name, found, members, kind))
+        fastest = choosing.fastest(found, members, lambda kind: openvino(name, found, members, kind))
+        return openvino(name, found, members, fastest), found
     return openvino(name, found, members, precision), found
 
 
@@ -152,17 +190,3 @@ def _hold_against_golden(found: Release, graph: Export, started: Any, rest: str)
         )
     with suppress(OSError):
         write_text(seen, f"{difference:.3g}\n")
-
-
-def _check_choice(runtime: str, precision: str) -> None:
-    if runtime not in RUNTIMES:
-        raise UnknownNameError("runtime", runtime, RUNTIMES)
-    known = {kind for kinds in RUNTIMES.values() for kind in kinds}
-    if precision not in known:
-        raise UnknownNameError("precision", precision, known)
-    if precision not in RUNTIMES[runtime]:
-        able = [name for name, kinds in RUNTIMES.items() if precision in kinds]
-        raise UsageError(f"runtime {runtime!r} does not compute in {precision!r}: use runtime {' or '.join(able)}")
-    library = _LIBRARIES.get(runtime)
-    if library and find_spec(library) is None:
-        raise MissingExtraError(f"runtime {runtime!r}", library, "serve")
