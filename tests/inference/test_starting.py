@@ -50,7 +50,7 @@ def test_the_same_predictor(folder, runtime):
 
 
 def test_an_unreadable_film_is_a_row(folder, runtime):
-    with pytest.warns(UserWarning, match="unreadable"):
+    with pytest.warns(UserWarning, match="without a prediction"):
         chances = zoo.load(folder, runtime=runtime).predict([films(1)[0], b"no film", films(2)[1]])
     assert np.isnan(chances).any(axis=1).tolist() == [False, True, False]
 
