@@ -77,3 +77,25 @@ def test_a_missing_extra_says_the_command_that_installs_it():
 def test_errors_with_arguments_of_their_own_travel_between_processes(error):
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), str(again)) == (type(error), str(error))
+
+
+#: Files whose plain errors are caught in the file itself, or by the reader that calls it, and never reach the user.
+CAUGHT = {
+    "config/specs.py",
+    "hub/download.py",
+    "models/weights/header.py",
+    "release/card_merge.py",
+    "release/manifest.py",
+}
+
+
+def test_no_plain_error_is_raised_at_the_user():
+    root = Path(errors.__file__).parents[1]
+    plain = {"ValueError", "TypeError", "KeyError", "IndexError", "RuntimeError", "ImportError", "Exception"}
+    found = []
+    for path in root.rglob("*.py"):
+        raises = (node.exc for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Raise))
+        names = {ast.unparse(e.func if isinstance(e, ast.Call) else e) for e in raises if e is not None}
+        if names & plain and path.relative_to(root).as_posix() not in CAUGHT:
+            found.append((path.relative_to(root).as_posix(), sorted(names & plain)))
+    assert found == []
