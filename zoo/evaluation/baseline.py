@@ -1,4 +1,4 @@
-"""The bar a network has to clear: logistic regression on tiny grey pixels, which sees pose, devices and brightness."""
+"""The baseline a network has to beat: logistic regression on tiny grey pixels (pose, devices, brightness)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from PIL import Image
 
 from zoo.core.errors import EvaluationError
 
-#: Height and width the films are shrunk to, in pixels.
+#: Height and width the images are shrunk to, in pixels.
 SIZE = 32
 
-#: Inverse strength of the L2 penalty: strong, for 1,024 standardised pixels and some hundred films or more. Fixed, so
+#: Inverse strength of the L2 penalty: strong, for 1,024 standardised pixels and some hundred images or more. Fixed, so
 #: that the bar is the same in every run.
 C = 3e-3
 
@@ -22,7 +22,7 @@ class PixelBaseline:
     """A fitted baseline: one linear model a finding.
 
     Attributes:
-        mean: (1024,) mean of each pixel over the training films.
+        mean: (1024,) mean of each pixel over the training images.
         scale: (1024,) its standard deviation (1 where it never varies).
         weights: (1024, k).
         bias: (k,).
@@ -76,6 +76,6 @@ def shrink(images: np.ndarray) -> np.ndarray:
     images = np.asarray(images)
     if images.ndim != 4 or images.dtype != np.uint8 or images.shape[3] not in (1, 3):
         raise EvaluationError(f"images must be uint8 (n, h, w, 1 or 3), got {images.dtype} {images.shape}")
-    films = [Image.fromarray(image.squeeze(-1) if image.shape[2] == 1 else image).convert("L") for image in images]
-    small = [np.asarray(film.resize((SIZE, SIZE), Image.Resampling.BOX), np.float64) for film in films]
+    grey = [Image.fromarray(image.squeeze(-1) if image.shape[2] == 1 else image).convert("L") for image in images]
+    small = [np.asarray(image.resize((SIZE, SIZE), Image.Resampling.BOX), np.float64) for image in grey]
     return np.stack(small).reshape(len(small), -1)

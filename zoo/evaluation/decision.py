@@ -92,7 +92,7 @@ class Reached:
         value: The measure.
         low: Lower limit of its 95 % interval, by patient.
         high: Upper limit.
-        n: Films it is a share of: the positives (sensitivity), the negatives (specificity), those called positive
+        n: Images it is a share of: the positives (sensitivity), the negatives (specificity), those called positive
             (ppv), or all known labels (f1, youden).
     """
 

@@ -52,6 +52,9 @@ def shared_patients(train: Iterable[object], evaluated: Sequence[object] | np.nd
     Args:
         train: Identifiers of the training patients, repeated or not.
         evaluated: (n,) identifier of each evaluated row; "" and NaN are unknown.
+
+    >>> shared_patients(["0012", "7"], ["12", "12", "8", ""]).names
+    ('12',)
     """
     return _overlap(train, evaluated, _patient)
 

@@ -33,7 +33,10 @@ def roc_auc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None =
         float64 (k,) or (r, k); NaN where a finding has no positive or no negative.
 
     Raises:
-        ValueError: Shapes differ, a label is not 0/1/NaN, or a score is not finite.
+        EvaluationError: Shapes differ, a label is not 0/1/NaN, a score is not finite, or a weight is negative.
+
+    >>> roc_auc(np.array([1, 0, 1, np.nan]), np.array([0.9, 0.6, 0.6, 0.1])).tolist()
+    [0.75]
     """
     return _areas(labels, scores, weights, "auc")
 
@@ -42,18 +45,29 @@ def average_precision(labels: np.ndarray, scores: np.ndarray, weights: np.ndarra
     """Precision averaged over the positives, without interpolation; equal scores are one cut. Arguments as `roc_auc`.
 
     A ranking by chance reaches the prevalence. NaN where a finding has no positive or no negative.
+
+    >>> average_precision(np.array([1, 0, 1, 0]), np.array([0.9, 0.6, 0.5, 0.1])).round(4).tolist()
+    [0.8333]
     """
     return _areas(labels, scores, weights, "average_precision")
 
 
 def brier(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Mean squared difference of probability and label (Brier 1950); NaN where nothing is known."""
+    """Mean squared difference of probability and label (Brier 1950); NaN where nothing is known.
+
+    >>> brier(np.array([1, 0]), np.array([0.5, 0.0])).tolist()
+    [0.125]
+    """
     labels, p = check_pair(labels, check_probabilities(probabilities))
     return _mean((p - labels) ** 2, weights)
 
 
 def log_loss(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Mean negative log likelihood in nats; probabilities are kept one float64 epsilon from 0 and 1."""
+    """Mean negative log likelihood in nats; probabilities are kept one float64 epsilon from 0 and 1.
+
+    >>> log_loss(np.array([1, 0, np.nan]), np.array([0.5, 0.5, 0.1])).round(4).tolist()
+    [0.6931]
+    """
     labels, p = check_pair(labels, check_probabilities(probabilities))
     return _mean(log_losses(labels, p), weights)
 
@@ -68,14 +82,22 @@ def log_losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 def binary_accuracy(
     labels: np.ndarray, probabilities: np.ndarray, thresholds: Thresholds = 0.5, weights: np.ndarray | None = None
 ) -> np.ndarray:
-    """Share of known labels that the thresholded probabilities (not logits: those are refused) get right."""
+    """Share of known labels that the thresholded probabilities (not logits: those are refused) get right.
+
+    >>> binary_accuracy(np.array([1, 0, 1]), np.array([0.9, 0.2, 0.4])).round(4).tolist()
+    [0.6667]
+    """
     return confusion(labels, probabilities, thresholds, weights).accuracy
 
 
 def f1(
     labels: np.ndarray, probabilities: np.ndarray, thresholds: Thresholds = 0.5, average: Average | None = None
 ) -> np.ndarray:
-    """F1 at the thresholds: (k,), or its macro, micro or support-weighted average as a scalar array."""
+    """F1 at the thresholds: (k,), or its macro, micro or support-weighted average as a scalar array.
+
+    >>> f1(np.array([1, 0, 1]), np.array([0.9, 0.2, 0.4])).round(4).tolist()
+    [0.6667]
+    """
     counts = confusion(labels, probabilities, thresholds)
     return counts.f1 if average is None else counts.f1_average(average)
 
@@ -87,6 +109,10 @@ def confusion(
 
     Raises:
         ValueError: Shapes differ, a label is not 0/1/NaN, or a probability lies outside 0..1 (logits, most often).
+
+    >>> counts = confusion(np.array([1, 0, 1, 0]), np.array([0.9, 0.7, 0.4, 0.1]))
+    >>> counts.tp.tolist(), counts.fp.tolist(), counts.sensitivity.tolist()
+    ([1.0], [1.0], [0.5])
     """
     labels, p = check_pair(labels, check_probabilities(probabilities))
     limits = np.broadcast_to(np.asarray(thresholds, np.float64), labels.shape[1:])

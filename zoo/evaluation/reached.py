@@ -1,4 +1,4 @@
-"""What thresholds reach on a set of films: sensitivity, specificity, PPV, F1 and Youden's index, with intervals."""
+"""What thresholds reach on a set of images: sensitivity, specificity, PPV, F1 and Youden's index, with intervals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Radiologists beside a model: each reader is a point, and a curve that passes above it reads these films better.
+"""Radiologists beside a model: each reader is a point, and a curve that passes above it reads these images better.
 
 As in the figures of Irvin et al. 2019. A reader whose own reading went into the labels lies nearer to the corner than
 he would elsewhere.
@@ -130,17 +130,17 @@ def _sides(margins: Mapping[str, Interval]) -> Side:
 
 
 def _curves(scores: Scores, column: int, calls: Mapping[str, np.ndarray]) -> list[_Curve]:
-    """One curve for all readers of the same films."""
+    """One curve for all readers of the same images."""
     truth, values = scores.labels[:, column], scores.logits[:, column]
-    films: dict[bytes, list[str]] = {}
+    groups: dict[bytes, list[str]] = {}
     for reader, of in calls.items():
-        films.setdefault(np.isnan(of).tobytes(), []).append(reader)
-    return [_Curve.of(truth, values, {reader: calls[reader] for reader in readers}) for readers in films.values()]
+        groups.setdefault(np.isnan(of).tobytes(), []).append(reader)
+    return [_Curve.of(truth, values, {reader: calls[reader] for reader in readers}) for readers in groups.values()]
 
 
 @dataclass(frozen=True, eq=False)
 class _Curve:
-    """One finding's curve on the films that some readers read, and their calls.
+    """One finding's curve on the images that some readers read, and their calls.
 
     Its points are the origin and one behind each of the g different scores that negatives have. From a point it rises
     by the positives that score between two of these, then it slopes over those that score as the negatives do.
@@ -180,7 +180,7 @@ class _Curve:
 
     @property
     def n(self) -> int:
-        """Films that were read and whose label is known."""
+        """Images that were read and whose label is known."""
         return len(self.rows[0]) + len(self.rows[1])
 
     @property

@@ -10,7 +10,7 @@ from zoo.core.errors import UsageError
 def pointing_game(heatmaps: np.ndarray, masks: np.ndarray, tolerance: int = 0) -> np.ndarray:
     """Whether each heatmap's maximum lies in its mask (Zhang et al. 2018, arXiv:1608.00507).
 
-    Where several pixels share the maximum, the one nearest to the middle of the film counts: enlarging leaves a flat
+    Where several pixels share the maximum, the one nearest to the middle of the image counts: enlarging leaves a flat
     rim outside the middles of a grid's outermost cells, and the inner end of that rim is the cell's middle. A map
     without a positive value points nowhere, which is a miss.
 
@@ -25,6 +25,10 @@ def pointing_game(heatmaps: np.ndarray, masks: np.ndarray, tolerance: int = 0) -
 
     Raises:
         ValueError: Shapes differ, a mask is not bool, a heatmap is not finite, or the tolerance is negative.
+
+    >>> heatmap = np.array([[[0.0, 0.2], [0.1, 0.9]]])
+    >>> pointing_game(heatmap, heatmap > 0.5).tolist()
+    [1.0]
     """
     heat, inside = _checked(heatmaps, masks)
     if tolerance < 0:
@@ -41,7 +45,7 @@ def pointing_game(heatmaps: np.ndarray, masks: np.ndarray, tolerance: int = 0) -
 def energy_inside(heatmaps: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """Share of each map's positive part that lies in its mask (Wang et al. 2020, arXiv:1910.01279).
 
-    A map spread evenly over the film gets the mask's share of the film, which is the chance level.
+    A map spread evenly over the image gets the mask's share of the image, which is the chance level.
 
     Args:
         heatmaps: (n, h, w), finite.
@@ -52,6 +56,10 @@ def energy_inside(heatmaps: np.ndarray, masks: np.ndarray) -> np.ndarray:
 
     Raises:
         ValueError: As for `pointing_game`.
+
+    >>> heatmap = np.array([[[0.0, 0.2], [0.2, 0.6]]])
+    >>> energy_inside(heatmap, heatmap > 0.5).tolist()
+    [0.6]
     """
     heat, inside = _checked(heatmaps, masks)
     positive = np.maximum(heat, 0)
@@ -78,7 +86,7 @@ def grow(masks: np.ndarray, radius: int) -> np.ndarray:
 
 
 def _from_middle(h: int, w: int) -> np.ndarray:
-    """Squared distance in pixels, times 4, of each pixel from the film's middle: integers, so that ties are exact."""
+    """Squared distance in pixels, times 4, of each pixel from the image's middle: integers, so that ties are exact."""
     y, x = 2 * np.arange(h) - (h - 1), 2 * np.arange(w) - (w - 1)
     return (y[:, None] ** 2 + x[None, :] ** 2).astype(np.float64)
 

@@ -1,6 +1,6 @@
 """What a decision does to log-odds before the sigmoid, finding by finding: Platt's line, isotonic steps, a prior shift.
 
-Each map never falls, so it moves no film past another of the same finding; steps only turn some into ties.
+Each map never falls, so it moves no image past another of the same finding; steps only turn some into ties.
 """
 
 from __future__ import annotations

@@ -25,6 +25,11 @@ def temperature(z: np.ndarray, y: np.ndarray) -> tuple[float, str]:
 
     Returns:
         The temperature, and what a reader has to know ("" where it lies within `BOUNDS`).
+
+    >>> z = np.array([-3.0, -3, -3, 3, 3, 3])  # two of three are right: log-odds of log 2
+    >>> value, note = temperature(z, np.array([0.0, 0, 1, 1, 1, 0]))
+    >>> round(float(value * np.log(2)), 6), note
+    (3.0, '')
     """
 
     def slopes(scale: float) -> tuple[float, float]:
@@ -67,12 +72,15 @@ def platt(z: np.ndarray, y: np.ndarray) -> tuple[float, float, str]:
 def isotonic(z: np.ndarray, y: np.ndarray) -> Steps:
     """The never falling curve with the smallest log loss (and squared error), by pooling adjacent violators.
 
-    Films of equal log-odds count as one point. Between the pools the curve is interpolated. It is kept within
-    1 / (n + 2) of 0 and 1: n films cannot show a probability to be more extreme (rule of succession, Laplace).
+    Images of equal log-odds count as one point. Between the pools the curve is interpolated. It is kept within
+    1 / (n + 2) of 0 and 1: n images cannot show a probability to be more extreme (rule of succession, Laplace).
 
     Args:
         z: (n,) log-odds.
         y: (n,) of 1 and 0.
+
+    >>> isotonic(np.array([-1.0, 0.0, 1.0]), np.array([0.0, 1.0, 0.0])).probability
+    (0.2, 0.5, 0.5)
     """
     values, of = np.unique(z, return_inverse=True)
     n, positives = np.bincount(of), np.bincount(of, y).astype(np.int64)

@@ -1,8 +1,8 @@
 """The same model where a finding is more or less common: corrected probabilities, and thresholds that move along.
 
-Only label shift is corrected: the share of positives differs, while films with the finding look like those the model
-was calibrated on, and films without it as well. Other devices, other patients, other views or other labelling rules are
-not corrected. The probabilities have to be calibrated at the source prevalence. A temperature alone leaves them too
+Only label shift is corrected: the share of positives differs, while images with the finding look like those the model
+was calibrated on, and images without it as well. Other devices, patients, views or labelling rules are not corrected.
+The probabilities have to be calibrated at the source prevalence. A temperature alone leaves them too
 high as a whole where the loss weighted positives up: fit with "platt" or "isotonic" before shifting such a model.
 """
 
@@ -35,10 +35,13 @@ def adjust_prevalence(
         target_prevalence: One number or one a finding, in 0..1.
 
     Returns:
-        The same shape and float type; the order of films inside a finding stays.
+        The same shape and float type; the order of images inside a finding stays.
 
     Raises:
         ValueError: A probability or a target outside 0..1, or a source not between 0 and 1.
+
+    >>> adjust_prevalence(np.array([0.5]), 0.5, 0.1).round(3).tolist()
+    [0.1]
     """
     given = np.asarray(probabilities)
     check_probabilities(given[~np.isnan(given)])
@@ -53,19 +56,19 @@ def adjust_prevalence(
 def estimate_prevalence(
     probabilities: np.ndarray, source_prevalence: float | Sequence[float] | np.ndarray
 ) -> np.ndarray:
-    """Prevalence of each finding in films without labels, by maximum likelihood (Saerens et al. 2002).
+    """Prevalence of each finding in images without labels, by maximum likelihood (Saerens et al. 2002).
 
     The likelihood is concave in the prevalence, so the value that their EM algorithm converges to is found directly.
-    As sure as the films are many and the model separates the classes; off wherever more than the prevalence differs,
+    As sure as the images are many and the model separates the classes; off wherever more than the prevalence differs,
     and where the calibration does not hold at both ends. On 6,653 real predictions of a CheXNet with no shift at all,
     Platt-calibrated on as many patients, it was off by factors of 0.1 to 6: count labels of the place where you can.
 
     Args:
-        probabilities: (n, k) in 0..1 of the unlabelled films, calibrated at the source prevalence. NaN is left out.
+        probabilities: (n, k) in 0..1 of the unlabelled images, calibrated at the source prevalence. NaN is left out.
         source_prevalence: One number or one a finding, between 0 and 1.
 
     Returns:
-        float64 (k,) in 0..1; NaN where there is no film.
+        float64 (k,) in 0..1; NaN where there is no image.
 
     Raises:
         ValueError: A probability outside 0..1, or a source not between 0 and 1.
@@ -86,10 +89,10 @@ def shift_decision(
 ) -> Decision:
     """A decision for a place where findings are as common as `target_prevalence` says.
 
-    Its probabilities are those of `adjust_prevalence`, and its thresholds move with them: the same films are called as
+    Its probabilities are those of `adjust_prevalence`, and its thresholds move with them: the same images are called as
     before (but for the last bit of float32), so sensitivity and specificity stay. PPV and F1 do not: they are worked
     out again from these two, without intervals, and a point fitted for the best F1 or for a PPV is no longer that one;
-    `fit_points` on labelled films of the place is better where there are any.
+    `fit_points` on labelled images of the place is better where there are any.
 
     Args:
         decision: Fitted on the validation part, or shifted already: then it is shifted on from there to the new target.
@@ -206,7 +209,7 @@ def _most_likely(p: np.ndarray, source: float) -> float:
     if not len(p):
         return np.nan
     a, b = p / source, (1 - p) / (1 - source)
-    low, high = (source, source) if np.allclose(a, b) else (0.0, 1.0)  # films that tell nothing leave it as it was
+    low, high = (source, source) if np.allclose(a, b) else (0.0, 1.0)  # images that tell nothing leave it as it was
     for _ in range(60):
         middle = (low + high) / 2
         rising = np.sum((a - b) / (middle * a + (1 - middle) * b)) > 0

@@ -1,6 +1,6 @@
 """Intervals: the patient-clustered bootstrap of any metric, and DeLong's for the AUC, paired and clustered.
 
-Films of one patient resemble each other, so patients are resampled, not films; an interval that takes films for
+Images of one patient resemble each other, so patients are resampled, not images; an interval that takes images for
 independent is too narrow.
 """
 
@@ -55,8 +55,10 @@ def bootstrap(
 
     All metrics of one call see the same resamples, so the difference of two of them is paired:
 
-        >>> samples = bootstrap(lambda w: {"a": roc_auc(y, a, w), "b": roc_auc(y, b, w)}, patients)  # doctest: +SKIP
-        >>> low, high = percentiles(samples["a"] - samples["b"])  # doctest: +SKIP
+        >>> a, b = np.array([4.0, 1, 3, 2]), np.array([4.0, 3, 2, 1])
+        >>> means = lambda w: {"a": a @ w / w.sum(axis=0), "b": b @ w / w.sum(axis=0)}
+        >>> samples = bootstrap(means, np.array([0, 1, 2, 3]), resamples=50)
+        >>> low, high = percentiles(samples["a"] - samples["b"])
 
     Args:
         statistic: From row weights (n, r) float32 to named arrays whose first axis is r.
@@ -99,6 +101,10 @@ def percentiles(samples: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, n
 
     A resample in which a metric is undefined (no positive was drawn) is left out. NaN where fewer than half remain,
     and where all of them agree (one patient; all positives found): then the data cannot tell how sure the number is.
+
+    >>> low, high = percentiles(np.linspace(0, 1, 101)[:, None])
+    >>> low.round(3).tolist(), high.round(3).tolist()
+    ([0.025], [0.975])
     """
     defined = np.mean(~np.isnan(samples), axis=0) >= 0.5
     usable = np.where(defined, samples, 0.0)
@@ -137,6 +143,11 @@ def delong(
 
     Returns:
         k intervals; limits NaN where a class has fewer than two clusters, or where the variance is 0 (perfect order).
+
+    >>> labels = np.array([[1], [0], [1], [0], [1], [0]])
+    >>> (one,) = delong(labels, np.array([[0.9], [0.1], [0.4], [0.5], [0.8], [0.2]]))
+    >>> round(one.value, 3), round(one.low, 3), one.high
+    (0.889, 0.581, 1.0)
     """
     return _delong(labels, (scores,), clusters, level)
 

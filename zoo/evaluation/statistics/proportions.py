@@ -50,6 +50,10 @@ def shares(part: np.ndarray, whole: np.ndarray, level: float = 0.95) -> tuple[np
 
     Returns:
         Value, lower and upper limit, each (...); NaN where `whole` is 0.
+
+    >>> value, low, high = shares(np.array([1.0, 0.0, 1.0]), np.array([1.0, 2.0, 1.0]))
+    >>> float(value), bool(low < 0.5 < high)
+    (0.5, True)
     """
     total, clusters = whole.sum(axis=0), np.sum(whole > 0, axis=0)
     value = ratio(part.sum(axis=0), total)
@@ -69,6 +73,10 @@ def wilson(value: np.ndarray | float, n: np.ndarray | float, level: float = 0.95
 
     Returns:
         Lower and upper limit.
+
+    >>> low, high = wilson(0.5, 100)
+    >>> round(float(low), 3), round(float(high), 3)
+    (0.404, 0.596)
     """
     z = NormalDist().inv_cdf((1 + level) / 2)
     centre = (value + z**2 / (2 * n)) / (1 + z**2 / n)
@@ -85,6 +93,9 @@ def binomial_tail(hits: np.ndarray | int, n: int, p: float) -> np.ndarray:
 
     Raises:
         ValueError: p is not between 0 and 1, or hits are not in 0..n.
+
+    >>> float(binomial_tail(2, 2, 0.5))
+    0.25
     """
     k = np.asarray(hits)
     if not 0 < p < 1 or n < 0 or (k < 0).any() or (k > n).any():
@@ -99,6 +110,9 @@ def hits_needed(n: int, target: float, confidence: float) -> int | None:
     """The fewest hits of n that show, with that confidence, a share of `target` or more; None where not even n do.
 
     The exact one-sided binomial test (Clopper and Pearson 1934) of the share being below the target.
+
+    >>> hits_needed(29, 0.9, 0.95), hits_needed(28, 0.9, 0.95)
+    (29, None)
     """
     shown = np.flatnonzero(binomial_tail(np.arange(n + 1), n, target) <= 1 - confidence)
     return int(shown[0]) if len(shown) else None
