@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -131,6 +132,20 @@ def test_what_a_living_writer_holds_is_left_alone(tmp_path, way):
         assert (tmp_path / "m" / "a.txt").read_text() == "quick"
         assert (slow / "a.txt").read_text() == "slow"
     assert (tmp_path / "m" / "a.txt").read_text() == "slow"
+    assert names(tmp_path) == ["m"]
+
+
+def test_a_folder_that_another_program_locks_is_no_reason_to_wait_for_ever(tmp_path, way, monkeypatch):
+    fcntl = pytest.importorskip("fcntl", reason="there are no such locks on this system")
+    monkeypatch.setattr(exchange, "WAIT_SECONDS", 0.1)
+    handle = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
+        write(tmp_path / "m", "1")
+        write(tmp_path / "m", "2")
+    finally:
+        os.close(handle)
+    assert (tmp_path / "m" / "a.txt").read_text() == "2"
     assert names(tmp_path) == ["m"]
 
 

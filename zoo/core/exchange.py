@@ -17,6 +17,7 @@ import re
 import secrets
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,6 +31,9 @@ _PART = re.compile(r"\.(?P<name>.+)-[0-9a-f]{8}\.part")
 
 #: In such a folder: what is being written, what is written and about to take the name, and what had the name before.
 _NEW, _READY, _OLD = "new", "ready", "old"
+
+#: How long a folder's lock is waited for.
+WAIT_SECONDS = 2.0
 
 #: Answers of a file system that has no locks, and of one that cannot exchange two names.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EINVAL)
@@ -45,9 +49,10 @@ def beside(target: Path) -> Iterator[Path]:
     `target` is a path as `real_path` gives it.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    with locked(target.parent):
+    with locked(target.parent) as alone:
         _finish(target)
-        _sweep(target)
+        if alone:
+            _sweep(target)
         part = target.with_name(f".{target.name}-{secrets.token_hex(4)}.part")
         part.mkdir()
         held = _hold(part, wait=False)
@@ -71,9 +76,10 @@ def recover(target: str | Path) -> None:
     """
     target = real_path(target)
     if _leftovers(target):
-        with locked(target.parent):
+        with locked(target.parent) as alone:
             _finish(target)
-            _sweep(target)
+            if alone:
+                _sweep(target)
 
 
 def recover_inside(folder: str | Path) -> None:
@@ -136,11 +142,16 @@ def _leftovers(target: Path) -> list[Path]:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """One process and thread at a time moves names in `folder`; without locks where the system has none."""
+def locked(folder: Path) -> Iterator[bool]:
+    """One process and thread at a time moves names in `folder`.
+
+    Yields:
+        Whether nobody else does. False where the system has no locks, and where somebody holds the folder for longer
+        than `WAIT_SECONDS`: another program, such as `flock FOLDER zoo train ...`.
+    """
     held = _hold(folder, wait=True)
     try:
-        yield
+        yield held is not None
     finally:
         _release(held)
 
@@ -153,14 +164,20 @@ def _hold(folder: Path, *, wait: bool) -> int | None:
         handle = os.open(folder, os.O_RDONLY)
     except (FileNotFoundError, PermissionError):
         return None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError as error:
-        os.close(handle)
-        if isinstance(error, BlockingIOError) or error.errno in _NO_LOCKS:
-            return None
-        raise
-    return handle
+    until = time.monotonic() + (WAIT_SECONDS if wait else 0)
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return handle
+        except OSError as error:
+            busy = isinstance(error, BlockingIOError)
+            if busy and time.monotonic() < until:
+                time.sleep(0.01)
+                continue
+            os.close(handle)
+            if busy or error.errno in _NO_LOCKS:
+                return None
+            raise
 
 
 def _release(held: int | None) -> None:
