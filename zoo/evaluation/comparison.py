@@ -158,9 +158,9 @@ def _notes(pairs: Sequence[Pair], told_apart: Sequence[Sequence[str]], level: fl
     if len(pairs) * k > 1:
         count = len(pairs) * k
         notes.append(
-            f"{len(pairs)} pairs of models times {k} findings make {count} intervals at {level:.0%}: of models that "
-            f"are all alike, some {count * (1 - level):.1f} would leave out 0. Only the mean's joint interval allows "
-            "for the number of pairs."
+            f"{len(pairs)} {'pair' if len(pairs) == 1 else 'pairs'} of models times {k} findings make {count} "
+            f"intervals at {level:.0%}: if all models were alike, {count * (1 - level):.1f} of these would be expected "
+            "to leave out 0. Only the joint interval of the mean allows for the number of pairs."
         )
     notes += [
         f"{pair.a} and {pair.b} have the same predictions of {', '.join(pair.identical)}."

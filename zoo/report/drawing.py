@@ -1,20 +1,22 @@
-"""Panels drawn with matplotlib: as SVG for the page, in colours that follow its theme, and as sheets of PNG."""
+"""Panels drawn with matplotlib, one figure each: as SVG in the colours of the page, and on a sheet as PNG."""
 
 from __future__ import annotations
 
 import io
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-from xml.etree import ElementTree
-from xml.etree.ElementTree import Element, SubElement
+from typing import TYPE_CHECKING, Any
+from xml.sax.saxutils import escape
 
 from zoo.core.errors import MissingExtraError
 from zoo.evaluation.report import RESEARCH_ONLY
 from zoo.report.layout import Chart, Panel
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 #: Name -> colour on white. The hues are those of Okabe and Ito (2008), told apart by every kind of colour vision;
 #: the lighter ones of their set would be too faint for lines on white.
@@ -52,11 +54,8 @@ SERIES: tuple[dict[str, Any], ...] = (
 #: Pixels an inch of the PNG.
 DPI = 150
 
-#: Room for a panel's title on a sheet, in inches.
+#: Room for a panel's title above it, in inches; the page has titles of its own.
 _TITLE = 0.3
-
-#: Attributes that point to another element.
-_REFERRING = ("href", "clip-path")
 
 _STYLE: Any = {
     "font.family": ["DejaVu Sans"],
@@ -92,7 +91,7 @@ _STYLE: Any = {
 
 
 def render(chart: Chart, folder: Path) -> list[str]:
-    """Draws a chart once, as one PNG and as markup for the page.
+    """Draws each panel of a chart once, and writes it as one PNG and as markup for the page.
 
     Args:
         chart: Its panels stand on one white sheet, `<folder>/<chart.name>.png`.
@@ -101,111 +100,83 @@ def render(chart: Chart, folder: Path) -> list[str]:
     Returns:
         One `<svg>` a panel, which fills the width it is given; ids begin with the chart's name. Colours are
         `var(--ink)` and the like, as `LIGHT` names them.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
     """
     with _style():
-        sheet = _Sheet(chart)
-        sheet.figure.savefig(
-            folder / f"{chart.name}.png", dpi=DPI, metadata={"Software": None, "Disclaimer": RESEARCH_ONLY}
-        )
-        buffer = io.BytesIO()
-        none = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        sheet.figure.savefig(buffer, format="svg", transparent=True, metadata=none)
-    root = ElementTree.fromstring(buffer.getvalue())
-    groups = {element.get("id"): element for element in root.iter() if element.get("id")}
-    return [
-        _for_a_page(panel, groups[f"panel-{i}"], groups, box, f"{chart.name}-{i + 1}")
-        for i, (panel, box) in enumerate(zip(chart.panels, sheet.boxes, strict=True))
-    ]
+        figures = [_figure(panel) for panel in chart.panels]
+        _write_sheet(chart, figures, folder / f"{chart.name}.png")
+        named = enumerate(zip(chart.panels, figures, strict=True), 1)
+        return [_markup(panel, figure, f"{chart.name}-{i}") for i, (panel, figure) in named]
 
 
-class _Sheet:
-    """All panels of a chart on one figure, and the place of each in points: left, top, width, height."""
+def _figure(panel: Panel) -> Figure:
+    """The axes where the panel's margins leave room, and its title above the panel."""
+    # Without pyplot: no window system, nothing global, nothing left open.
+    from matplotlib.figure import Figure
 
-    def __init__(self, chart: Chart) -> None:
-        # Without pyplot: no window system, nothing global, nothing left open.
-        from matplotlib.figure import Figure
-
-        columns = min(chart.columns, len(chart.panels))
-        rows = [chart.panels[i : i + columns] for i in range(0, len(chart.panels), columns)]
-        width = max(panel.size[0] for panel in chart.panels)
-        heights = [max(panel.size[1] for panel in row) + _TITLE for row in rows]
-        self._size = (width * columns, sum(heights))
-        self.figure = Figure(figsize=self._size)
-        self.boxes: list[tuple[float, float, float, float]] = []
-        for number, row in enumerate(rows):
-            for column, panel in enumerate(row):
-                self._add(panel, column * width, sum(heights[:number]) + _TITLE)
-
-    def _add(self, panel: Panel, left: float, top: float) -> None:
-        """Puts axes where the panel's margins leave room."""
-        (width, height), margins = panel.size, panel.margins
-        inner = width - margins.left - margins.right, height - margins.top - margins.bottom
-        x, y = left + margins.left, self._size[1] - top - margins.top - inner[1]
-        sheet = self._size
-        axes = self.figure.add_axes((x / sheet[0], y / sheet[1], inner[0] / sheet[0], inner[1] / sheet[1]))
-        axes.set_gid(f"panel-{len(self.boxes)}")
-        panel.draw(axes)
-        # Outside the axes: the page has a title of its own.
-        place = (left + 0.08) / sheet[0], 1 - (top - 0.08) / sheet[1]
-        self.figure.text(*place, panel.title, size=10, weight="bold", va="bottom")
-        self.boxes.append((72 * left, 72 * top, 72 * width, 72 * height))
+    (width, height), margins = panel.size, panel.margins
+    whole = height + _TITLE
+    figure = Figure(figsize=(width, whole))
+    inner = width - margins.left - margins.right, height - margins.top - margins.bottom
+    axes = figure.add_axes((margins.left / width, margins.bottom / whole, inner[0] / width, inner[1] / whole))
+    panel.draw(axes)
+    figure.text(0.08 / width, (height + 0.08) / whole, panel.title, size=10, weight="bold", va="bottom")
+    return figure
 
 
-@contextmanager
-def _style() -> Iterator[None]:
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise MissingExtraError("a report with figures", "matplotlib", "report") from error
-    with matplotlib.rc_context(), warnings.catch_warnings():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_STYLE)
-        # A script that the PNG's font lacks is no reason to lose the report.
-        warnings.filterwarnings("ignore", message="Glyph .* missing")
-        yield
+def _write_sheet(chart: Chart, figures: Sequence[Figure], path: Path) -> None:
+    """All panels with their titles, row by row, on one white picture."""
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    pictures = [_picture(figure) for figure in figures]
+    columns = min(chart.columns, len(pictures))
+    rows = [pictures[i : i + columns] for i in range(0, len(pictures), columns)]
+    width = max(picture.width for picture in pictures)
+    heights = [max(picture.height for picture in row) for row in rows]
+    sheet = Image.new("RGB", (columns * width, sum(heights)), "white")
+    for number, row in enumerate(rows):
+        for column, picture in enumerate(row):
+            sheet.paste(picture, (column * width, sum(heights[:number])))
+    facts = PngInfo()
+    facts.add_text("Disclaimer", RESEARCH_ONLY)
+    sheet.save(path, dpi=(DPI, DPI), pnginfo=facts)
 
 
-def _for_a_page(
-    panel: Panel, group: Element, groups: Mapping[str | None, Element], box: Sequence[float], name: str
-) -> str:
-    """One panel's group cut out of the sheet, with what it refers to, and named for screen readers."""
-    view = " ".join(f"{edge:g}" for edge in box)
-    labels = f"{name}-title {name}-text"
-    root = Element("svg", {"class": "figure", "role": "img", "aria-labelledby": labels, "viewBox": view})
-    for tag, ending, words in (("title", "title", panel.title), ("desc", "text", panel.description)):
-        SubElement(root, tag, {"id": f"{name}-{ending}"}).text = words
-    definitions = SubElement(root, "defs")
-    own = _copy(group, name)
-    for reference in sorted(set(_references(group))):
-        definition = _copy(groups[reference], name)
-        definition.set("id", f"{name}-{reference}")
-        definitions.append(definition)
-    root.append(own)
-    return ElementTree.tostring(root, encoding="unicode")
+def _picture(figure: Figure) -> Any:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI)
+    return Image.open(buffer).convert("RGB")
 
 
-def _copy(element: Element, name: str) -> Element:
-    """Without namespaces, which a page does not need, and ids, but for those that this panel's references name."""
-    attributes = {}
-    for key, value in element.attrib.items():
-        key = _local(key)
-        if key == "style":
-            value = _themed(value)
-        elif key in _REFERRING:
-            value = value.replace("#", f"#{name}-")
-        if key != "id":
-            attributes[key] = value
-    copied = Element(_local(element.tag), attributes)
-    copied.text, copied.tail = element.text, None
-    copied.extend(_copy(child, name) for child in element if _local(child.tag) != "defs")
-    return copied
+def _markup(panel: Panel, figure: Figure, name: str) -> str:
+    """The panel's SVG without its title, for a page with many of them, and named for screen readers.
 
+    matplotlib's own markup stays as it is, but for what a page of several figures needs: different ids, colours of the
+    page's theme, and the page's font.
+    """
+    from matplotlib.transforms import Bbox
 
-def _references(group: Element) -> Iterator[str]:
-    for element in group.iter():
-        for key, value in element.attrib.items():
-            if _local(key) in _REFERRING:
-                yield re.sub(r"^(url\()?#|\)$", "", value)
+    width, height = panel.size
+    for text in figure.texts:
+        text.set_visible(False)
+    buffer = io.StringIO()
+    none = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    below = Bbox.from_bounds(0, 0, width, height)
+    figure.savefig(buffer, format="svg", transparent=True, metadata=none, bbox_inches=below)
+    drawn = re.sub(r"^.*?<svg[^>]*>|</svg>\s*$|<style.*?</style>", "", buffer.getvalue(), flags=re.DOTALL)
+    drawn = re.sub(r'( id="|url\(#|href="#)', rf"\1{name}-", drawn).replace("xlink:href", "href")
+    drawn = re.sub(r'(?<=style=")[^"]*', lambda style: _themed(style[0]), drawn)
+    return (
+        f'<svg class="figure" role="img" aria-labelledby="{name}-title {name}-text" '
+        f'viewBox="0 0 {72 * width:g} {72 * height:g}">'
+        f'<title id="{name}-title">{escape(panel.title)}</title>'
+        f'<desc id="{name}-text">{escape(panel.description)}</desc>{drawn}</svg>'
+    )
 
 
 def _themed(style: str) -> str:
@@ -223,5 +194,15 @@ def _themed(style: str) -> str:
     return "; ".join(kept)
 
 
-def _local(tag: str) -> str:
-    return tag.rpartition("}")[2]
+@contextmanager
+def _style() -> Iterator[None]:
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise MissingExtraError("a report with figures", "matplotlib", "report") from error
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE)
+        # A script that the PNG's font lacks is no reason to lose the report.
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        yield
