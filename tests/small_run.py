@@ -109,7 +109,7 @@ def kill_at(point: str) -> None:
 
     name, _, count = point.partition(":")
     places: dict[str, tuple[Any, str, bool]] = {
-        "before_aside": (checkpoint.Checkpoints, "_write", False),
+        "before_aside": (checkpoint, "_write", False),
         "mid_weights": (checkpoint, "save_file", True),
         "before_rename": (Path, "rename", False),
         "after_rename": (checkpoint, "_verify", False),

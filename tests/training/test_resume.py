@@ -1,6 +1,6 @@
 """SIGKILL at named points: the run that goes on ends bit for bit like the one that was never killed.
 
-The killed one reads its films from a cache, the other the files: no image is left out, comes twice or looks otherwise.
+The killed one reads its images from a cache, the other the files: no image is left out, comes twice or looks otherwise.
 """
 
 import json
