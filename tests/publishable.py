@@ -13,7 +13,7 @@ from zoo.evaluation.report import evaluate
 from zoo.evaluation.result import to_json
 from zoo.evaluation.scores import Scores
 from zoo.release import card, manifest, release
-from zoo.release.contents import read_evaluation
+from zoo.release.folder import read_evaluation
 
 REPO = "tester/tiny"
 COMMIT = f"POST /api/models/{REPO}/commit/main"

@@ -34,7 +34,6 @@ LAYERS = (
 #: Circles that are still there. It only becomes shorter.
 KNOWN = {
     ("zoo.export.exporting", "zoo.export.formats"),
-    ("zoo.release.folders", "zoo.release.release"),
     ("zoo.runtimes.network", "zoo.runtimes.runtime"),
 }
 

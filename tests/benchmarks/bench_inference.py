@@ -138,7 +138,7 @@ def near(expected: np.ndarray, precision: str) -> Callable[[np.ndarray], str]:
     return check
 
 
-def stays(found: release.Release, expected: np.ndarray) -> Callable[[np.ndarray], str]:
+def stays(found: release.ReleaseFolder, expected: np.ndarray) -> Callable[[np.ndarray], str]:
     """The share of these films' decisions that are Keras', beside what the export was accepted with."""
 
     def check(logits: np.ndarray) -> str:

@@ -18,7 +18,7 @@ from zoo.data.phantoms.drawing import draw_phantom
 from zoo.labels.findings import FINDINGS
 from zoo.release import exports, manifest, parity, release
 from zoo.release.exports import Export, Format, Precision
-from zoo.release.release import Release
+from zoo.release.folder import ReleaseFolder
 
 if TYPE_CHECKING:
     from zoo.models.ensemble import Ensemble
@@ -42,7 +42,7 @@ _FRESH = 8
 
 #: Writes the files of one format into a folder. It is given the network, the release and the folder, and returns what
 #: runs them: films to what the file gives for them.
-Writer = Callable[["Ensemble", Release, Path], Callable[[np.ndarray], np.ndarray]]
+Writer = Callable[["Ensemble", ReleaseFolder, Path], Callable[[np.ndarray], np.ndarray]]
 
 
 def check_choice(format: str, precision: str) -> None:
@@ -55,7 +55,7 @@ def check_choice(format: str, precision: str) -> None:
 
 
 def export(
-    found: Release,
+    found: ReleaseFolder,
     target: str | Path,
     format: Format = "openvino",
     precision: Precision = "float32",
@@ -96,7 +96,7 @@ def export(
 
 
 def describe(
-    found: Release, format: Format, precision: Precision, members: Sequence[str] | None, batch: int | None
+    found: ReleaseFolder, format: Format, precision: Precision, members: Sequence[str] | None, batch: int | None
 ) -> dict[str, Any]:
     """What `export.json` says of an export before it is made."""
     spec, decision = found.spec, release.decision_of(found, members)

@@ -14,10 +14,10 @@ from zoo.core.files import content_key
 from zoo.export import exporting
 from zoo.release import exports
 from zoo.release.exports import Export
-from zoo.release.release import Release
+from zoo.release.folder import ReleaseFolder
 
 
-def folder_of(found: Release, members: Sequence[str] | None, format: str, precision: str) -> Path:
+def folder_of(found: ReleaseFolder, members: Sequence[str] | None, format: str, precision: str) -> Path:
     """Where the graph of a release lies: for these members, this precision, and the versions that run."""
     names = [m.name for m in found.spec.members if members is None or m.name in members]
     facts = (found.manifest_sha256, names, format, precision, exporting.versions(), exports.EXPORT_VERSION)

@@ -19,7 +19,7 @@ import numpy as np
 
 from zoo.core.errors import ExportError, MissingExtraError, ReleaseError
 from zoo.release import release
-from zoo.release.release import Release
+from zoo.release.folder import ReleaseFolder
 
 #: Format -> what lies in the export's folder.
 FILES = {"litert": "model.tflite", "saved_model": "saved_model"}
@@ -31,7 +31,7 @@ TIMEOUT_S = 3600.0
 _REFUSED = 3
 
 
-def convert(found: Release, facts: Mapping[str, Any], folder: Path) -> Callable[[np.ndarray], np.ndarray]:
+def convert(found: ReleaseFolder, facts: Mapping[str, Any], folder: Path) -> Callable[[np.ndarray], np.ndarray]:
     """Writes a LiteRT file or a SavedModel; returns what runs it.
 
     Args:

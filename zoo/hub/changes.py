@@ -10,8 +10,8 @@ from typing import Any, Literal
 from zoo.core import files as disk
 from zoo.core.errors import HubError, ReleaseError
 from zoo.hub.repository import Repository, State
-from zoo.release import card, contents, manifest
-from zoo.release.release import Release
+from zoo.release import card, manifest
+from zoo.release.folder import ReleaseFolder, listed
 
 Action = Literal["new", "changed", "same", "deleted", "unknown"]
 
@@ -68,11 +68,14 @@ class Plan:
         return held and not any(name in state.files for name in self.named("deleted"))
 
 
-def plan(release: Release, repo: str, hub: Repository | None, before: State | None, staging: Path) -> Plan:
+def plan(
+    release: ReleaseFolder, license: str, repo: str, hub: Repository | None, before: State | None, staging: Path
+) -> Plan:
     """Compares a release with what a repository holds; nothing is written but to `staging`.
 
     Args:
-        release: With the licence it shall be published under.
+        release: What shall be published.
+        license: SPDX name that it is published under.
         repo: "owner/name".
         hub: To read the repository's card and manifest with; None: it is not asked.
         before: The repository's state; None: there is no such repository.
@@ -82,18 +85,18 @@ def plan(release: Release, repo: str, hub: Repository | None, before: State | No
         HubError: A file that no zoo release put there would be overwritten, or the card there cannot be edited.
     """
     older, there = _there(repo, hub, before, staging)
-    listing = manifest.read_json(release.folder / manifest.MANIFEST)
+    listing = release.listing
     rendered = card.render(
         release.spec,
-        contents.read_evaluation(release.metrics),
+        release.evaluation,
         decision=release.decision,
         provenance=release.provenance,
-        license=release.license,
+        license=license,
         repo=repo,
         storage=release.storage,
     )
     text = _card(repo, rendered, release.folder, listing, there)
-    staged = _stage(staging, listing, rendered, text, release.license)
+    staged = _stage(staging, listing, rendered, text, license)
     paths = {name: release.folder / name for name in listing["files"]} | staged
     changes = []
     for name in sorted(paths):
@@ -117,7 +120,7 @@ def _there(repo: str, hub: Repository | None, before: State | None, staging: Pat
     files: set[str] = set()
     if listing:
         try:
-            files = {*contents.listed(folder, manifest.read_json(listing)), manifest.MANIFEST}
+            files = {*listed(folder, manifest.read_json(listing)), manifest.MANIFEST}
         except ReleaseError as error:
             why = str(error).replace(f"{folder}/", "").replace(str(folder), manifest.MANIFEST)
             raise HubError(
@@ -131,8 +134,9 @@ def _card(repo: str, rendered: str, folder: Path, listing: Mapping[str, Any], th
     """The card to publish: people's words are kept, those on the Hub before those in the release folder."""
     where, path = f"publishing {repo}: the card there", folder / manifest.CARD
     if there is None:
-        listed = listing["files"].get(manifest.CARD)
-        if not path.is_file() or (isinstance(listed, dict) and disk.sha256(path) == listed.get("sha256")):
+        stated = listing["files"].get(manifest.CARD)
+        _require_small(path, str(folder))
+        if not path.is_file() or (isinstance(stated, dict) and disk.sha256(path) == stated.get("sha256")):
             return rendered
         where = str(folder)
         there = _text(path, where)
@@ -143,11 +147,18 @@ def _card(repo: str, rendered: str, folder: Path, listing: Mapping[str, Any], th
 
 
 def _text(path: Path, where: str) -> str:
+    _require_small(path, where)
     # Not `read_text`: it would change the line ends.
     try:
         return path.read_bytes().decode("utf-8")
     except UnicodeDecodeError:
         raise HubError(f"{where}: {path.name} is not UTF-8 text; save it as UTF-8") from None
+
+
+def _require_small(path: Path, where: str) -> None:
+    most = manifest.max_bytes(manifest.CARD)
+    if path.is_file() and (size := path.stat().st_size) > most:
+        raise HubError(f"{where}: {path.name} of {size:,} bytes is too large to be a card (at most {most:,})")
 
 
 def _stage(staging: Path, listing: Mapping[str, Any], rendered: str, text: str, license: str) -> dict[str, Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import tempfile
 from dataclasses import dataclass
@@ -82,11 +81,11 @@ def publish(
     """
     _check_request(repo, tag, pr)
     found = release.read(folder)
-    found = dataclasses.replace(found, license=_check_publishable(found, license))
+    license = _check_publishable(found, license)
     hub, why_dry = _connect(repo, dry_run, pr)
     with tempfile.TemporaryDirectory() as staging:
         before = _look(hub, private, pr) if hub else None
-        wanted = plan(found, repo, hub, before, Path(staging))
+        wanted = plan(found, license, repo, hub, before, Path(staging))
         tagged = _check_wanted(hub, before, wanted, tag) if hub else False
         if hub is None or why_dry:
             return _publication(repo, wanted, wanted.nothing_new, tag=tag, why_dry=why_dry)
@@ -110,7 +109,7 @@ def _check_request(repo: str, tag: str, pr: bool) -> None:
         raise HubError(f"tag {tag!r} reads as a commit: choose a name such as 'v1'")
 
 
-def _check_publishable(found: release.Release, license: str) -> str:
+def _check_publishable(found: release.ReleaseFolder, license: str) -> str:
     """The licence to publish under; a release without one, without its split or its numbers is not published."""
     facts = card_facts.of_data(card_facts.of_model(found.spec), found.provenance)
     # The Hub knows licences by their SPDX names in lower case.

@@ -15,11 +15,13 @@ from zoo.core.warn import warn_user
 from zoo.hub import download
 from zoo.hub.download import listing as listing
 from zoo.hub.reference import Reference, parse
-from zoo.release import contents, manifest, release
+from zoo.release import manifest
 from zoo.release.exports import FOLDER
+from zoo.release.folder import SMALL, ReleaseFolder, max_bytes, unsafe_alone
+from zoo.release.folder import read as read_folder
 
 #: The files beside the weights that a release is read from.
-_SMALL = (manifest.MANIFEST, *contents.SMALL)
+_SMALL = (manifest.MANIFEST, *SMALL)
 _JSON = tuple(name for name in _SMALL if name.endswith(".json"))
 
 #: A file of another size than the manifest's is refused unseen, unless it is so small that it can say what it is: a
@@ -34,7 +36,7 @@ def pull(
     exports: Collection[str] = (),
     manifest_sha256: str = "",
     force_download: bool = False,
-) -> release.Release:
+) -> ReleaseFolder:
     """Gets a release of a Hub into the client's cache and reads it there.
 
     The revision is resolved to a commit once, and everything is of that commit. A pinned reference whose files are all
@@ -61,11 +63,11 @@ def pull(
         reference, members, exports=exports, manifest_sha256=manifest_sha256, force_download=force_download
     )
     with _anew(found):
-        read = release.read(folder, members, root=download.cache_of(folder), source=str(found))
+        found_here = read_folder(folder, members, root=download.cache_of(folder), source=str(found))
     download.remember(folder, reference.revision)
     if not reference.pinned:
         warn_user(f"{reference} is not pinned and may change: this is {found}")
-    return read
+    return found_here
 
 
 def obtain(
@@ -163,8 +165,8 @@ def _fetch_small(found: Reference, sizes: Mapping[str, int], manifest_sha256: st
     """Fetches and checks all that is needed but the weights."""
     _require_release(found, sizes)
     for name in _JSON:
-        if sizes.get(name, 0) > contents.max_bytes(name):
-            most = f"this file may have {contents.max_bytes(name):,}"
+        if sizes.get(name, 0) > max_bytes(name):
+            most = f"this file may have {max_bytes(name):,}"
             raise HubError(f"{found}: {name!r} has {sizes[name]:,} bytes there, {most}; it was not downloaded")
     if force and (folder := download.snapshot(found)):
         for stray in download.strays(folder):
@@ -197,7 +199,7 @@ def _require_release(found: Reference, sizes: Mapping[str, int]) -> None:
     """Refuses a repository without a manifest before anything of it is downloaded."""
     if manifest.MANIFEST in sizes:
         return
-    if unsafe := contents.unsafe_alone(sizes):
+    if unsafe := unsafe_alone(sizes):
         raise HubError(
             f"{found}: holds only unsafe formats ({_some(unsafe)}): reading one may run code; there is no fallback, "
             "ask its owner for a zoo release"
@@ -209,7 +211,7 @@ def _agree(found: Reference, names: Sequence[str], files: Mapping[str, Any], siz
     """Refuses files before they are downloaded that cannot be those of the manifest."""
     for name in names:
         stated = _size(files, name)
-        if stated is None or not 0 <= stated <= contents.max_bytes(name):
+        if stated is None or not 0 <= stated <= max_bytes(name):
             raise HubError(f"{found}: {manifest.MANIFEST} gives no size of {name!r} that a file of a release can have")
         if name not in sizes:
             raise IntegrityError(f"{found}: {name!r} is not there, though {manifest.MANIFEST} lists it: incomplete")
@@ -228,26 +230,31 @@ def _size(files: Mapping[str, Any], name: str) -> int | None:
 
 def _check_small(folder: Path, manifest_sha256: str = "") -> EnsembleSpec:
     """What a release in the cache is made of, after its small files were held against the manifest."""
-    files = _files(folder, manifest_sha256)
-    contents.require(folder, files)
-    manifest.check(folder, files, only=_SMALL, root=download.cache_of(folder))
-    return contents.read_spec(folder)
+    found = _cached(folder, manifest_sha256)
+    found.require()
+    manifest.check(folder, found.files, only=_SMALL, root=found.root)
+    return found.spec
 
 
-def _files(folder: Path, manifest_sha256: str = "") -> dict[str, Any]:
-    """What the manifest of a folder in the cache lists; every name is a path inside it."""
+def _cached(folder: Path, manifest_sha256: str = "") -> ReleaseFolder:
+    """A folder in the cache whose manifest is the one asked for, and lists paths inside it alone."""
     if strays := [path.name for path in download.strays(folder)]:
         raise IntegrityError(f"{folder}: {_some(strays)} leads outside the cache")
+    found = ReleaseFolder(folder, root=download.cache_of(folder))
     path = folder / manifest.MANIFEST
-    if manifest_sha256 and manifest.sha256(path) != manifest_sha256:
+    small = path.is_file() and path.stat().st_size <= max_bytes(manifest.MANIFEST)
+    if manifest_sha256 and not (small and found.manifest_sha256 == manifest_sha256):
         raise IntegrityError(f"{path}: altered; its sha256 is not {manifest_sha256}, which is pinned")
     try:
-        data = manifest.read_json(path)
+        found.json(manifest.MANIFEST)
     except ReleaseError as error:
         raise IntegrityError(str(error)) from None
-    files = contents.listed(folder, data)
-    manifest.check(folder, files, only=(), root=download.cache_of(folder))
-    return files
+    return found
+
+
+def _files(folder: Path, manifest_sha256: str = "") -> Mapping[str, Any]:
+    """What the manifest of a folder in the cache lists; every name is a path inside it."""
+    return _cached(folder, manifest_sha256).files
 
 
 def _large(folder: Path, spec: EnsembleSpec, members: Sequence[str] | None, exports: Collection[str]) -> list[str]:

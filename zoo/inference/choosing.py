@@ -17,14 +17,14 @@ from zoo.core.errors import ExportError, ReleaseError
 from zoo.core.files import content_key, write_json
 from zoo.export import exporting, graph_cache
 from zoo.release import exports, manifest, parity
-from zoo.release.release import Release
+from zoo.release.folder import ReleaseFolder
 from zoo.runtimes.runtime import Runtime
 
 #: Films a round, and rounds of which the fastest counts: what else the machine does only makes one slower.
 _FILMS, _ROUNDS = 16, 3
 
 
-def fastest(found: Release, members: Sequence[str] | None, start: Callable[[str], Runtime]) -> str:
+def fastest(found: ReleaseFolder, members: Sequence[str] | None, start: Callable[[str], Runtime]) -> str:
     """Measures each precision that may be used, or remembers what was measured.
 
     int8 may be used where it was accepted, bfloat16 where the CPU has it; both must pass where they are started.
@@ -65,7 +65,7 @@ def cpu() -> str:
     return platform.processor() or platform.machine()
 
 
-def _candidates(found: Release, members: Sequence[str] | None) -> list[str]:
+def _candidates(found: ReleaseFolder, members: Sequence[str] | None) -> list[str]:
     from zoo.runtimes.openvino_runtime import native
 
     names = ["float32"]
@@ -88,7 +88,7 @@ def _rate(runtime: Runtime, films: np.ndarray) -> float:
     return round(len(films) / min(seconds), 2)
 
 
-def _key(found: Release, members: Sequence[str] | None) -> str:
+def _key(found: ReleaseFolder, members: Sequence[str] | None) -> str:
     from zoo.runtimes.openvino_runtime import native
 
     names: Any = sorted(members) if members else None

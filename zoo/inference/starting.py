@@ -21,7 +21,7 @@ from zoo.inference import choosing
 from zoo.names import sources
 from zoo.release import exports, parity, release
 from zoo.release.exports import INT8, Export
-from zoo.release.release import Release
+from zoo.release.folder import ReleaseFolder
 from zoo.runtimes.runtime import KerasRuntime, Runtime
 
 RuntimeName = Literal["keras", "openvino", "onnx"]
@@ -81,7 +81,7 @@ _LIBRARIES = {"openvino": "openvino", "onnx": "onnxruntime"}
 INT8_SLACK = 0.25
 
 
-def start(name: str | Path, options: LoadOptions) -> tuple[Runtime, Release]:
+def start(name: str | Path, options: LoadOptions) -> tuple[Runtime, ReleaseFolder]:
     """The runtime, and the release that it runs; the errors are those of `zoo.load`."""
     require_own_process()
     runtime, precision, members = options.runtime, options.precision, options.members
@@ -112,7 +112,7 @@ def start(name: str | Path, options: LoadOptions) -> tuple[Runtime, Release]:
     return openvino(name, found, members, precision), found
 
 
-def openvino(name: str | Path, found: Release, members: Sequence[str] | None, precision: str) -> Runtime:
+def openvino(name: str | Path, found: ReleaseFolder, members: Sequence[str] | None, precision: str) -> Runtime:
     """A release in OpenVINO.
 
     Raises:
@@ -141,7 +141,7 @@ def openvino(name: str | Path, found: Release, members: Sequence[str] | None, pr
     return started
 
 
-def int8(found: Release, members: Sequence[str] | None = None) -> Export:
+def int8(found: ReleaseFolder, members: Sequence[str] | None = None) -> Export:
     """The int8 export of a release that was accepted: the one that it carries, or one made on this machine.
 
     Raises:
@@ -162,7 +162,7 @@ def int8(found: Release, members: Sequence[str] | None = None) -> Export:
 
 
 def _graph(
-    name: str | Path, found: Release, members: Sequence[str] | None, format: exports.Format, precision: Any
+    name: str | Path, found: ReleaseFolder, members: Sequence[str] | None, format: exports.Format, precision: Any
 ) -> Export:
     """A graph of the cache, made from the weights where it is not there yet."""
 
@@ -174,7 +174,7 @@ def _graph(
     return graph_cache.obtain(graph_cache.folder_of(found, members, format, precision), make)
 
 
-def _hold_against_golden(found: Release, graph: Export, started: Any, rest: str) -> None:
+def _hold_against_golden(found: ReleaseFolder, graph: Export, started: Any, rest: str) -> None:
     """An int8 network that was made elsewhere must give here what it gave there; once for each set of versions."""
     facts = (found.manifest_sha256, graph.facts["files"], rest, exporting.versions(), choosing.cpu())
     seen = home.home() / "checked" / content_key(facts)

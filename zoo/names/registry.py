@@ -140,9 +140,9 @@ def _find_spec(name: str, pin: pins.Pin | None) -> EnsembleSpec | None:
     if name in _REGISTERED:
         return _REGISTERED[name]
     if name in home.installed():
-        from zoo.release import contents
+        from zoo.release.folder import ReleaseFolder
 
-        return contents.read_spec(home.release_dir(name))
+        return ReleaseFolder(home.release_dir(name)).spec
     if pin is not None:
         from zoo.hub import pull
 

@@ -28,7 +28,7 @@ def find(
     *,
     exports: Sequence[str] = (),
     force_download: bool = False,
-) -> release.Release:
+) -> release.ReleaseFolder:
     """The release behind a name, read and checked; fetched from a Hub where it lies there.
 
     A plain name is, in this order, an installed release, what the catalog entry's environment variable says, or a pin

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.config.specs import EnsembleSpec, from_dict
 from zoo.core.errors import RecipeError, ReleaseError, WeightsError
 from zoo.evaluation.decision import Decision
-from zoo.release import card, contents, folders, manifest, release
+from zoo.release import card, folder, folders, manifest, release
 
 if TYPE_CHECKING:
     from zoo.models.ensemble import Ensemble
@@ -38,10 +38,10 @@ def release_of(source: str | Path, out: str | Path, *, dtype: release.DType | No
     out, run = Path(out), Path(source).expanduser()
     if (run / "recipe.json").is_file() and not (run / "release" / manifest.MANIFEST).is_file():
         return _from_run(run, out, dtype or "float32", license)
-    folder = folders.local(source)
+    place = folders.local(source)
     if dtype is None and not license:
-        return folders.copy(folder, out)
-    found = release.read(folder)
+        return folders.copy(place, out)
+    found = release.read(place)
     return _write(
         out,
         release.build_checked(found),
@@ -67,15 +67,15 @@ def _from_run(run: Path, out: Path, dtype: release.DType, license: str) -> Path:
     spec = _spec(run, recipe)
     decisions = manifest.read_json(run / "decision.json")
     weights = run / recipe["stages"][-1]["best_weights"]
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as converted:
         try:
-            h5.convert(weights, spec, Path(folder))
+            h5.convert(weights, spec, Path(converted))
         except WeightsError as error:
             raise ReleaseError(str(error)) from error
-        model = release.load_members(spec, Path(folder))
+        model = release.load_members(spec, Path(converted))
     metrics, provenance = (manifest.read_json(run / name) for name in ("metrics.json", "provenance.json"))
-    decision = contents.read_decision(run, decisions.get("ensemble"), spec)
-    members = {n: contents.read_decision(run, d, spec) for n, d in decisions.get("members", {}).items()}
+    decision = folder.read_decision(run, decisions.get("ensemble"), spec)
+    members = folder.read_members(run, decisions, spec)
     return _write(out, model, spec, decision, members, (metrics, provenance), dtype, license)
 
 
@@ -90,7 +90,7 @@ def _write(
     license: str,
 ) -> Path:
     metrics, provenance = facts
-    result = contents.read_evaluation(metrics)
+    result = folder.read_evaluation(metrics)
     return release.write(
         out,
         model,

@@ -11,9 +11,8 @@ from zoo.config.specs import to_dict
 from zoo.core.errors import ReleaseError
 from zoo.evaluation.decision import Decision, OperatingPoint
 from zoo.evaluation.result import Estimate, Evaluation
-from zoo.release import contents, manifest
+from zoo.release.folder import ReleaseFolder
 from zoo.release.manifest import plain
-from zoo.release.release import Release
 
 _Group = Iterator[str]
 
@@ -23,7 +22,7 @@ _SAME_WEIGHTS = "the weights are the same"
 _SHOWN = re.compile(r"(findings\..*|macro)\.auc\.(value|low|high|n|positives)|split|split_hash|n")
 
 
-def diff(a: Release, b: Release) -> list[str]:
+def diff(a: ReleaseFolder, b: ReleaseFolder) -> list[str]:
     """What is other in `b` than in `a`, grouped; weights are compared by their hashes, never read.
 
     Args:
@@ -46,7 +45,7 @@ def diff(a: Release, b: Release) -> list[str]:
         "model": _model(a, b),
         "labels": _names("finding", a.spec.findings, b.spec.findings),
         "decision": _decisions(a, b),
-        "metrics": _metrics(a.metrics, b.metrics),
+        "metrics": _metrics(a, b),
         "provenance": _provenance(a, b),
         "files": _files(a, b),
     }
@@ -57,7 +56,7 @@ def diff(a: Release, b: Release) -> list[str]:
     return lines if lines != [f"files: {_SAME_WEIGHTS}"] else []
 
 
-def _model(a: Release, b: Release) -> _Group:
+def _model(a: ReleaseFolder, b: ReleaseFolder) -> _Group:
     before, after = to_dict(a.spec), to_dict(b.spec)
     for spec in (before, after):
         del spec["findings"]
@@ -79,7 +78,7 @@ def _names(kind: str, before: Sequence[str], after: Sequence[str], ordered: bool
         yield f"{kind}s in another order: {', '.join(before)} -> {', '.join(after)}"
 
 
-def _decisions(a: Release, b: Release) -> _Group:
+def _decisions(a: ReleaseFolder, b: ReleaseFolder) -> _Group:
     yield from _decision(a.decision, b.decision)
     yield from _names("decision of member", [*a.member_decisions], [*b.member_decisions], ordered=False)
     for name, before in a.member_decisions.items():
@@ -120,10 +119,10 @@ def _origin(origin: Any) -> dict[str, Any]:
     return to_dict(origin) if origin is not None else {}
 
 
-def _metrics(a: Mapping[str, Any], b: Mapping[str, Any]) -> _Group:
-    if a == b:
+def _metrics(a: ReleaseFolder, b: ReleaseFolder) -> _Group:
+    if a.metrics == b.metrics:
         return
-    before, after = contents.read_evaluation(a), contents.read_evaluation(b)
+    before, after = a.evaluation, b.evaluation
     if before is None or after is None:
         yield f"{_images(before)} -> {_images(after)}"
         return
@@ -137,7 +136,7 @@ def _metrics(a: Mapping[str, Any], b: Mapping[str, Any]) -> _Group:
         was, now = _figure(old.get(name)), _figure(new.get(name))
         if was != now:
             yield f"{name} {was} -> {now}"
-    leaves = [{path: v for path, v in _flat(m) if not _SHOWN.fullmatch(path)} for m in (a, b)]
+    leaves = [{path: v for path, v in _flat(m) if not _SHOWN.fullmatch(path)} for m in (a.metrics, b.metrics)]
     others = sum(leaves[0].get(path) != leaves[1].get(path) for path in {**leaves[0], **leaves[1]})
     if others:
         yield f"{others} other entries of metrics.json differ"
@@ -167,20 +166,20 @@ def _figure(number: Estimate | None) -> str:
     return f"{number.value:.4f} {interval} (n {number.n}, {number.positives} positive)"
 
 
-def _provenance(a: Release, b: Release) -> _Group:
+def _provenance(a: ReleaseFolder, b: ReleaseFolder) -> _Group:
     facts = []
     for release in (a, b):
         known = dict(release.provenance)
         recipe = known.get("recipe")
         if isinstance(recipe, Mapping) and recipe.get("ensemble") == to_dict(release.spec):
             known["recipe"] = {key: value for key, value in recipe.items() if key != "ensemble"}
-        config = manifest.read_json(release.folder / "config.json")
+        config = release.config
         written = {f"written by {key}": config[key] for key in ("zoo", "keras") if key in config}
         facts.append({"license": release.license, **written, **known})
     yield from _changes(facts[0], facts[1])
 
 
-def _files(a: Release, b: Release) -> _Group:
+def _files(a: ReleaseFolder, b: ReleaseFolder) -> _Group:
     old, new = _listed(a), _listed(b)
     weights = [{f"{m.name}.safetensors" for m in release.spec.members} for release in (a, b)]
     yield from (f"{name} removed ({_bytes(old[name])})" for name in old if name not in new)
@@ -192,10 +191,9 @@ def _files(a: Release, b: Release) -> _Group:
         yield _SAME_WEIGHTS
 
 
-def _listed(release: Release) -> dict[str, tuple[Any, str]]:
-    files = manifest.read_json(release.folder / manifest.MANIFEST)["files"]
+def _listed(release: ReleaseFolder) -> dict[str, tuple[Any, str]]:
     # What it says of the card, nobody has checked.
-    known = {name: facts if isinstance(facts, dict) else {} for name, facts in files.items()}
+    known = {name: facts if isinstance(facts, dict) else {} for name, facts in release.files.items()}
     return {name: (facts.get("size"), str(facts.get("sha256"))) for name, facts in known.items()}
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from zoo.core import home
 from zoo.core.errors import ReleaseError
 from zoo.core.files import recover, whole_folder
-from zoo.release import manifest
+from zoo.release import folder, manifest
 
 
 @contextmanager
@@ -42,20 +42,20 @@ def copy(source: str | Path, target: str | Path) -> Path:
     return target
 
 
-def carry(folder: Path, files: Mapping[str, Path]) -> None:
+def carry(target: Path, files: Mapping[str, Path]) -> None:
     """Puts further files into a release, and into its manifest, in one step; they replace those of the same names.
 
     Args:
-        folder: Of the release.
+        target: The release.
         files: Name in the release -> the file.
     """
-    names = _checked(folder)
-    with whole(folder) as new:
-        _copy_files(folder, [name for name in names if name not in files], new)
+    names = _checked(target)
+    with whole(target) as new:
+        _copy_files(target, [name for name in names if name not in files], new)
         for name, file in files.items():
             (new / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, new / name)
-        listing = manifest.read_json(folder / manifest.MANIFEST)
+        listing = manifest.read_json(target / manifest.MANIFEST)
         # An edited card stays listed as it was released.
         kept = {name: listing["files"][name] for name in (manifest.CARD,) if name in listing["files"]}
         listing["files"] = dict(sorted((manifest.describe(new) | kept).items()))
@@ -64,14 +64,13 @@ def carry(folder: Path, files: Mapping[str, Path]) -> None:
 
 def _checked(source: Path) -> list[str]:
     """Names of a release's files, each of which is the one that the manifest means."""
-    from zoo.release import contents, release
-
-    found = release.read(source)
-    files = manifest.read_json(source / manifest.MANIFEST)["files"]
-    read = {*contents.SMALL, *(f"{member.name}.safetensors" for member in found.spec.members)}
-    manifest.check(source, files, only=files.keys() - read)
+    found = folder.read(source)
+    found.check(found.files.keys() - {*folder.SMALL, *found.weights()})
     # The card may have been taken away, as it may be edited.
-    return [name for name in files if name != manifest.CARD or (source / name).is_file()]
+    card = source / manifest.CARD
+    if card.is_file() and card.stat().st_size > manifest.max_bytes(manifest.CARD):
+        raise ReleaseError(f"{card}: {card.stat().st_size:,} bytes are too many for a card")
+    return [name for name in found.files if name != manifest.CARD or card.is_file()]
 
 
 def _copy_files(source: Path, names: Iterable[str], target: Path) -> None:
@@ -98,14 +97,14 @@ def local(source: str | Path) -> Path:
     """
     if (installed := find(str(source))) is not None:
         return installed
-    folder = Path(source).expanduser()
-    for candidate in (folder, folder / "release"):
+    place = Path(source).expanduser()
+    for candidate in (place, place / "release"):
         recover(candidate)
         if (candidate / manifest.MANIFEST).is_file():
             return candidate
-    if folder.is_dir():
+    if place.is_dir():
         raise FileNotFoundError(
-            f"{folder} holds no release: neither {manifest.MANIFEST} nor release/{manifest.MANIFEST}"
+            f"{place} holds no release: neither {manifest.MANIFEST} nor release/{manifest.MANIFEST}"
         )
     raise FileNotFoundError(
         f"{source!s} is neither an installed model ({', '.join(home.installed()) or 'none'}) nor a folder"

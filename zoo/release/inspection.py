@@ -12,9 +12,9 @@ from typing import Any, Literal
 from zoo.config.specs import EnsembleSpec, MemberSpec, from_dict
 from zoo.core import files as disk
 from zoo.core.errors import IntegrityError, RecipeError, ReleaseError, UnknownNameError
-from zoo.release import contents, exports, manifest, schema
+from zoo.release import exports, manifest, schema
+from zoo.release.folder import MAX_FILES, UNSAFE, ReleaseFolder, limit_of
 from zoo.release.manifest import plain
-from zoo.release.release import Release
 
 #: "edited": a card that people changed, which is no fault. "remote": not pulled. "refused": leads out of the folder.
 State = Literal["ok", "edited", "altered", "missing", "remote", "refused"]
@@ -108,7 +108,10 @@ class Inspection:
 
 
 def inspect(
-    where: str | Path | Release, root: Path | None = None, source: str = "", others: Mapping[str, int] | None = None
+    where: str | Path | ReleaseFolder,
+    root: Path | None = None,
+    source: str = "",
+    others: Mapping[str, int] | None = None,
 ) -> Inspection:
     """What a release says of itself, and what is wrong with it; its weights are hashed, never read.
 
@@ -127,23 +130,25 @@ def inspect(
     Example:
         >>> print("\\n".join(inspect("release").lines()))  # doctest: +SKIP
     """
-    folder = (where.folder if isinstance(where, Release) else Path(where)).expanduser()
+    here = where if isinstance(where, ReleaseFolder) else ReleaseFolder(Path(where).expanduser(), root, source)
+    folder = here.folder
     if not folder.is_dir():
         raise FileNotFoundError(f"no release folder at {folder}")
     problems: list[str] = []
-    documents = {name: _document(folder, name, root, problems) for name in schema.NAMES}
+    documents = {name: _document(here, name, problems) for name in schema.NAMES}
     listing, config = documents["manifest"], documents["config"]
-    listed = dict(islice(_object(listing, "files").items(), contents.MAX_FILES))
-    files = tuple(_file(folder, name, facts, root, others or {}, problems) for name, facts in listed.items())
+    listed = dict(islice(_object(listing, "files").items(), MAX_FILES))
+    files = tuple(
+        _file(here, name, facts, limit_of(name, listing), others or {}, problems) for name, facts in listed.items()
+    )
     spec = _spec(config, problems)
-    problems += [] if problems else _misfits(folder, listing)
-    found = others if others is not None else _walk(folder, root)
+    problems += [] if problems else _misfits(here)
+    found = others if others is not None else _walk(folder, here.root)
     extra = {name: size for name, size in sorted(found.items()) if name not in listed and name != manifest.MANIFEST}
     sizes = {name: n for name, n in _object(listing, "parameters").items() if type(n) is int}
-    path = folder / manifest.MANIFEST
     return Inspection(
         folder=folder,
-        source=source or (where.source if isinstance(where, Release) else ""),
+        source=here.source,
         name=spec.name if spec else "",
         members=spec.members if spec else (),
         image_size=spec.image_size if spec else 0,
@@ -154,20 +159,18 @@ def inspect(
         storage=_object(listing, "storage"),
         parameters=sizes,
         provenance=_provenance(_object(listing, "provenance")),
-        manifest_sha256=disk.sha256(path) if listing else "",
+        manifest_sha256=here.manifest_sha256 if listing else "",
         files=files,
         extra=extra,
-        unsafe=tuple(
-            n for n in (*listed, *extra) if Path(n).suffix.lower() in contents.UNSAFE and not exports.belongs(n)
-        ),
+        unsafe=tuple(n for n in (*listed, *extra) if Path(n).suffix.lower() in UNSAFE and not exports.belongs(n)),
         problems=tuple(dict.fromkeys(problems)),
     )
 
 
-def _document(folder: Path, name: str, root: Path | None, problems: list[str]) -> dict[str, Any]:
+def _document(here: ReleaseFolder, name: str, problems: list[str]) -> dict[str, Any]:
     """A JSON file of the release, {} where there is none that can be read."""
     try:
-        data = manifest.read_json(manifest.inside(folder, f"{name}.json", root))
+        data = here.json(f"{name}.json")
     except (ReleaseError, OSError) as error:
         problems.append(str(error))
         return {}
@@ -181,17 +184,19 @@ def _object(data: Mapping[str, Any], key: str) -> dict[str, Any]:
 
 
 def _file(
-    folder: Path, name: str, facts: Any, root: Path | None, others: Mapping[str, int], problems: list[str]
+    here: ReleaseFolder, name: str, facts: Any, limit: int, others: Mapping[str, int], problems: list[str]
 ) -> File:
     size = facts.get("size") if isinstance(facts, dict) else None
     size = size if type(size) is int else 0
     try:
-        path = manifest.inside(folder, name, root)
+        path = manifest.inside(here.folder, name, here.root)
         if name in others and not path.exists():
             return File(name, size, "remote")
         if name == manifest.CARD:
             return File(name, size, _card(path, facts))
-        manifest.check(folder, {name: facts}, only=(name,), root=root)
+        if size > limit:
+            raise IntegrityError(f"{path}: {size:,} bytes are too many for this file (at most {limit:,})")
+        manifest.check(here.folder, {name: facts}, only=(name,), root=here.root)
     except IntegrityError as error:
         problems.append(str(error))
         return File(name, size, "altered" if path.exists() else "missing")
@@ -204,7 +209,8 @@ def _file(
 def _card(path: Path, facts: Any) -> State:
     if not path.is_file():
         return "missing"
-    released = isinstance(facts, dict) and disk.sha256(path) == facts.get("sha256")
+    small = path.stat().st_size <= manifest.max_bytes(manifest.CARD)
+    released = small and isinstance(facts, dict) and disk.sha256(path) == facts.get("sha256")
     return "ok" if released else "edited"
 
 
@@ -219,15 +225,11 @@ def _spec(config: Mapping[str, Any], problems: list[str]) -> EnsembleSpec | None
         return None
 
 
-def _misfits(folder: Path, listing: Mapping[str, Any]) -> list[str]:
+def _misfits(found: ReleaseFolder) -> list[str]:
     """Where files that are each as they should be do not fit each other."""
     try:
-        spec = contents.read_spec(folder)
-        contents.require(folder, contents.listed(folder, listing), spec)
-        contents.read_parameters(folder, listing, spec, ())
-        stored = manifest.read_json(folder / "decision.json")
-        for decision in (stored["ensemble"], *_object(stored, "members").values()):
-            contents.read_decision(folder, decision, spec)
+        found.require(found.spec)
+        _ = found.parameters, found.decision
     except (ReleaseError, UnknownNameError, OSError) as error:
         return [str(error)]
     return []

@@ -80,7 +80,7 @@ def max_bytes(name: str) -> int:
     """The size that no file of a release of this name exceeds."""
     if name == MANIFEST:
         return MAX_MANIFEST_BYTES
-    return MAX_JSON_BYTES if name.endswith(".json") else MAX_FILE_BYTES
+    return MAX_JSON_BYTES if name == CARD or name.endswith(".json") else MAX_FILE_BYTES
 
 
 def inside(folder: Path, name: str, root: Path | None = None) -> Path:

@@ -26,7 +26,7 @@ from zoo.release import manifest
 
 if TYPE_CHECKING:
     from zoo.models.ensemble import Ensemble
-    from zoo.release.release import Release
+    from zoo.release.folder import ReleaseFolder
 
 LOGITS, IMAGES = "parity.json", "parity.safetensors"
 
@@ -76,7 +76,7 @@ def write(folder: Path, model: Ensemble, size: int) -> dict[str, np.ndarray]:
     return logits
 
 
-def check(release: Release, model: Ensemble, run: Callable[[np.ndarray], np.ndarray] | None = None) -> None:
+def check(release: ReleaseFolder, model: Ensemble, run: Callable[[np.ndarray], np.ndarray] | None = None) -> None:
     """Holds a loaded model against the golden logits, at its first load on this machine; what was found is remembered.
 
     A sha256 says that the files are those of the manifest, not that they belong together: tensors of one shape that
@@ -117,7 +117,7 @@ def check(release: Release, model: Ensemble, run: Callable[[np.ndarray], np.ndar
         warn_user(f"{found}; an accelerator's arithmetic may be the reason")
 
 
-def gap(release: Release, model: Ensemble, run: Callable[[np.ndarray], np.ndarray] | None = None) -> float:
+def gap(release: ReleaseFolder, model: Ensemble, run: Callable[[np.ndarray], np.ndarray] | None = None) -> float:
     """Largest absolute difference of `model`'s logits to the golden ones, for all members or some, on this backend.
 
     Args:
@@ -136,7 +136,7 @@ def gap(release: Release, model: Ensemble, run: Callable[[np.ndarray], np.ndarra
     return _difference(predict(model, images) if run is None else run(images), wanted)
 
 
-def gap_of_members(release: Release, model: Ensemble) -> float:
+def gap_of_members(release: ReleaseFolder, model: Ensemble) -> float:
     """The largest `gap` of the members of `model`, each alone: two that were exchanged have the same mean."""
     wanted = {member.name: golden(release, [member.name]) for member in model.members}
     images = _images(release, len(next(iter(wanted.values()))))
@@ -144,7 +144,7 @@ def gap_of_members(release: Release, model: Ensemble) -> float:
     return float(np.max(gaps))  # NaN where one is
 
 
-def _images(release: Release, n: int) -> np.ndarray:
+def _images(release: ReleaseFolder, n: int) -> np.ndarray:
     check_images(release.folder, release.spec.image_size, n)
     return load_file(release.folder / IMAGES)["images"]
 
@@ -153,7 +153,7 @@ def _difference(logits: np.ndarray, wanted: np.ndarray) -> float:
     return float(np.abs(logits - wanted).max()) if np.isfinite(logits).all() else math.nan
 
 
-def golden(release: Release, members: Sequence[str] | None = None) -> np.ndarray:
+def golden(release: ReleaseFolder, members: Sequence[str] | None = None) -> np.ndarray:
     """float32 (n, findings): the golden logits of these members together; of all by default.
 
     Raises:
@@ -198,15 +198,15 @@ def predict(model: Any, golden: np.ndarray) -> np.ndarray:
     return np.asarray(model.predict_on_batch(batch), np.float32)[: len(golden)]
 
 
-def _golden(release: Release) -> Mapping[str, Any]:
-    data = manifest.read_json(release.folder / LOGITS)
+def _golden(release: ReleaseFolder) -> Mapping[str, Any]:
+    data = release.golden
     tolerance = data.get("tolerance")
     if not isinstance(data.get("logits"), dict) or not isinstance(tolerance, float) or not 0 < tolerance <= LIMIT:
         raise ReleaseError(f"{release.folder / LOGITS}: expected logits and a tolerance in 0..{LIMIT:g}")
     return data
 
 
-def _array(release: Release, stored: Mapping[str, Any], name: str) -> np.ndarray:
+def _array(release: ReleaseFolder, stored: Mapping[str, Any], name: str) -> np.ndarray:
     try:
         values = np.asarray(stored[name], np.float32)
     except (KeyError, TypeError, ValueError):
@@ -218,7 +218,7 @@ def _array(release: Release, stored: Mapping[str, Any], name: str) -> np.ndarray
     return values
 
 
-def _facts(release: Release, model: Ensemble) -> dict[str, Any]:
+def _facts(release: ReleaseFolder, model: Ensemble) -> dict[str, Any]:
     """What a check is of; it holds for nothing else."""
     import keras
 

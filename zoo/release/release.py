@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,11 +22,11 @@ import numpy as np
 
 from zoo._version import __version__
 from zoo.config.specs import FORMAT_VERSION, EnsembleSpec, to_dict
-from zoo.core import files as disk
 from zoo.core.errors import ReleaseError, UnknownNameError, WeightsError
-from zoo.core.file_kinds import looks_like
 from zoo.evaluation.decision import Decision
-from zoo.release import contents, exports, folders, manifest, parity
+from zoo.release import folders, manifest, parity
+from zoo.release.folder import ReleaseFolder
+from zoo.release.folder import read as read
 
 if TYPE_CHECKING:
     from zoo.models.ensemble import Ensemble
@@ -37,45 +35,6 @@ DType = Literal["float32", "float16", "bfloat16"]
 
 #: What a run's metrics name single films by: a release carries no name of a film.
 _STAYS_AT_HOME = ("mistakes", "leakage")
-
-
-@dataclass(frozen=True)
-class Release:
-    """A release folder that was read and checked, without its weights in memory.
-
-    Attributes:
-        folder: Where it lies.
-        spec: What the model is made of.
-        decision: Temperature and thresholds of the ensemble.
-        member_decisions: The same of each member alone.
-        metrics: What `metrics.json` holds.
-        provenance: Recipe, seed, split hash, versions.
-        license: SPDX name, or "" where none was given.
-        storage: Number type of the stored weights, and how far it moves a logit.
-        parameters: Numbers in each member's weights.
-        backend: That wrote the golden logits.
-        manifest_sha256: Of `manifest.json`: one string that stands for all of it.
-        files: What it lists: name -> size and sha256.
-        exports: Those that it carries, such as "openvino-int8"; `zoo.release.exports` reads one.
-        root: Where links in the folder may lead to.
-        source: "hf://owner/repo@commit" it was pulled from, or "".
-    """
-
-    folder: Path
-    spec: EnsembleSpec
-    decision: Decision
-    member_decisions: Mapping[str, Decision]
-    metrics: Mapping[str, Any]
-    provenance: Mapping[str, Any]
-    license: str
-    storage: Mapping[str, Any]
-    parameters: Mapping[str, int]
-    backend: str
-    manifest_sha256: str
-    files: Mapping[str, Any] = field(default_factory=dict)
-    exports: tuple[str, ...] = ()
-    root: Path | None = None
-    source: str = ""
 
 
 def write(
@@ -130,60 +89,7 @@ def write(
     return Path(folder)
 
 
-def read(
-    folder: str | Path, members: Sequence[str] | None = None, *, root: Path | None = None, source: str = ""
-) -> Release:
-    """Reads a release folder and checks every file that it needs against the manifest.
-
-    Args:
-        folder: The release.
-        members: Only the weights of these need be there; all by default.
-        root: Where links in the folder may lead to; the folder itself by default.
-        source: Where it was pulled from.
-
-    Raises:
-        FileNotFoundError: No such folder.
-        UnknownNameError: No such member.
-        IntegrityError: A file is missing or altered.
-        ReleaseError: Of a newer format, or its parts do not fit each other.
-    """
-    folder = Path(folder).expanduser()
-    disk.recover(folder)
-    _require_release(folder)
-    listing = manifest.read_json(manifest.inside(folder, manifest.MANIFEST, root))
-    files = contents.listed(folder, listing)
-    contents.require(folder, files)
-    manifest.check(folder, files, only=contents.SMALL, root=root)
-    spec = contents.read_spec(folder)
-    chosen = {spec.member(name).name for name in members} if members is not None else {m.name for m in spec.members}
-    contents.require(folder, files, spec)
-    manifest.check(folder, files, only={f"{name}.safetensors" for name in chosen}, root=root)
-    parameters = contents.read_parameters(folder, listing, spec, chosen)
-    parity.check_images(folder, spec.image_size)
-    decisions = manifest.read_json(folder / "decision.json")
-    alone = decisions.get("members", {})
-    if not isinstance(alone, dict):
-        raise ReleaseError(f"{folder / 'decision.json'}: members must be an object, got {type(alone).__name__}")
-    return Release(
-        folder=folder,
-        spec=spec,
-        decision=contents.read_decision(folder, decisions.get("ensemble"), spec),
-        member_decisions={n: contents.read_decision(folder, d, spec) for n, d in alone.items()},
-        metrics=manifest.read_json(folder / "metrics.json"),
-        provenance=contents.object_of(folder, listing, "provenance"),
-        license=str(listing.get("license", "")),
-        storage=contents.object_of(folder, listing, "storage"),
-        parameters=parameters,
-        backend=str(manifest.read_json(folder / parity.LOGITS).get("backend", "")),
-        manifest_sha256=disk.sha256(folder / manifest.MANIFEST),
-        files=files,
-        exports=exports.carried(folder, files),
-        root=root,
-        source=source,
-    )
-
-
-def build_model(release: Release, members: Sequence[str] | None = None) -> Ensemble:
+def build_model(release: ReleaseFolder, members: Sequence[str] | None = None) -> Ensemble:
     """Builds the network from our own code and fills in the release's weights; no download, no random start.
 
     Args:
@@ -210,7 +116,7 @@ def build_model(release: Release, members: Sequence[str] | None = None) -> Ensem
         raise ReleaseError(str(error)) from error
 
 
-def build_checked(release: Release, members: Sequence[str] | None = None) -> Ensemble:
+def build_checked(release: ReleaseFolder, members: Sequence[str] | None = None) -> Ensemble:
     """The network as `build_model` gives it, after its logits were held against the golden ones.
 
     Raises:
@@ -221,7 +127,7 @@ def build_checked(release: Release, members: Sequence[str] | None = None) -> Ens
     return model
 
 
-def decision_of(release: Release, members: Sequence[str] | None = None) -> Decision | None:
+def decision_of(release: ReleaseFolder, members: Sequence[str] | None = None) -> Decision | None:
     """The decision that was fitted for exactly these members (all by default), or None."""
     if members is None or {*members} == {m.name for m in release.spec.members}:
         return release.decision
@@ -246,20 +152,6 @@ def load_members(spec: EnsembleSpec, folder: Path) -> Ensemble:
         load_safetensors(member, folder / f"{member.name}.safetensors")
     model.trainable = False
     return model
-
-
-def _require_release(folder: Path) -> None:
-    if folder.is_file():
-        raise ReleaseError(f"{folder} is {looks_like(folder)}: a release is a folder, which 'zoo release RUN' writes")
-    if not folder.is_dir():
-        raise FileNotFoundError(f"no release folder at {folder}")
-    if (folder / manifest.MANIFEST).exists():
-        return
-    if unsafe := contents.unsafe_alone(path.name for path in islice(folder.iterdir(), contents.MAX_FILES)):
-        raise ReleaseError(
-            f"{folder}: has no {manifest.MANIFEST}, and weights only in unsafe formats ({unsafe[0][:80]!r}): reading "
-            "one may run code; there is no fallback, but 'zoo release RUN' writes a release of a run"
-        )
 
 
 def _config(spec: EnsembleSpec) -> dict[str, Any]:

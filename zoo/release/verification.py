@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 
 from zoo.release import checks, manifest
 from zoo.release.checks import Subject
+from zoo.release.folder import ReleaseFolder
 
 #: Check -> the checks that it builds on, and how it is made. What it finds stands in its line.
 _CHECKS: Mapping[str, tuple[tuple[str, ...], Callable[[Subject], str]]] = {
@@ -68,7 +69,7 @@ def verify(
     folder = Path(folder).expanduser()
     if not folder.is_dir():
         raise FileNotFoundError(f"no release folder at {folder}")
-    subject = Subject(folder, members, root, source)
+    subject = Subject(ReleaseFolder(folder, root, source), members)
     done: dict[str, Check] = {}
     for name, (needs, function) in _CHECKS.items():
         failed = [need for need in needs if not done[need].ok]

@@ -21,7 +21,7 @@ from zoo.evaluation.scores import Scores
 from zoo.evaluation.statistics.proportions import proportion
 from zoo.evaluation.statistics.ratios import mean_over_findings
 from zoo.release import exports
-from zoo.release.release import Release
+from zoo.release.folder import ReleaseFolder
 
 #: Films that ranges are measured on, at most: more change them little. And films beside them, at most.
 CALIBRATION, TUNING = 300, 700
@@ -99,7 +99,7 @@ def choose_films(data: Path, dataset: str, trained_on: Path | None = None, seed:
 
 
 def loss(
-    found: Release, table: pd.DataFrame, plain: np.ndarray, int8: np.ndarray, part: str, *, resamples: int = 1000
+    found: ReleaseFolder, table: pd.DataFrame, plain: np.ndarray, int8: np.ndarray, part: str, *, resamples: int = 1000
 ) -> dict[str, Any]:
     """What int8 loses against float32 on the same films.
 

@@ -21,7 +21,7 @@ from zoo.export.int8 import acceptance, quantising, sensitivity
 from zoo.export.int8.acceptance import Films
 from zoo.release import exports, folders, openvino_ir, release
 from zoo.release.exports import INT8, Export
-from zoo.release.release import Release
+from zoo.release.folder import ReleaseFolder
 from zoo.runtimes.openvino_runtime import OpenVinoRuntime, core, native
 
 #: Decisions that accuracy-aware quantisation tries to keep: somewhat more than what is asked for on other films.
@@ -56,7 +56,7 @@ class Outcome:
 
 
 def export_int8(
-    found: Release,
+    found: ReleaseFolder,
     data: Path,
     out: Path | None = None,
     progress: Progress | None = None,
@@ -118,7 +118,7 @@ def export_int8(
     return Outcome(result, True, Export(target, facts), found.folder if ours else None)
 
 
-def _quantise(found: Release, plain: Any, reference: OpenVinoRuntime, films: Films, progress: Progress) -> Any:
+def _quantise(found: ReleaseFolder, plain: Any, reference: OpenVinoRuntime, films: Films, progress: Progress) -> Any:
     """The int8 network that keeps most decisions of the tuning films; accuracy-aware where that is too few."""
     calibration = _read(found, films.calibration, progress, "calibration").films
     # The calibration's too: ranges know nothing of decisions, and a share near 1 takes many of these to tell.
@@ -165,7 +165,7 @@ def _logits(model: Any, films: np.ndarray, temperature: Sequence[float]) -> np.n
 
 
 def _compare(
-    found: Release,
+    found: ReleaseFolder,
     folder: Path,
     reference: OpenVinoRuntime,
     films: Films,
@@ -201,7 +201,7 @@ class _Read:
 
 
 def _read(
-    found: Release,
+    found: ReleaseFolder,
     table: pd.DataFrame,
     progress: Progress,
     what: str,
@@ -233,7 +233,7 @@ def _read(
     )
 
 
-def _require_own_split(found: Release, films: Films) -> None:
+def _require_own_split(found: ReleaseFolder, films: Films) -> None:
     """Calibrating on films of another split than the thresholds' could mean on films that are reported."""
     split = found.provenance.get("split")
     own = split.get("hash") if isinstance(split, dict) else None

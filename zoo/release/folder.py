@@ -1,0 +1,361 @@
+"""A release folder as one typed object, each of whose files is parsed once; what looks at a release is a view of it.
+
+What a file must say, and how the files must fit each other, is checked here, before a network is built. `read` checks
+everything; `inspect` and `verify` ask for one part after the other, and say what was wrong with each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from zoo._version import __version__
+from zoo.config.specs import FORMAT_VERSION, MAX_MEMBERS, EnsembleSpec, from_dict
+from zoo.core import files as disk
+from zoo.core.errors import EvaluationError, IntegrityError, RecipeError, ReleaseError, UnknownNameError, WeightsError
+from zoo.core.file_kinds import looks_like
+from zoo.evaluation.decision import Decision
+from zoo.evaluation.result import Evaluation, from_json
+from zoo.models.weights.header import count_parameters
+from zoo.release import exports, manifest, parity
+
+#: The files beside weights and card that a release is read from; the manifest lists them.
+SMALL = ("config.json", "labels.json", "decision.json", "metrics.json", parity.LOGITS, parity.IMAGES)
+
+#: More numbers than any network of the zoo has in one member, and more files than any release.
+MAX_PARAMETERS, MAX_FILES = 1_000_000_000, 1000
+
+#: Endings of files that can run code when they are opened, or crash the process. No release needs one.
+_PICKLES = {".bin", ".ckpt", ".dill", ".joblib", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth"}
+_MODELS = {".h5", ".hdf5", ".keras", ".onnx", ".pb"}
+_PROGRAMS = {".dll", ".dylib", ".exe", ".ps1", ".py", ".pyc", ".pyd", ".sh", ".so"}
+UNSAFE = frozenset(_PICKLES | _MODELS | _PROGRAMS | {".tar", ".zip"})
+
+
+@dataclass(frozen=True)
+class ReleaseFolder:
+    """A release folder; each part is read when it is first asked for, and then kept. From `read` all of them are.
+
+    Attributes:
+        folder: Where it lies.
+        root: Where links in the folder may lead to; None for the folder itself. A Hub's cache keeps the files beside.
+        source: "hf://owner/repo@commit" it was pulled from, or "".
+
+    Every property raises a `ReleaseError` where its file is missing, broken, or does not fit the others.
+    """
+
+    folder: Path
+    root: Path | None = None
+    source: str = ""
+
+    def json(self, name: str) -> dict[str, Any]:
+        """A JSON file of the release."""
+        return manifest.read_json(manifest.inside(self.folder, name, self.root))
+
+    @cached_property
+    def listing(self) -> Mapping[str, Any]:
+        """What `manifest.json` holds, of a format that this version reads."""
+        data = self.json(manifest.MANIFEST)
+        listed(self.folder, data)
+        return data
+
+    @cached_property
+    def files(self) -> Mapping[str, Any]:
+        """What the manifest lists: name -> size and sha256. Every name is a path inside the folder."""
+        files: dict[str, Any] = self.listing["files"]
+        manifest.check(self.folder, files, only=(), root=self.root)
+        return files
+
+    @cached_property
+    def manifest_sha256(self) -> str:
+        """Of `manifest.json`: one string that stands for all of the release."""
+        return disk.sha256(self.folder / manifest.MANIFEST)
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """Recipe, seed, split hash, versions."""
+        return self._object("provenance")
+
+    @property
+    def storage(self) -> Mapping[str, Any]:
+        """Number type of the stored weights, and how far it moves a logit."""
+        return self._object("storage")
+
+    @property
+    def license(self) -> str:
+        """SPDX name, or "" where none was given."""
+        return str(self.listing.get("license", ""))
+
+    @cached_property
+    def config(self) -> Mapping[str, Any]:
+        """What `config.json` holds, of a format that this version reads."""
+        data = self.json("config.json")
+        check_version(self.folder, data)
+        return data
+
+    @cached_property
+    def spec(self) -> EnsembleSpec:
+        """What the model is made of: known backbones, within the limits, outputs as `labels.json` has them."""
+        from zoo.models import architectures
+
+        try:
+            spec = from_dict(EnsembleSpec, self.config.get("ensemble", {}), "ensemble")
+            for member in spec.members:
+                least = architectures.get(member.backbone).min_size
+                if spec.image_size < least:
+                    raise RecipeError(f"{member.backbone!r} takes images of {least} px or more, not {spec.image_size}")
+        except (RecipeError, UnknownNameError) as error:
+            raise ReleaseError(f"{self.folder / 'config.json'}: {manifest.plain(error)}") from None
+        if self.json("labels.json").get("findings") != list(spec.findings):
+            raise ReleaseError(
+                f"{self.folder}: labels.json and config.json differ in their findings or the order of them"
+            )
+        return spec
+
+    @cached_property
+    def _decisions(self) -> tuple[Decision, Mapping[str, Decision]]:
+        stored = self.json("decision.json")
+        members = read_members(self.folder, stored, self.spec)
+        return read_decision(self.folder, stored.get("ensemble"), self.spec), members
+
+    @property
+    def decision(self) -> Decision:
+        """Temperature and thresholds of the ensemble."""
+        return self._decisions[0]
+
+    @property
+    def member_decisions(self) -> Mapping[str, Decision]:
+        """The same of each member alone, by name."""
+        return self._decisions[1]
+
+    @cached_property
+    def metrics(self) -> Mapping[str, Any]:
+        """What `metrics.json` holds; {} where nothing was evaluated."""
+        return self.json("metrics.json")
+
+    @cached_property
+    def evaluation(self) -> Evaluation | None:
+        """The same as a typed result; None where nothing was evaluated."""
+        return read_evaluation(self.metrics)
+
+    @cached_property
+    def golden(self) -> Mapping[str, Any]:
+        """What `parity.json` holds; `zoo.release.parity` reads the logits in it."""
+        return self.json(parity.LOGITS)
+
+    @property
+    def backend(self) -> str:
+        """That wrote the golden logits."""
+        return str(self.golden.get("backend", ""))
+
+    @cached_property
+    def exports(self) -> tuple[str, ...]:
+        """Those that it carries, such as "openvino-int8"; `zoo.release.exports` reads one."""
+        return exports.carried(self.folder, self.files)
+
+    @cached_property
+    def parameters(self) -> Mapping[str, int]:
+        """Numbers in each member's weights, as the manifest says and the backbones allow."""
+        from zoo.models import architectures
+
+        stated = self._object("parameters")
+        for member in self.spec.members:
+            n, backbone = stated.get(member.name), architectures.get(member.backbone)
+            if type(n) is not int or not backbone.parameters <= n <= MAX_PARAMETERS:
+                least = f"{backbone.parameters:,} to {MAX_PARAMETERS:,}"
+                raise ReleaseError(
+                    f"{self.folder / manifest.MANIFEST}: parameters of {member.name!r} must be {least}, got {_shown(n)}"
+                )
+        return stated
+
+    def weights(self, members: Sequence[str] | None = None) -> list[str]:
+        """Names of the weights' files of these members; of all by default."""
+        chosen = [m.name for m in self.spec.members] if members is None else [self.spec.member(m).name for m in members]
+        return [f"{name}.safetensors" for name in dict.fromkeys(chosen)]
+
+    def check(self, names: Collection[str]) -> None:
+        """Raises `IntegrityError` unless these files are the ones that the manifest lists; others are not opened."""
+        for name in names:
+            if name not in self.files:
+                raise IntegrityError(f"{name!r} is not listed in {manifest.MANIFEST}")
+            limit = limit_of(name, self.listing)
+            if (size := self._size(name)) is not None and size > limit:
+                raise IntegrityError(
+                    f"{self.folder / name}: {size:,} bytes are too many for this file (at most {limit:,})"
+                )
+        manifest.check(self.folder, {n: self.files[n] for n in names}, root=self.root)
+
+    def check_counts(self, members: Collection[str] | None = None) -> None:
+        """Raises `ReleaseError` unless the weights of these members hold as many numbers as the manifest says."""
+        for file in self.weights(None if members is None else [*members]):
+            try:
+                held = count_parameters(self.folder / file)
+            except WeightsError as error:
+                raise ReleaseError(str(error)) from None
+            if held != (n := self.parameters[file.removesuffix(".safetensors")]):
+                raise ReleaseError(f"{self.folder / file}: {held:,} numbers, the manifest says {n:,}")
+
+    def require(self, spec: EnsembleSpec | None = None) -> None:
+        """Each file the model is read from (without a spec: each but the weights) must be under the manifest's hash.
+
+        A size that no file of a release has is refused here: hashing it would already take long.
+        """
+        for name in (*SMALL, *(f"{m.name}.safetensors" for m in (spec.members if spec else ()))):
+            if name not in self.listing["files"]:
+                raise ReleaseError(
+                    f"{self.folder}: {name!r} is not listed in {manifest.MANIFEST}; the release is incomplete"
+                )
+            size, facts = self._size(name), self.listing["files"][name]
+            if size is None or not 0 <= size <= max_bytes(name):
+                stated = facts.get("size") if isinstance(facts, dict) else None
+                raise ReleaseError(
+                    f"{self.folder / manifest.MANIFEST}: the size of {name!r} must be 0 to {max_bytes(name):,} bytes, "
+                    f"got {_shown(stated)}"
+                )
+
+    def _size(self, name: str) -> int | None:
+        facts = self.listing["files"][name]
+        size = facts.get("size") if isinstance(facts, dict) else None
+        return size if type(size) is int else None
+
+    def _object(self, key: str) -> dict[str, Any]:
+        """The object under `key` of the manifest, {} where there is none."""
+        value = self.listing.get(key, {})
+        if not isinstance(value, dict):
+            raise ReleaseError(
+                f"{self.folder / manifest.MANIFEST}: {key} must be an object, got {type(value).__name__}"
+            )
+        return value
+
+
+def read(
+    folder: str | Path, members: Sequence[str] | None = None, *, root: Path | None = None, source: str = ""
+) -> ReleaseFolder:
+    """Reads a release folder and checks every file that it needs against the manifest.
+
+    Args:
+        folder: The release.
+        members: Only the weights of these need be there; all by default.
+        root: Where links in the folder may lead to; the folder itself by default.
+        source: Where it was pulled from.
+
+    Raises:
+        FileNotFoundError: No such folder.
+        UnknownNameError: No such member.
+        IntegrityError: A file is missing or altered.
+        ReleaseError: Of a newer format, or its parts do not fit each other.
+    """
+    folder = Path(folder).expanduser()
+    disk.recover(folder)
+    _require_release(folder)
+    found = ReleaseFolder(folder, root, source)
+    found.require()
+    manifest.check(folder, found.files, only=SMALL, root=root)
+    weights = found.weights(members)
+    found.require(found.spec)
+    manifest.check(folder, found.files, only=weights, root=root)
+    found.check_counts(members)
+    parity.check_images(folder, found.spec.image_size)
+    # Read now, while the files are known to be those of the manifest.
+    for part in ("parameters", "_decisions", "metrics", "provenance", "storage", "golden", "exports"):
+        getattr(found, part)
+    _ = found.manifest_sha256
+    return found
+
+
+def listed(folder: Path, listing: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest's files, of a format that this version reads."""
+    check_version(folder, listing)
+    files = listing.get("files")
+    if not isinstance(files, dict):
+        raise ReleaseError(f"{folder / manifest.MANIFEST}: lists no files")
+    if len(files) > MAX_FILES:
+        raise ReleaseError(f"{folder / manifest.MANIFEST}: lists {len(files):,} files, at most {MAX_FILES:,} are read")
+    return files
+
+
+def unsafe_alone(names: Iterable[str]) -> list[str]:
+    """The files that may hold weights in unsafe formats, where no file holds them in a safe one."""
+    names = list(names)
+    safe = any(name.endswith(".safetensors") for name in names)
+    return [] if safe else [name for name in names if PurePosixPath(name).suffix.lower() in _PICKLES | _MODELS]
+
+
+def limit_of(name: str, listing: Mapping[str, Any]) -> int:
+    """The size above which a file of a manifest is not read: what is no export and no member's weights is small."""
+    counts = listing.get("parameters")
+    members = list(islice(counts, MAX_MEMBERS)) if isinstance(counts, dict) else []
+    large = name in SMALL or exports.belongs(name) or name in [f"{member}.safetensors" for member in members]
+    return max_bytes(name) if large else min(max_bytes(name), manifest.MAX_JSON_BYTES)
+
+
+def max_bytes(name: str) -> int:
+    """The size that no file of a release of this name exceeds; the golden images have their own."""
+    return parity.MAX_BYTES if name == parity.IMAGES else manifest.max_bytes(name)
+
+
+def check_version(folder: Path, data: Mapping[str, Any]) -> None:
+    """Refuses a file of a newer format than this version reads."""
+    version = data.get("format_version")
+    if type(version) is not int or version < 1:
+        raise ReleaseError(f"{folder}: format_version must be a number from 1, got {_shown(version)}")
+    if version > FORMAT_VERSION:
+        provenance = data.get("provenance")
+        wrote = data.get("zoo") or (provenance.get("zoo") if isinstance(provenance, dict) else None)
+        needs = f"xrayslam-zoo >= {manifest.plain(wrote)[:40]}" if wrote else "a newer xrayslam-zoo"
+        have = f"this is {__version__} (pip install --upgrade xrayslam-zoo)"
+        raise ReleaseError(f"{folder}: format {version} is newer than {FORMAT_VERSION}: it needs {needs}, {have}")
+
+
+def read_members(folder: Path, decisions: Mapping[str, Any], spec: EnsembleSpec) -> dict[str, Decision]:
+    """The decisions of `decision.json` for members alone, by name."""
+    alone = decisions.get("members", {})
+    if not isinstance(alone, dict):
+        raise ReleaseError(f"{folder / 'decision.json'}: members must be an object, got {type(alone).__name__}")
+    return {name: read_decision(folder, data, spec) for name, data in alone.items()}
+
+
+def read_evaluation(metrics: Mapping[str, Any]) -> Evaluation | None:
+    """What `metrics.json` holds as a typed result; None where nothing was evaluated ({}).
+
+    Raises:
+        ReleaseError: Something is missing or of another type; says where.
+    """
+    try:
+        return from_json(metrics) if metrics else None
+    except EvaluationError as error:
+        raise ReleaseError(str(error)) from error
+
+
+def read_decision(folder: Path, data: Any, spec: EnsembleSpec) -> Decision:
+    """One decision of `decision.json`, for the findings of `spec` in its order."""
+    try:
+        decision = Decision.from_dict(data)
+    except ValueError as error:
+        raise ReleaseError(f"{folder / 'decision.json'}: {manifest.plain(error)}") from None
+    if decision.findings != spec.findings:
+        raise ReleaseError(f"{folder / 'decision.json'}: its findings are not the model's, or in another order")
+    return decision
+
+
+def _require_release(folder: Path) -> None:
+    if folder.is_file():
+        raise ReleaseError(f"{folder} is {looks_like(folder)}: a release is a folder, which 'zoo release RUN' writes")
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no release folder at {folder}")
+    if (folder / manifest.MANIFEST).exists():
+        return
+    if unsafe := unsafe_alone(path.name for path in islice(folder.iterdir(), MAX_FILES)):
+        raise ReleaseError(
+            f"{folder}: has no {manifest.MANIFEST}, and weights only in unsafe formats ({unsafe[0][:80]!r}): reading "
+            "one may run code; there is no fallback, but 'zoo release RUN' writes a release of a run"
+        )
+
+
+def _shown(value: object) -> str:
+    """What came, for an error: not endless."""
+    return manifest.plain(repr(value))[:80]
