@@ -123,9 +123,9 @@ def test_sections_say_what_their_blocks_say(page, everything):
 def test_mistakes_are_pictures_with_words(page):
     pictures = page.all("img")
     assert [e.attributes["alt"] for e in pictures] == [
-        "Film film <1>.png",
-        "The same film under the heatmap of Cardiomegaly",
-        "Film film 2.png",
+        "Image film <1>.png",
+        "The same image under the heatmap of Cardiomegaly",
+        "Image film 2.png",
     ]
     image = Image.open(io.BytesIO(base64.b64decode(pictures[0].attributes["src"].partition(",")[2])))
     assert image.size == (398, 512)
@@ -137,7 +137,7 @@ def test_mistakes_are_pictures_with_words(page):
 def test_a_page_without_blocks_says_what_is_missing(bare_page):
     absent = [e.text for e in bare_page.all("p") if e.attributes.get("class") == "absent"]
     assert "Only one model was evaluated." in absent
-    assert "The films were not given, so no mistakes are shown." in absent
+    assert "The images were not given, so no errors are shown." in absent
     assert "Scores of unknown scale have no operating points." in absent
     assert len(absent) == 11
     drawn = {e.attributes["id"] for e in bare_page.all("h3")}

@@ -22,7 +22,7 @@ class DataFacts:
         text: What it is, in sentences.
         limits: What it does to a model trained on it, a sentence each.
         out_of_scope: What a model trained on it is not for.
-        real: Films of patients, with labels read from their reports.
+        real: Images of patients, with labels extracted from their reports.
         license: The Hub's id of the licence of weights trained on it, where that is known; "" otherwise.
         license_name: Its name, where the id is "other".
         license_link: Where its text is, then.

@@ -50,7 +50,7 @@ def roc(title: str, description: str, curve: Roc, marks: Marks) -> Panel:
 
 
 def precision_recall(title: str, description: str, curve: PrecisionRecall, prevalence: float, marks: Marks) -> Panel:
-    """PPV over sensitivity; calling films at random has the prevalence as its PPV."""
+    """PPV over sensitivity; calling images at random has the prevalence as its PPV."""
 
     def draw(axes: Any) -> None:
         axes.plot([0, 1], [prevalence, prevalence], label="chance", **_CHANCE)

@@ -1,4 +1,4 @@
-"""Films the model was most wrong about, with where it looked."""
+"""The most confident errors of a model, with heatmaps."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ _SIDE = 512
 
 @dataclass(frozen=True, eq=False)
 class Mistake:
-    """One film, one finding, one wrong and confident answer.
+    """A confident error: one image, one finding.
 
     Attributes:
-        image: Name of the film.
+        image: Name of the image.
         finding: Which finding.
         label: 1 or 0.
         probability: What the model gave.
-        film: uint8 (h, w).
-        overlay: uint8 (h, w, 3), the film under its heatmap; None where there is none.
+        picture: The image, uint8 (h, w).
+        overlay: uint8 (h, w, 3), the image under its heatmap; None where there is none.
     """
 
     image: str
     finding: str
     label: int
     probability: float
-    film: np.ndarray
+    picture: np.ndarray
     overlay: np.ndarray | None = None
 
     @property

@@ -91,7 +91,7 @@ def mistakes(
     *,
     heatmaps: bool = True,
 ) -> list[Mistake]:
-    """For each finding the positive film that the model was surest is negative, and the other way round.
+    """The most confident errors: each finding's positive of lowest and negative of highest probability.
 
     Args:
         model: The ensemble whose scores these are, or None where there is none in Keras: then without heatmaps.
@@ -110,11 +110,11 @@ def mistakes(
             if not len(rows):
                 continue
             row = int(rows[np.argmin(chances[rows, j]) if label else np.argmax(chances[rows, j])])
-            film = read_image(paths[row])[..., 0]
+            picture = read_image(paths[row])[..., 0]
             seen = explain(model, paths[row], j, METHOD, findings=scores.findings) if heatmaps and model else None
             overlay = seen.overlay() if seen is not None else None
             name = Path(paths[row]).name
-            found.append(Mistake(name, finding, label, float(chances[row, j]), film, overlay))
+            found.append(Mistake(name, finding, label, float(chances[row, j]), picture, overlay))
     return found
 
 
@@ -123,7 +123,7 @@ def method(model: Ensemble) -> str:
     places = sorted({f"{m.backbone.output_shape[1]} x {m.backbone.output_shape[2]}" for m in model.members})
     return (
         f"Grad-CAM, mean over {len(model.members)} members, from maps of {' and '.join(places)} places; without "
-        "colour: nothing on the film speaks for the finding"
+        "colour: nothing in the image speaks for the finding"
     )
 
 
