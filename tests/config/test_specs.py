@@ -177,3 +177,14 @@ def test_an_override_is_checked_like_a_spec_made_by_hand():
         override(ensemble(), "image_size", "4")
     changed = override(ensemble(), "members.1.dropout", "0.5")
     assert [m.dropout for m in changed.members] == [0.3, 0.5]
+
+
+def test_every_field_of_a_saved_type_is_described_in_its_schema():
+    from zoo.config.json_schema import definitions
+    from zoo.evaluation.decision import Decision
+
+    for cls in (EnsembleSpec, Decision):
+        for name, schema in definitions(cls).items():
+            assert schema["description"], name
+            for field, facts in schema["properties"].items():
+                assert "$ref" in facts or facts["description"], f"{name}.{field}"

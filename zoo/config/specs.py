@@ -6,13 +6,15 @@ import dataclasses
 import json
 import math
 import re
+import sys
 import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
+from zoo.config.json_schema import Keywords
 from zoo.core.errors import RecipeError, UnknownNameError, closest
 from zoo.labels.findings import FINDINGS
 
@@ -24,6 +26,14 @@ MAX_IMAGE_SIZE, MAX_MEMBERS, MAX_FINDINGS = 2048, 32, 512
 
 #: A member's name is also that of a file and of a layer; some files and layers have their own.
 _NAME, _TAKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"), ("ensemble", "parity", "image", "logits")
+
+#: The same for a JSON Schema, which also knows no numbers beyond these.
+NAME_PATTERN, MAX_NUMBER = f"^{_NAME.pattern}$", sys.float_info.max
+MEMBER_NAME = Keywords(pattern=NAME_PATTERN, **{"not": {"enum": list(_TAKEN)}})
+
+#: Names of outputs, one entry a finding, and counts and shares among these; the limits are those of `__post_init__`.
+Names = Annotated[tuple[str, ...], Keywords(minItems=1, maxItems=MAX_FINDINGS, uniqueItems=True)]
+Positive = Annotated[float, Keywords(exclusiveMinimum=0, maximum=MAX_NUMBER)]
 
 T = TypeVar("T")
 
@@ -44,7 +54,7 @@ class MemberSpec:
 
     backbone: str
     head: str = "gap"
-    dropout: float = 0.3
+    dropout: Annotated[float, Keywords(minimum=0, exclusiveMaximum=1)] = 0.3
     weights: str | None = None
     batch_norm_momentum: float | None = None
     alias: str = ""
@@ -74,11 +84,13 @@ class EnsembleSpec:
         member_weights: One non-negative number a member, or () for the plain mean.
     """
 
-    name: str
-    members: tuple[MemberSpec, ...]
-    image_size: int = 224
-    findings: tuple[str, ...] = FINDINGS
-    member_weights: tuple[float, ...] = ()
+    name: Annotated[str, Keywords(pattern=NAME_PATTERN)]
+    members: Annotated[tuple[MemberSpec, ...], Keywords(minItems=1, maxItems=MAX_MEMBERS)]
+    image_size: Annotated[int, Keywords(minimum=8, maximum=MAX_IMAGE_SIZE)] = 224
+    findings: Names = FINDINGS
+    member_weights: Annotated[
+        tuple[Annotated[float, Keywords(minimum=0, maximum=MAX_NUMBER)], ...], Keywords(maxItems=MAX_MEMBERS)
+    ] = ()
 
     def __post_init__(self) -> None:
         names = [m.name for m in self.members]

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
-from zoo.config.specs import from_dict, to_dict
+from zoo.config.json_schema import Keywords
+from zoo.config.specs import MAX_FINDINGS, Names, Positive, from_dict, to_dict
 from zoo.core.errors import EvaluationError, RecipeError, ReleaseError, UnknownNameError
 from zoo.evaluation.calibration.calibrators import Calibrator, PriorShift
 from zoo.evaluation.statistics.counts import at_least
 from zoo.labels.parts import part_of
+
+_Each = Keywords(maxItems=MAX_FINDINGS)
+_Counts = Annotated[tuple[Annotated[int, Keywords(minimum=0)], ...], _Each]
+_Share = Annotated[float | None, Keywords(minimum=0, maximum=1)]
+_Figures = Annotated[tuple[Annotated[float | None, Keywords(minimum=-1, maximum=1)], ...], _Each]
 
 
 def probabilities(logits: np.ndarray, decision: Decision | None = None) -> np.ndarray:
@@ -73,8 +79,8 @@ class Origin:
     recipe: str
     split: str = "none"
     split_hash: str = ""
-    n: tuple[int, ...] = ()
-    positives: tuple[int, ...] = ()
+    n: _Counts = ()
+    positives: _Counts = ()
     target: float | None = None
     date: str = ""
     notes: tuple[str, ...] = ()
@@ -96,10 +102,10 @@ class Reached:
             (ppv), or all known labels (f1, youden).
     """
 
-    value: tuple[float | None, ...]
-    low: tuple[float | None, ...]
-    high: tuple[float | None, ...]
-    n: tuple[int, ...]
+    value: _Figures
+    low: _Figures
+    high: _Figures
+    n: _Counts
 
 
 @dataclass(frozen=True)
@@ -116,11 +122,11 @@ class OperatingPoint:
             decision was shifted to. () is not recorded.
     """
 
-    thresholds: tuple[float | None, ...]
+    thresholds: Annotated[tuple[_Share, ...], Keywords(minItems=1, maxItems=MAX_FINDINGS)]
     origin: Origin
-    achieved: tuple[float | None, ...] = ()
+    achieved: Annotated[tuple[float | None, ...], _Each] = ()
     reached: dict[str, Reached] = field(default_factory=dict)
-    prevalence: tuple[float | None, ...] = ()
+    prevalence: Annotated[tuple[_Share, ...], _Each] = ()
 
 
 @dataclass(frozen=True)
@@ -138,11 +144,11 @@ class Decision:
         prior_shift: To another prevalence than that of the validation part, or None.
     """
 
-    findings: tuple[str, ...]
-    temperature: tuple[float, ...] = (1.0,)
+    findings: Names
+    temperature: Annotated[tuple[Positive, ...], Keywords(minItems=1, maxItems=MAX_FINDINGS)] = (1.0,)
     operating_points: dict[str, OperatingPoint] = field(default_factory=dict)
     default: str = "half"
-    trained: tuple[bool, ...] = ()
+    trained: Annotated[tuple[bool, ...], _Each] = ()
     temperature_origin: Origin | None = None
     calibrator: Calibrator | None = None
     prior_shift: PriorShift | None = None

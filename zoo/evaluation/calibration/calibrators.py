@@ -6,11 +6,16 @@ Each map never falls, so it moves no image past another of the same finding; ste
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
+from zoo.config.json_schema import Keywords
+from zoo.config.specs import MAX_FINDINGS, Positive
 from zoo.core.errors import ReleaseError
+
+_Each = Keywords(maxItems=MAX_FINDINGS)
+_Inside = Keywords(exclusiveMinimum=0, exclusiveMaximum=1)
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,7 @@ class Steps:
     """
 
     log_odds: tuple[float, ...] = ()
-    probability: tuple[float, ...] = ()
+    probability: tuple[Annotated[float, _Inside], ...] = ()
 
     def __post_init__(self) -> None:
         z, p = np.asarray(self.log_odds), np.asarray(self.probability)
@@ -56,9 +61,9 @@ class Calibrator:
     """
 
     kind: Literal["platt", "isotonic"]
-    slope: tuple[float, ...] = ()
-    intercept: tuple[float, ...] = ()
-    steps: tuple[Steps, ...] = ()
+    slope: Annotated[tuple[Positive, ...], _Each] = ()
+    intercept: Annotated[tuple[float, ...], _Each] = ()
+    steps: Annotated[tuple[Steps, ...], _Each] = ()
 
     def __post_init__(self) -> None:
         if self.kind == "platt" and not all(0 < a < np.inf for a in self.slope):
@@ -94,8 +99,8 @@ class PriorShift:
         target: Prevalence where the model is used, between 0 and 1; None where `source` is.
     """
 
-    source: tuple[float | None, ...]
-    target: tuple[float | None, ...]
+    source: Annotated[tuple[Annotated[float | None, _Inside], ...], _Each]
+    target: Annotated[tuple[Annotated[float | None, _Inside], ...], _Each]
 
     def __post_init__(self) -> None:
         same = len(self.source) == len(self.target)

@@ -1,0 +1,94 @@
+"""JSON Schemas (draft 2020-12) made from the types that are read: a field's limits and words stand once."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+_SCALARS: dict[Any, str] = {int: "integer", float: "number", str: "string", bool: "boolean", type(None): "null"}
+
+
+class Keywords:
+    """Keywords of JSON Schema for a field: `Annotated[int, Keywords(minimum=8)]`. Readers ignore them."""
+
+    def __init__(self, **keywords: Any) -> None:
+        self.keywords = keywords
+
+
+def definitions(cls: type, extra: Mapping[type, Mapping[str, Any]] | None = None) -> dict[str, Any]:
+    """The schema of a dataclass and of each one in its fields, by `name_of`: what goes under "$defs".
+
+    Args:
+        cls: A dataclass. Its docstring, and the lines of its "Attributes:", become the descriptions.
+        extra: Dataclass -> further keywords, for a rule between its fields.
+
+    >>> @dataclasses.dataclass
+    ... class SizeSpec:
+    ...     "Of an image."
+    ...     width: typing.Annotated[int, Keywords(minimum=1)] = 8
+    >>> definitions(SizeSpec)["size"]["properties"]
+    {'width': {'type': 'integer', 'minimum': 1, 'default': 8}}
+    """
+    found: dict[str, Any] = {}
+    _refer(cls, found, extra or {})
+    return found
+
+
+def name_of(cls: type) -> str:
+    """`OperatingPoint` -> "operating_point"; "Spec" at the end is left out."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__.removesuffix("Spec")).lower()
+
+
+def _refer(cls: type, found: dict[str, Any], extra: Mapping[type, Mapping[str, Any]]) -> dict[str, Any]:
+    name = name_of(cls)
+    if name not in found:
+        found[name] = {}  # taken, should it refer to itself
+        fields = [f for f in dataclasses.fields(cls) if f.init]
+        hints = typing.get_type_hints(cls, include_extras=True)
+        summary, words = _words(cls)
+        properties = {f.name: {**words.get(f.name, {}), **_schema(hints[f.name], found, extra)} for f in fields}
+        for f in fields:
+            if f.default is not dataclasses.MISSING:
+                properties[f.name]["default"] = list(f.default) if isinstance(f.default, tuple) else f.default
+        found[name] = {
+            "description": summary,
+            "type": "object",
+            "required": [f.name for f in fields if f.default is f.default_factory is dataclasses.MISSING],
+            "additionalProperties": False,
+            "properties": properties,
+            **extra.get(cls, {}),
+        }
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def _schema(hint: Any, found: dict[str, Any], extra: Mapping[type, Mapping[str, Any]]) -> dict[str, Any]:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated:
+        limits = [rule.keywords for rule in arguments[1:] if isinstance(rule, Keywords)]
+        return {key: value for part in (_schema(arguments[0], found, extra), *limits) for key, value in part.items()}
+    if origin in (typing.Union, types.UnionType):
+        options = [_schema(option, found, extra) for option in arguments]
+        plain = all(option.keys() == {"type"} for option in options)
+        return {"type": [option["type"] for option in options]} if plain else {"anyOf": options}
+    if dataclasses.is_dataclass(hint):
+        return _refer(typing.cast(type, hint), found, extra)
+    if origin is typing.Literal:
+        return {"enum": list(arguments)}
+    if origin is tuple:
+        return {"type": "array", "items": _schema(arguments[0], found, extra)}
+    if origin in (dict, Mapping):
+        return {"type": "object", "additionalProperties": _schema(arguments[1], found, extra)}
+    return {"type": _SCALARS[hint]}
+
+
+def _words(cls: type) -> tuple[str, dict[str, dict[str, str]]]:
+    """The first line of a docstring, and the description of each of its attributes."""
+    text = inspect.getdoc(cls) or ""
+    section = text.partition("Attributes:\n")[2]
+    entries = re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", section, flags=re.M)
+    return text.split("\n")[0], {name: {"description": " ".join(words.split())} for name, words in entries}
