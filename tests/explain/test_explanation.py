@@ -50,12 +50,12 @@ def square_film():
 def test_the_map_lies_where_the_finding_is_in_the_films_own_geometry(brightness, method):
     film = square_film()
     found = explain(brightness, film, 0, method)
-    assert found.heatmap.shape == found.raw.shape == found.film.shape == (80, 48)
+    assert found.heatmap.shape == found.raw.shape == found.image.shape == (80, 48)
     assert found.heatmap.dtype == found.raw.dtype == np.float32
     assert (found.heatmap.min(), found.heatmap.max()) == (0.0, 1.0)
     assert film[np.unravel_index(found.heatmap.argmax(), film.shape)] == 230
     assert found.heatmap[film == 230].sum() > 0.5 * found.heatmap.sum()
-    np.testing.assert_array_equal(found.film, film)
+    np.testing.assert_array_equal(found.image, film)
 
 
 def test_a_film_from_a_file_is_explained_as_it_is_predicted(brightness, tmp_path):

@@ -153,7 +153,7 @@ def test_one_image_in_place_of_several_gives_one_row(predictor, films, kind):
     (batch,) = predictor.stream(image)
     np.testing.assert_array_equal(batch.logits, predictor.scores(image, np.zeros((1, 3))).logits)
     explained = predictor.explain(image, FINDINGS3[0])
-    assert explained.film.shape == array.shape
+    assert explained.image.shape == array.shape
     assert explained.logit == pytest.approx(batch.logits[0, 0], abs=1e-5)
 
 

@@ -1,1 +1,1 @@
-"""Explanations: where on the film a logit comes from, as heatmaps that are drawn and scored."""
+"""Explanations: where on the image a logit comes from, as heatmaps that are drawn and scored."""

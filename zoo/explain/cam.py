@@ -1,7 +1,7 @@
 """Class activation maps of one classifier, in NumPy: from a feature map and a logit's gradient to one number a place.
 
 The maps are signed: the ReLU that Grad-CAM and its kin end with comes after the members of an ensemble were averaged
-(`zoo.explain.explanation`). They are in logits per film, so that members with grids of different sizes can be added:
+(`zoo.explain.explanation`). They are in logits per image, so that members with grids of different sizes can be added:
 the mean of a map over its places is the share of the logit that it explains. For CAM, and so for Grad-CAM of a GAP
 head, that share plus the bias is the logit, exactly; for other heads Grad-CAM's is a first-order share. LayerCAM keeps
 the positive gradients only, so its share is of what speaks for the finding.
@@ -39,7 +39,7 @@ def class_maps(
         name: Of the classifier, for the error.
 
     Returns:
-        float32 (n, rows, columns), signed, in logits per film.
+        float32 (n, rows, columns), signed, in logits per image.
 
     Raises:
         UnknownNameError: No such method.
@@ -90,8 +90,8 @@ def gradcam_plus_plus(features: np.ndarray, gradients: np.ndarray) -> np.ndarray
     """Grad-CAM++ (Chattopadhay et al. 2018, arXiv:1710.11063), of the logit instead of its exponential.
 
     The paper takes exp(logit) as the score; the factor exp(logit) is left out, which is the same for all places of a
-    film. Its weights assume features >= 0. A feature whose sum over the film is negative (after swish or a layer norm)
-    counts as one of sum 0, where the formula would have a pole.
+    image. Its weights assume features >= 0. A feature whose sum over the image is negative (after swish or a layer
+    norm) counts as one of sum 0, where the formula would have a pole.
 
     Arguments and result as `gradcam`, but without a unit.
     """

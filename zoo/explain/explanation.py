@@ -1,7 +1,7 @@
-"""Where on a film a finding's logit comes from, for a classifier or an ensemble of them.
+"""Where on an image a finding's logit comes from, for a classifier or an ensemble of them.
 
 An ensemble's logit is the weighted mean of its members' logits. Its map is therefore the weighted mean of theirs, with
-the same weights, each enlarged to the film: for CAM that is the ensemble's own CAM, exactly. A member's map is not
+the same weights, each enlarged to the image: for CAM that is the ensemble's own CAM, exactly. A member's map is not
 scaled to its own maximum first, since that would give a member that saw nothing as loud a voice as one that is sure.
 Members may cancel each other, so negative parts are cut off (the ReLU of Grad-CAM) after the mean.
 """
@@ -33,13 +33,13 @@ _ROUNDING = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """What speaks for a finding on one film. It shows what the network used, not where disease is.
+    """What speaks for a finding on one image. It shows what the network used, not where disease is.
 
     Attributes:
-        film: uint8 (h, w), the film in grey at its own size.
+        image: uint8 (h, w), the image in grey at its own size.
         heatmap: float32 (h, w) in 0..1: the positive part of `raw` over its maximum; all 0 where nothing speaks for
             the finding. It shows where, never how much: that is `logit`.
-        raw: float32 (h, w), signed, in logits per film (see `zoo.explain.cam`).
+        raw: float32 (h, w), signed, in logits per image (see `zoo.explain.cam`).
         logit: Of the finding, of the whole model.
         probability: Of the finding, calibrated where a decision was given.
         method: One of `zoo.explain.cam.METHODS`.
@@ -48,7 +48,7 @@ class Explanation:
         members: Name -> float32 (rows, columns): each member's raw map on its own grid.
     """
 
-    film: np.ndarray
+    image: np.ndarray
     heatmap: np.ndarray
     raw: np.ndarray
     logit: float
@@ -59,8 +59,8 @@ class Explanation:
     members: dict[str, np.ndarray]
 
     def overlay(self, alpha: float = ALPHA) -> np.ndarray:
-        """uint8 (h, w, 3): the heatmap in colour over the film; see `zoo.explain.overlay.overlay`."""
-        return lay_over(self.film, self.heatmap, alpha)
+        """uint8 (h, w, 3): the heatmap in colour over the image; see `zoo.explain.overlay.overlay`."""
+        return lay_over(self.image, self.heatmap, alpha)
 
     def save(self, path: str | Path, alpha: float = ALPHA) -> Path:
         """Writes the overlay as PNG, with finding, probability and method in its text; returns the path."""
@@ -78,7 +78,7 @@ def explain(
     decision: Decision | None = None,
     limits: Limits = DEFAULT,
 ) -> Explanation:
-    """Explains one finding on one film, in the film's own geometry.
+    """Explains one finding on one image, in the image's own geometry.
 
     Args:
         model: A classifier or an ensemble; left as it is.
@@ -95,14 +95,14 @@ def explain(
         ImageError: The image cannot be read.
 
     Example:
-        >>> explain(model, "film.jpg", 3).save("edema.png")  # doctest: +SKIP
+        >>> explain(model, "image.jpg", 3).save("edema.png")  # doctest: +SKIP
     """
     size, channels = _input(model)
     held = hold(one_image(image), limits)
-    film = read_image(held, limits=limits)[..., 0]
-    # Not scaled from `film`: a JPEG that is decoded small differs a little, and this is the image that is predicted.
+    whole = read_image(held, limits=limits)[..., 0]
+    # Not scaled from `whole`: a JPEG that is decoded small differs a little, and this is the image that is predicted.
     pixels = read_image(held, size, channels, limits)[None]
-    return next(_explain(model, pixels, [film], np.asarray([index]), method, findings, decision))
+    return next(_explain(model, pixels, [whole], np.asarray([index]), method, findings, decision))
 
 
 def explain_batch(
@@ -127,7 +127,7 @@ def explain_batch(
         batch_size: Images to the network at once.
 
     Returns:
-        n explanations, whose film is the image as given (its mean over channels where there are three).
+        n explanations, whose image is as given (its mean over channels where there are three).
 
     Raises:
         UnknownNameError: As for `explain`.
@@ -147,15 +147,15 @@ def explain_batch(
         return []
     if not (values.min() >= 0 and values.max() <= 255):  # a NaN fails both
         raise UsageError(f"pixels must be in 0..255, got {values.min():g}..{values.max():g}")
-    films = list(np.rint(values.mean(axis=-1)).astype(np.uint8))
-    return list(_explain(model, values, films, np.asarray(indices), method, findings, decision, batch_size))
+    given = list(np.rint(values.mean(axis=-1)).astype(np.uint8))
+    return list(_explain(model, values, given, np.asarray(indices), method, findings, decision, batch_size))
 
 
 def enlarge(grid: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """A float32 map (rows, columns) at the size of a film (h, w), bilinear.
+    """A float32 map (rows, columns) at the size of an image (h, w), bilinear.
 
-    A cell of the grid covers its share of the film, its value stands at the cell's middle, and what lies outside the
-    outermost middles has their value: the inverse of how `read_image` stretches a film to the network's square.
+    A cell of the grid covers its share of the image, its value stands at the cell's middle, and what lies outside the
+    outermost middles has their value: the inverse of how `read_image` stretches an image to the network's square.
     """
     enlarged = Image.fromarray(np.ascontiguousarray(grid, np.float32)).resize(shape[::-1], Image.Resampling.BILINEAR)
     return np.array(enlarged)
@@ -164,14 +164,14 @@ def enlarge(grid: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 def _explain(
     model: Classifier | Ensemble,
     pixels: np.ndarray,
-    films: list[np.ndarray],
+    images: list[np.ndarray],
     indices: np.ndarray,
     method: str,
     findings: Sequence[str],
     decision: Decision | None,
     batch_size: int = 16,
 ) -> Iterator[Explanation]:
-    """One explanation an image, each at the size of its film."""
+    """One explanation an image, each at its own size."""
     members, weights = _members(model)
     names = tuple(findings) or (decision.findings if decision is not None else ())
     _check(members, indices, method, names, decision)
@@ -183,11 +183,11 @@ def _explain(
         own = {member.name: _member_maps(member, filled, wanted, method) for member in members}
         logits = _mean([z for z, _ in own.values()], weights)
         chances = probabilities(logits, decision)
-        for i, (film, index) in enumerate(zip(films[rows], indices[rows], strict=True)):
+        for i, (image, index) in enumerate(zip(images[rows], indices[rows], strict=True)):
             grids = {name: maps[i] for name, (_, maps) in own.items()}
-            raw = _mean([enlarge(grid, film.shape) for grid in grids.values()], weights)
+            raw = _mean([enlarge(grid, image.shape) for grid in grids.values()], weights)
             yield Explanation(
-                film, _heatmap(raw), raw, float(logits[i, index]), float(chances[i, index]),
+                image, _heatmap(raw), raw, float(logits[i, index]), float(chances[i, index]),
                 method, int(index), names[index] if names else "", grids,
             )  # fmt: skip
 

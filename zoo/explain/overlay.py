@@ -1,4 +1,4 @@
-"""A heatmap over a film, in colours that stay in order for every kind of colour vision."""
+"""A heatmap over an image, in colours that stay in order for every kind of colour vision."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from zoo.evaluation.report import RESEARCH_ONLY
 ALPHA = 0.6
 
 
-def overlay(film: np.ndarray, heatmap: np.ndarray, alpha: float = ALPHA) -> np.ndarray:
-    """Lays a heatmap over a film.
+def overlay(image: np.ndarray, heatmap: np.ndarray, alpha: float = ALPHA) -> np.ndarray:
+    """Lays a heatmap over an image.
 
-    The opacity rises from 0 where the heatmap is 0, so that the film stays as it is where nothing speaks for the
+    The opacity rises from 0 where the heatmap is 0, so that the image stays as it is where nothing speaks for the
     finding, to `alpha` where it is 1.
 
     Args:
-        film: uint8 (h, w).
+        image: uint8 (h, w).
         heatmap: (h, w) in 0..1.
         alpha: Opacity in 0..1 at the hottest place.
 
@@ -37,10 +37,10 @@ def overlay(film: np.ndarray, heatmap: np.ndarray, alpha: float = ALPHA) -> np.n
         >>> overlay(np.full((2, 2), 100, np.uint8), np.eye(2)).shape
         (2, 2, 3)
     """
-    grey, heat = np.asarray(film), np.asarray(heatmap, np.float32)
+    grey, heat = np.asarray(image), np.asarray(heatmap, np.float32)
     if grey.ndim != 2 or grey.dtype != np.uint8 or heat.shape != grey.shape:
         raise UsageError(
-            f"film must be uint8 (h, w) and the heatmap of its shape, got {grey.dtype} {grey.shape} and {heat.shape}"
+            f"image must be uint8 (h, w) and the heatmap of its shape, got {grey.dtype} {grey.shape} and {heat.shape}"
         )
     if heat.size and not (heat.min() >= 0 and heat.max() <= 1):  # a NaN fails both
         raise UsageError(f"heatmap must be in 0..1, got {heat.min():g}..{heat.max():g}")
