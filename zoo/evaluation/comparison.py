@@ -67,8 +67,8 @@ def compare(
 
     Args:
         scores_by_model: Name -> scores, on the same rows, labels and findings.
-        resamples: Of the bootstrap over patients; all models see the same ones.
-        seed: Of the resamples.
+        resamples: Number of resamples of the bootstrap over patients; all models see the same ones.
+        seed: Seed of the resamples.
         level: Confidence level.
 
     Returns:

@@ -42,8 +42,8 @@ def reader_points(
     Args:
         scores_by_model: Name -> scores, on the same rows, labels and findings.
         readers: Name -> (n, k) calls of 1, 0 and NaN (not read), rows and findings those of the scores.
-        resamples: Of the bootstrap.
-        seed: Of the resamples.
+        resamples: Number of bootstrap resamples.
+        seed: Seed of the resamples.
         level: Confidence level.
 
     Returns:

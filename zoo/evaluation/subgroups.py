@@ -68,8 +68,8 @@ def subgroups(
         point: Operating point; the decision's default otherwise.
         min_positives: A finding with fewer positive labels in a group is refused there; at least 1.
         min_negatives: The same of negative labels.
-        resamples: Of the bootstrap.
-        seed: Of the resamples.
+        resamples: Number of bootstrap resamples.
+        seed: Seed of the resamples.
         level: Confidence level.
 
     Returns:

@@ -38,7 +38,7 @@ def forest(title: str, axis: str, rows: Sequence[Row], *, reference: float | Non
     """Panels of some rows, all on the same axis.
 
     Args:
-        title: Of the panels; where there are several, their first and last heading follow.
+        title: Title of the panels; where there are several, their first and last heading follow.
         axis: What the numbers are.
         rows: In order.
         reference: Where to draw a line, such as 0.5 for AUC.

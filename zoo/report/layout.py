@@ -80,11 +80,11 @@ class Chart:
     """Panels that belong together: one heading on the page, one PNG.
 
     Attributes:
-        name: Of the PNG, without its ending.
+        name: Name of the PNG, without its ending.
         title: Heading.
         panels: In order.
         words: How it is to be read, in a sentence or two.
-        columns: Of the PNG.
+        columns: Columns of the PNG.
     """
 
     name: str

@@ -44,8 +44,8 @@ class Request:
         coherent: Whether to report what projecting the probabilities to coherent ones does.
         trained_on: Run folder or `split.json` of the training, to count what leaked.
         training_images: Folder of the training images, to find copies of them by their content.
-        resamples: Of the bootstrap.
-        seed: Of the resamples and of the share.
+        resamples: Number of bootstrap resamples.
+        seed: Seed of the resamples and of the share.
         command: What makes these numbers again, for the report.
     """
 

@@ -96,7 +96,7 @@ def mistakes(
     Args:
         model: The ensemble whose scores these are, or None where there is none in Keras: then without heatmaps.
         paths: (n,) image file of each row.
-        scores: Of the model.
+        scores: Scores of the model.
         decision: Its calibration.
         heatmaps: Whether to show where the network looked.
     """

@@ -142,8 +142,8 @@ class Reordering:
 
     Attributes:
         reordered: Share of the pairs of images that changed places.
-        mean_change: Of the probability; None without images.
-        largest_change: Likewise.
+        mean_change: Mean change of the probability; None without images.
+        largest_change: Largest change of the probability, likewise.
     """
 
     reordered: Estimate

@@ -128,7 +128,7 @@ def _quantise(found: ReleaseFolder, plain: Any, reference: OpenVinoRuntime, film
     expected = reference.logits(tuning)
 
     def run(model: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Logits of the first films with their mean error taken out, and what that took: added to each finding."""
+        """Logits of the first images after bias correction, and the correction of each finding."""
         got = _logits(model, tuning[:n], reference.temperature)
         move = (expected[:n] - got).mean(0)
         return got + move, move
