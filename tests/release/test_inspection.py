@@ -302,7 +302,7 @@ DAMAGES = {
         {
             "schemas": "parity.json: images",
             "metrics": "the provenance is of 111111111111",
-            "split": "fitted on reported films",
+            "split": "fitted on reported images",
             "card": "not YAML",
         },
     ),
@@ -312,7 +312,7 @@ DAMAGES = {
             rewrite(f, manifest.MANIFEST, lambda d: d["provenance"].pop("split")),
             (f / "README.md").write_text("---\nlicense: mit\n"),
         ),
-        {"metrics": "names no split", "split": "which may hold reported films", "card": "has no end"},
+        {"metrics": "names no split", "split": "which may hold reported images", "card": "has no end"},
     ),
     "a decision of nobody, metrics of other findings, no card": (
         lambda f: (

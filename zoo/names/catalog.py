@@ -53,7 +53,7 @@ CATALOG: dict[str, CatalogEntry] = {
             image_size=64,
         ),
         recipe="xrayslam_demo",
-        summary="the same three backbones at 64 px, trained in minutes on synthetic films; knows nothing of real lungs",
+        summary="the three backbones at 64 px, trained in minutes on synthetic images; knows nothing of real lungs",
         environment="ZOO_XRAYSLAM_DEMO",
         how="zoo demo",
     ),

@@ -147,7 +147,7 @@ def check_metrics(subject: Subject) -> str:
     _require(isinstance(split, dict), f"{manifest.MANIFEST}: split must be an object")
     split = split.get("hash")
     stated = metrics.get("split_hash")
-    _require(bool(split), "provenance names no split, so the numbers are of unknown films")
+    _require(bool(split), "provenance names no split, so the numbers are of unknown images")
     _require(stated == split, f"they are of split {_short(stated)}, the provenance is of {_short(split)}")
     findings = list(metrics.get("findings", ()))
     _require(findings == list(subject.found.spec.findings), "their findings are not the model's, or in another order")
@@ -155,7 +155,7 @@ def check_metrics(subject: Subject) -> str:
 
 
 def check_split(subject: Subject) -> str:
-    """Nothing was fitted on the films that are reported."""
+    """Nothing was fitted on the images that are reported."""
     metrics = subject.found.json("metrics.json")
     fitted = set()
     found = subject.found
@@ -165,10 +165,10 @@ def check_split(subject: Subject) -> str:
             if origin is None or origin.split == "none":
                 continue
             _require(
-                origin.split not in ("test", metrics.get("split")), f"{what} of {name} is fitted on reported films"
+                origin.split not in ("test", metrics.get("split")), f"{what} of {name} is fitted on reported images"
             )
             same = not metrics or origin.split_hash == metrics.get("split_hash")
-            _require(same, f"{what} of {name} is of split {_short(origin.split_hash)}, which may hold reported films")
+            _require(same, f"{what} of {name} is of split {_short(origin.split_hash)}, which may hold reported images")
             fitted.add(origin.split)
     return (
         f"decisions are fitted on {', '.join(sorted(fitted)) or 'nothing'}, reported on {metrics.get('split', 'none')}"

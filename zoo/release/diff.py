@@ -31,8 +31,8 @@ def diff(a: ReleaseFolder, b: ReleaseFolder) -> list[str]:
 
     Returns:
         Lines that begin with their group: "model", "labels", "decision", "metrics", "provenance" or "files". [] where
-        the manifests list the same in all of these. Figures of different films are said to be not comparable; figures
-        of the same films are shown with their intervals, which are not those of their difference.
+        the manifests list the same in all of these. Figures of different images are said to be not comparable; figures
+        of the same images are shown with their intervals, which are not those of their difference.
 
     Raises:
         ReleaseError: A file has changed since the release was read, or is nested too deeply to be compared.

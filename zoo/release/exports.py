@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from zoo.release import manifest, openvino_ir
 Format = Literal["openvino", "onnx", "litert", "saved_model"]
 Precision = Literal["float32", "bfloat16", "int8"]
 
-#: The one export that a release may carry: int8 cannot be made from the weights alone, it takes films.
+#: The one export that a release may carry: int8 cannot be made from the weights alone, it takes images.
 INT8 = "openvino-int8"
 
 #: Where a release keeps it, and its files, the facts first.
@@ -174,11 +174,6 @@ def beyond(run: Mapping[str, Any]) -> list[str]:
     if not kept >= MIN_DECISIONS_KEPT:
         reasons.append(f"{100 * kept:.2f} % of decisions stay, fewer than {100 * MIN_DECISIONS_KEPT:g} %")
     return reasons
-
-
-def unknown_files(names: Collection[str]) -> list[str]:
-    """Files below a release's `exports` that belong to no export."""
-    return [name for name in names if name.startswith(f"{FOLDER}/") and not belongs(name)]
 
 
 def _value(run: Mapping[str, Any], key: str) -> float:

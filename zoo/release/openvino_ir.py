@@ -1,7 +1,7 @@
 """OpenVINO's IR (`model.xml`, constants in `model.bin`) looked at before OpenVINO opens it.
 
 An IR is a program for a library written in C++. What somebody else wrote is let through if it is made of operations
-that a chest film's network needs, takes its constants from its own file, and is as large as it says: nothing is read
+that a chest X-ray network needs, takes its constants from its own file, and is as large as it says: nothing is read
 from elsewhere, no extension is loaded, no entity is expanded.
 """
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 DType = Literal["float32", "float16", "bfloat16"]
 
-#: What a run's metrics name single films by: a release carries no name of a film.
+#: What a run's metrics name single images by: a release carries no name of an image.
 _STAYS_AT_HOME = ("mistakes", "leakage")
 
 
@@ -58,7 +58,7 @@ def write(
         spec: What `model` was built from.
         decision: Fitted on a validation part; its findings are the spec's.
         member_decisions: The same of each member alone, by name.
-        metrics: What the evaluation found; JSON-able. Its `mistakes` and `leakage`, which name films, are left out.
+        metrics: What the evaluation found; JSON-able. Its `mistakes` and `leakage`, which name images, are left out.
         provenance: Recipe, seed, split hash, versions; JSON-able.
         card: Text of `README.md`.
         license: SPDX name of the weights' licence, where it is known.
