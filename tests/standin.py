@@ -57,9 +57,8 @@ def make_films(folder: Path, n: int = 18) -> Path:
 
 
 def write(films: Path, out: Path, model: Predictor | None = None, **options) -> predict.Counts:
-    """`predict.write_findings` with the stand-in for what would be loaded."""
-    predict.load = lambda name, **asked: model or predictor()
-    return predict.write_findings([films], "stand-in", out, Silent(), **options)
+    """`predict.write_findings` with the stand-in."""
+    return predict.write_findings(model or predictor(), [films], out, Silent(), **options)
 
 
 def _kill_at(point: str) -> None:

@@ -52,9 +52,10 @@ OURS, THEIRS = ((0.05, 0.002), (0.1, 0.005)) if TRAINED else ((0.01, 0.01), (0.0
 SCORE = """
 import json, sys
 from pathlib import Path
+import zoo
 from zoo.runs import predict
 from zoo.core.progress import Silent
-counts = predict.write_findings([Path(sys.argv[1])], Path(sys.argv[2]), Path(sys.argv[3]), Silent())
+counts = predict.write_findings(zoo.load(Path(sys.argv[2])), [Path(sys.argv[1])], Path(sys.argv[3]), Silent())
 # Not getrusage: its peak is that of the process that started this one, where that was larger.
 peak = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM:")) / 1024
 print(json.dumps({"films": counts.images, "peak": peak}))
@@ -120,10 +121,9 @@ def job(request: pytest.FixtureRequest, folder: Path, films: Path) -> Job:
 
 def test_folder(compare: Callable[..., Any], job: Job, tmp_path: Path):
     out = tmp_path / "findings.csv"
-    predict.load = lambda name, **asked: job.predictor  # loading has a benchmark of its own
 
     def work() -> np.ndarray:
-        predict.write_findings(job.paths, "loaded", out, Silent())
+        predict.write_findings(job.predictor, job.paths, out, Silent())
         return pd.read_csv(out)["probability"].to_numpy().reshape(len(job.paths), -1)
 
     compare(name="zoo: folder to CSV", work=work, **job.asked)

@@ -22,6 +22,7 @@ from zoo.core.errors import CheckpointError, ImageError, UnknownNameError
 from zoo.core.progress import Silent
 from zoo.evaluation.files.predictions import read_predictions
 from zoo.inference import resume
+from zoo.inference.load import load
 from zoo.inference.resume import folder_of
 from zoo.runs import predict
 
@@ -44,7 +45,7 @@ def films(tmp_path):
 
 def test_findings_of_a_folder_in_order_with_the_bad_one_named(folder, films, tmp_path):
     out = tmp_path / "new" / "findings.csv"
-    counts = predict.write_findings([films], folder, out, Silent(), batch_size=2)
+    counts = predict.write_findings(load(folder), [films], out, Silent(), batch_size=2)
     assert counts == predict.Counts(images=5, unreadable=1)
     table = pd.read_csv(out)
     assert list(table["image"].unique()) == [str(p) for p in sorted(films.iterdir())]
@@ -74,7 +75,7 @@ def test_limits_of_images_can_be_set_on_the_command_line(folder, films, tmp_path
 def test_strict_stops_and_leaves_no_file(folder, films, tmp_path):
     out = tmp_path / "findings.csv"
     with pytest.raises(ImageError, match=r"film2\.png"):
-        predict.write_findings([films], folder, out, Silent(), strict=True)
+        predict.write_findings(load(folder), [films], out, Silent(), strict=True)
     assert not out.exists()
 
 
@@ -82,7 +83,7 @@ def test_an_empty_folder_and_a_missing_one_are_said(folder, tmp_path):
     (tmp_path / "empty").mkdir()
     for source in (tmp_path / "empty", tmp_path / "missing"):
         with pytest.raises((ImageError, FileNotFoundError), match=source.name):
-            predict.write_findings([source], folder, tmp_path / "f.csv", Silent())
+            predict.write_findings(load(folder), [source], tmp_path / "f.csv", Silent())
 
 
 def test_the_command_predicts_without_importing_tensorflow_on_jax(folder, films, tmp_path):
@@ -99,7 +100,7 @@ def test_the_command_predicts_without_importing_tensorflow_on_jax(folder, films,
 def test_every_backend_goes_on_after_a_kill_to_the_very_bytes(folder, films, tmp_path):
     """The command is killed while it scores, and given again: three batches of two, the last one short."""
     whole, out = tmp_path / "whole.csv", tmp_path / "killed.csv"
-    predict.write_findings([films], folder, whole, Silent(), batch_size=2)
+    predict.write_findings(load(folder), [films], whole, Silent(), batch_size=2)
     code = (
         "import os, signal, sys\n"
         "from zoo import cli\n"
@@ -115,7 +116,7 @@ def test_every_backend_goes_on_after_a_kill_to_the_very_bytes(folder, films, tmp
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert not out.exists()
     told = Told()
-    assert predict.write_findings([films], folder, out, told, batch_size=2) == predict.Counts(5, 1)
+    assert predict.write_findings(load(folder), [films], out, told, batch_size=2) == predict.Counts(5, 1)
     assert told.messages == ["going on after 4 of 5 images, which an earlier run has written"]
     assert told.tasks == [("scoring images", 5, 4, [1])]
     assert out.read_bytes() == whole.read_bytes()
@@ -140,12 +141,6 @@ class Told(Silent):
 @pytest.fixture
 def many(tmp_path):
     return standin.make_films(tmp_path / "many")
-
-
-@pytest.fixture(autouse=True)
-def loaded(monkeypatch):
-    """`standin.write` changes what is loaded; it is as before afterwards."""
-    monkeypatch.setattr(predict, "load", predict.load)
 
 
 @pytest.mark.parametrize("point", standin.KILLS)
@@ -294,7 +289,7 @@ def test_a_run_stopped_behind_any_batch_ends_with_the_very_bytes(folder, tmp_pat
     """Each time with a network that is loaded anew, as after a kill; the last batch is a short one."""
     films = standin.make_films(tmp_path / "films", 19)
     whole, out = tmp_path / "whole.csv", tmp_path / "out.csv"
-    predict.write_findings([films], folder, whole, Silent(), batch_size=batch_size)
+    predict.write_findings(load(folder), [films], whole, Silent(), batch_size=batch_size)
     append = resume.Journal.append
 
     def stopping(stop_at):
@@ -309,21 +304,21 @@ def test_a_run_stopped_behind_any_batch_ends_with_the_very_bytes(folder, tmp_pat
         with monkeypatch.context() as patched:
             patched.setattr(resume.Journal, "append", stopping(stop_at))
             with pytest.raises(MemoryError):
-                predict.write_findings([films], folder, out, Silent(), batch_size=batch_size)
-        predict.write_findings([films], folder, out, Silent(), batch_size=batch_size)
+                predict.write_findings(load(folder), [films], out, Silent(), batch_size=batch_size)
+        predict.write_findings(load(folder), [films], out, Silent(), batch_size=batch_size)
         assert out.read_bytes() == whole.read_bytes()
 
 
 def test_a_decision_of_ones_own_is_another_job(many, tmp_path, monkeypatch):
     own = replace(standin.predictor().decision, temperature=(0.5,))
     (tmp_path / "own.json").write_text(json.dumps(own.to_dict()))
-    standin.write(many, tmp_path / "own.csv", decision=tmp_path / "own.json")
+    standin.write(many, tmp_path / "own.csv", standin.predictor().with_decision(tmp_path / "own.json"))
     found = pd.read_csv(tmp_path / "own.csv")
     chances = standin.predictor().with_decision(own).predict([found["image"][0]])
     np.testing.assert_allclose(found["probability"][:3], chances[0], rtol=1e-5)
     stop(many, tmp_path / "other.csv", monkeypatch)
     with pytest.raises(CheckpointError, match=r"decision was \w+, is \w+"):
-        standin.write(many, tmp_path / "other.csv", decision=tmp_path / "own.json")
+        standin.write(many, tmp_path / "other.csv", standin.predictor().with_decision(own))
 
 
 def test_an_unknown_point_shows_before_a_film_is_read(many, tmp_path):

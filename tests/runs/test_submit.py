@@ -3,12 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
+import standin
 from builders import FINDINGS3, tiny_release
 from PIL import Image
 
 import zoo
+from zoo.cli import main
 from zoo.core.errors import ImageError, TableError
 from zoo.core.progress import Silent
+from zoo.inference.load import load
 from zoo.runs import predict, submit
 
 
@@ -28,18 +31,20 @@ def films(tmp_path):
     return made
 
 
-def test_a_submission_is_scored_by_the_runtime_asked_for(folder, films, tmp_path, monkeypatch):
-    asked, load = [], submit.load
+@pytest.mark.parametrize("command", ["submit", "predict"])
+def test_images_are_scored_by_the_runtime_asked_for(command, films, tmp_path, monkeypatch):
+    asked, model = [], standin.predictor()
 
-    def spy(name, **how):
-        asked.append(how)
-        return load(name)
+    def loading(name, **how):
+        asked.append((name, how))
+        return model
 
-    monkeypatch.setattr(submit, "load", spy)
-    out = tmp_path / "submission.csv"
-    submit.write_submission([films], folder, out, Silent(), runtime="openvino", precision="bfloat16")
-    assert asked == [{"runtime": "openvino", "precision": "bfloat16"}]
-    assert len(pd.read_csv(out)) > 0
+    monkeypatch.setattr("zoo.inference.load.load", loading)
+    arguments = [command, str(films), "--model", "m", "--out", str(tmp_path / "out.csv")]
+    assert main([*arguments, "--runtime", "openvino", "--precision", "bfloat16", "--max-seconds", "7"]) == 0
+    assert asked == [("m", {"runtime": "openvino", "precision": "bfloat16"})]
+    assert sum(model.runtime.calls) == 4
+    assert model.limits.seconds == 7
 
 
 def test_a_submission_follows_the_sample_and_has_no_gap(folder, films, tmp_path):
@@ -47,7 +52,7 @@ def test_a_submission_follows_the_sample_and_has_no_gap(folder, films, tmp_path)
     names = ["film3.png", "film0.png", "film2.png"]
     pd.DataFrame({"Image_name": names}).to_csv(sample, index=False)
     out = tmp_path / "submission.csv"
-    counts = submit.write_submission([films], folder, out, Silent(), sample=sample)
+    counts = submit.write_submission(load(folder), [films], out, Silent(), sample=sample)
     assert counts == predict.Counts(images=3, unreadable=1)
     table = pd.read_csv(out)
     assert list(table.columns) == ["Image_name", *FINDINGS3]
@@ -59,10 +64,10 @@ def test_a_sample_that_asks_for_other_images_is_refused(folder, films, tmp_path)
     sample = tmp_path / "sample.csv"
     pd.DataFrame({"Image_name": ["film0.png", "elsewhere.png"]}).to_csv(sample, index=False)
     with pytest.raises(TableError, match=r"1 of 2 .*elsewhere\.png"):
-        submit.write_submission([films], folder, tmp_path / "s.csv", Silent(), sample=sample)
+        submit.write_submission(load(folder), [films], tmp_path / "s.csv", Silent(), sample=sample)
     pd.DataFrame({"name": ["film0.png"]}).to_csv(sample, index=False)
     with pytest.raises(TableError, match="Image_name"):
-        submit.write_submission([films], folder, tmp_path / "s.csv", Silent(), sample=sample)
+        submit.write_submission(load(folder), [films], tmp_path / "s.csv", Silent(), sample=sample)
 
 
 class Told(Silent):
@@ -85,7 +90,7 @@ def submitted(tmp_path, folder, sources, lines, told=None):
     """The lines of the submission for a sample of these lines."""
     sample, out = tmp_path / "sample.csv", tmp_path / "submission.csv"
     sample.write_bytes("\n".join(lines).encode())
-    submit.write_submission(sources, folder, out, told or Silent(), sample=sample)
+    submit.write_submission(load(folder), sources, out, told or Silent(), sample=sample)
     return out.read_text().splitlines()
 
 
@@ -119,7 +124,7 @@ def test_two_images_of_one_name_are_both_shown(folder, tmp_path):
     assert all(str(tmp_path / "made" / side / "x0.png") in str(caught.value) for side in "ab")
     out = tmp_path / "s.csv"
     with pytest.raises(TableError) as caught:
-        submit.write_submission([tmp_path / "made"], folder, out, Silent())
+        submit.write_submission(load(folder), [tmp_path / "made"], out, Silent())
     assert all(str(tmp_path / "made" / side / "x0.png") in str(caught.value) for side in "ab")
     assert not out.exists()
     lines = submitted(tmp_path, folder, [tmp_path / "made"], ["Image_name", "b/x0.png", r"a\x0.png"])
@@ -149,13 +154,13 @@ def test_without_a_readable_image_nothing_is_written(folder, tmp_path):
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_bytes(b"")
     with pytest.raises(ImageError, match=r"none of 2 images can be read.*a\.png"):
-        submit.write_submission([tmp_path], folder, tmp_path / "new" / "s.csv", Silent())
+        submit.write_submission(load(folder), [tmp_path], tmp_path / "new" / "s.csv", Silent())
     assert not (tmp_path / "new" / "s.csv").exists()
 
 
 def test_the_unreadable_get_the_mean_of_the_others_and_are_named(folder, films, tmp_path):
     told, out = Told(), tmp_path / "s.csv"
-    assert submit.write_submission([films], folder, out, told) == predict.Counts(5, 1)
+    assert submit.write_submission(load(folder), [films], out, told) == predict.Counts(5, 1)
     table = pd.read_csv(out, index_col="Image_name")
     chances = zoo.load(folder).predict([films / f"film{i}.png" for i in (0, 1, 3, 4)])
     np.testing.assert_allclose(table.loc["film2.png"], chances.mean(axis=0), rtol=1e-5)

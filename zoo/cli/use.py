@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo.cli.command import NOT_A_DEVICE, command
 from zoo.cli.serving import add_runtime
 from zoo.data.images.limits import Limits
+
+if TYPE_CHECKING:
+    from zoo.inference.predictor import Predictor
 
 
 def add(commands: Any) -> None:
@@ -41,14 +44,18 @@ def add(commands: Any) -> None:
 
 def _predict(options: argparse.Namespace) -> int:
     from zoo.core.terminal import TerminalProgress
+    from zoo.inference import writers
     from zoo.runs import predict
 
+    writers.format_of(options.out)  # before a model is loaded for nothing
+    predictor = _load(options)
+    if options.decision is not None:
+        predictor = predictor.with_decision(options.decision)
     with TerminalProgress() as progress:
         counts = predict.write_findings(
-            options.images, options.model, options.out, progress,
-            runtime=options.runtime, precision=options.precision, decision=options.decision,
+            predictor, options.images, options.out, progress,
             point=options.point, batch_size=options.batch_size, strict=options.strict, wide=options.wide,
-            restart=options.restart, limits=_limits(options),
+            restart=options.restart,
         )  # fmt: skip
     print(f"{counts.images} images, {counts.unreadable} of them unreadable -> {options.out}   {NOT_A_DEVICE}")
     return 0
@@ -60,14 +67,20 @@ def _submit(options: argparse.Namespace) -> int:
 
     with TerminalProgress() as progress:
         counts = submit.write_submission(
-            options.images, options.model, options.out, progress,
-            runtime=options.runtime, precision=options.precision,
+            _load(options), options.images, options.out, progress,
             sample=options.sample, batch_size=options.batch_size, strict=options.strict,
-            limits=_limits(options),
         )  # fmt: skip
     filled = f"{counts.unreadable} of them unreadable (given the others' mean)"
     print(f"{counts.images} images, {filled} -> {options.out}")
     return 0
+
+
+def _load(options: argparse.Namespace) -> Predictor:
+    from zoo.inference.load import load
+
+    predictor = load(options.model, runtime=options.runtime, precision=options.precision)
+    predictor.limits = _limits(options)
+    return predictor
 
 
 def _limits(options: argparse.Namespace) -> Limits:

@@ -18,12 +18,10 @@ from zoo.core.files import content_key
 from zoo.core.progress import Progress
 from zoo.data import contents
 from zoo.data.contents import Content
-from zoo.data.images.limits import DEFAULT, Limits
+from zoo.data.images.limits import DEFAULT
 from zoo.data.images.listing import find_images
 from zoo.inference import resume, writers
-from zoo.inference.load import load
 from zoo.inference.predictor import Predictor
-from zoo.inference.starting import Choice, RuntimeName
 from zoo.inference.stream import Prediction
 from zoo.runtimes.runtime import FEW
 
@@ -37,20 +35,16 @@ class Counts:
 
 
 def write_findings(
+    predictor: Predictor,
     sources: Sequence[Path],
-    model: str | Path,
     out: Path,
     progress: Progress,
     *,
-    runtime: RuntimeName = "keras",
-    precision: Choice = "float32",
-    decision: Path | None = None,
     point: str | None = None,
     batch_size: int | None = None,
     strict: bool = False,
     wide: bool = False,
     restart: bool = False,
-    limits: Limits = DEFAULT,
 ) -> Counts:
     """Writes `Predictor.findings` of every image as CSV or Parquet, batch by batch; the file appears when it is whole.
 
@@ -59,19 +53,15 @@ def write_findings(
     that were added since then come last.
 
     Args:
+        predictor: The model, with its decision and its limits for an image.
         sources: Image files and folders.
-        model: As for `zoo.load`.
         out: `.csv` or `.parquet` to write.
         progress: Told of each image.
-        runtime: As for `zoo.load`.
-        precision: As for `zoo.load`.
-        decision: File of a decision of one's own, as `zoo evaluate --fit` writes it, in place of the release's.
         point: Operating point; the release's default one otherwise.
         batch_size: Images to the network at once; the runtime's own number by default.
         strict: True stops at the first unreadable image; otherwise it is a row with an error.
         wide: A row for each image with the probabilities, as `Predictor.wide_table`; else one for each finding of it.
         restart: Begin again, whatever an earlier call left behind.
-        limits: What each image may cost at most.
 
     Raises:
         CheckpointError: An earlier call of another job was stopped, one is still running, or images that it scored
@@ -83,17 +73,14 @@ def write_findings(
     kind = writers.format_of(out)
     if wide and point is not None:
         raise UsageError(f"the wide form holds probabilities alone: it has no use for the operating point {point!r}")
-    paths, predictor = find_images(sources, progress.message), load(model, runtime=runtime, precision=precision)
-    if decision is not None:
-        predictor = predictor.with_decision(decision)
-    predictor.limits = limits
+    paths = find_images(sources, progress.message)
     batch_size = predictor.runtime.batch_size if batch_size is None else batch_size
     job = _job(predictor, batch_size) | {"form": f"{'wide' if wide else 'long'} {kind.name}"}
     if not wide:
         predictor.findings([], point=point)  # a point that is not there shows before an image is read
         job["operating point"] = point or "the release's own"
-    if limits != DEFAULT:
-        job["limits"] = str(limits)
+    if predictor.limits != DEFAULT:
+        job["limits"] = str(predictor.limits)
     with resume.open_journal(out, job, restart=restart, whole=kind.whole) as log:
         paths = _in_order(log.files, paths, out)
         if predictor.runtime.name == "keras" and batch_size <= FEW:

@@ -16,12 +16,9 @@ from zoo.core.files import whole_file
 from zoo.core.joining import join
 from zoo.core.paths import file_name
 from zoo.core.progress import Progress
-from zoo.data.images.limits import DEFAULT, Limits
 from zoo.data.images.listing import find_images
 from zoo.evaluation.decision import probabilities
-from zoo.inference.load import load
 from zoo.inference.predictor import Predictor
-from zoo.inference.starting import Choice, RuntimeName
 from zoo.labels.columns import IMAGE_IDS
 from zoo.runs.predict import Counts, printable, scored
 
@@ -30,17 +27,14 @@ _NAMED = 10
 
 
 def write_submission(
+    predictor: Predictor,
     sources: Sequence[Path],
-    model: str | Path,
     out: Path,
     progress: Progress,
     *,
-    runtime: RuntimeName = "keras",
-    precision: Choice = "float32",
     sample: Path | None = None,
     batch_size: int | None = None,
     strict: bool = False,
-    limits: Limits = DEFAULT,
 ) -> Counts:
     """Writes the competition's submission: the images' names and a probability for each finding.
 
@@ -48,18 +42,15 @@ def write_submission(
     the ranking least, and a finding that the model was not trained on gets 0.5. Messages say which.
 
     Args:
+        predictor: The model, with its limits for an image.
         sources: Image files and folders.
-        model: As for `zoo.load`.
         out: CSV to write, whole or not at all.
         progress: Told of each image.
-        runtime: As for `zoo.load`.
-        precision: As for `zoo.load`.
         sample: The competition's sample submission, or a list of the images' names. Its rows, identifiers and columns
             are taken as they are; which image an identifier means is told by `zoo.core.joining.join`. By default the
             rows are the images in order, under "Image_name", and the columns the model's findings.
         batch_size: Images to the network at once; the runtime's own number by default.
         strict: True stops at the first unreadable image.
-        limits: What each image may cost at most.
 
     Raises:
         TableError: The sample has other columns than the model has findings, or names an image that is not there; an
@@ -68,8 +59,6 @@ def write_submission(
     """
     found = find_images(sources, progress.message)
     form = _of_names(found) if sample is None else _read_sample(sample, sources, found, progress)
-    predictor = load(model, runtime=runtime, precision=precision)
-    predictor.limits = limits
     own = _own_headers(form, predictor.labels)  # before an image is read
     values, errors = _probabilities(predictor, form.paths, progress, batch_size, strict)
     table = pd.DataFrame(_filled(values, errors, predictor.labels, progress)[form.rows], columns=own)
