@@ -40,6 +40,7 @@ KNOWN = {
 #: Library -> the only files that may name it.
 HOMES = {
     "tensorflow": {
+        "core/keras_compat.py",
         "data/pipeline.py",
         "data/shards.py",
         "models/weights/host_memory.py",
@@ -55,7 +56,7 @@ HOMES = {
         "training/devices.py",
         "explain/gradients.py",
     },
-    "torch": {"training/devices.py", "explain/gradients.py"},
+    "torch": set(),
     "keras_cv": {"data/augment_kerascv.py", "models/backbones_kerascv.py"},
     "sklearn": {"data/splits.py", "evaluation/baseline.py"},
 }

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -99,9 +100,8 @@ def zoo_on_jax(name: str, batch: int, smoke: bool) -> dict[str, Any]:
     trainer.build(x.shape)
     trainer.optimizer.build(trainer.trainable_variables)
     trainer.make_train_function()
-    state = trainer._get_jax_state(
-        trainable_variables=True, non_trainable_variables=True, optimizer_variables=True, metrics_variables=True
-    )
+    kinds = "trainable_variables", "non_trainable_variables", "optimizer.variables", "metrics_variables"
+    state = tuple([variable.value for variable in attrgetter(kind)(trainer)] for kind in kinds)
 
     def train() -> None:
         nonlocal state

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from zoo.core import backend
+from zoo.core.errors import UsageError
 
 
 @pytest.fixture
@@ -92,3 +93,14 @@ def test_current_is_none_until_keras_is_imported_whole(installed, monkeypatch):
     assert backend.current() is None
     installed("jax", keras="jax")
     assert backend.current() == "jax"
+
+
+def test_torch_is_refused_by_name_where_nothing_tests_it(installed):
+    installed("torch", keras="torch")
+    with pytest.raises(
+        UsageError, match=r"^training needs the backend tensorflow or jax, and Keras runs on 'torch': set"
+    ):
+        backend.require_tested("training")
+    for tested in ("tensorflow", "jax"):
+        installed(tested, keras=tested)
+        assert backend.require_tested("training") == tested

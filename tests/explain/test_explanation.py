@@ -124,13 +124,21 @@ def test_the_decision_gives_name_and_probability(gap, pixels):
     assert plain.probability == pytest.approx(1 / (1 + np.exp(-plain.logit)), abs=1e-6)
 
 
+def nested(layer):
+    """The layer and all layers inside it."""
+    yield layer
+    inner = layer.layers if isinstance(layer, keras.Model) else vars(layer).values()
+    for child in (value for value in inner if isinstance(value, keras.layers.Layer)):
+        yield from nested(child)
+
+
 def test_the_model_is_handed_back_as_it_was(pixels):
     model = Ensemble.from_spec(EnsembleSpec("e", (MemberSpec("tiny", head="gap"),), image_size=32, findings=FINDINGS3))
     model.unfreeze_top(3)
     model.compile(keras.optimizers.Adam(), "mse")
 
     def state():
-        layers = list(model._flatten_layers())
+        layers = list(nested(model))
         return {
             "flags": [layer.trainable for layer in layers] + [v.trainable for v in model.variables],
             "policies": [layer.dtype_policy.name for layer in layers] + [keras.config.dtype_policy().name],

@@ -1,6 +1,9 @@
 import keras
+import numpy as np
 import pytest
 
+from zoo.core.errors import UsageError
+from zoo.explain.gradients import feature_maps, head_gradients
 from zoo.training import devices
 
 
@@ -42,3 +45,22 @@ def test_xla_is_off_for_tensorflow_on_a_cpu_alone(monkeypatch):
 def test_this_machine_has_an_answer():
     capability = devices._capability()
     assert capability is None or capability >= (0, 0)
+
+
+def test_training_and_explanations_on_torch_end_with_one_line(monkeypatch):
+    monkeypatch.setattr(keras.config, "backend", lambda: "torch")
+    pixels = np.zeros((1, 8, 8, 1), np.uint8)
+    calls = {
+        "training": (devices.capability, devices.jit_compile, lambda: devices.resolve_precision("auto")),
+        "an explanation": (
+            lambda: feature_maps(None, pixels),
+            lambda: head_gradients(None, pixels, np.zeros(1, int)),
+        ),
+    }
+    for what, functions in calls.items():
+        for function in functions:
+            with pytest.raises(
+                UsageError, match=f"^{what} needs the backend tensorflow or jax, and Keras runs on 'torch'"
+            ):
+                function()
+    assert devices.resolve_precision("float32") == "float32"

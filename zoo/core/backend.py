@@ -6,7 +6,11 @@ import os
 import sys
 from importlib.util import find_spec
 
+#: Backends that can be chosen. On Torch, networks are loaded and predict; that is not tested.
 BACKENDS = ("tensorflow", "jax", "torch")
+
+#: Backends on which everything runs and is tested.
+TESTED = ("tensorflow", "jax")
 
 
 def choose(name: str | None = None) -> None:
@@ -44,3 +48,28 @@ def current() -> str | None:
     """The backend of the imported Keras, or None while Keras is not imported."""
     keras = sys.modules.get("keras")
     return keras.config.backend() if keras is not None and hasattr(keras, "config") else None
+
+
+def require_tested(what: str) -> str:
+    """Returns the backend of the imported Keras where it is TensorFlow or JAX.
+
+    Args:
+        what: What needs one of the two, as the subject of the error's sentence: "training".
+
+    Raises:
+        UsageError: Keras is not imported, or runs on another backend.
+
+    Example:
+        >>> import keras
+        >>> require_tested("training") == keras.config.backend()
+        True
+    """
+    from zoo.core.errors import UsageError  # only here: importing the package stays free
+
+    running = current()
+    if running not in TESTED:
+        raise UsageError(
+            f"{what} needs the backend {' or '.join(TESTED)}, and Keras runs on {running!r}: set KERAS_BACKEND before "
+            "Keras is imported, or pass --backend"
+        )
+    return running

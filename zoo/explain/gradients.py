@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from zoo.core.backend import require_tested
 from zoo.core.errors import UsageError
 
 #: Layer -> its compiled function, for JAX. Kept here and not on the model, which is handed back as it was.
@@ -19,7 +20,7 @@ _COMPILED: weakref.WeakKeyDictionary[keras.layers.Layer, Callable[..., Any]] = w
 def feature_maps(backbone: keras.Model, pixels: np.ndarray) -> np.ndarray:
     """A backbone's output, as in prediction: dropout off, batch norms on their stored statistics.
 
-    Under JAX the first call for a shape compiles; the other backends run eagerly.
+    On JAX the first call for a shape compiles; TensorFlow runs eagerly.
 
     Args:
         backbone: From pixels to a feature map.
@@ -29,9 +30,9 @@ def feature_maps(backbone: keras.Model, pixels: np.ndarray) -> np.ndarray:
         float32 (n, rows, columns, features).
 
     Raises:
-        ValueError: The output has another rank.
+        UsageError: The output has another rank, or Keras runs on another backend than TensorFlow and JAX.
     """
-    features = _FORWARD[keras.config.backend()](backbone, pixels)
+    features = _FORWARD[require_tested("an explanation")](backbone, pixels)
     values = _float32(features)
     if values.ndim != 4:
         raise UsageError(
@@ -55,8 +56,13 @@ def head_gradients(
 
     Returns:
         Logits float32 (n, findings), gradients float32 of the shape of `features`.
+
+    Raises:
+        UsageError: Keras runs on another backend than TensorFlow and JAX.
     """
-    logits, gradients = _GRADIENT[keras.config.backend()](head, features, np.asarray(indices, np.int32)[:, None])
+    logits, gradients = _GRADIENT[require_tested("an explanation")](
+        head, features, np.asarray(indices, np.int32)[:, None]
+    )
     return _float32(logits), _float32(gradients)
 
 
@@ -123,24 +129,5 @@ def _compiled(layer: keras.layers.Layer, make: Callable[[Callable[..., Any]], Ca
     return partial(_COMPILED[layer], [variable.value for variable in layer.variables])
 
 
-def _forward_torch(backbone: keras.Model, pixels: np.ndarray) -> Any:
-    import torch
-
-    with torch.no_grad():
-        return backbone(pixels, training=False)
-
-
-def _gradient_torch(head: keras.layers.Layer, features: np.ndarray, indices: np.ndarray) -> Any:
-    import torch
-
-    x = keras.ops.convert_to_tensor(features).detach().requires_grad_(True)
-    with torch.enable_grad():
-        logits = head(x, training=False)
-        target = _chosen_sum(logits, indices)
-    # Asked for the features alone, so no weight's `grad` is touched.
-    (gradients,) = torch.autograd.grad([target], [x])
-    return logits.detach(), gradients
-
-
-_FORWARD = {"tensorflow": _forward_tensorflow, "jax": _forward_jax, "torch": _forward_torch}
-_GRADIENT = {"tensorflow": _gradient_tensorflow, "jax": _gradient_jax, "torch": _gradient_torch}
+_FORWARD = {"tensorflow": _forward_tensorflow, "jax": _forward_jax}
+_GRADIENT = {"tensorflow": _gradient_tensorflow, "jax": _gradient_jax}

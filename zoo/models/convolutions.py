@@ -7,11 +7,13 @@ from typing import Any
 import keras
 from keras import ops
 
+from zoo.core import keras_compat
+
 
 def quicken(layer: keras.layers.Layer) -> None:
     """Makes Keras' depthwise convolution the one below, in its place: name, weights and config stay."""
     if type(layer) is keras.layers.DepthwiseConv2D:
-        layer.__class__ = DepthwiseConv2D
+        keras_compat.change_class(layer, DepthwiseConv2D)
 
 
 @keras.saving.register_keras_serializable(package="zoo")

@@ -8,6 +8,7 @@ from typing import Literal
 
 import keras
 
+from zoo.core.backend import require_tested
 from zoo.core.errors import UsageError
 
 Precision = Literal["float32", "mixed_float16", "mixed_bfloat16"]
@@ -46,7 +47,7 @@ def precision(name: str) -> Iterator[Precision]:
 
 def jit_compile() -> bool | Literal["auto"]:
     """`jit_compile` for `Model.compile`: off for TensorFlow on a CPU, where XLA takes minutes and gains nothing."""
-    return False if keras.config.backend() == "tensorflow" and _capability() is None else "auto"
+    return False if require_tested("training") == "tensorflow" and _capability() is None else "auto"
 
 
 def build_graphs_quickly() -> None:
@@ -74,16 +75,16 @@ def leave_gpu_to_the_backend() -> None:
 
 
 def capability() -> tuple[int, int] | None:
-    """Compute capability of the first accelerator ((99, 0) for a TPU), None on a CPU."""
+    """Compute capability of the first accelerator ((99, 0) for a TPU), None on a CPU.
+
+    Raises:
+        UsageError: Keras runs on another backend than TensorFlow and JAX.
+    """
     return _capability()
 
 
 def _capability() -> tuple[int, int] | None:
-    if keras.config.backend() == "tensorflow":
-        return _tensorflow_capability()
-    if keras.config.backend() == "jax":
-        return _jax_capability()
-    return _torch_capability()
+    return _tensorflow_capability() if require_tested("training") == "tensorflow" else _jax_capability()
 
 
 def _tensorflow_capability() -> tuple[int, int] | None:
@@ -107,9 +108,3 @@ def _jax_capability() -> tuple[int, int] | None:
         return 99, 0
     major, _, minor = str(getattr(device, "compute_capability", "0.0")).partition(".")
     return int(major), int(minor or 0)
-
-
-def _torch_capability() -> tuple[int, int] | None:
-    import torch
-
-    return torch.cuda.get_device_capability(0) if torch.cuda.is_available() else None

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from zoo.core import keras_compat
 from zoo.training.recipe import Stage
 
 
@@ -71,16 +72,15 @@ def skipped_steps(optimizer: Any, steps: int) -> int:
     if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return 0
     inner = optimizer.inner_optimizer
-    # `iterations` counts whole accumulated steps, `_iterations` batches.
-    return steps - int(keras.ops.convert_to_numpy(inner._iterations))
+    return steps - keras_compat.batches_seen(inner)
 
 
 @contextmanager
 def averaged_weights(model: keras.Model) -> Iterator[None]:
     """In the block the model's trainable weights are their moving average, where the optimiser keeps one."""
     optimizer: Any = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    averages = optimizer._model_variables_moving_average if optimizer.use_ema else []
-    variables = optimizer._trainable_variables if averages else []
+    pairs = keras_compat.moving_averages(optimizer)
+    variables, averages = [variable for variable, _ in pairs], [average for _, average in pairs]
     # Through NumPy: JAX frees the arrays of a model when it predicts, and two variables must not share one.
     kept, shown = ([np.array(keras.ops.convert_to_numpy(v)) for v in group] for group in (variables, averages))
     _assign(variables, shown)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from zoo.core import keras_compat
 from zoo.core.errors import ExportError
 from zoo.export.onnx import layer_rules
 from zoo.export.onnx.graph import Graph, Value
@@ -72,7 +73,7 @@ def _emit(graph: Graph, operation: Any, *args: Any, **kwargs: Any) -> Any:
     """What an operation, a layer or a model makes of values, as values."""
     if isinstance(operation, keras.Model) and hasattr(operation, "operations"):
         with graph.inside(operation.name):
-            return operation._run_through_graph(args, partial(partial, _emit, graph))
+            return keras_compat.run_graph(operation, args, partial(partial, _emit, graph))
     if isinstance(operation, keras.layers.Layer):
         with graph.inside(operation.name):
             if (rule := layer_rules.rule_of(operation)) is None:
@@ -111,7 +112,7 @@ def _apart(graph: Graph, layer: keras.layers.Layer, *args: Any, **kwargs: Any) -
     if any(result is tensor for tensor in inputs):
         return next(v for v in values if blank[id(v)] is result)
     inner = keras.Function(inputs, result)
-    return inner._run_through_graph(list({id(v): v for v in values}.values()), partial(partial, _emit, graph))
+    return keras_compat.run_graph(inner, list({id(v): v for v in values}.values()), partial(partial, _emit, graph))
 
 
 def _spec(value: Any) -> Any:

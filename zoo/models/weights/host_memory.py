@@ -38,15 +38,3 @@ def adopt(array: np.ndarray) -> Any:
 def can_share() -> bool:
     """Whether several tensors of `adopt` may be views of one array: not on Torch, which writes in place."""
     return keras.backend.backend() in ("tensorflow", "jax")
-
-
-def forget_kernels() -> None:
-    """Frees what TensorFlow keeps of each variable that it made: 40 kB, for the main ensemble 56 MB.
-
-    It keeps the operation that made a variable, ready to run again, as if it could be of use for another one. What
-    Keras' own `clear_session` does, without the rest of that. Operations in use are made anew when they next run.
-    """
-    if keras.backend.backend() == "tensorflow":
-        from tensorflow.python.eager import context
-
-        context.context().clear_kernel_cache()

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from zoo.core import keras_compat
 from zoo.models.weights import host_memory
 
 #: Kernels are freed each time so many variables were made, while their memory still serves the next ones.
@@ -38,19 +39,15 @@ def uninitialized(deferred: bool = False) -> Iterator[None]:
         ...     model = Ensemble.from_spec(spec)
         >>> load_safetensors(model, "model.safetensors")                # doctest: +SKIP
     """
-    thread = threading.get_ident()
-    with _PATCHING:
-        originals = {cls: cls.__call__ for cls in _initializers() if "__call__" in vars(cls)}
-        blank = _Blank(0 if deferred else _KERNELS)
-        for cls, original in originals.items():
-            cls.__call__ = _without_values(original, thread, blank)
-        try:
-            with keras.StatelessScope() if deferred else contextlib.nullcontext():
-                yield
-        finally:
-            for cls, original in originals.items():
-                cls.__call__ = original
-            host_memory.forget_kernels()
+    thread, blank = threading.get_ident(), _Blank(0 if deferred else _KERNELS)
+    try:
+        with (
+            keras_compat.initializers_replaced(lambda original: _without_values(original, thread, blank)),
+            keras.StatelessScope() if deferred else contextlib.nullcontext(),
+        ):
+            yield
+    finally:
+        keras_compat.forget_kernels()
 
 
 def build_uninitialized(build: Callable[[], Any]) -> Any:
@@ -65,10 +62,6 @@ def build_uninitialized(build: Callable[[], Any]) -> Any:
             return build()
 
 
-#: The patched classes are the process's: one thread at a time.
-_PATCHING = threading.RLock()
-
-
 class _Blank:
     """Tensors of NaNs; each time `kernels` of them were made, TensorFlow's are freed."""
 
@@ -81,7 +74,7 @@ class _Blank:
     def __call__(self, shape: tuple[int, ...], dtype: str) -> Any:
         self._made += 1
         if self._kernels and self._made % self._kernels == 0:
-            host_memory.forget_kernels()
+            keras_compat.forget_kernels()
         if dtype != "float32" or not host_memory.can_share():
             return keras.ops.convert_to_tensor(np.full(shape, np.nan, "float32"), dtype=dtype)
         n = math.prod(shape)
@@ -101,13 +94,3 @@ def _without_values(original: Callable[..., Any], thread: int, blank: _Blank) ->
         return blank(tuple(shape), name)
 
     return call
-
-
-def _initializers() -> set[Any]:
-    found: set[Any] = set()
-    waiting: list[Any] = [keras.initializers.Initializer]
-    while waiting:
-        subclasses = waiting.pop().__subclasses__()
-        found.update(subclasses)
-        waiting.extend(subclasses)
-    return found
