@@ -27,7 +27,7 @@ import sys
 import numpy as np
 import zoo
 from zoo.models.classifier import Classifier
-from zoo.models.weights import save_safetensors, uninitialized
+from zoo.models.weights.files import save_safetensors, uninitialized
 from zoo.config.specs import MemberSpec
 for name in sys.argv[2:]:
     with uninitialized():
@@ -44,7 +44,7 @@ import numpy as np
 import zoo, keras
 from contextlib import nullcontext
 from zoo.models.ensemble import Ensemble
-from zoo.models.weights import load_safetensors, uninitialized
+from zoo.models.weights.files import load_safetensors, uninitialized
 from zoo.config.specs import EnsembleSpec, MemberSpec
 inputs = keras.Input((8, 8, 3))
 features = keras.layers.BatchNormalization()(keras.layers.Conv2D(4, 3)(inputs))

@@ -100,7 +100,7 @@ WRITER = """
 import sys, numpy as np, zoo, keras
 from zoo.config.specs import EnsembleSpec, MemberSpec
 from zoo.models.ensemble import Ensemble
-from zoo.models.weights import load_safetensors, save_safetensors
+from zoo.models.weights.files import load_safetensors, save_safetensors
 members = tuple(MemberSpec("tiny", head=head, alias=f"{head}-member") for head in ("gap", "gem", "attention"))
 keras.layers.Conv2D(1, 1).build((1, 1, 1, 1))   # automatic names start elsewhere than in the reader
 model = Ensemble.from_spec(EnsembleSpec("three", members, 32, ("Edema", "Fracture")))

@@ -199,17 +199,17 @@ def test_missing_file(tmp_path: Path) -> None:
         (
             1e6,
             "float16",
-            r"1 of 3 values of head/bias are beyond float16's largest \(65504, got 1e\+06\): use dtype 'bfloat16'",
+            r"1 of 3 values of head/bias are beyond the largest float16 \(65504, got 1e\+06\): use dtype 'bfloat16'",
         ),
         (
             -3.4e38,
             "float16",
-            r"1 of 3 values of head/bias are beyond float16's largest \(65504, got 3.4e\+38\): use dtype 'float32'",
+            r"1 of 3 values of head/bias are beyond the largest float16 \(65504, got 3.4e\+38\): use dtype 'float32'",
         ),
         (
             3.4e38,
             "bfloat16",
-            r"1 of 3 values of head/bias are beyond bfloat16's largest \(3.3.*\): use dtype 'float32'",
+            r"1 of 3 values of head/bias are beyond the largest bfloat16 \(3.3.*\): use dtype 'float32'",
         ),
     ],
 )

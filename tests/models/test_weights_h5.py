@@ -149,14 +149,14 @@ def test_damaged_files(damage: Callable[[Path], None], message: str, path: Path)
 def test_files_that_are_no_keras_weights(tmp_path: Path) -> None:
     page, pipe = tmp_path / "page.weights.h5", tmp_path / "pipe.weights.h5"
     page.write_text("<html>not found</html>")
-    refused(page, r"is no Keras weights file \(\.weights\.h5\): it is an HTML page")
+    refused(page, r"is not a Keras weights file \(\.weights\.h5\): it is an HTML page")
     refused(tmp_path / "none.weights.h5", "no weights file at")
     os.mkfifo(pipe)
     refused(pipe, "no weights file at")  # and nobody waits for what never comes
 
 
 def test_a_child_without_time_is_killed(path: Path) -> None:
-    refused(path, r"reading it was stopped after 0\.2 s", timeout_s=0.2)
+    refused(path, r"reading was stopped after 0\.2 s", timeout_s=0.2)
 
 
 def in_its_place(script: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +169,7 @@ def in_its_place(script: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_child_that_hangs_is_killed(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     in_its_place(f"echo $$ > {tmp_path}/pid; exec sleep 600", tmp_path, monkeypatch)
-    refused(path, "reading it was stopped after 2 s", timeout_s=2)
+    refused(path, "reading was stopped after 2 s", timeout_s=2)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
@@ -177,9 +177,9 @@ def test_a_child_that_hangs_is_killed(path: Path, tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize(
     "script, message",
     [
-        (f"kill -{signal.SIGSEGV.value} $$", "ended by SIGSEGV; the file is damaged"),
+        (f"kill -{signal.SIGSEGV.value} $$", "killed by SIGSEGV; the file is damaged"),
         ("echo first >&2; echo last words >&2; exit 1", "was not converted: last words$"),
-        ("exit 7", "status 7 and no word"),
+        ("exit 7", "exit status 7 without a message"),
     ],
 )
 def test_a_child_that_dies(

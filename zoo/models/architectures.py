@@ -1,6 +1,6 @@
-"""What backbones there are, as data: how each is built, what pixels it expects, where its ImageNet weights lie.
+"""The registered backbones, as data: how each is built, which pixels it expects, where its ImageNet weights are.
 
-Addresses and hashes are those of `keras.applications` (github.com/keras-team/keras, Apache-2.0); a test compares them
+URLs and hashes are those of `keras.applications` (github.com/keras-team/keras, Apache-2.0); a test compares them
 with the installed Keras.
 """
 
@@ -30,16 +30,17 @@ class Architecture:
     Attributes:
         name: Registered name.
         builder: `"module:function"` or a function. Called as `builder(input_shape=(height, width, 3), **options)`, it
-            returns a `keras.Model` from preprocessed pixels to a feature map (batch, rows, columns, channels).
-        preprocessing: What its pixels look like: "caffe" (BGR minus mean), "torch" (0..1, ImageNet mean and deviation)
-            or "tf" (-1..1).
-        options: Further arguments of the builder.
-        stem: First layer after preprocessing that the built network brings along, which is cut off; "" where it
-            brings none.
-        channels: Of the feature map; 0 = not stated.
-        parameters: Of the network without its own preprocessing, batch-norm statistics included; 0 = not stated.
-        min_size: Smallest image side in pixels.
-        imagenet_url: The published weights file without the top; "" where there is none.
+            returns a `keras.Model` that maps preprocessed pixels to a feature map (batch, rows, columns, channels).
+        preprocessing: The pixel values it expects: "caffe" (BGR minus mean), "torch" (0..1, normalised by the mean and
+            deviation of ImageNet) or "tf" (-1..1).
+        options: Further arguments for the builder.
+        stem: First layer behind the preprocessing that the built network contains and that is cut off; "" if it
+            contains none.
+        channels: Channels of the feature map; 0 = not stated.
+        parameters: Parameters of the network without its preprocessing, including batch-norm statistics; 0 = not
+            stated.
+        min_size: Smallest image side, in pixels.
+        imagenet_url: URL of the published weights file without the classification layer; "" if there is none.
         imagenet_hash: MD5 (32 digits) or SHA-256 (64 digits) of that file.
         paper: Title, authors, year.
     """
@@ -68,14 +69,22 @@ class Architecture:
 
 
 def get(name: str) -> Architecture:
-    """The row called `name`; `UnknownNameError` with the closest names when there is none."""
+    """Returns the architecture called `name`.
+
+    Raises:
+        UnknownNameError: No such architecture; names the closest ones.
+
+    Example:
+        >>> get("densenet121").channels
+        1024
+    """
     if name not in ARCHITECTURES:
         raise UnknownNameError("backbone", name, ARCHITECTURES, "zoo.register_backbone adds one.")
     return ARCHITECTURES[name]
 
 
 def register(architecture: Architecture, replace: bool = False) -> Architecture:
-    """Adds a row and returns it; `ValueError` where the name is taken, unless `replace`."""
+    """Adds an architecture and returns it; `ValueError` if the name is taken, unless `replace`."""
     if architecture.name in ARCHITECTURES and not replace:
         raise UsageError(f"backbone {architecture.name!r} is registered: pass replace=True or take another name")
     ARCHITECTURES[architecture.name] = architecture
@@ -93,7 +102,7 @@ def _keras(
     paper: str,
     **options: Any,
 ) -> Architecture:
-    """A row of `keras.applications`; EfficientNetV1 alone cannot be asked to leave its preprocessing out."""
+    """A network of `keras.applications`; only EfficientNetV1 has no option to leave its preprocessing out."""
     first = "https://storage.googleapis.com"
     return Architecture(
         name=name,
@@ -155,5 +164,5 @@ _ROWS = (
 )
 # fmt: on
 
-#: Name -> row; `register` adds to it.
+#: Name -> architecture; `register` adds to it.
 ARCHITECTURES: dict[str, Architecture] = {row.name: row for row in _ROWS}

@@ -1,4 +1,4 @@
-"""Feature extractors: pixels 0..255 in, feature map out, preprocessing inside."""
+"""Feature extractors: pixels 0..255 in, feature map out, with the preprocessing inside."""
 
 from __future__ import annotations
 
@@ -16,27 +16,31 @@ from zoo.models.preprocessing import Preprocessing
 
 @keras.saving.register_keras_serializable(package="zoo")
 class Backbone(keras.Model):
-    """A registered architecture behind its own preprocessing, with random weights.
+    """A registered architecture with its own preprocessing in front, and random weights.
 
     Input: (batch, height, width, `channels`), pixels 0..255, uint8 or float. Output: feature map (batch, rows,
-    columns, features) in the compute dtype of Keras' dtype policy.
+    columns, features) in the compute dtype of the Keras dtype policy.
 
     Args:
         architecture: Registered name, such as "densenet121".
-        image_size: Height and width in pixels, or None for any. EfficientNets pad odd maps differently when they know
-            the size, so a model serves at the size it was trained at.
-        channels: 1 (grey, made three inside) or 3 (RGB).
-        batch_norm_momentum: Of every batch norm; None keeps the architecture's own (0.99 mostly).
-        name: The architecture's by default.
+        image_size: Height and width in pixels, or None for any. EfficientNets pad odd feature maps differently when
+            they know the size, so a model is used at the size it was trained at.
+        channels: 1 (greyscale, repeated to three inside) or 3 (RGB).
+        batch_norm_momentum: Momentum of every batch norm; None keeps that of the architecture (mostly 0.99).
+        name: Model name; by default the name of the architecture.
 
     Attributes:
-        architecture: The row of `ARCHITECTURES` it was built from.
-        network: The nested network from preprocessed pixels to the feature map; `network.layers` are what
-            `unfreeze_top` counts.
+        architecture: The entry of `ARCHITECTURES` it was built from.
+        network: The nested network from preprocessed pixels to the feature map; `unfreeze_top` counts
+            `network.layers`.
 
     Raises:
         UnknownNameError: No such architecture.
-        ValueError: An image size below the architecture's, or channels other than 1 and 3.
+        ValueError: An image size below the minimum of the architecture, or channels other than 1 and 3.
+
+    Example:
+        >>> Backbone("tiny", image_size=32).output_shape
+        (None, 4, 4, 64)
     """
 
     def __init__(
@@ -72,16 +76,16 @@ class Backbone(keras.Model):
         }
 
     def weight_parts(self) -> dict[str, keras.layers.Layer]:
-        """Name of each part with weights -> the part, for `named_weights`."""
+        """The parts that hold weights, by name, for `named_weights`."""
         return {"": self.network}
 
     def get_config(self) -> dict[str, Any]:
-        """What `from_config` builds an equal model from, weights apart."""
+        """The configuration from which `from_config` builds an equal model, without weights."""
         return dict(self._config)
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Backbone:
-        """The model of a config; `custom_objects` is not needed."""
+        """Builds a model from its configuration; `custom_objects` is not used."""
         return cls(**config)
 
 
@@ -93,17 +97,18 @@ def register_backbone(
     min_size: int = 32,
     replace: bool = False,
 ) -> Architecture:
-    """Makes a backbone known by name to `Backbone`, recipes and releases.
+    """Registers a backbone under a name that `Backbone`, recipes and releases understand.
 
     Args:
-        architecture: A full row, or just a name together with `builder`.
-        builder: `builder(input_shape=(height, width, 3))` gives a model from preprocessed pixels to a feature map.
-        preprocessing: What pixels it expects: "torch", "tf" or "caffe".
-        min_size: Smallest image side in pixels.
-        replace: Take the place of a registered one.
+        architecture: A full `Architecture`, or just a name together with `builder`.
+        builder: `builder(input_shape=(height, width, 3))` returns a model that maps preprocessed pixels to a feature
+            map.
+        preprocessing: The pixel values it expects: "torch", "tf" or "caffe".
+        min_size: Smallest image side, in pixels.
+        replace: Replace a registered backbone of this name.
 
     Returns:
-        The registered row.
+        The registered architecture.
 
     Raises:
         ValueError: The name is taken, or there is no builder.
@@ -119,7 +124,7 @@ def register_backbone(
 
 
 def leaf_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    """The layers of a model in order, those of nested models in their place."""
+    """Yields the layers of a model in order, descending into nested models."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             yield from leaf_layers(layer)

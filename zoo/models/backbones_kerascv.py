@@ -1,4 +1,4 @@
-"""Backbones of KerasCV (the last release, 0.9, which brings TensorFlow along): the only model file that imports it."""
+"""KerasCV backbones. The only model file that imports KerasCV (last release, 0.9), which needs TensorFlow."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from zoo.core.errors import MissingExtraError
 
 
 def resnet18(input_shape: tuple[int | None, int | None, int]) -> keras.Model:
-    """ResNet18, which `keras.applications` lacks, from KerasCV's generic class: its presets would ask the network.
+    """ResNet18, which `keras.applications` lacks, from the generic KerasCV class: its presets would access the network.
 
     Args:
-        input_shape: (height, width, 3), sides may be None.
+        input_shape: (height, width, 3), where height and width may be None.
 
     Returns:
-        A model from preprocessed pixels to a feature map of 512 channels and 1/32 of the height and width.
+        A model that maps preprocessed pixels to a feature map of 512 channels and 1/32 of the height and width.
 
     Raises:
         ImportError: KerasCV is not installed.

@@ -1,4 +1,4 @@
-"""One member: a backbone and a head."""
+"""One member of an ensemble: a backbone and a head."""
 
 from __future__ import annotations
 
@@ -16,16 +16,21 @@ from zoo.models.weights.pretrained import load_pretrained
 
 @keras.saving.register_keras_serializable(package="zoo")
 class Classifier(keras.Model):
-    """Pixels 0..255 (batch, height, width, channels) to float32 logits (batch, findings).
+    """Maps pixels 0..255 (batch, height, width, channels) to float32 logits (batch, findings).
 
     Args:
-        backbone: From pixels to a feature map.
-        head: From the feature map to logits; any layer with that contract.
-        name: The backbone's by default.
+        backbone: Maps pixels to a feature map.
+        head: Maps the feature map to logits; any layer that does.
+        name: Model name; by default that of the backbone.
 
     Attributes:
-        backbone: As given.
-        head: As given.
+        backbone: The backbone, a sub-model.
+        head: The head, a layer.
+
+    Example:
+        >>> from zoo.models.heads import GAPHead
+        >>> Classifier(Backbone("tiny", image_size=32), GAPHead(14)).output_shape
+        (None, 14)
     """
 
     def __init__(self, backbone: Backbone, head: keras.layers.Layer, name: str | None = None) -> None:
@@ -43,18 +48,18 @@ class Classifier(keras.Model):
         start: bool = False,
         channels: int = 1,
     ) -> Classifier:
-        """Builds the member of a spec.
+        """Builds a member from its specification.
 
         Args:
-            spec: Backbone, head, dropout, momentum, name.
+            spec: Backbone, head, dropout, batch-norm momentum and name.
             image_size: Height and width in pixels, or None for any.
             findings: Number of logits.
-            start: Read `spec.weights` ("imagenet" or a file) as training does; else nothing is read.
-            channels: 1 (grey) or 3 (RGB).
+            start: Load the starting weights `spec.weights` ("imagenet" or a file), as training does.
+            channels: 1 (greyscale) or 3 (RGB).
 
         Raises:
             UnknownNameError: No such backbone or head.
-            WeightsError: The starting weights are missing or of another backbone.
+            WeightsError: The starting weights are missing or belong to another backbone.
         """
         backbone = Backbone(spec.backbone, image_size, channels, spec.batch_norm_momentum)
         if start and spec.weights is not None:
@@ -62,26 +67,26 @@ class Classifier(keras.Model):
         return cls(backbone, build_head(spec.head, findings, spec.dropout), spec.name)
 
     def freeze_backbone(self) -> Trainable:
-        """Only the head trains; the backbone's batch norms stop moving their statistics. Compile again after it."""
+        """Freezes the backbone and its batch-norm statistics, so that only the head trains. Compile afterwards."""
         self.trainable = True
         return freezing.freeze(self.backbone)
 
     def unfreeze_all(self, batch_norm: bool = True) -> Trainable:
-        """Everything trains; batch norms only where `batch_norm`. Compile again after it."""
+        """Makes all layers trainable, batch norms only if `batch_norm`. Compile afterwards."""
         self.trainable = True
         return freezing.unfreeze_all(self.backbone, batch_norm)
 
     def unfreeze_top(self, n: int, batch_norm: bool = False) -> Trainable:
-        """The head and the last `n` layers of the backbone's network train; see `zoo.models.freezing.unfreeze_top`."""
+        """Makes the head and the last `n` layers of the backbone trainable; see `zoo.models.freezing.unfreeze_top`."""
         self.trainable = True
         return freezing.unfreeze_top(self.backbone, n, batch_norm)
 
     def weight_parts(self) -> dict[str, keras.layers.Layer]:
-        """Name of each part with weights -> the part, for `named_weights`."""
+        """The parts that hold weights, by name, for `named_weights`."""
         return {"backbone": self.backbone, "head": self.head}
 
     def get_config(self) -> dict[str, Any]:
-        """What `from_config` builds an equal model from, weights apart."""
+        """The configuration from which `from_config` builds an equal model, without weights."""
         return {
             "backbone": keras.saving.serialize_keras_object(self.backbone),
             "head": keras.saving.serialize_keras_object(self.head),
@@ -90,7 +95,7 @@ class Classifier(keras.Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Classifier:
-        """The model of a config; `custom_objects` as in Keras."""
+        """Builds a model from its configuration; `custom_objects` as in Keras."""
         parts = {
             key: keras.saving.deserialize_keras_object(config[key], custom_objects=custom_objects)
             for key in ("backbone", "head")

@@ -1,4 +1,4 @@
-"""Depthwise convolution where a backend has no good one."""
+"""Depthwise convolution for backends without a fast one."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from zoo.core import keras_compat
 
 
 def quicken(layer: keras.layers.Layer) -> None:
-    """Makes Keras' depthwise convolution the one below, in its place: name, weights and config stay."""
+    """Replaces a Keras depthwise convolution by the one below, in place: name, weights and configuration stay."""
     if type(layer) is keras.layers.DepthwiseConv2D:
         keras_compat.change_class(layer, DepthwiseConv2D)
 
 
 @keras.saving.register_keras_serializable(package="zoo")
 class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
-    """Keras' own, but on JAX for a CPU: there a sum of shifted products, which XLA makes one loop of.
+    """The Keras layer, except with JAX on a CPU, where it is computed as a sum of shifted products.
 
-    XLA has no kernel of its own for it on a CPU, where its general convolution is many times slower. Arguments as
-    Keras'.
+    XLA has no depthwise kernel for CPUs, and its general convolution is many times slower than the single loop into
+    which it compiles this sum. Same arguments as the Keras layer.
     """
 
     def call(self, inputs: Any) -> Any:
-        """See the class."""
-        # What is only traced, for a graph to export, keeps its one operation.
+        """Convolves a batch (batch, rows, columns, channels)."""
+        # A graph that is traced for an export keeps the single operation.
         if isinstance(inputs, keras.KerasTensor) or not (self._is_plain() and _on_jax_cpu()):
             return super().call(inputs)
         outputs = _shifted_products(inputs, self.kernel, self.strides, self.padding)
@@ -48,13 +48,13 @@ def _on_jax_cpu() -> bool:
 
 
 def _shifted_products(images: Any, kernel: Any, strides: tuple[int, int], padding: str) -> Any:
-    """(n, rows, columns, channels) with (kernel rows, kernel columns, channels, 1)."""
+    """Convolves (n, rows, columns, channels) with a kernel (kernel rows, kernel columns, channels, 1)."""
     sizes = tuple(kernel.shape[:2])
     if padding == "same":
         around = [_around(n, k, s) for n, k, s in zip(images.shape[1:3], sizes, strides, strict=True)]
         images = ops.pad(images, ((0, 0), *around, (0, 0)))
     (down, across), (rows, columns) = strides, images.shape[1:3]
-    # The last place that a window starts at, and one more.
+    # One past the last position at which a window starts.
     bottom, right = rows - sizes[0] + 1, columns - sizes[1] + 1
     total: Any = 0
     for i in range(sizes[0]):
@@ -64,6 +64,6 @@ def _shifted_products(images: Any, kernel: Any, strides: tuple[int, int], paddin
 
 
 def _around(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Zeros before and behind one axis, as TensorFlow's "same" has them: the odd one behind."""
+    """Zeros before and after one axis for "same" padding, as in TensorFlow: an odd one goes after."""
     total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2

@@ -1,4 +1,4 @@
-"""Several classifiers on one image, as one functional Keras model."""
+"""Several classifiers of the same image, as one functional Keras model."""
 
 from __future__ import annotations
 
@@ -15,18 +15,27 @@ from zoo.models.freezing import Trainable
 
 @keras.saving.register_keras_serializable(package="zoo")
 class Ensemble(keras.Model):
-    """Pixels 0..255 (batch, height, width, channels) to the mean of the members' float32 logits (batch, findings).
+    """Maps pixels 0..255 (batch, height, width, channels) to the mean of the float32 logits of its members.
+
+    The output has shape (batch, findings).
 
     Args:
-        members: One or more classifiers with different names, for images of one shape and the same findings.
-        weights: One number >= 0 a member, or None for the plain mean; only their ratios count.
-        name: Of the model.
+        members: One or more classifiers with different names, the same input shape and the same findings.
+        weights: One number >= 0 for each member, or None for the plain mean; only their ratios matter.
+        name: Model name.
 
     Attributes:
-        members: As given, a tuple.
+        members: The classifiers, a tuple.
 
     Raises:
         ValueError: No members, equal names, or different shapes.
+
+    Example:
+        >>> from zoo.models.backbones import Backbone
+        >>> from zoo.models.heads import GAPHead
+        >>> members = [Classifier(Backbone("tiny", 32), GAPHead(14), name) for name in ("first", "second")]
+        >>> Ensemble(members).output_shape
+        (None, 14)
     """
 
     def __init__(
@@ -40,7 +49,7 @@ class Ensemble(keras.Model):
 
     @classmethod
     def from_spec(cls, spec: EnsembleSpec, start: bool = False, channels: int = 1) -> Ensemble:
-        """Builds the ensemble of a spec; `start` and the errors are those of `Classifier.from_spec`."""
+        """Builds an ensemble from its specification; `start` and the errors as in `Classifier.from_spec`."""
         members = [
             Classifier.from_spec(member, spec.image_size, len(spec.findings), start, channels)
             for member in spec.members
@@ -48,7 +57,7 @@ class Ensemble(keras.Model):
         return cls(members, spec.member_weights or None, spec.name)
 
     def member(self, name: str) -> Classifier:
-        """The member called `name`; `UnknownNameError` with the closest names when there is none."""
+        """Returns the member called `name`; raises `UnknownNameError` with the closest names if there is none."""
         for member in self.members:
             if member.name == name:
                 return member
@@ -67,11 +76,11 @@ class Ensemble(keras.Model):
         return {m.name: m.unfreeze_top(n, batch_norm) for m in self._unlocked()}
 
     def weight_parts(self) -> dict[str, keras.layers.Layer]:
-        """Name of each part with weights -> the part, for `named_weights`."""
+        """The parts that hold weights, by name, for `named_weights`."""
         return {member.name: member for member in self.members}
 
     def get_config(self) -> dict[str, Any]:
-        """What `from_config` builds an equal model from, weights apart."""
+        """The configuration from which `from_config` builds an equal model, without weights."""
         return {
             "members": [keras.saving.serialize_keras_object(member) for member in self.members],
             "weights": list(self.get_layer("logits").weighting),
@@ -80,25 +89,25 @@ class Ensemble(keras.Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Ensemble:
-        """The model of a config; `custom_objects` as in Keras."""
+        """Builds a model from its configuration; `custom_objects` as in Keras."""
         members = [
             keras.saving.deserialize_keras_object(member, custom_objects=custom_objects) for member in config["members"]
         ]
         return cls(members, config["weights"], config["name"])
 
     def _unlocked(self) -> tuple[Classifier, ...]:
-        """The members, once the model around them is trainable at all."""
+        """The members, after making the surrounding model trainable."""
         self.trainable = True
         return self.members
 
 
 @keras.saving.register_keras_serializable(package="zoo")
 class WeightedMean(keras.layers.Layer):
-    """Weighted mean of a list of equal shapes, in float32.
+    """Weighted mean of inputs of the same shape, in float32.
 
     Args:
-        weighting: One number >= 0 an input, not all 0; only their ratios count.
-        **kwargs: Of `keras.layers.Layer`.
+        weighting: One number >= 0 for each input, not all 0; only their ratios matter.
+        **kwargs: Passed to `keras.layers.Layer`.
     """
 
     def __init__(self, weighting: Sequence[float], **kwargs: Any) -> None:
@@ -108,18 +117,18 @@ class WeightedMean(keras.layers.Layer):
         self.weighting = tuple(float(w) for w in weighting)
 
     def call(self, inputs: Sequence[Any]) -> Any:
-        """The mean, of the shape of each input."""
+        """The mean, with the shape of one input."""
         if len(inputs) != len(self.weighting):
             raise UsageError(f"{len(self.weighting)} weights for {len(inputs)} inputs")
         total = sum(self.weighting)
         return sum(x * (w / total) for x, w in zip(inputs, self.weighting, strict=True))
 
     def compute_output_shape(self, input_shape: Sequence[tuple[int | None, ...]]) -> tuple[int | None, ...]:
-        """That of each input."""
+        """The shape of one input."""
         return tuple(input_shape[0])
 
     def get_config(self) -> dict[str, Any]:
-        """What `from_config` builds an equal layer from."""
+        """The configuration from which `from_config` builds an equal layer."""
         return {**super().get_config(), "weighting": list(self.weighting)}
 
 

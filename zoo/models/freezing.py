@@ -1,4 +1,4 @@
-"""What of a backbone trains: counted on the network's own layers, not on the model around it."""
+"""Freezing and unfreezing of backbones; layers are counted in the network itself, not in the model around it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from zoo.models.backbones import Backbone, leaf_layers
 
 @dataclass(frozen=True)
 class Trainable:
-    """What a call left unfrozen in a backbone.
+    """The part of a backbone that is trainable after a call.
 
     Attributes:
-        layers: Layers counted from the top of the network.
-        with_weights: Those of them that have weights.
-        batch_norms: Batch norms among these, whether or not they train.
-        parameters: In these layers, batch-norm statistics included.
+        layers: Number of layers, counted from the output of the network.
+        with_weights: How many of them have weights.
+        batch_norms: How many of them are batch norms, trainable or not.
+        parameters: Parameters in these layers, including batch-norm statistics.
         share: `parameters` / all parameters of the backbone.
     """
 
@@ -36,7 +36,7 @@ class Trainable:
 
 
 def freeze(backbone: Backbone) -> Trainable:
-    """Freezes all weights; batch norms run on their stored statistics and no longer move them."""
+    """Freezes all weights; batch norms use their stored statistics and no longer update them."""
     return unfreeze_top(backbone, 0)
 
 
@@ -49,20 +49,24 @@ def unfreeze_top(backbone: Backbone, n: int, batch_norm: bool = False) -> Traina
     """Unfreezes the last `n` of `backbone.network.layers` and freezes the others.
 
     Args:
-        backbone: Whose layers.
-        n: How many layers, with or without weights, from the output back; at most all.
-        batch_norm: Whether batch norms in the unfrozen part train (weights and statistics).
+        backbone: The backbone to change.
+        n: Number of layers, with or without weights, counted back from the output.
+        batch_norm: Whether batch norms in the unfrozen part are trainable (weights and statistics).
 
     Returns:
-        What is unfrozen now; compile the model again for it to count.
+        The trainable part. Compile the model afterwards for the change to take effect.
 
     Raises:
-        ValueError: `n` is negative or more than there are.
+        ValueError: `n` is negative or more than the number of layers.
+
+    Example:
+        >>> print(unfreeze_top(Backbone("tiny", image_size=32), 3))
+        3 layers unfrozen, 1 with weights, 1 of them batch norm; 0.8% of the parameters
     """
     layers = backbone.network.layers
     if not 0 <= n <= len(layers):
         raise UsageError(f"{backbone.name!r} has {len(layers)} layers, cannot unfreeze the top {n}")
-    # Setting a model sets all of its layers, so the model comes first and the exceptions after it.
+    # Setting `trainable` on a model sets all of its layers, so the exceptions come afterwards.
     backbone.trainable = n > 0
     bottom, top = layers[: len(layers) - n], layers[len(layers) - n :]
     for layer in bottom:

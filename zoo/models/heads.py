@@ -1,4 +1,4 @@
-"""From a feature map to one float32 logit a finding."""
+"""Heads: map a feature map to one float32 logit per finding."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from zoo.core.errors import UnknownNameError, UsageError, UsageTypeError
 
 
 class Head(keras.layers.Layer):
-    """What all heads share: feature map (batch, rows, columns, features) to float32 logits (batch, findings).
+    """Base class of the heads: feature map (batch, rows, columns, features) to float32 logits (batch, findings).
 
-    A head computes in float32 also under mixed precision, where sums over a half-precision map and logits of rare
+    A head computes in float32 even under mixed precision, since sums over a half-precision map and the logits of rare
     findings would lose digits.
 
     Args:
         findings: Number of logits.
-        dropout: Rate in front of the last linear map, in [0, 1).
-        name: Of the layer.
-        dtype: Of the computation and the logits.
-        **kwargs: Of `keras.layers.Layer`.
+        dropout: Dropout rate in front of the last linear layer, in [0, 1).
+        name: Layer name.
+        dtype: Number type of the computation and the logits.
+        **kwargs: Passed to `keras.layers.Layer`.
     """
 
     def __init__(
@@ -34,71 +34,86 @@ class Head(keras.layers.Layer):
         self.findings, self.rate = findings, dropout
 
     def get_config(self) -> dict[str, Any]:
-        """What `from_config` builds an equal layer from."""
+        """The configuration from which `from_config` builds an equal layer."""
         return {**super().get_config(), "findings": self.findings, "dropout": self.rate}
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, int]:
-        """(batch, findings)."""
+        """The shape (batch, findings)."""
         return (input_shape[0], self.findings)
 
 
 @keras.saving.register_keras_serializable(package="zoo")
 class GAPHead(Head):
-    """Mean over the map, dropout, one linear map. Arguments as `Head`."""
+    """Global average pooling, dropout, one linear layer. Arguments as for `Head`.
+
+    Example:
+        >>> GAPHead(14)(ops.ones((2, 7, 7, 1024))).shape == (2, 14)
+        True
+    """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Makes the linear map for the number of features."""
+        """Creates the linear layer for the number of features."""
         self.drop = keras.layers.Dropout(self.rate, dtype=self.dtype_policy)
         self.linear = keras.layers.Dense(self.findings, dtype=self.dtype_policy, name="logits")
         self.linear.build((None, input_shape[-1]))
         super().build(input_shape)
 
     def call(self, features: Any, training: bool | None = None) -> Any:
-        """Float32 logits (batch, findings)."""
+        """Returns float32 logits (batch, findings)."""
         return self.linear(self.drop(self.pool(features), training=training))
 
     def pool(self, features: Any) -> Any:
-        """(batch, rows, columns, features) -> (batch, features)."""
+        """Pools (batch, rows, columns, features) to (batch, features)."""
         return ops.mean(features, axis=(1, 2))
 
 
 @keras.saving.register_keras_serializable(package="zoo")
 class GeMHead(GAPHead):
-    """Generalised mean (mean of x^p)^(1/p) with a trained p, dropout, one linear map.
+    """Generalised-mean pooling, (mean of x^p)^(1/p) with a trained p, dropout, one linear layer.
 
-    p = 1 is the mean, a large p nears the maximum (Radenovic, Tolias and Chum 2018, "Fine-tuning CNN Image Retrieval
-    with No Human Annotation", arXiv:1711.02512). Features below 1e-6 count as 1e-6. Arguments as `Head`.
+    p = 1 is the mean, a large p approaches the maximum (Radenovic, Tolias and Chum 2018, "Fine-tuning CNN Image
+    Retrieval with No Human Annotation", arXiv:1711.02512). Features below 1e-6 are raised to 1e-6. Arguments as for
+    `Head`.
+
+    Example:
+        >>> GeMHead(14)(ops.ones((2, 7, 7, 1024))).shape == (2, 14)
+        True
     """
 
-    #: p starts where the paper does, and stays where x^p is finite in float32 for any sane feature.
+    #: p starts at the value of the paper and is kept where x^p is finite in float32 for any realistic feature.
     start, lowest, highest = 3.0, 1.0, 8.0
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Makes p and the linear map."""
+        """Creates p and the linear layer."""
         self.p = self.add_weight(name="p", shape=(), initializer=keras.initializers.Constant(self.start))
         super().build(input_shape)
 
     def pool(self, features: Any) -> Any:
-        """(batch, rows, columns, features) -> (batch, features)."""
+        """Pools (batch, rows, columns, features) to (batch, features)."""
         p = ops.clip(self.p, self.lowest, self.highest)
-        # maximum(features, 1e-6) in other words: LiteRT cannot run that one behind a ReLU.
+        # maximum(features, 1e-6) written differently: LiteRT cannot run that one behind a ReLU.
         powers = ops.power(-ops.minimum(-features, -1e-6), p)
         return ops.power(ops.mean(powers, axis=(1, 2)), 1.0 / p)
 
 
 @keras.saving.register_keras_serializable(package="zoo")
 class AttentionHead(Head):
-    """Class-specific residual attention: every finding looks at its own places (Zhu and Wu 2021, arXiv:2108.02456).
+    """Class-specific residual attention: each finding attends to its own locations (Zhu and Wu 2021, arXiv:2108.02456).
 
-    With s the score of a finding at each place, its logit is `mean(s) + residual * sum(softmax(temperature * s) * s)`,
-    summed over one such pair (with scores of its own) per temperature, plus a bias.
+    With s the score of a finding at each location, its logit is
+    `mean(s) + residual * sum(softmax(temperature * s) * s)`, summed over the temperatures (each with its own scores),
+    plus a bias.
 
     Args:
         findings: Number of logits.
-        dropout: Rate in front of the scores, the same features at all places.
-        temperatures: One a branch: higher looks at fewer places; None is the limit, the maximum.
-        residual: Weight of the attended score beside the mean one (lambda in the paper).
-        **kwargs: Of `Head`.
+        dropout: Dropout rate in front of the scores; drops the same features at all locations.
+        temperatures: One per branch: a higher one attends to fewer locations; None is the limit, the maximum.
+        residual: Weight of the attended score relative to the mean score (lambda in the paper).
+        **kwargs: Passed to `Head`.
+
+    Example:
+        >>> AttentionHead(14, temperatures=(1.0, None))(ops.ones((2, 7, 7, 1024))).shape == (2, 14)
+        True
     """
 
     def __init__(
@@ -115,7 +130,7 @@ class AttentionHead(Head):
         self.temperatures, self.residual = tuple(temperatures), residual
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Makes the score maps and the bias."""
+        """Creates the layer of the scores and the bias."""
         self.drop = keras.layers.Dropout(self.rate, noise_shape=(None, 1, 1, None), dtype=self.dtype_policy)
         self.scores = keras.layers.Dense(
             self.findings * len(self.temperatures), use_bias=False, dtype=self.dtype_policy, name="scores"
@@ -125,18 +140,18 @@ class AttentionHead(Head):
         super().build(input_shape)
 
     def call(self, features: Any, training: bool | None = None) -> Any:
-        """Float32 logits (batch, findings)."""
+        """Returns float32 logits (batch, findings)."""
         scores = self.scores(self.drop(features, training=training))
         logits = self.bias
         for branch, temperature in zip(
             ops.split(scores, len(self.temperatures), axis=-1), self.temperatures, strict=True
         ):
-            # Not "+": a variable's own refuses what has no values yet, as in an export.
+            # Not "+": the operator of a variable refuses symbolic tensors, as in an export.
             logits = ops.add(logits, ops.mean(branch, axis=(1, 2))) + self.residual * _attend(branch, temperature)
         return logits
 
     def get_config(self) -> dict[str, Any]:
-        """What `from_config` builds an equal layer from."""
+        """The configuration from which `from_config` builds an equal layer."""
         return {**super().get_config(), "temperatures": list(self.temperatures), "residual": self.residual}
 
 
@@ -145,23 +160,32 @@ HEADS: dict[str, Callable[..., keras.layers.Layer]] = {"gap": GAPHead, "gem": Ge
 
 
 def build_head(name: str, findings: int, dropout: float = 0.3) -> keras.layers.Layer:
-    """A new head by its registered name; `UnknownNameError` with the closest names when there is none."""
+    """Builds a head by its registered name.
+
+    Raises:
+        UnknownNameError: No such head; names the closest ones.
+
+    Example:
+        >>> build_head("gem", 14).findings
+        14
+    """
     if name not in HEADS:
         raise UnknownNameError("head", name, HEADS, "zoo.register_head adds one.")
     return HEADS[name](findings, dropout)
 
 
 def register_head(name: str, builder: Callable[..., keras.layers.Layer], *, replace: bool = False) -> None:
-    """Makes a head known by name to classifiers, recipes and releases.
+    """Registers a head under a name that classifiers, recipes and releases understand.
 
     Args:
-        name: What a recipe calls it.
-        builder: `builder(findings, dropout)` gives a layer from a feature map to float32 logits (batch, findings).
-        replace: Take the place of a registered one.
+        name: Name to register.
+        builder: `builder(findings, dropout)` returns a layer that maps a feature map to float32 logits (batch,
+            findings).
+        replace: Replace a registered head of this name.
 
     Raises:
         ValueError: The name is taken.
-        TypeError: The builder cannot be called.
+        TypeError: The builder is not callable.
     """
     if not callable(builder):
         raise UsageTypeError(f"head {name!r}: builder must be a class or function, got {builder!r}")
@@ -171,10 +195,10 @@ def register_head(name: str, builder: Callable[..., keras.layers.Layer], *, repl
 
 
 def _attend(scores: Any, temperature: float | None) -> Any:
-    """Scores (batch, rows, columns, findings) weighed by their own softmax over the places."""
+    """Scores (batch, rows, columns, findings) summed with weights from their own softmax over the locations."""
     if temperature is None:
         return ops.max(scores, axis=(1, 2))
-    # Keras' own softmax over two axes fails in a TensorFlow graph whose batch size is not known.
+    # The Keras softmax over two axes fails in a TensorFlow graph of unknown batch size.
     scaled = temperature * scores
     weights = ops.exp(scaled - ops.max(scaled, axis=(1, 2), keepdims=True))
     return ops.sum(weights * scores, axis=(1, 2)) / ops.sum(weights, axis=(1, 2))

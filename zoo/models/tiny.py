@@ -1,4 +1,4 @@
-"""A backbone small enough for tests and dry runs that has what the large ones have."""
+"""A backbone small enough for tests and dry runs, with the kinds of layers that the large ones have."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ def tiny(input_shape: tuple[int | None, int | None, int]) -> keras.Model:
     """Three strided convolutions and a residual block, with batch norm, dropout and stochastic depth.
 
     Args:
-        input_shape: (height, width, channels); sides of 8 pixels or more, or None.
+        input_shape: (height, width, channels); height and width of 8 pixels or more, or None.
 
     Returns:
-        A model from preprocessed pixels to a feature map of 64 channels and 1/8 of the height and width.
+        A model that maps preprocessed pixels to a feature map of 64 channels and 1/8 of the height and width.
     """
     pixels = keras.Input(input_shape, name="pixels")
     x = _convolution(pixels, 16, strides=2, name="stem")

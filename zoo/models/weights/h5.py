@@ -1,7 +1,7 @@
-"""Keras' own weights files (`*.weights.h5`) made into safetensors, in a process that may hang or die.
+"""Converts Keras weights files (`*.weights.h5`) to safetensors in a child process.
 
-A broken HDF5 file can crash the library that reads it, or keep it busy for ever; nothing inside a process can be
-done about either. So a child reads it, with limits, and the parent gets an error instead.
+A damaged HDF5 file can crash the library that reads it or keep it busy for ever, and nothing inside the process can
+prevent either. A child process with limits reads it, so that the caller gets an error instead.
 
     python -m zoo.models.weights.h5 FILE FOLDER     (the spec as JSON on standard input)
 """
@@ -27,32 +27,32 @@ from zoo.core.file_kinds import looks_like
 if TYPE_CHECKING:
     import h5py
 
-#: Status of a child that refused the file and said why.
+#: Exit status of a child that refused the file and gave a reason.
 _REFUSED = 3
 
 
 def convert(
     path: str | Path, spec: EnsembleSpec, folder: str | Path, *, timeout_s: float = 120.0, memory_gb: float = 4.0
 ) -> None:
-    """Writes `<member>.safetensors` for each member of an ensemble, all or none.
+    """Writes `<member>.safetensors` for each member of an ensemble, all of them or none.
 
     Args:
-        path: A `.weights.h5` that an `Ensemble` of `spec` wrote. It lies on this machine and is trusted to be no
-            attack, but may be damaged.
-        spec: What the ensemble was built from; its backbones and heads are registered by the package itself.
-        folder: Where the files go; made when missing.
-        timeout_s: Seconds after which the child is killed. Starting a backend takes some of them.
-        memory_gb: GB that reading may take above the built model (on Linux).
+        path: A local `.weights.h5` file written by an `Ensemble` of `spec`. It is trusted not to be an attack, but may
+            be damaged.
+        spec: The specification of the ensemble; its backbones and heads are those that the package registers.
+        folder: Output folder; created if missing.
+        timeout_s: Seconds until the child is killed, including the start of the backend.
+        memory_gb: Memory in GB that reading may take in addition to the built model (on Linux).
 
     Raises:
-        WeightsError: No such file; no HDF5; damaged; of another model; links, or values in other files; or the child
-            crashed or ran out of time or memory.
+        WeightsError: No such file; not HDF5; damaged; of another model; with links or values in other files; or the
+            child crashed or ran out of time or memory.
     """
     path, folder = Path(path), Path(folder)
     if not path.is_file():
         raise WeightsError(f"no weights file at {path}")
     if not looks_like(path).startswith("an HDF5 file"):
-        raise WeightsError(f"{path} is no Keras weights file (.weights.h5): it is {looks_like(path)}")
+        raise WeightsError(f"{path} is not a Keras weights file (.weights.h5): it is {looks_like(path)}")
     with beside(real_path(folder / "converted")) as new:
         _run_child(path, spec, new, timeout_s, memory_gb)
         for member in spec.members:
@@ -62,7 +62,7 @@ def convert(
 def _run_child(path: Path, spec: EnsembleSpec, folder: Path, timeout_s: float, memory_gb: float) -> None:
     order = {"ensemble": to_dict(spec), "timeout_s": timeout_s, "memory_gb": memory_gb}
     command = [sys.executable, "-m", "zoo.models.weights.h5", str(path.absolute()), str(folder.absolute())]
-    # Needs no GPU, and must not take one's memory beside the parent.
+    # The child needs no GPU and must not take GPU memory from its parent.
     env = os.environ | {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": "-1"}
     try:
         done = subprocess.run(
@@ -77,16 +77,16 @@ def _run_child(path: Path, spec: EnsembleSpec, folder: Path, timeout_s: float, m
         )
     except subprocess.TimeoutExpired:
         raise WeightsError(
-            f"{path} was not converted: reading it was stopped after {timeout_s:g} s; "
+            f"{path} was not converted: reading was stopped after {timeout_s:g} s; "
             "the file is damaged, or the machine is busy and needs a longer timeout_s"
         ) from None
     if done.returncode == 0:
         return
     lines = (done.stdout if done.returncode == _REFUSED else done.stderr).strip().splitlines()
-    reason = lines[-1] if lines else f"status {done.returncode} and no word"
+    reason = lines[-1] if lines else f"exit status {done.returncode} without a message"
     if done.returncode < 0:
         reason = (
-            f"the process that read it was ended by {_signal_name(-done.returncode)}; "
+            f"the process that read it was killed by {_signal_name(-done.returncode)}; "
             f"the file is damaged, or takes more than {memory_gb:g} GB of memory"
         )
     raise WeightsError(f"{path} was not converted: {reason}")
@@ -103,7 +103,7 @@ def _signal_name(number: int) -> str:
 
 
 def main() -> int:
-    """Converts in this process; the exit status, with one line on standard output where the file is refused."""
+    """Converts in this process and returns the exit status; prints the reason if the file is refused."""
     path, folder = (Path(argument) for argument in sys.argv[1:3])
     order = json.load(sys.stdin)
     _limit_time(order["timeout_s"])
@@ -126,7 +126,7 @@ def _convert_here(path: Path, spec: EnsembleSpec, folder: Path, memory_gb: float
 
     with _limited_memory(memory_gb):
         shapes = _shapes(path)
-    # Without a limit: what a backend takes for itself says nothing about the file.
+    # Without a limit: the memory that a backend takes says nothing about the file.
     from zoo.models.ensemble import Ensemble
     from zoo.models.weights.files import save_safetensors, uninitialized
 
@@ -140,7 +140,7 @@ def _convert_here(path: Path, spec: EnsembleSpec, folder: Path, memory_gb: float
 
 
 def _shapes(path: Path) -> list[tuple[int, ...]]:
-    """The shape of each weight; refuses what Keras never writes: values that lie elsewhere, or are missing."""
+    """The shape of each weight; refuses what Keras never writes: values in other files, or missing ones."""
     import h5py
 
     shapes = []
@@ -158,7 +158,7 @@ def _shapes(path: Path) -> list[tuple[int, ...]]:
 
 
 def _require_shapes(found: list[tuple[int, ...]], wanted: list[tuple[int, ...]]) -> None:
-    """Keras itself matches weights by their order, and says little when they do not fit."""
+    """Keras matches weights by their order and says little when they do not fit."""
     extra, missing = Counter(found) - Counter(wanted), Counter(wanted) - Counter(found)
     if extra or missing:
         shown = [", ".join(map(str, list(shapes)[:4])) or "none" for shapes in (extra, missing)]
@@ -169,7 +169,7 @@ def _require_shapes(found: list[tuple[int, ...]], wanted: list[tuple[int, ...]])
 
 
 def _datasets(group: h5py.Group, prefix: str, seen: set[Any]) -> Iterator[tuple[str, h5py.Dataset]]:
-    """Every dataset below a group by its path, each object once."""
+    """Yields every dataset below a group with its path, each object once."""
     import h5py
 
     for key in group:
@@ -188,14 +188,14 @@ def _datasets(group: h5py.Group, prefix: str, seen: set[Any]) -> Iterator[tuple[
 
 
 def _limit_time(timeout_s: float) -> None:
-    """Ends this process some time after the parent should have, so that it does not outlive a killed parent."""
+    """Ends this process shortly after the timeout, so that it does not outlive a killed parent."""
     if hasattr(signal, "alarm"):
         signal.alarm(int(timeout_s) + 10)
 
 
 @contextlib.contextmanager
 def _limited_memory(memory_gb: float) -> Iterator[None]:
-    """Allows so many GB more than the process has now, on Linux; a crash leaves no dump of memory behind."""
+    """Limits the memory to this many GB more than the process has now, on Linux; a crash leaves no core dump."""
     status = Path("/proc/self/status")
     if not status.is_file():
         yield
@@ -204,7 +204,7 @@ def _limited_memory(memory_gb: float) -> Iterator[None]:
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     before = resource.getrlimit(resource.RLIMIT_DATA)
-    # Private memory that can be written to. The address space will not do: backends reserve much of it.
+    # Private writable memory. The address space is no measure: backends reserve much of it.
     taken = next(line for line in status.read_text().splitlines() if line.startswith("VmData:"))
     limit = int(taken.split()[1]) * 1024 + int(memory_gb * 1e9)
     if before[1] != resource.RLIM_INFINITY:

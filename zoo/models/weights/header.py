@@ -1,6 +1,6 @@
-"""What a safetensors file says about itself, checked before its values are read or a network is built for them.
+"""The header of a safetensors file, checked before its values are read or a network is built for them.
 
-The format: 8 bytes with the length of the header (little-endian), a JSON object with dtype, shape and place of each
+The format: 8 bytes with the length of the header (little-endian), a JSON object with dtype, shape and position of each
 tensor, then the values, without gaps.
 """
 
@@ -20,8 +20,8 @@ from zoo.core.file_kinds import UNKNOWN, looks_like
 #: headers of 0.2 MB.
 MAX_HEADER_BYTES, MAX_TENSORS, MAX_RANK, MAX_BYTES = 4 * 2**20, 50_000, 16, 16 * 2**30
 
-#: The format's name of a dtype -> NumPy's (bfloat16: ml_dtypes'), and bytes a value. float64, complex and eight-bit
-#: floats are nothing that `save_safetensors` writes.
+#: Name of a dtype in the format -> name in NumPy (bfloat16: ml_dtypes) and bytes per value. `save_safetensors` writes
+#: no float64, complex or eight-bit floats.
 DTYPES = {
     "F32": ("float32", 4),
     "F16": ("float16", 2),
@@ -39,9 +39,9 @@ class TensorInfo:
     """One tensor of a file.
 
     Attributes:
-        dtype: As the format writes it: "F32".
-        shape: Of the tensor; () for a scalar.
-        start: Where its values begin, in bytes from the file's first.
+        dtype: Number type as the format writes it, such as "F32".
+        shape: Shape of the tensor; () for a scalar.
+        start: Position of its first value, in bytes from the start of the file.
     """
 
     dtype: str
@@ -55,17 +55,18 @@ class TensorInfo:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the values."""
+        """Size of the values in bytes."""
         return self.size * DTYPES[self.dtype][1]
 
 
 def read_header(path: str | Path) -> dict[str, TensorInfo]:
-    """Name of each tensor -> what the file says of it, in the order of the file; no value is read.
+    """Reads dtype, shape and position of each tensor, by name, in the order of the file; no value is read.
 
     Raises:
-        WeightsError: No such file; no safetensors file, with what it looks like instead; a header that is too large,
-            no JSON, has a key twice, a name with other characters than `A-Z a-z 0-9 _ . : / -` or that leads outside,
-            a dtype that is not in `DTYPES`, or places that overlap, leave gaps or are not what the file holds.
+        WeightsError: No such file; not a safetensors file (the message says what it looks like instead); a header that
+            is too large, is not JSON or has duplicate keys; a name with characters other than
+            `A-Z a-z 0-9 _ . : / -` or with `..`; a dtype that is not in `DTYPES`; or positions that overlap, leave
+            gaps or do not match the size of the file.
     """
     path = Path(path)
     if not path.is_file():
@@ -83,12 +84,12 @@ def read_header(path: str | Path) -> dict[str, TensorInfo]:
 
 
 def count_parameters(path: str | Path) -> int:
-    """Number of values in a safetensors file, by its header; `WeightsError` as in `read_header`."""
+    """Number of values in a safetensors file, according to its header; `WeightsError` as in `read_header`."""
     return sum(tensor.size for tensor in read_header(path).values())
 
 
 def check_name(name: str) -> None:
-    """Raises `ValueError` where `read_header` would refuse the name of a tensor."""
+    """Raises `ValueError` if `read_header` would refuse this name of a tensor."""
     if len(name) > _MAX_NAME or not _NAME.fullmatch(name) or ".." in name:
         raise ValueError(f"tensor name {name[:60]!r} is not a plain one (A-Z a-z 0-9 _ . : / -, no '..')")
 
@@ -105,7 +106,7 @@ def _header_text(path: Path, size: int) -> tuple[int, bytes]:
         text = file.read(length)
     if not text.startswith(b"{"):
         raise ValueError("its header is no JSON object")
-    # Counted as text: a parsed header takes ten times its bytes.
+    # Counted in the text: a parsed header takes ten times its size.
     if (tensors := text.count(b'"data_offsets"')) > MAX_TENSORS:
         raise ValueError(f"{tensors:,} tensors are over the limit of {MAX_TENSORS:,}")
     return length, text
@@ -119,7 +120,7 @@ def _parse(text: bytes, values_start: int, size: int) -> dict[str, TensorInfo]:
     for name, facts in header.items():
         check_name(name)
         tensors[name], ends[name] = _tensor(name, facts, values_start)
-    # Every byte belongs to one tensor: no overlap, no gap, nothing behind the last.
+    # Every byte belongs to one tensor: no overlap, no gap, nothing after the last.
     here = values_start
     ordered = sorted(tensors, key=lambda name: (tensors[name].start, ends[name]))
     for name in ordered:
@@ -132,7 +133,7 @@ def _parse(text: bytes, values_start: int, size: int) -> dict[str, TensorInfo]:
 
 
 def _tensor(name: str, facts: Any, values_start: int) -> tuple[TensorInfo, int]:
-    """A tensor, and the byte behind its values."""
+    """A tensor and the position after its values."""
     if not isinstance(facts, dict) or facts.keys() != {"dtype", "shape", "data_offsets"}:
         raise ValueError(f"{name} needs dtype, shape and data_offsets, and nothing else")
     dtype, shape, offsets = facts["dtype"], facts["shape"], facts["data_offsets"]
@@ -153,7 +154,7 @@ def _tensor(name: str, facts: Any, values_start: int) -> tuple[TensorInfo, int]:
 
 
 def _are_counts(numbers: Any) -> bool:
-    # True is an int as well; a number of thousands of digits would fill the error, and the time to print it.
+    # True is an int as well; a number of thousands of digits would take long to print and fill the message.
     return isinstance(numbers, list) and all(type(n) is int and 0 <= n < 2**63 for n in numbers)
 
 

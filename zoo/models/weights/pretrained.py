@@ -1,4 +1,4 @@
-"""Weights to start training from: Keras' published ImageNet files, or a file on this machine."""
+"""Starting weights for training: the ImageNet files published by Keras, or a local file."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from zoo.models.backbones import Backbone
 from zoo.models.weights.files import load_safetensors
 from zoo.models.weights.header import read_header
 
-#: What EfficientNetV1's files say about pixels: mean and *deviation*, stored under the name of a variance. With the
-#: Rescaling that Keras adds for them this is our "torch" preprocessing (github.com/tensorflow/tensorflow/issues/49930).
+#: The pixel normalisation in the EfficientNetV1 files: mean and *deviation*, stored under the name of a variance. With
+#: the Rescaling layer that Keras adds for them this is our "torch" preprocessing
+#: (github.com/tensorflow/tensorflow/issues/49930).
 _MEAN, _DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 
 _Saved = list[tuple[str, list[Any]]]
@@ -33,13 +34,13 @@ def load_pretrained(backbone: Backbone, source: str | Path) -> None:
     """Sets all weights of a backbone.
 
     Args:
-        backbone: Whose weights are set.
-        source: "imagenet" (Keras' published file, fetched once and checked by its hash), or a path of
-            a Keras `.h5` file without the top as published, a `.weights.h5` of a `Backbone`, or
-            a `.safetensors` file of a `Backbone` or `Classifier`.
+        backbone: The backbone to change.
+        source: "imagenet" (the file published by Keras, downloaded once and checked by its hash), or the path of a
+            published Keras `.h5` file without the classification layer ("notop"), a `.weights.h5` file of a
+            `Backbone`, or a `.safetensors` file of a `Backbone` or `Classifier`.
 
     Raises:
-        WeightsError: The file is missing, cannot be fetched, is broken or of another architecture.
+        WeightsError: The file is missing, cannot be downloaded, is damaged or belongs to another architecture.
     """
     path = fetch_imagenet(backbone.architecture) if str(source) == "imagenet" else Path(source).expanduser()
     if not path.is_file():
@@ -64,12 +65,12 @@ def load_pretrained(backbone: Backbone, source: str | Path) -> None:
 
 
 def fetch_imagenet(architecture: Architecture) -> Path:
-    """The published ImageNet file of an architecture, from this machine or the network.
+    """Returns the path of the published ImageNet file of an architecture, downloading it if necessary.
 
-    Looks in `ZOO_HOME/pretrained` and Keras' own cache (`KERAS_HOME/models`), then downloads to the former.
+    Looks in `ZOO_HOME/pretrained` and in the Keras cache (`KERAS_HOME/models`), then downloads to the former.
 
     Raises:
-        WeightsError: There is no such file, it cannot be fetched, or it has another hash.
+        WeightsError: There is no such file, it cannot be downloaded, or it has another hash.
     """
     name, url = architecture.name, architecture.imagenet_url
     if not url:
@@ -115,18 +116,18 @@ def _hash(path: Path, architecture: Architecture) -> str:
 
 
 def _prefix(path: Path) -> str:
-    """What the names of a backbone's weights begin with: those of a whole classifier with "backbone/"."""
+    """Prefix of the names of the backbone weights: "backbone/" in the file of a whole classifier, else none."""
     return "backbone/" if any(key.startswith("head/") for key in read_header(path)) else ""
 
 
 def _load_published(backbone: Backbone, root: h5py.Group, path: Path) -> None:
-    """Keras' old layout: layers in order, weights in order, names that differ between versions of Keras."""
+    """Loads the old Keras layout: layers and weights in order, with names that differ between Keras versions."""
     saved: _Saved = []
     for layer in _strings(root, "layer_names"):
         if arrays := [root[layer][weight] for weight in _strings(root[layer], "weight_names")]:
             saved.append((layer, arrays))
     if backbone.architecture.stem and saved and saved[0][0].startswith("normalization"):
-        # Ours is a layer without weights; what the file has must agree with it.
+        # Our preprocessing has no weights; the values in the file must agree with it.
         _check_normalization(saved.pop(0)[1], path)
     wanted = [(layer.name, _in_file_order(layer)) for layer in backbone.network.layers if layer.weights]
     _require_same_layers(saved, wanted, backbone, path)
@@ -138,7 +139,7 @@ def _load_published(backbone: Backbone, root: h5py.Group, path: Path) -> None:
 
 
 def _in_file_order(layer: keras.layers.Layer) -> list[Any]:
-    """Trainable weights first, whatever is frozen at the moment."""
+    """Trainable weights first, regardless of what is frozen at the moment."""
     return sorted(layer.weights, key=lambda v: v.name.startswith("moving_"))
 
 
@@ -149,7 +150,7 @@ def _check_normalization(arrays: Sequence[Any], path: Path) -> None:
     )
     if not same:
         raise WeightsError(
-            f"{path} was trained on other pixels: it normalises with mean {mean.round(3).tolist()} and variance "
+            f"{path} expects other pixel values: it normalises with mean {mean.round(3).tolist()} and variance "
             f"{variance.round(3).tolist()}, not ImageNet's; register a backbone with that preprocessing for it"
         )
 
@@ -166,13 +167,13 @@ def _require_same_layers(saved: _Saved, wanted: _Saved, backbone: Backbone, path
             return
         difference = f"{'the file' if len(saved) > len(wanted) else 'ours'} goes on with {', '.join(rest[:4])}"
     raise WeightsError(
-        f"{path} is of another architecture than {backbone.architecture.name}: {len(saved)} layers with weights in "
-        f"the file, {len(wanted)} in ours; {difference} (files must be those without the top)"
+        f"{path} does not belong to {backbone.architecture.name}: it has {len(saved)} layers with weights, the "
+        f'backbone {len(wanted)}; {difference} (use the file without the classification layer, "notop")'
     )
 
 
 def _strings(group: h5py.Group, name: str) -> list[str]:
-    """A list of names among a group's attributes, which Keras splits into `name0`, `name1`... where it is long."""
+    """A list of names in the attributes of a group; Keras splits long ones into `name0`, `name1`..."""
     parts = [group.attrs[name]] if name in group.attrs else []
     while f"{name}{len(parts)}" in group.attrs and name not in group.attrs:
         parts.append(group.attrs[f"{name}{len(parts)}"])

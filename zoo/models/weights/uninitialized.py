@@ -1,4 +1,4 @@
-"""Models built without paying for starting values, in time or in memory."""
+"""Models built without starting values, which saves time and memory before weights are loaded."""
 
 from __future__ import annotations
 
@@ -14,25 +14,24 @@ import numpy as np
 from zoo.core import keras_compat
 from zoo.models.weights import host_memory
 
-#: Kernels are freed each time so many variables were made, while their memory still serves the next ones.
+#: Kernels are freed each time this many variables were created, while their memory can still serve the next ones.
 _KERNELS = 64
 
-#: Values that are made room for at first. Room that is not used costs nothing.
+#: Number of values allocated at first. Memory that is not used costs nothing.
 _ROOM = 2**22
 
 
 @contextlib.contextmanager
 def uninitialized(deferred: bool = False) -> Iterator[None]:
-    """Models built inside have no starting values; load weights into them before use.
+    """Context in which models are built without starting values; load weights into them before use.
 
-    Random starting values cost most of a cold start on JAX, which compiles the generator anew for each shape. In
-    their place stand NaNs, so that a weight which nothing sets afterwards cannot pass for a trained one; all weights
-    share one array of them, as large as the largest. Random state of dropout is set as ever. Concerns the calling
-    thread alone.
+    Random starting values take most of a cold start on JAX, which compiles the generator for each shape. NaNs replace
+    them, so that a weight that is never set cannot pass for a trained one; all weights share one array of NaNs, as
+    large as the largest. The random state of dropout is set as usual. Only the calling thread is affected.
 
     Args:
-        deferred: Variables are made at the end of the block, outside the layers' name scopes. TensorFlow keeps an
-            operation for each variable of another name, which takes longer than all else of building.
+        deferred: Create the variables at the end of the block, outside the name scopes of the layers. TensorFlow
+            caches an operation for each variable name, which takes longer than the rest of building.
 
     Example:
         >>> with uninitialized():                                       # doctest: +SKIP
@@ -51,19 +50,19 @@ def uninitialized(deferred: bool = False) -> Iterator[None]:
 
 
 def build_uninitialized(build: Callable[[], Any]) -> Any:
-    """The model that `build` gives, without starting values as in `uninitialized`, for weights to be loaded into."""
+    """Calls `build` without starting values, as in `uninitialized`, and returns the model; load weights into it."""
     try:
         with uninitialized(deferred=True):
             return build()
     except ValueError:
-        # A layer of somebody's own may make a variable of a value and not of an initializer, which cannot wait;
-        # where it is anything else, it is raised again.
+        # A user's layer may create a variable from a value instead of an initializer, which cannot be deferred. Any
+        # other error is raised again.
         with uninitialized():
             return build()
 
 
 class _Blank:
-    """Tensors of NaNs; each time `kernels` of them were made, TensorFlow's are freed."""
+    """Makes tensors of NaNs; frees the cached TensorFlow kernels after every `kernels` of them."""
 
     def __init__(self, kernels: int) -> None:
         self._kernels = kernels
