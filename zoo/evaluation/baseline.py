@@ -1,4 +1,7 @@
-"""The baseline a network has to beat: logistic regression on tiny grey pixels (pose, devices, brightness)."""
+"""A baseline that a network has to beat: logistic regression on small greyscale images.
+
+It can only use coarse cues such as patient position, support devices and brightness.
+"""
 
 from __future__ import annotations
 
@@ -12,20 +15,24 @@ from zoo.core.errors import EvaluationError
 #: Height and width the images are shrunk to, in pixels.
 SIZE = 32
 
-#: Inverse strength of the L2 penalty: strong, for 1,024 standardised pixels and some hundred images or more. Fixed, so
-#: that the bar is the same in every run.
+#: Inverse strength of the L2 penalty: a strong penalty, suited to 1,024 standardised pixels and some hundred images or
+#: more. It is fixed, so that the baseline is the same in every run.
 C = 3e-3
 
 
 @dataclass(frozen=True, eq=False)
 class PixelBaseline:
-    """A fitted baseline: one linear model a finding.
+    """A fitted baseline: one linear model for each finding.
 
     Attributes:
         mean: (1024,) mean of each pixel over the training images.
-        scale: (1024,) its standard deviation (1 where it never varies).
-        weights: (1024, k).
-        bias: (k,).
+        scale: (1024,) standard deviation of each pixel (1 where the pixel never varies).
+        weights: (1024, k) coefficients of the standardised pixels.
+        bias: (k,) intercepts.
+
+    >>> baseline = PixelBaseline(np.zeros(1024), np.ones(1024), np.full((1024, 1), 1 / 1024), np.array([-100.0]))
+    >>> baseline.logits(np.full((1, 64, 64, 1), 120, np.uint8)).tolist()  # the mean pixel, 120, minus 100
+    [[20.0]]
     """
 
     mean: np.ndarray
@@ -34,18 +41,19 @@ class PixelBaseline:
     bias: np.ndarray
 
     def logits(self, images: np.ndarray) -> np.ndarray:
-        """float32 (n, k) logits of uint8 images (n, h, w, 1 or 3), of any size."""
+        """Computes float32 logits (n, k) of uint8 images (n, h, w, 1 or 3) of any size."""
         return ((shrink(images) - self.mean) / self.scale @ self.weights + self.bias).astype(np.float32)
 
 
 def fit_pixel_baseline(images: np.ndarray, labels: np.ndarray) -> PixelBaseline:
     """Fits the baseline on the training part.
 
-    A finding without both classes gets a constant: the log-odds of its smoothed prevalence. Needs scikit-learn.
+    A finding whose known labels are all of one class gets a constant logit: the log-odds of its smoothed prevalence.
+    This function needs scikit-learn.
 
     Args:
-        images: uint8 (n, h, w, 1 or 3), of any one size.
-        labels: (n, k) of 1, 0 and NaN (left out, finding by finding).
+        images: uint8 (n, h, w, 1 or 3), all of one size.
+        labels: (n, k) of 1, 0 and NaN (unknown: the image is left out for that finding).
 
     Raises:
         ValueError: Images and labels differ in number, or images are not uint8 (n, h, w, c).
@@ -72,7 +80,17 @@ def fit_pixel_baseline(images: np.ndarray, labels: np.ndarray) -> PixelBaseline:
 
 
 def shrink(images: np.ndarray) -> np.ndarray:
-    """uint8 images (n, h, w, 1 or 3) as float64 grey pixels (n, 1024), averaged over the area of each."""
+    """Shrinks uint8 images (n, h, w, 1 or 3) to 32 x 32 grey pixels, each the average over its area.
+
+    Returns:
+        float64 (n, 1024) in 0..255.
+
+    Raises:
+        ValueError: Images of another shape or dtype.
+
+    >>> shrink(np.full((2, 64, 64, 1), 7, np.uint8)).shape
+    (2, 1024)
+    """
     images = np.asarray(images)
     if images.ndim != 4 or images.dtype != np.uint8 or images.shape[3] not in (1, 3):
         raise EvaluationError(f"images must be uint8 (n, h, w, 1 or 3), got {images.dtype} {images.shape}")

@@ -1,7 +1,7 @@
-"""Findings that contradict each other: a child without its parent, a finding where there is "No Finding".
+"""Findings that contradict each other: a child finding without its parent, or a finding together with "No Finding".
 
-`contradictions` counts them; `project` moves probabilities as little as it takes to have none, and `reordering` says
-what that did to the rankings. The rules are data.
+`contradictions` counts such images. `project` changes probabilities as little as possible so that no contradiction is
+left, and `reordering` measures what that does to the rankings. The rules are data.
 """
 
 from __future__ import annotations
@@ -22,15 +22,19 @@ from zoo.evaluation.statistics.proportions import proportion
 
 @dataclass(frozen=True)
 class Rules:
-    """What coherent findings keep to.
+    """The rules that coherent findings obey.
 
     Attributes:
         children: Parent -> the findings that imply it: P(child) <= P(parent). A finding has one parent at most.
-        normal: The finding that says there is no other: P(normal) + P(other) <= 1. "" for none.
-        beside_normal: Findings that may be there all the same.
+        normal: The finding that excludes the others: P(normal) + P(other) <= 1. "" if there is no such finding.
+        beside_normal: Findings that `normal` does not exclude.
 
     Raises:
-        ValueError: A finding with two parents, above itself, or in two of these roles.
+        ValueError: A finding has two parents, is its own ancestor, or has two of these roles.
+
+    >>> rules = Rules({"Lung Opacity": ("Edema",)}, normal="No Finding")
+    >>> rules.above("Edema"), rules.excluded(["Edema", "No Finding"])
+    (['Lung Opacity'], ['Edema'])
     """
 
     children: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -49,7 +53,7 @@ class Rules:
                 raise EvaluationError(f"rules: {name!r} cannot be a parent or a child, being normal or beside it")
 
     def above(self, finding: str) -> list[str]:
-        """The parent of `finding`, the parent's parent and so on."""
+        """Lists the parent of `finding`, the parent's parent and so on."""
         parent_of = {child: parent for parent, children in self.children.items() for child in children}
         found: list[str] = []
         while (parent := parent_of.get(found[-1] if found else finding)) is not None and parent not in found:
@@ -57,12 +61,12 @@ class Rules:
         return found
 
     def excluded(self, findings: Sequence[str]) -> list[str]:
-        """Which of `findings` cannot be there with `normal`; none where `normal` is not among them."""
+        """Lists those of `findings` that `normal` excludes; none where `normal` is not among them."""
         kept = (self.normal, *self.beside_normal)
         return [name for name in findings if name not in kept] if self.normal in findings else []
 
     def skipped(self, findings: Sequence[str]) -> list[str]:
-        """The rules that need a finding which is not among `findings`, in words."""
+        """Describes the rules that need a finding which is not among `findings`."""
         rules = [(parent, child) for parent, children in self.children.items() for child in children]
         lost = [f"{parent} >= {child}" for parent, child in rules if not {parent, child} <= set(findings)]
         alone = [f"{self.normal} excludes the others"] if self.normal and not self.excluded(findings) else []
@@ -96,20 +100,25 @@ def contradictions(
     Args:
         probabilities: (n, k) calibrated; NaN is unknown, and contradicts nothing.
         findings: The k names.
-        decision: Whose thresholds make the calls; 0.5 without one. A finding without a threshold is not called.
-        point: Operating point; the decision's default otherwise.
-        margin: By how much a probability has to be too high; the default leaves rounding out, and no more.
+        decision: Its thresholds make the calls; without a decision they are 0.5. A finding without a threshold is not
+            called.
+        point: Name of the operating point; the decision's default if None.
+        margin: A contradiction counts if it exceeds this much in probability; the default only ignores rounding.
         patients: (n,) each row's patient, for the intervals.
-        rules: What holds between the findings.
+        rules: The rules between the findings.
         level: Confidence level of the intervals.
 
     Returns:
-        Shares of the images that could contradict a rule: by child (more probable than its parent; positive where the
-        parent is negative), by finding against the normal one (adding up to more than 1; both positive), and of images
-        with any contradiction.
+        Shares of the images that contradict a rule, among those that could: for each child (more probable than its
+        parent; called positive where the parent is negative), for each finding that the normal one excludes (the two
+        probabilities add up to more than 1; both called positive), and for all rules together.
 
     Raises:
         ValueError: Probabilities outside 0..1 or of another shape, or a decision for other findings.
+
+    >>> found = contradictions(np.array([[0.2, 0.6], [0.6, 0.2]]), ["Lung Opacity", "Edema"])
+    >>> found.children["Edema"].probability.value  # in one of two images, Edema is more probable than its parent
+    0.5
     """
     names, p = tuple(findings), _checked(probabilities, findings)
     calls = _calls(p, names, decision, point)
@@ -143,28 +152,32 @@ def contradictions(
 
 
 def project(probabilities: np.ndarray, findings: Sequence[str], rules: Rules = CHEXPERT_RULES) -> np.ndarray:
-    """The coherent probabilities nearest to the given ones, row by row.
+    """Finds the coherent probabilities nearest to the given ones, row by row.
 
-    The rules are a tree: each parent stands above its children, and 1 - P(No Finding) above all that No Finding
-    excludes. The nearest point in least squares is then the isotonic regression on a tree, found by pooling adjacent
-    violators from the leaves up (Pardalos and Xue 1999): a parent and the children above it meet at their mean. It is
-    nearest in Kullback-Leibler divergence as well (Barlow and Brunk 1972).
+    The rules form a tree: each parent bounds its children from above, and 1 - P(No Finding) bounds all findings that
+    No Finding excludes. The nearest point in least squares is then the isotonic regression on a tree, found by pooling
+    adjacent violators from the leaves up (Pardalos and Xue 1999): a parent and the children that exceed it are set to
+    their mean. The result is also nearest in Kullback-Leibler divergence (Barlow and Brunk 1972).
 
-    A coherent row is handed back as it is, and projecting twice changes nothing more. No finding moves further than it
-    must, yet two rows may change places (`reordering`). Where a row's labels are all known and coherent, they are a
-    point of the set projected on: its squared error, summed over the findings, never grows. Do it after calibration;
-    thresholds fitted without it do not hold with it.
+    A coherent row is returned unchanged, and projecting twice equals projecting once. Two rows may change their order
+    (see `reordering`). If all labels of a row are known and coherent, its squared error, summed over the findings,
+    never grows. Project after calibration; thresholds fitted on unprojected probabilities are not valid for projected
+    ones.
 
     Args:
-        probabilities: (n, k) calibrated; NaN stays NaN, its children are bound by what is above it.
-        findings: The k names. Rules that need others are left out (`Rules.skipped` names them).
-        rules: What holds between the findings.
+        probabilities: (n, k) calibrated. NaN stays NaN; the children of such a finding are bounded by its nearest
+            known ancestor.
+        findings: The k names. Rules that need other findings are left out (`Rules.skipped` names them).
+        rules: The rules between the findings.
 
     Returns:
-        (n, k) of the dtype that came (float64 where that was no float); the input is left alone.
+        (n, k) of the input's dtype (float64 if the input was not floating-point); the input is not changed.
 
     Raises:
-        ValueError: Probabilities outside 0..1, or arrays of another shape.
+        ValueError: Probabilities outside 0..1, or an array of another shape.
+
+    >>> project(np.array([[0.2, 0.6]]), ["Lung Opacity", "Edema"]).round(3).tolist()
+    [[0.4, 0.4]]
     """
     names, given = tuple(findings), _checked(probabilities, findings)
     dtype = np.asarray(probabilities).dtype
@@ -180,16 +193,25 @@ def project(probabilities: np.ndarray, findings: Sequence[str], rules: Rules = C
 
 
 def reordering(before: np.ndarray, after: np.ndarray, findings: Sequence[str]) -> dict[str, Reordering]:
-    """What a projection did to each finding.
+    """Measures what a projection did to each finding.
 
     Args:
-        before: (n, k) probabilities; rows with NaN are left out of their finding.
-        after: (n, k), projected.
+        before: (n, k) probabilities; for each finding, rows with NaN are left out.
+        after: (n, k) projected probabilities.
         findings: The k names.
 
     Returns:
-        Finding -> the share of the pairs of rows with an order before that have the opposite one afterwards, and how
-        far probabilities moved; without limits, on n rows, of which `positives` changed.
+        Finding -> the share of the pairs of rows whose order was reversed (among pairs that were not tied before), and
+        the mean and largest change of a probability. These numbers have no intervals; their `n` counts the rows and
+        their `positives` the rows that changed.
+
+    Raises:
+        ValueError: The two arrays differ in shape, or a probability lies outside 0..1.
+
+    >>> before = np.array([[0.2, 0.6], [0.5, 0.4]])
+    >>> after = project(before, ["Lung Opacity", "Edema"])
+    >>> reordering(before, after, ["Lung Opacity", "Edema"])["Lung Opacity"].largest_change.value
+    0.2
     """
     old, new = _checked(before, findings), _checked(after, findings)
     if old.shape != new.shape:
@@ -230,9 +252,10 @@ def _pool(p: np.ndarray, names: list[str], rules: Rules, dtype: np.dtype) -> np.
 
 
 def _hang(values: np.ndarray, top: int, below: list[int]) -> np.ndarray:
-    """Pools one parent with all below it, which are coherent among themselves already.
+    """Pools one parent with its descendants, which are already coherent among themselves.
 
-    The parent ends at the highest mean of itself and its m highest descendants; what stands above comes down to it.
+    The parent becomes the highest of the means of itself and its m highest descendants; descendants above that value
+    are lowered to it.
     """
     falling = -np.sort(-values[:, below], axis=1)
     means = (values[:, [top]] + np.cumsum(falling, axis=1)) / np.arange(2, len(below) + 2)
@@ -243,7 +266,7 @@ def _hang(values: np.ndarray, top: int, below: list[int]) -> np.ndarray:
 
 
 def _next_above(rules: Rules, names: Sequence[str]) -> dict[str, str]:
-    """Child -> the nearest of the findings above it that is there."""
+    """Child -> its nearest ancestor among `names`."""
     above = {name: [upper for upper in rules.above(name) if upper in names] for name in names}
     return {name: uppers[0] for name, uppers in above.items() if uppers}
 
@@ -256,27 +279,27 @@ def _calls(p: np.ndarray, names: tuple[str, ...], decision: Decision | None, poi
 
 
 def _known(flags: np.ndarray, inputs: np.ndarray) -> np.ndarray:
-    """(n,) 1 and 0, NaN where one of the inputs (n, 2 or more) is."""
+    """(n,) flags as 1 and 0, and NaN where any of the inputs (n, 2 or more) is NaN."""
     return np.where(np.isnan(inputs).any(axis=1), np.nan, flags)
 
 
 def _any(hits: list[np.ndarray], rows: int) -> np.ndarray:
-    """(n,) 1 where one is, 0 where none of those known is, NaN where none is known."""
+    """(n,) 1 where any flag is 1, NaN where all flags are unknown, 0 otherwise."""
     stacked = np.stack(hits) if hits else np.full((1, rows), np.nan)
     return np.where(np.isnan(stacked).all(axis=0), np.nan, (stacked == 1).any(axis=0))
 
 
 def _reordered(before: np.ndarray, after: np.ndarray) -> float:
-    """Share of the pairs ordered before that are turned round afterwards."""
+    """Share of the pairs that were ordered before and have the opposite order afterwards."""
     ranks, ties = np.unique(before, return_inverse=True, return_counts=True)[1:]
     new_ranks = np.unique(after, return_inverse=True)[1]
     pairs = len(before) * (len(before) - 1) // 2 - int(np.sum(ties * (ties - 1) // 2))
-    # Equal ones before go in the order they have after, so that no inversion is counted for them.
+    # Values tied before are sorted by their order afterwards, so that no inversion is counted for them.
     return _inversions(new_ranks[np.lexsort((new_ranks, ranks))]) / pairs if pairs else np.nan
 
 
 def _inversions(ranks: np.ndarray) -> int:
-    """How many pairs stand in falling order, counted at the highest bit in which the two differ."""
+    """Counts the pairs in falling order, each at the highest bit in which its two ranks differ."""
     count = 0
     for bit in range(int(ranks.max(initial=0)).bit_length()):
         order = np.argsort(ranks >> (bit + 1), kind="stable")

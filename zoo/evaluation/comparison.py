@@ -1,4 +1,4 @@
-"""Several models on the same rows: what their mean reaches, and which of them the data tell apart."""
+"""Several models on the same rows: their ensemble, and which differences between them the data support."""
 
 from __future__ import annotations
 
@@ -26,20 +26,27 @@ HOW: tuple[How, ...] = ("logits", "probabilities", "ranks")
 
 
 def ensemble(members: Sequence[Scores], how: How = "logits") -> Scores:
-    """The mean of several models, all with one weight.
+    """Averages several models with equal weights.
 
     Args:
-        members: On the same rows, labels and findings.
-        how: "logits", "probabilities", or "ranks": each member's ranks among these rows, finding by finding, ties
-            sharing theirs, as a share of the rows. Ranks take numbers of any scale, and their mean is again only a
-            ranking of these rows.
+        members: Scores on the same rows, labels and findings.
+        how: What is averaged: "logits", "probabilities", or "ranks" (each member's mid-ranks among these rows, finding
+            by finding, as a share of the rows). Ranks can be taken of numbers on any scale; their mean only ranks
+            these rows.
 
     Returns:
-        Scores of the first member's rows; of kind "scores" where ranks were averaged.
+        Scores of the same rows; of kind "scores" if ranks were averaged.
 
     Raises:
         UnknownNameError: `how` is none of these.
-        ValueError: No members, members on other rows, or scores of unknown scale, which have no logits.
+        ValueError: No members, members on different rows, or scores of unknown scale where logits or probabilities are
+            averaged.
+
+    >>> labels = np.array([[1], [0]])
+    >>> a = Scores(np.array([[2.0], [-1.0]]), labels, ("Edema",), "test")
+    >>> b = Scores(np.array([[4.0], [-3.0]]), labels, ("Edema",), "test")
+    >>> ensemble([a, b]).logits.ravel().tolist()
+    [3.0, -2.0]
     """
     if how not in HOW:
         raise UnknownNameError("ensemble", how, HOW)
@@ -63,7 +70,7 @@ def ensemble(members: Sequence[Scores], how: How = "logits") -> Scores:
 def compare(
     scores_by_model: Mapping[str, Scores], *, resamples: int = 2000, seed: int = 0, level: float = 0.95
 ) -> Comparison:
-    """Differences of AUC of each two models, on the same rows.
+    """Compares the AUC of each pair of models on the same rows.
 
     Args:
         scores_by_model: Name -> scores, on the same rows, labels and findings.
@@ -72,12 +79,18 @@ def compare(
         level: Confidence level.
 
     Returns:
-        For each two models the differences by finding and of the mean. The joint interval of the mean is so wide that
-        all pairs' intervals hold together at this level (Bonferroni; it takes the bootstrap's standard error in a
-        normal distribution, since its percentiles do not reach so far out).
+        For each pair of models, the difference of each finding and of the mean over findings. The joint intervals of
+        the mean hold for all pairs simultaneously at this level (Bonferroni). They use a normal distribution with the
+        bootstrap's standard error, since percentiles that far out cannot be estimated from so few resamples.
 
     Raises:
-        ValueError: Fewer than two models, or models on other rows, labels or findings.
+        ValueError: Fewer than two models, or models on different rows, labels or findings.
+
+    >>> labels = np.array([[1], [0]] * 20)
+    >>> good = Scores(np.where(labels, 1.0, -1.0), labels, ("Edema",), "test")
+    >>> chance = Scores(np.zeros((40, 1)), labels, ("Edema",), "test")
+    >>> compare({"good": good, "chance": chance}, resamples=50).pairs[0].macro.auc.value
+    0.5
     """
     _check_alike(scores_by_model)
     if len(scores_by_model) < 2:
@@ -134,7 +147,7 @@ def _pair(names: tuple[str, str], scores: tuple[Scores, Scores], samples: np.nda
 
 
 def _macro(values: np.ndarray, samples: np.ndarray, counts: tuple[int, int], level: float, pairs: int) -> Estimates:
-    """The mean over findings, with its own interval and with the one that allows for the number of pairs."""
+    """The mean over findings, with its own interval and with the one adjusted for the number of pairs."""
     value, used = (a.item() for a in mean_over_findings(values))
     means = mean_over_findings(samples)[0]
     low, high = (float(limit) for limit in percentiles(means, level))

@@ -1,14 +1,15 @@
-"""Thresholds that guarantee a sensitivity or a specificity on new patients, at a stated confidence, or abstain.
+"""Thresholds with a guaranteed sensitivity or specificity on new patients (risk control), and abstention between them.
 
-A threshold that reaches 0.9 on the validation part has an even chance to stay below it on new patients. One with a
-guarantee of 0.9 at a confidence of 0.95 falls below it for 5 % of validation parts at most, whatever the model and the
-disease. It must therefore reach more than 0.9 on the validation part; how much more is an exact binomial test (Learn
-then Test, Angelopoulos et al. 2021; Bates et al. 2021). Sensitivity and specificity are monotone in the threshold, so
-that thresholds are tested in fixed sequence up to the first that fails, and multiple testing needs no correction.
+A threshold that just reaches 0.9 on the validation part falls below 0.9 on new patients about half of the time. A
+threshold that guarantees 0.9 with a confidence of 0.95 falls below it for at most 5 % of validation parts, for any
+model and any prevalence. It must therefore reach more than 0.9 on the validation part; an exact binomial test tells
+how much more (Learn then Test, Angelopoulos et al. 2021; Bates et al. 2021). Sensitivity and specificity are monotone
+in the threshold, so thresholds are tested in a fixed sequence up to the first that fails, and no correction for
+multiple testing is needed.
 
-The guarantee holds for patients exchangeable with those of the validation part, each counted once: where patients have
-several images, one image is drawn of each, since further images of one patient say little more. It holds for each
-finding; for k findings at once ask for a confidence of 1 - (1 - confidence) / k.
+The guarantee holds for patients who are exchangeable with those of the validation part, each counted once: if patients
+have several images, one image of each patient is drawn. It holds for each finding separately; for k findings
+simultaneously, ask for a confidence of 1 - (1 - confidence) / k.
 """
 
 from __future__ import annotations
@@ -37,25 +38,31 @@ def control_sensitivity(
     seed: int = 0,
     date: str | None = None,
 ) -> OperatingPoint:
-    """The highest threshold of each finding that guarantees the sensitivity.
+    """Finds the highest threshold of each finding that guarantees the sensitivity.
 
     Args:
         scores: Logits and labels of the validation part. `decision` may be fitted on the same images, since a
             temperature does not change their order.
         target: Guaranteed sensitivity, between 0 and 1.
         confidence: Confidence of the guarantee, between 0 and 1.
-        decision: Under whose temperature the thresholds hold, and which findings were trained (the others get none).
-        seed: Seed of the draw of one image a patient.
-        date: ISO date kept with the fit; today's by default.
+        decision: The calibration that the thresholds apply to, and which findings were trained (the others get no
+            threshold).
+        seed: Seed for drawing one image of each patient.
+        date: ISO date stored with the fit; today by default.
 
     Returns:
-        A point for a `Decision`, of recipe "sensitivity_guaranteed"; `achieved` is the sensitivity on the images used.
-        A threshold is None where the positives are too few to guarantee it, and a note says how many are needed
+        An operating point of the recipe "sensitivity_guaranteed"; its `achieved` is the sensitivity on the images used.
+        A threshold is None if there are too few positives for the guarantee, and a note says how many are needed
         (`samples_needed`).
 
     Raises:
         SplitError: The scores are not of the validation part.
         ValueError: They are scores of unknown scale, or target or confidence is not between 0 and 1.
+
+    >>> labels = np.array([[1], [0]] * 40)
+    >>> scores = Scores(np.where(labels, 2.0, -2.0), labels, ("Edema",), "validation")
+    >>> control_sensitivity(scores, 0.9).achieved, control_sensitivity(scores, 0.99).thresholds
+    ((1.0,), (None,))
     """
     return _control(scores, _Guarantee("sensitivity", target, confidence, decision, seed, date))
 
@@ -69,17 +76,21 @@ def control_specificity(
     seed: int = 0,
     date: str | None = None,
 ) -> OperatingPoint:
-    """The lowest threshold of each finding that guarantees the specificity; otherwise as `control_sensitivity`.
+    """Finds the lowest threshold of each finding that guarantees the specificity; arguments as `control_sensitivity`.
 
-    Use it in place of a guaranteed PPV, which would hold at the validation part's prevalence alone.
+    There is no guaranteed PPV, since it would hold at the prevalence of the validation part only.
+
+    >>> labels = np.array([[1], [0]] * 40)
+    >>> control_specificity(Scores(np.where(labels, 2.0, -2.0), labels, ("Edema",), "validation"), 0.9).achieved
+    (1.0,)
     """
     return _control(scores, _Guarantee("specificity", target, confidence, decision, seed, date))
 
 
 def samples_needed(target: float, confidence: float) -> int:
-    """The fewest positives (for a sensitivity; negatives for a specificity) with which it can be guaranteed at all.
+    """The smallest number of positives with which a sensitivity can be guaranteed (negatives for a specificity).
 
-    All of them have to be right then: target ** n <= 1 - confidence. 29 for 0.9 at 0.95.
+    With this number all of them must be classified correctly: target ** n <= 1 - confidence.
 
     >>> samples_needed(0.9, 0.95)
     29
@@ -90,11 +101,16 @@ def samples_needed(target: float, confidence: float) -> int:
 
 @dataclass(frozen=True)
 class Abstention:
-    """Two thresholds a finding: negative below the low one, positive from the high one on, undecided between.
+    """Two thresholds for each finding: negative below the low one, positive at or above the high one, else undecided.
 
     Attributes:
-        low: Guarantees the sensitivity; None for a finding that is never called negative.
-        high: Guarantees the specificity, and is nowhere below `low`; None for one that is never called positive.
+        low: Guarantees the sensitivity. A finding whose threshold is None is never called negative.
+        high: Guarantees the specificity, and is never below `low`. A finding whose threshold is None is never called
+            positive.
+
+    >>> low, high = (OperatingPoint((t,), Origin("example")) for t in (0.2, 0.7))
+    >>> Abstention(low, high).decide(np.array([[0.1], [0.5], [0.7]])).ravel().tolist()
+    [0.0, nan, 1.0]
     """
 
     low: OperatingPoint
@@ -118,11 +134,17 @@ def control_abstention(
     seed: int = 0,
     date: str | None = None,
 ) -> Abstention:
-    """Thresholds between which the model abstains, so that either kind of call can be trusted.
+    """Finds two thresholds between which the model abstains, so that both kinds of call carry a guarantee.
 
-    Of new patients with a finding, a share of at most 1 - sensitivity is called negative; of those without, at most
-    1 - specificity is called positive; each guarantee at the stated confidence. Where one threshold keeps both, it is
-    taken for both and nothing is left undecided. Arguments and errors as `control_sensitivity`.
+    Of new patients with a finding, at most a share of 1 - sensitivity is called negative; of those without it, at most
+    1 - specificity is called positive; each guarantee holds at the stated confidence. If one threshold meets both
+    guarantees, it is used for both and no image is undecided. Arguments and errors are those of `control_sensitivity`.
+
+    >>> labels = np.array([[1], [0]] * 40)
+    >>> scores = Scores(np.where(labels, 2.0, -2.0), labels, ("Edema",), "validation")
+    >>> abstention = control_abstention(scores)
+    >>> abstention.low.thresholds == abstention.high.thresholds
+    True
     """
     low = control_sensitivity(scores, sensitivity, confidence, decision=decision, seed=seed, date=date)
     high = control_specificity(scores, specificity, confidence, decision=decision, seed=seed, date=date)
@@ -130,16 +152,22 @@ def control_abstention(
 
 
 def coverage(scores: Scores, abstention: Abstention, decision: Decision | None = None) -> dict[str, Coverage]:
-    """What abstaining comes to on a set: how much is decided, and how well.
+    """Measures abstention on a set of images: how many are decided, and how well.
 
     Args:
-        scores: Any part; the guarantees were fitted on the validation part.
-        abstention: The thresholds.
-        decision: Whose temperature they were fitted under.
+        scores: Scores of any part; the thresholds were fitted on the validation part.
+        abstention: The two thresholds of each finding.
+        decision: The calibration that they were fitted under.
 
     Returns:
-        Finding -> share of the images decided, of the positives not called negative, and of the negatives not called
-        positive, with intervals by patient; `positives` counts the images decided, or right.
+        Finding -> the share of the images that are decided, of the positives not called negative, and of the negatives
+        not called positive, with intervals clustered by patient. `positives` counts the numerator of each share.
+
+    >>> labels = np.array([[1], [0], [1], [0]])
+    >>> scores = Scores(np.array([[2.0], [-2.0], [0.0], [-2.0]]), labels, ("Edema",), "test")
+    >>> low, high = (OperatingPoint((t,), Origin("example")) for t in (0.3, 0.7))
+    >>> coverage(scores, Abstention(low, high))["Edema"].decided.value
+    0.75
     """
     calls = abstention.decide(scores.calibrated(decision))
     found = {}
@@ -165,7 +193,7 @@ class _Guarantee:
 
     @property
     def truth(self) -> int:
-        """The class of which a share has to be right."""
+        """The class whose images must be classified correctly: 1 for sensitivity, 0 for specificity."""
         return int(self.measure == "sensitivity")
 
 
@@ -200,13 +228,13 @@ def _control(scores: Scores, guarantee: _Guarantee) -> OperatingPoint:
 def _choose(
     labels: np.ndarray, p: np.ndarray, rows: np.ndarray, guarantee: _Guarantee
 ) -> tuple[float | None, float | None, str]:
-    """Threshold, what it reaches on `rows` (all of one class), and why there is none."""
+    """Threshold, the share of `rows` (all of one class) that it gets right, and the reason if there is no threshold."""
     needed = hits_needed(len(rows), guarantee.target, guarantee.confidence)
     if needed is None:
         fewest = samples_needed(guarantee.target, guarantee.confidence)
         return None, None, f"{fewest} needed to guarantee {guarantee.target:g} with confidence {guarantee.confidence:g}"
     truth = guarantee.truth
-    # Images of the other class are no evidence here; they only keep the threshold in the gap between two probabilities.
+    # Images of the other class do not count; they only place the threshold in the gap between two probabilities.
     used = np.where(labels == 1 - truth, labels, np.nan)
     used[rows] = truth
     found = cuts(used, p)
@@ -217,14 +245,14 @@ def _choose(
         return (
             None,
             None,
-            f"the highest probabilities are negatives, so that {guarantee.target:g} leaves no positive call",
+            f"the highest probabilities are negatives, so no threshold guarantees {guarantee.target:g}",
         )
     cut = int(enough[0] if truth else enough[-1])
     return found.threshold(cut), float(right[cut] / len(rows)), ""
 
 
 def _drawn(scores: Scores, truth: int, seed: int) -> list[np.ndarray]:
-    """For each finding the rows of one class, one of each patient, drawn at random."""
+    """For each finding, the rows of one class, with one randomly drawn row for each patient."""
     order, clusters = np.random.default_rng(seed).permutation(len(scores.labels)), scores.clusters
     drawn = []
     for labels in scores.labels.T:
@@ -236,14 +264,14 @@ def _drawn(scores: Scores, truth: int, seed: int) -> list[np.ndarray]:
 def _how(scores: Scores, guarantee: _Guarantee) -> str:
     who = f"one image a patient (seed {guarantee.seed})"
     if scores.patients is None:
-        who = "patients unknown: each image is taken for one"
+        who = "patients unknown: each image counts as a patient of its own"
     return f"guaranteed with confidence {guarantee.confidence:g} for exchangeable patients; {who}"
 
 
 def _not_below(
     high: OperatingPoint, low: OperatingPoint, scores: Scores, decision: Decision | None, seed: int
 ) -> OperatingPoint:
-    """The high point, raised to the low one where that keeps both guarantees by itself."""
+    """The high point, raised to the low threshold for findings where that one meets both guarantees."""
     thresholds, achieved, notes = list(high.thresholds), list(high.achieved), list(high.origin.notes)
     p, negatives = scores.calibrated(decision), _drawn(scores, 0, seed)
     for j, (finding, upper, lower) in enumerate(zip(scores.findings, high.thresholds, low.thresholds, strict=True)):

@@ -1,4 +1,4 @@
-"""The curves of a report as thinned arrays: ROC, precision-recall, reliability, threshold curves; and co-occurrence."""
+"""The curves of a report, thinned for drawing, and the co-occurrence of findings."""
 
 from __future__ import annotations
 
@@ -29,26 +29,32 @@ from zoo.evaluation.statistics.proportions import shares
 from zoo.evaluation.statistics.ratios import ratio
 from zoo.evaluation.statistics.reliability import BINS, bins_of
 
-#: Most points of a curve.
+#: Largest number of points of a curve.
 POINTS = 200
 
-#: A point nearer than this to the line through those that are kept is left out: half a pixel of 250.
+#: A point closer than this to the line through the kept points is left out: half a pixel in a plot of 250 pixels.
 TOLERANCE = 2e-3
 
 
 def of(scores: Scores, decision: Decision | None = None) -> tuple[Curves, Cooccurrence | None]:
-    """What a report draws of one model.
+    """Computes the curves and the co-occurrence of findings that a report draws for one model.
 
-    Curves are thinned to at most `POINTS` points: straight lines through them are off by no more than `TOLERANCE` where
-    so many suffice, and the areas under ROC and precision-recall curve stay within 0.001 of AUC and average precision.
+    Curves are thinned to at most `POINTS` points. Straight lines through the kept points deviate from the full curve by
+    at most `TOLERANCE` if `POINTS` points suffice for that; the areas under the thinned ROC and precision-recall curves
+    stay within 0.001 of AUC and average precision.
 
     Args:
-        scores: The evaluated part. Scores of unknown scale have ROC and precision-recall curves alone.
-        decision: Its calibration and operating points; without one, temperature 1 and 0.5.
+        scores: The evaluated part. Scores of unknown scale only have ROC and precision-recall curves.
+        decision: Calibration and operating points; without a decision, temperature 1 and thresholds of 0.5.
 
     Returns:
-        The curves, and which findings occur together in the labels and in the calls at the default operating point
-        (at 0.5 without a decision); the latter is None for scores of unknown scale.
+        The curves, and the co-occurrence of findings in the labels and in the calls at the default operating point (at
+        0.5 without a decision). The co-occurrence is None for scores of unknown scale.
+
+    >>> scores = Scores(np.array([[2.0], [1.0], [-1.0]]), np.array([[1], [0], [0]]), ("Edema",), "test")
+    >>> curves, together = of(scores)
+    >>> curves.findings["Edema"].roc.tpr[-1], together.labels.both
+    (1.0, ((1,),))
     """
     stages: dict[str, np.ndarray] = {}
     if scores.kind == "logits":
@@ -73,7 +79,7 @@ def of(scores: Scores, decision: Decision | None = None) -> tuple[Curves, Cooccu
 def _of_finding(
     labels: np.ndarray, scores: np.ndarray, stages: Mapping[str, np.ndarray], clusters: np.ndarray
 ) -> FindingCurves:
-    """The curves of one finding; without both classes its counts alone."""
+    """The curves of one finding, or only its counts if a class is missing."""
     found = FindingCurves(int(np.sum(~np.isnan(labels))), int(np.sum(labels == 1)))
     if not 0 < found.positives < found.n:
         return found
@@ -122,7 +128,7 @@ def threshold_curve(labels: np.ndarray, probabilities: np.ndarray) -> OverThresh
     shares = np.linspace(0, 1, 21)
     grid = np.concatenate([np.linspace(0, 1, 41), np.quantile(own, shares), np.quantile(others, shares)])
     thresholds = np.array(sorted({float(f"{t:.4g}") for t in grid}))
-    # The smallest float32 at or above each is found by the same comparison that makes the calls.
+    # Compared as float32, as `at_least` does when it makes the calls.
     tp, fp = (len(p) - np.searchsorted(p, thresholds.astype(np.float32), "left") for p in (own, others))
     counts = Confusion(tp, fp, len(own) - tp, len(others) - fp)
     measures = {name: _rounded(getattr(counts, name)) for name in ("f1", "sensitivity", "specificity", "ppv")}
@@ -130,7 +136,17 @@ def threshold_curve(labels: np.ndarray, probabilities: np.ndarray) -> OverThresh
 
 
 def reliability_curve(labels: np.ndarray, probabilities: np.ndarray, clusters: np.ndarray) -> ReliabilityCurve:
-    """Mean probability and frequency in bins of equal mass, the latter with its 95 % interval by patient."""
+    """Mean probability and observed frequency in bins of equal mass, with 95 % intervals clustered by patient.
+
+    Args:
+        labels: (n,) of 1, 0 and NaN (left out).
+        probabilities: (n,) in 0..1.
+        clusters: (n,) int, each row's patient, numbered from 0.
+
+    >>> curve = reliability_curve(np.array([0.0, 1.0]), np.array([0.2, 0.9]), np.array([0, 1]))
+    >>> curve.predicted, curve.observed
+    ((0.2, 0.9), (0.0, 1.0))
+    """
     known = ~np.isnan(labels)
     y, p = labels[known].astype(np.float64), probabilities[known]
     of, shape = clusters[known] * BINS + bins_of(p), (int(clusters.max(initial=0)) + 1, BINS)
@@ -142,17 +158,30 @@ def reliability_curve(labels: np.ndarray, probabilities: np.ndarray, clusters: n
 
 
 def cooccurrence(values: np.ndarray) -> Counts:
-    """Counts of images for each two findings in (n, k) values of 1, 0 and NaN."""
+    """Counts the images with each pair of findings.
+
+    Args:
+        values: (n, k) labels or calls of 1, 0 and NaN (unknown).
+
+    >>> cooccurrence(np.array([[1.0, 1.0], [1.0, 0.0], [0.0, np.nan]])).both
+    ((2, 1), (1, 1))
+    """
     known, one = (~np.isnan(values)).astype(np.float64), (values == 1).astype(np.float64)
     pairs = (known.T @ known, one.T @ known, one.T @ one)
     return Counts(*(tuple(map(tuple, counts.astype(np.int64).tolist())) for counts in pairs))
 
 
 def thin(x: np.ndarray, y: np.ndarray, most: int = POINTS, tolerance: float = TOLERANCE) -> np.ndarray:
-    """Positions, rising, of the points of a curve that are enough to draw it.
+    """Selects the points of a curve that suffice to draw it (Ramer 1972; Douglas and Peucker 1973).
 
-    The point farthest from the line through its kept neighbours is added until none is farther than `tolerance`, or
-    there are `most` (Ramer 1972; Douglas and Peucker 1973).
+    The point farthest from the line through its kept neighbours is added until none is farther away than `tolerance`,
+    or until `most` points are kept.
+
+    Returns:
+        Increasing positions of the kept points.
+
+    >>> thin(np.array([0.0, 1, 2, 3]), np.array([0.0, 1, 2, 0])).tolist()
+    [0, 2, 3]
     """
     kept = [0, len(x) - 1]
     segments: list[tuple[float, int, int, int]] = []
@@ -179,5 +208,5 @@ def thin(x: np.ndarray, y: np.ndarray, most: int = POINTS, tolerance: float = TO
 
 
 def _rounded(values: np.ndarray) -> Points:
-    """Four decimals, and None for NaN."""
+    """Rounds to four decimals; NaN becomes None."""
     return tuple(None if np.isnan(v) else round(float(v), 4) for v in values)

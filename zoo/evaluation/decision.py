@@ -1,4 +1,4 @@
-"""From logits to what a user sees: calibration, the one sigmoid, the thresholds, and where they come from."""
+"""From logits to calls: calibration, the only sigmoid, thresholds, and what all of these were fitted on."""
 
 from __future__ import annotations
 
@@ -22,18 +22,23 @@ _Figures = Annotated[tuple[Annotated[float | None, Keywords(minimum=-1, maximum=
 
 
 def probabilities(logits: np.ndarray, decision: Decision | None = None) -> np.ndarray:
-    """The one sigmoid: logits (..., k), calibrated by the decision if one is given, to probabilities.
+    """Converts logits to probabilities, calibrated by the decision if one is given.
+
+    This is the only sigmoid behind the probabilities that a user sees.
 
     Args:
-        logits: Any float array; the last axis is the findings.
+        logits: (..., k) floats; the last axis is the findings.
         decision: None for the plain sigmoid.
 
     Returns:
-        The same shape, float32 (float64 where float64 came, as in evaluation). It is computed in float64 either way,
-        so that the two agree to the last bit of float32. NaN stays NaN.
+        The same shape, as float32 (float64 for float64 logits, as in evaluation). Both are computed in float64, so they
+        agree to the last bit of float32. NaN stays NaN.
 
     Raises:
-        ValueError: The last axis is not the decision's number of findings.
+        ValueError: The length of the last axis is not the decision's number of findings.
+
+    >>> probabilities(np.array([[0.0, 2.0]]), Decision(("Edema", "Fracture"), (2.0,))).round(3).tolist()
+    [[0.5, 0.731]]
     """
     given = np.asarray(logits)
     z = given.astype(np.float64)
@@ -46,12 +51,22 @@ def probabilities(logits: np.ndarray, decision: Decision | None = None) -> np.nd
 
 
 def positives(probabilities: np.ndarray, decision: Decision, point: str | None = None) -> np.ndarray:
-    """Calls at an operating point, in the label convention: float32 (n, k) of 1, 0 and NaN (no threshold: not decided).
+    """Makes the calls at an operating point.
 
     Args:
-        probabilities: (n, k) calibrated probabilities, as `probabilities(logits, decision)` gives them.
-        decision: Whose thresholds are applied, at and above.
-        point: Name of the operating point; the decision's default otherwise.
+        probabilities: (n, k) calibrated probabilities, as returned by `probabilities(logits, decision)`.
+        decision: Its thresholds are applied; a probability at or above the threshold is a positive call.
+        point: Name of the operating point; the decision's default if None.
+
+    Returns:
+        float32 (n, k) of 1, 0 and NaN (no threshold, or an unknown probability: not decided).
+
+    Raises:
+        ValueError: The length of the last axis is not the decision's number of findings.
+        UnknownNameError: There is no such operating point.
+
+    >>> positives(np.array([[0.5, 0.49]]), Decision(("Edema", "Fracture"))).tolist()
+    [[1.0, 0.0]]
     """
     limits = np.asarray(decision.point(point).thresholds, np.float32)
     values = np.asarray(probabilities)
@@ -63,17 +78,20 @@ def positives(probabilities: np.ndarray, decision: Decision, point: str | None =
 
 @dataclass(frozen=True)
 class Origin:
-    """Where fitted numbers come from.
+    """What fitted numbers were fitted on, and how.
 
     Attributes:
         recipe: How they were fitted, such as "max_f1" or "sensitivity_at_least".
-        split: The part of the data they were fitted on; "none" for a number nobody fitted.
+        split: The part of the data they were fitted on; "none" if they were not fitted.
         split_hash: Hash of the split's manifest.
-        n: Known labels, one a finding.
-        positives: Positive labels, one a finding.
-        target: What the recipe was asked to reach, or None.
+        n: Number of known labels of each finding.
+        positives: Number of positive labels of each finding.
+        target: The value that the recipe was asked to reach, or None.
         date: ISO date of the fit.
-        notes: What a reader has to know, one sentence each.
+        notes: Remarks on the fit, one sentence each.
+
+    >>> Origin("max_f1", "tune").split  # the name of the validation part in older files
+    'validation'
     """
 
     recipe: str
@@ -92,14 +110,17 @@ class Origin:
 
 @dataclass(frozen=True)
 class Reached:
-    """What the thresholds of a point reached by one measure: one entry a finding, None where there is none.
+    """One measure of an operating point's thresholds: one entry for each finding, None where it is undefined.
 
     Attributes:
         value: The measure.
-        low: Lower limit of its 95 % interval, by patient.
+        low: Lower limit of its 95 % interval, clustered by patient.
         high: Upper limit.
-        n: Images it is a share of: the positives (sensitivity), the negatives (specificity), those called positive
-            (ppv), or all known labels (f1, youden).
+        n: Number of images in the denominator: the positives (sensitivity), the negatives (specificity), the images
+            called positive (ppv), or all known labels (f1, youden).
+
+    >>> Reached((0.9,), (0.8,), (0.95,), (60,)).value
+    (0.9,)
     """
 
     value: _Figures
@@ -110,16 +131,20 @@ class Reached:
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """One threshold a finding, on calibrated probabilities; None where none could be fitted.
+    """A threshold for each finding, on calibrated probabilities.
 
     Attributes:
-        thresholds: A probability at or above it is a positive call.
-        origin: Where they come from.
-        achieved: What each threshold reached, by its recipe's own measure, on the part it was fitted on.
+        thresholds: A probability at or above the threshold is a positive call; None where none could be fitted.
+        origin: What the thresholds were fitted on, and how.
+        achieved: The value of the recipe's own measure at each threshold, on the part it was fitted on.
         reached: "sensitivity", "specificity", "ppv" and the recipe's own measure ("f1" or "youden") on that part, with
-            intervals. They flatter a threshold that was chosen for them; what it is worth, the test part tells.
-        prevalence: Share of positives that PPV and F1 hold for, one a finding: that of the part, or the one the
-            decision was shifted to. () is not recorded.
+            intervals. These values are optimistic, since the thresholds were chosen on the same images; the test part
+            gives unbiased ones.
+        prevalence: Prevalence of each finding for which PPV and F1 hold: that of the part, or the target prevalence. ()
+            if it was not recorded.
+
+    >>> OperatingPoint((0.3, None), Origin("max_f1", "validation")).thresholds
+    (0.3, None)
     """
 
     thresholds: Annotated[tuple[_Share, ...], Keywords(minItems=1, maxItems=MAX_FINDINGS)]
@@ -131,17 +156,24 @@ class OperatingPoint:
 
 @dataclass(frozen=True)
 class Decision:
-    """What turns one model's logits into calls: valid only together, and only for that model.
+    """Calibration and operating points of one model. They are valid only together, and only for that model.
 
     Attributes:
         findings: Names of the outputs, in the model's order.
-        temperature: One positive number, or one a finding; logits are divided by it.
-        operating_points: Name -> thresholds.
-        default: The operating point used when none is named.
-        trained: False for a finding that had no positives in training: its output means nothing. () is all True.
-        temperature_origin: Where temperature and calibrator come from, or None.
-        calibrator: What is done to the log-odds after the temperature, or None (most often).
-        prior_shift: To another prevalence than that of the validation part, or None.
+        temperature: One positive number, or one for each finding; logits are divided by it.
+        operating_points: Name -> thresholds. Without any, there is one point "half" with all thresholds at 0.5.
+        default: Name of the operating point that is used when none is named.
+        trained: False for a finding without positives in training, whose output is meaningless. () means all True.
+        temperature_origin: What temperature and calibrator were fitted on, or None.
+        calibrator: Platt or isotonic calibration, applied to the log-odds after the temperature, or None.
+        prior_shift: Adjustment from the prevalence of the validation part to a target prevalence, or None.
+
+    Raises:
+        ReleaseError: The fields do not fit together, or a number is out of range.
+
+    >>> decision = Decision(("Edema",), temperature=(2.0,))
+    >>> decision.point().thresholds, Decision.from_dict(decision.to_dict()) == decision
+    ((0.5,), True)
     """
 
     findings: Names
@@ -164,11 +196,11 @@ class Decision:
 
     @property
     def temperature_alone(self) -> bool:
-        """True where dividing the logits by the temperature is all there is before the sigmoid."""
+        """True if the only calibration step is the division by the temperature."""
         return self.calibrator is None and self.prior_shift is None
 
     def log_odds(self, logits: np.ndarray) -> np.ndarray:
-        """Logits (..., k) to calibrated log-odds: by the temperature, then the calibrator, then the prior shift."""
+        """Converts logits (..., k) to calibrated log-odds: temperature, then calibrator, then prior shift."""
         if logits.shape[-1:] != (len(self.findings),):
             raise EvaluationError(f"expected {len(self.findings)} findings in the last axis, got shape {logits.shape}")
         z = logits / np.asarray(self.temperature)
@@ -177,27 +209,31 @@ class Decision:
         return z if self.prior_shift is None else z + self.prior_shift.offset
 
     def point(self, name: str | None = None) -> OperatingPoint:
-        """The operating point called `name`, or the default; a `KeyError` with the names there are."""
+        """The operating point called `name`, or the default point.
+
+        Raises:
+            UnknownNameError: There is no such operating point.
+        """
         name = self.default if name is None else name
         if name not in self.operating_points:
             raise UnknownNameError("operating point", name, self.operating_points)
         return self.operating_points[name]
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it; `from_dict` reads it back."""
+        """The decision as JSON-compatible data, which `from_dict` reads."""
         return to_dict(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], findings: Sequence[str] | None = None) -> Decision:
-        """Reads a stored decision strictly.
+        """Reads a stored decision and refuses unknown or missing fields.
 
         Args:
-            data: What `to_dict` gave.
-            findings: The model's findings in its order, which must be the decision's.
+            data: The output of `to_dict`.
+            findings: If given, the decision must be for these findings in this order.
 
         Raises:
-            ReleaseError: An unknown, missing or mistyped field, a threshold outside 0..1 or NaN, or other findings
-                (or the same in another order) than the model's.
+            ReleaseError: A field is unknown, missing or of the wrong type, a threshold is NaN or outside 0..1, or the
+                findings or their order differ from the model's.
         """
         try:
             decision = from_dict(cls, data, "decision")

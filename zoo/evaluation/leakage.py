@@ -1,4 +1,4 @@
-"""What an evaluated set shares with the training data: patients, file names, and images of the same content."""
+"""Data leakage: patients, file names and image contents that an evaluated set shares with the training data."""
 
 from __future__ import annotations
 
@@ -13,19 +13,23 @@ from zoo.evaluation.result import Estimate
 from zoo.evaluation.result.checks import SameImages, SamePair, SharedNames
 from zoo.labels.facts import names_patient
 
-#: Names that a report lists; their number is always the whole one.
+#: Largest number of names that a report lists; the counts are always complete.
 LISTED = 20
 
 
 @dataclass(frozen=True, eq=False)
 class Overlap:
-    """What the evaluated rows share with training.
+    """The patients or files that the evaluated rows share with training.
 
     Attributes:
-        rows: (n,) bool, the evaluated rows concerned; `scores.subset(~overlap.rows)` is what is left.
+        rows: (n,) bool, the affected rows; `scores.subset(~overlap.rows)` removes them.
         names: The shared patients or files, sorted, as the evaluated set spells them.
-        of: How many different ones the evaluated set has.
-        unknown: Rows without a name, which can be neither shared nor cleared.
+        of: Number of different patients or files in the evaluated set.
+        unknown: Number of rows without a name, which cannot be checked.
+
+    >>> overlap = shared_patients(["1"], ["1", "2"])
+    >>> overlap.rows.tolist(), overlap.result().shared.value
+    ([True, False], 0.5)
     """
 
     rows: np.ndarray
@@ -34,7 +38,7 @@ class Overlap:
     unknown: int = 0
 
     def result(self) -> SharedNames:
-        """What a report shows: shares without limits, and the first names."""
+        """The part that a report shows: shares (without intervals) and the first names."""
         return SharedNames(
             _share(len(self.names), self.of),
             _share(int(self.rows.sum()), len(self.rows)),
@@ -44,13 +48,14 @@ class Overlap:
 
 
 def shared_patients(train: Iterable[object], evaluated: Sequence[object] | np.ndarray) -> Overlap:
-    """Evaluated rows of patients who are in the training data too.
+    """Finds evaluated rows of patients who are also in the training data.
 
-    Identifiers are compared as text; those of digits alone by their number, since tables read as numbers lose leading
-    zeros and gain ".0". Both sides must number patients alike: two archives may use the same number for two people.
+    Identifiers are compared as text, but those that consist of digits are compared as numbers, since identifiers that a
+    program read as numbers lose leading zeros and gain ".0". Both sets must number patients in the same way; two
+    archives may use one number for two people.
 
     Args:
-        train: Identifiers of the training patients, repeated or not.
+        train: Identifiers of the training patients; repetitions are allowed.
         evaluated: (n,) identifier of each evaluated row; "" and NaN are unknown.
 
     >>> shared_patients(["0012", "7"], ["12", "12", "8", ""]).names
@@ -60,11 +65,14 @@ def shared_patients(train: Iterable[object], evaluated: Sequence[object] | np.nd
 
 
 def shared_names(train: Iterable[object], evaluated: Sequence[object] | np.ndarray) -> Overlap:
-    """Evaluated rows whose file may be a training file, as `zoo.core.joining.may_be_same` compares their names.
+    """Finds evaluated rows whose file may be a training file; `zoo.core.paths.may_be_same` compares the names.
 
     Args:
-        train: Names or paths of the training images, repeated or not.
+        train: Names or paths of the training images; repetitions are allowed.
         evaluated: (n,) name or path of each evaluated row; "" and NaN are unknown.
+
+    >>> shared_names(["data/a/1.png"], ["a/1.png", "a/2.png"]).rows.tolist()
+    [True, False]
     """
     given = [_text(name) for name in evaluated]
     rows = may_be_same(given, [_text(name) for name in train])
@@ -74,13 +82,16 @@ def shared_names(train: Iterable[object], evaluated: Sequence[object] | np.ndarr
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Images that are there twice.
+    """Images that occur more than once.
 
     Attributes:
-        images: How many evaluated images were compared.
-        with_train: Evaluated image -> (a training image with the same content, which hash found it).
-        within: Groups of evaluated images with the same content, each of two or more.
-        not_compared: Evaluated images for which there is no hash.
+        images: Number of evaluated images that were compared.
+        with_train: Evaluated image -> (a training image with the same content, the kind of hash that agrees).
+        within: Groups of two or more evaluated images with the same content.
+        not_compared: Evaluated images without a hash.
+
+    >>> Duplicates(4, {}, (("a", "b"),)).result().within.value
+    0.25
     """
 
     images: int
@@ -89,9 +100,9 @@ class Duplicates:
     not_compared: tuple[str, ...] = ()
 
     def result(self, training: bool = True) -> SameImages:
-        """What a report shows: shares without limits, and the first names.
+        """The part that a report shows: shares (without intervals) and the first names.
 
-        `within` counts the images that another one makes superfluous.
+        The share `within` counts the images that repeat another one.
 
         Args:
             training: Whether training images were compared.
@@ -106,12 +117,17 @@ class Duplicates:
 
 
 def duplicate_images(train: Mapping[str, Mapping[str, str]], evaluated: Mapping[str, Mapping[str, str]]) -> Duplicates:
-    """Finds images of the same content, whatever their names.
+    """Finds images with the same content, whatever their names.
 
     Args:
-        train: Image -> kind of hash -> hash, as `zoo.data.duplicates.fingerprints` gives them ("bytes" of the file,
-            "pixels" when decoded). Two images are the same when one kind agrees; an image may lack a kind, or all.
-        evaluated: The same of the evaluated images. It may be `train` itself, to look for duplicates within it.
+        train: Image -> kind of hash -> hash, as returned by `zoo.data.duplicates.fingerprints` ("bytes" for the file,
+            "pixels" for the decoded image). Two images are the same if one kind agrees; an image may lack some or all
+            kinds.
+        evaluated: The hashes of the evaluated images. Pass `train` itself to find duplicates within it.
+
+    >>> found = duplicate_images({"t": {"bytes": "1"}}, {"a": {"bytes": "1"}, "b": {"bytes": "2"}})
+    >>> dict(found.with_train)
+    {'a': ('t', 'bytes')}
     """
     first: dict[tuple[str, str], str] = {}
     for name, hashes in train.items():
@@ -128,7 +144,7 @@ def duplicate_images(train: Mapping[str, Mapping[str, str]], evaluated: Mapping[
 
 
 def _groups(images: Mapping[str, Mapping[str, str]]) -> tuple[tuple[str, ...], ...]:
-    """Images joined by any common hash, directly or over others, in the order of the mapping."""
+    """Groups images that share a hash, directly or through other images, in the order of the mapping."""
     leader: dict[str, str] = {}
 
     def lead(name: str) -> str:

@@ -1,4 +1,4 @@
-"""All metrics of one model at once, and again for each resample of the patients: sorted once, then only summed."""
+"""All metrics of one model, on the original images and on each resample; rows are sorted once, then only summed."""
 
 from __future__ import annotations
 
@@ -16,27 +16,33 @@ from zoo.evaluation.statistics.intervals import bootstrap
 from zoo.evaluation.statistics.ratios import mean_over_findings, ratio, weighted_mean
 from zoo.evaluation.statistics.reliability import error_of_square
 
-#: What an operating point is described by.
+#: The measures of an operating point.
 AT_A_POINT = ("f1", "sensitivity", "specificity", "ppv", "npv", "accuracy")
 
-#: (over what, metric) -> values: "finding" (..., k), or "macro", "micro" and "weighted" (...), after an axis of
-#: resamples if there is one.
+#: (average, metric) -> values: "finding" with shape (..., k), or "macro", "micro" and "weighted" with shape (...). The
+#: leading axis is the resamples, if there are any.
 Values = dict[tuple[str, str], np.ndarray]
 
 _PROPER = ("brier", "log_loss")
 
 
 class Measures:
-    """One model's predictions, ready to be measured under patient weights.
+    """One model's predictions, prepared for computing all metrics under patient weights.
 
-    Per finding and pooled over all labels ("micro", for logits only, since other scores of two findings cannot be
-    compared); "macro" is the mean over findings, "weighted" that weighted by their positives, NaN left out of both.
+    Metrics are computed for each finding and pooled over all labels ("micro"; for logits only, since scores of unknown
+    scale cannot be compared between findings). "macro" is the mean over findings, and "weighted" the mean weighted by
+    the number of positives; both leave out NaN.
 
     Args:
-        scores: What is measured.
-        decision: Its calibration, or None.
+        scores: The predictions and labels.
+        decision: The calibration, or None.
         points: Operating point -> threshold of each finding.
-        ranking: False leaves AUC and average precision out.
+        ranking: False leaves out AUC and average precision.
+
+    >>> scores = Scores(np.array([[2.0], [-2.0], [1.0]]), np.array([[1], [0], [0]]), ("Edema",), "test")
+    >>> found = Measures(scores, None, {"half": (0.5,)}).values()
+    >>> found["finding", "auc"].tolist(), found["finding", "specificity@half"].tolist()
+    ([1.0], [0.5])
     """
 
     def __init__(
@@ -63,13 +69,13 @@ class Measures:
             self._pooled = Column.of(labels.T.reshape(-1), everything, everything, rows=rows)
 
     def values(self) -> Values:
-        """Every metric of the images as they are: "finding" (k,), the others ()."""
+        """Every metric on the original images: shape (k,) for "finding", () for the averages."""
         return {key: values[0] for key, values in _finish(self._plain).items()}
 
     def resampled(self, resamples: int, seed: int) -> Values:
-        """The same under resamples of the patients, as `bootstrap` draws them, on a first axis.
+        """Every metric for each bootstrap resample of the patients, on a leading axis.
 
-        Resampling alone adds to the square of a calibration error; so much is taken off again.
+        Resampling increases the expected square of a calibration error; this bias is subtracted.
         """
         samples = bootstrap(self._under, self._clusters, resamples=resamples, seed=seed)
         for key in [key for key in samples if key[1] == "ece"]:
@@ -82,7 +88,7 @@ class Measures:
         return self._under(np.ones((len(self._clusters), 1)))
 
     def _under(self, weights: np.ndarray) -> Values:
-        """What is measured by finding and pooled, under (n, r) weights; of the calibration error its square."""
+        """Metrics for each finding and pooled, under (n, r) weights; "ece" holds the squared calibration error."""
         sums = [column.sums(weights) for column in self._columns]
         positives, negatives = (np.stack([getattr(s, c) for s in sums], axis=1) for c in ("positives", "negatives"))
         found: Values = {("finding", "positives"): positives}
@@ -106,14 +112,14 @@ class Measures:
 
 
 def _at_a_point(name: str, counts: Confusion) -> Values:
-    """What an operating point is described by, from its counts (r, k); those of all findings are added up."""
+    """The measures of an operating point from its counts (r, k); for "micro" the counts of all findings are added."""
     pooled = Confusion(*(np.nansum(cell, axis=1) for cell in (counts.tp, counts.fp, counts.fn, counts.tn)))
     found = {("finding", f"{metric}@{name}"): getattr(counts, metric) for metric in AT_A_POINT}
     return found | {("micro", f"{metric}@{name}"): getattr(pooled, metric) for metric in AT_A_POINT}
 
 
 def _finish(found: Values) -> Values:
-    """Calibration errors from their squares, and the averages over findings."""
+    """Converts squared calibration errors to calibration errors, and adds the averages over findings."""
     done = {key: error_of_square(v) if key[1] == "ece" else v for key, v in found.items() if key[1] != "positives"}
     for over, metric in [key for key in done if key[0] == "finding"]:
         values = done[over, metric]
@@ -122,7 +128,7 @@ def _finish(found: Values) -> Values:
     return done
 
 
-#: What `measure_group` gives of calibrated probabilities; of other scores the first alone.
+#: The metrics that `measure_group` computes of calibrated probabilities; of scores of unknown scale only the first.
 IN_A_GROUP = ("auc", "sensitivity", "specificity", "ece", "calibration_in_the_large")
 
 
@@ -133,14 +139,14 @@ def group_columns(
     members: np.ndarray,
     smallest: tuple[int, int] = (1, 1),
 ) -> list[Column | None]:
-    """The findings of one group of rows, ready for `measure_group`.
+    """Prepares the findings of one group of rows for `measure_group`.
 
     Args:
         scores: All rows.
         probabilities: (n, k) calibrated; None for scores of unknown scale.
-        thresholds: One a finding, or None.
+        thresholds: Threshold of each finding, or None.
         members: Row numbers of the group.
-        smallest: Fewest positives and negatives; a finding with fewer gets None.
+        smallest: Minimum numbers of positives and of negatives; a finding with fewer gets None.
     """
     columns: list[Column | None] = []
     for j, threshold in enumerate(thresholds):
@@ -152,7 +158,21 @@ def group_columns(
 
 
 def measure_group(columns: Sequence[Column | None], weights: np.ndarray, metrics: int) -> np.ndarray:
-    """(r, metrics, k) under row weights (n, r) of all rows: the AUC (one metric), or all of `IN_A_GROUP`."""
+    """Computes the metrics of a group under row weights.
+
+    Args:
+        columns: The findings of the group, from `group_columns`.
+        weights: (n, r) weights of all rows.
+        metrics: 1 for the AUC only, or the length of `IN_A_GROUP` for all of them.
+
+    Returns:
+        float64 (r, metrics, k); NaN for a finding whose column is None.
+
+    >>> scores = Scores(np.array([[2.0], [-2.0], [1.0]]), np.array([[1], [0], [0]]), ("Edema",), "test")
+    >>> columns = group_columns(scores, None, (None,), np.array([0, 1]))
+    >>> measure_group(columns, np.ones((3, 1)), 1).tolist()
+    [[[1.0]]]
+    """
     result = np.full((weights.shape[1], metrics, len(columns)), np.nan)
     for j, column in enumerate(columns):
         if column is None:

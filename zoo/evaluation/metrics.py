@@ -1,8 +1,8 @@
-"""Metrics over (images, findings) arrays: exact, NaN-masked, one value a finding.
+"""Metrics of (images, findings) arrays: exact, masked where a label is unknown, with one value for each finding.
 
 Every metric takes labels (n, k) of 1, 0 and NaN (unknown: left out) and returns float64 (k,), NaN where it is
-undefined. With `weights` (n, r), one column of row weights a bootstrap resample, it returns (r, k): a row of weight 2
-counts as two rows. A 1-D input is one finding.
+undefined. With `weights` (n, r), one column of row weights for each bootstrap resample, it returns (r, k); a row of
+weight 2 counts as two rows. A 1-D input is one finding.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Thresholds = float | Sequence[float | None] | np.ndarray
 def roc_auc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Area under the ROC curve: how often a positive outranks a negative, ties counting half (Hanley & McNeil 1982).
 
-    Exact over all pairs, where `keras.metrics.AUC` bins the scores into 200 thresholds and takes NaN for a label.
+    The value is exact over all pairs, whereas `keras.metrics.AUC` uses 200 thresholds and does not mask NaN labels.
 
     Args:
         labels: (n, k) of 1, 0 and NaN.
@@ -42,9 +42,10 @@ def roc_auc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None =
 
 
 def average_precision(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Precision averaged over the positives, without interpolation; equal scores are one cut. Arguments as `roc_auc`.
+    """Precision averaged over the positives, without interpolation; arguments as `roc_auc`.
 
-    A ranking by chance reaches the prevalence. NaN where a finding has no positive or no negative.
+    Equal scores are one cut. A random ranking reaches the prevalence. NaN where a finding has no positive or no
+    negative.
 
     >>> average_precision(np.array([1, 0, 1, 0]), np.array([0.9, 0.6, 0.5, 0.1])).round(4).tolist()
     [0.8333]
@@ -53,7 +54,7 @@ def average_precision(labels: np.ndarray, scores: np.ndarray, weights: np.ndarra
 
 
 def brier(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Mean squared difference of probability and label (Brier 1950); NaN where nothing is known.
+    """Mean squared difference of probability and label (Brier 1950); NaN where no label is known.
 
     >>> brier(np.array([1, 0]), np.array([0.5, 0.0])).tolist()
     [0.125]
@@ -63,7 +64,7 @@ def brier(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | N
 
 
 def log_loss(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Mean negative log likelihood in nats; probabilities are kept one float64 epsilon from 0 and 1.
+    """Mean negative log likelihood in nats; probabilities are clipped to one float64 epsilon from 0 and 1.
 
     >>> log_loss(np.array([1, 0, np.nan]), np.array([0.5, 0.5, 0.1])).round(4).tolist()
     [0.6931]
@@ -73,7 +74,11 @@ def log_loss(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray 
 
 
 def log_losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """The log loss of each label, as `log_loss` averages it; NaN where it is unknown."""
+    """Log loss in nats of each label, which `log_loss` averages; NaN where the label is unknown.
+
+    >>> log_losses(np.array([1.0, np.nan]), np.array([0.5, 0.1])).round(4).tolist()
+    [0.6931, nan]
+    """
     eps = np.finfo(np.float64).eps
     p = np.clip(probabilities, eps, 1 - eps)
     return -np.where(labels == 1, np.log(p), np.log1p(-p)) + 0 * labels
@@ -82,7 +87,7 @@ def log_losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 def binary_accuracy(
     labels: np.ndarray, probabilities: np.ndarray, thresholds: Thresholds = 0.5, weights: np.ndarray | None = None
 ) -> np.ndarray:
-    """Share of known labels that the thresholded probabilities (not logits: those are refused) get right.
+    """Share of the known labels that equal the call at the threshold; takes probabilities and refuses logits.
 
     >>> binary_accuracy(np.array([1, 0, 1]), np.array([0.9, 0.2, 0.4])).round(4).tolist()
     [0.6667]
@@ -93,7 +98,7 @@ def binary_accuracy(
 def f1(
     labels: np.ndarray, probabilities: np.ndarray, thresholds: Thresholds = 0.5, average: Average | None = None
 ) -> np.ndarray:
-    """F1 at the thresholds: (k,), or its macro, micro or support-weighted average as a scalar array.
+    """F1 at the thresholds: (k,), or its macro, micro or positive-weighted average as a scalar array.
 
     >>> f1(np.array([1, 0, 1]), np.array([0.9, 0.2, 0.4])).round(4).tolist()
     [0.6667]
@@ -105,7 +110,9 @@ def f1(
 def confusion(
     labels: np.ndarray, probabilities: np.ndarray, thresholds: Thresholds = 0.5, weights: np.ndarray | None = None
 ) -> Confusion:
-    """Counts at `thresholds`: one number, or one a finding (None or NaN: the finding's counts are NaN).
+    """Counts true and false positives and negatives at thresholds.
+
+    `thresholds` is one number, or one for each finding; None or NaN makes the counts of that finding NaN.
 
     Raises:
         ValueError: Shapes differ, a label is not 0/1/NaN, or a probability lies outside 0..1 (logits, most often).

@@ -1,4 +1,4 @@
-"""What thresholds reach on a set of images: sensitivity, specificity, PPV, F1 and Youden's index, with intervals."""
+"""Sensitivity, specificity, PPV, F1 and Youden's index of thresholds on a set of images, with intervals."""
 
 from __future__ import annotations
 
@@ -13,26 +13,31 @@ from zoo.evaluation.statistics.counts import at_least
 from zoo.evaluation.statistics.intervals import clustered_error
 from zoo.evaluation.statistics.proportions import shares as shares_of
 
-#: Of each measure: value, lower limit, upper limit and n, each (points,).
+#: Measure -> value, lower limit, upper limit and n, each of shape (points,).
 _Numbers = dict[str, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]
 
 
 def reached(
     scores: Scores, probabilities: np.ndarray, thresholds: Sequence[Sequence[float | None]], level: float = 0.95
 ) -> list[dict[str, Reached]]:
-    """What the thresholds of some operating points reach.
+    """Measures the thresholds of several operating points.
 
-    The intervals are by patient: Wilson's for shares, of which F1 is one too (2 TP of 2 TP + FP + FN), and the normal
-    one of a sum for Youden's index.
+    The intervals are clustered by patient: Wilson's interval for proportions, including F1 = 2 TP / (2 TP + FP + FN),
+    and a normal interval for Youden's index.
 
     Args:
-        scores: Whose labels and patients are used.
+        scores: Labels and patients.
         probabilities: (n, k) calibrated.
-        thresholds: One a finding for each point, or None.
+        thresholds: For each point, the threshold of each finding, or None.
         level: Confidence level.
 
     Returns:
         For each point its measures: "sensitivity", "specificity", "ppv", "f1", "youden".
+
+    >>> scores = Scores(np.array([[2.0], [-2.0], [1.0]]), np.array([[1], [0], [0]]), ("Edema",), "test")
+    >>> (point,) = reached(scores, scores.probabilities, [[0.5]])
+    >>> point["sensitivity"].value, point["specificity"].value
+    ((1.0,), (0.5,))
     """
     limits = np.array([[np.nan if t is None else t for t in own] for own in thresholds])
     clusters = scores.clusters
@@ -75,7 +80,7 @@ def _of_finding(
     spread = NormalDist().inv_cdf((1 + level) / 2) * error
     limits_of = np.maximum(-1.0, youden - spread), np.minimum(1.0, youden + spread)
     numbers["youden"] = (youden, *limits_of, known.sum(axis=0))
-    undecided = np.isnan(limits)  # no threshold, no call, nothing reached
+    undecided = np.isnan(limits)  # without a threshold there are no calls to measure
     for measure, (value, low, high, n) in numbers.items():
         value, low, high = (np.where(undecided, np.nan, number) for number in (value, low, high))
         numbers[measure] = (value, low, high, np.where(undecided, 0, n))

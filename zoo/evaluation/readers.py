@@ -1,7 +1,7 @@
-"""Radiologists beside a model: each reader is a point, and a curve that passes above it reads these images better.
+"""Comparison of a model with radiologists: each reader is a point in the ROC plane, compared with the model's curve.
 
-As in the figures of Irvin et al. 2019. A reader whose own reading went into the labels lies nearer to the corner than
-he would elsewhere.
+The form follows the figures of Irvin et al. 2019. A reader whose own readings went into the labels appears better than
+on independent labels.
 """
 
 from __future__ import annotations
@@ -32,26 +32,32 @@ def reader_points(
     seed: int = 0,
     level: float = 0.95,
 ) -> Readers:
-    """Each reader's point in the ROC plane, and on which side of each model's curve it lies.
+    """Computes each reader's point in the ROC plane, and on which side of each model's curve it lies.
 
-    A model's sensitivity is read off its curve at the reader's own false positive rate. There the curve is upright, as
-    a rule, and a reader between its foot and its top is on it; where scores are equal it is a slope. A `margin` is how
-    far the curve passes above the reader (below: negative), in sensitivity, with an interval from a bootstrap over
-    patients in which curve and reader move together.
+    A model's sensitivity is taken from its ROC curve at the reader's false positive rate. If the curve has a vertical
+    step there, a reader between the two ends of the step lies on the curve; over tied scores the curve is a slope. A
+    `margin` is the height of the curve above the reader, in sensitivity (negative if the curve passes below). Its
+    interval comes from a bootstrap over patients that resamples curve and reader together.
 
     Args:
         scores_by_model: Name -> scores, on the same rows, labels and findings.
-        readers: Name -> (n, k) calls of 1, 0 and NaN (not read), rows and findings those of the scores.
+        readers: Name -> (n, k) calls of 1, 0 and NaN (not read), on the rows and findings of the scores.
         resamples: Number of bootstrap resamples.
         seed: Seed of the resamples.
         level: Confidence level.
 
     Returns:
-        Each reader's point, with Wilson's intervals (patients taken as clusters), and on which side of each model's
-        curve the readers lie.
+        Each reader's point, with Wilson's intervals clustered by patient, and how many readers lie on which side of
+        each model's curve.
 
     Raises:
-        ValueError: Calls of another shape, or other than 1, 0 and NaN.
+        ValueError: Calls of another shape, or with other values than 1, 0 and NaN.
+
+    >>> labels = np.array([[1], [0]] * 20)
+    >>> model = Scores(np.where(labels, 1.0, -1.0), labels, ("Edema",), "test")
+    >>> found = reader_points({"model": model}, {"reader": np.ones((40, 1))}, resamples=20)
+    >>> found.models["model"]["Edema"].on  # a reader who calls everything positive is the upper right end of the curve
+    1
     """
     first = next(iter(scores_by_model.values()))
     for name, calls in readers.items():
@@ -130,7 +136,7 @@ def _sides(margins: Mapping[str, Interval]) -> Side:
 
 
 def _curves(scores: Scores, column: int, calls: Mapping[str, np.ndarray]) -> list[_Curve]:
-    """One curve for all readers of the same images."""
+    """One ROC curve for all readers who read the same images."""
     truth, values = scores.labels[:, column], scores.logits[:, column]
     groups: dict[bytes, list[str]] = {}
     for reader, of in calls.items():
@@ -140,17 +146,18 @@ def _curves(scores: Scores, column: int, calls: Mapping[str, np.ndarray]) -> lis
 
 @dataclass(frozen=True, eq=False)
 class _Curve:
-    """One finding's curve on the images that some readers read, and their calls.
+    """The ROC curve of one finding on the images that a set of readers read, and their calls.
 
-    Its points are the origin and one behind each of the g different scores that negatives have. From a point it rises
-    by the positives that score between two of these, then it slopes over those that score as the negatives do.
+    The points of the curve are the origin and one for each of the g distinct scores of negatives. From a point the
+    curve first rises vertically by the positives that score between two of these scores, and then slopes over the
+    positives that tie with the next negatives.
 
     Attributes:
-        readers: The m readers' names.
-        rows: Rows of the positives (p,) and of the negatives (q,), falling in score.
-        passed: (g + 1,) how many negatives lie behind each point.
-        foot: (g + 1,) how many positives score no less than these.
-        top: (g + 1,) how many positives score above the next negative.
+        readers: Names of the m readers.
+        rows: Rows of the positives (p,) and of the negatives (q,), in order of decreasing score.
+        passed: (g + 1,) number of negatives up to each point.
+        foot: (g + 1,) number of positives that score at least as high as these negatives.
+        top: (g + 1,) number of positives that score above the next negative.
         called: The readers' calls of positives (m, p) and negatives (m, q), float32.
     """
 
@@ -163,7 +170,7 @@ class _Curve:
 
     @classmethod
     def of(cls, truth: np.ndarray, scores: np.ndarray, calls: Mapping[str, np.ndarray]) -> _Curve:
-        """Sorts once what is then weighted by thousands of resamples."""
+        """Sorts the rows once; the resamples then only change their weights."""
         made = np.stack(list(calls.values()))
         found = [np.flatnonzero(~np.isnan(made[0]) & (truth == label)) for label in (1, 0)]
         positives, negatives = (own[np.argsort(-scores[own], kind="stable")] for own in found)
@@ -180,22 +187,22 @@ class _Curve:
 
     @property
     def n(self) -> int:
-        """Images that were read and whose label is known."""
+        """Number of images that were read and have a known label."""
         return len(self.rows[0]) + len(self.rows[1])
 
     @property
     def positives(self) -> int:
-        """Positives among them."""
+        """Number of positives among them."""
         return len(self.rows[0])
 
     def margins(self, weights: np.ndarray) -> np.ndarray:
-        """(m, r) how far the curve passes above each reader, in sensitivity, under row weights (n, r)."""
+        """Height of the curve above each reader, in sensitivity, under row weights (n, r): (m, r)."""
         own, others = (np.take(weights, rows, axis=0) for rows in self.rows)
-        # Not "@": on busy cores the threads of a matrix product wait for each other far longer than they work.
+        # Not "@": on busy cores, the threads of a matrix product spend most of their time waiting for each other.
         found, alarms = (np.einsum("ij,jk->ik", made, of) for made, of in zip(self.called, (own, others), strict=True))
         true, false = _running(own), np.take(_running(others), self.passed, axis=0)
         columns = list(zip(np.ascontiguousarray(false.T), alarms.T, strict=True))
-        # The first and the last point with the reader's alarms; where there is none, the last with fewer.
+        # First and last point with the reader's number of false positives, or the last point with fewer.
         first = np.stack([np.searchsorted(points, of, "left") for points, of in columns], axis=1)
         last = np.stack([np.searchsorted(points, of, "right") for points, of in columns], axis=1) - 1
         column = np.arange(own.shape[1])
@@ -211,7 +218,7 @@ class _Curve:
 
 
 def _running(weights: np.ndarray) -> np.ndarray:
-    """Running sums down the rows, beginning with a row of zeros; exact in float32 below 2**24 rows."""
+    """Cumulative sums down the rows after a row of zeros; exact in float32 below 2**24 rows."""
     sums = np.zeros((len(weights) + 1, weights.shape[1]), weights.dtype)
     np.cumsum(weights, axis=0, out=sums[1:])
     return sums

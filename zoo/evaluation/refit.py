@@ -1,4 +1,4 @@
-"""A decision of one's own, fitted on one's own validation data, guarantees included."""
+"""Fits a decision on the user's own validation data, with guaranteed operating points if asked for."""
 
 from __future__ import annotations
 
@@ -12,19 +12,22 @@ from zoo.evaluation.decision import Decision
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.thresholds import fit_decision
 
-#: Ending of the recipes of the two guaranteed points, between which a model abstains; and what older files call it.
+#: Endings of the recipes of the two guaranteed points between which a model abstains, now and in older files.
 _ENDINGS = ("guaranteed", "promised")
 
 
 @dataclass(frozen=True)
 class Fit:
-    """What is fitted.
+    """What `refit` fits.
 
     Attributes:
-        calibration: As `calibration.fit_calibration` takes it; "auto" chooses by cross-validated log loss, and may
+        calibration: Calibration method as in `fit_calibration`; "auto" chooses by cross-validated log loss and may
             choose "none".
-        guarantee: Sensitivity and specificity that two further operating points guarantee on new patients, or None.
+        guarantee: Sensitivity and specificity that two additional operating points guarantee on new patients, or None.
         confidence: Confidence of each guarantee.
+
+    >>> Fit(guarantee=0.9).confidence
+    0.95
     """
 
     calibration: Method | Literal["auto"] = "auto"
@@ -33,7 +36,7 @@ class Fit:
 
 
 def refit(scores: Scores, fit: Fit, *, trained: Sequence[bool] = ()) -> Decision:
-    """A decision of these validation data alone: calibration, the usual operating points, and those with a guarantee.
+    """Fits calibration and operating points on the user's validation data.
 
     Args:
         scores: Logits and labels of the validation part.
@@ -41,11 +44,18 @@ def refit(scores: Scores, fit: Fit, *, trained: Sequence[bool] = ()) -> Decision
         trained: Which findings the model learned; all by default. The others get no threshold.
 
     Returns:
-        With a guarantee of 0.9 it has the points `sensitivity_90_guaranteed` and `specificity_90_guaranteed` as well.
+        A decision with the default operating points. With a guarantee of 0.9 it also has the points
+        `sensitivity_90_guaranteed` and `specificity_90_guaranteed`.
 
     Raises:
         SplitError: The scores are not of the validation part.
-        ValueError: They are scores of unknown scale, or something cannot be fitted as asked.
+        ValueError: They are scores of unknown scale, or cannot be fitted as asked.
+
+    >>> import numpy as np
+    >>> labels = np.array([[1], [0]] * 40)
+    >>> scores = Scores(np.where(labels, 2.0, -2.0), labels, ("Edema",), "validation")
+    >>> "sensitivity_90_guaranteed" in refit(scores, Fit("none", guarantee=0.9)).operating_points
+    True
     """
     decision = fit_decision(scores, calibration=fit.calibration, trained=trained)
     if fit.guarantee is None:
@@ -57,7 +67,11 @@ def refit(scores: Scores, fit: Fit, *, trained: Sequence[bool] = ()) -> Decision
 
 
 def abstention_of(decision: Decision) -> Abstention | None:
-    """The two guaranteed points of a decision as one; None where it does not have both."""
+    """The two guaranteed points of a decision as an `Abstention`; None if the decision does not have both.
+
+    >>> abstention_of(Decision(("Edema",))) is None
+    True
+    """
     points = {point.origin.recipe: point for point in decision.operating_points.values()}
     for ending in _ENDINGS:
         low, high = points.get(f"sensitivity_{ending}"), points.get(f"specificity_{ending}")

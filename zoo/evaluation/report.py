@@ -1,4 +1,4 @@
-"""One evaluation: every number with its n and interval; `markdown` shows it in short."""
+"""Evaluates models on one part of a split; every number has its n and its confidence interval."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from zoo.evaluation.statistics.intervals import Interval, delong, delong_differe
 from zoo.evaluation.tables import RESEARCH_ONLY as RESEARCH_ONLY
 from zoo.evaluation.tables import markdown as markdown
 
-#: Metrics that two models can share, whatever their thresholds and calibration.
+#: Metrics that can be compared between two models with different thresholds and calibration.
 _SHARED = ("auc", "average_precision")
 
 #: Metrics that calibration changes.
@@ -35,28 +35,35 @@ def evaluate(
     seed: int = 0,
     level: float = 0.95,
 ) -> Evaluation:
-    """Evaluates one model, and others beside it, on the same rows.
+    """Evaluates one model, and compares others with it, on the same rows.
 
-    Intervals are percentiles of a bootstrap over patients; all models see the same resamples, so that differences are
-    paired. `auc_delong` is the AUC with DeLong's clustered interval beside it. Resampling by itself adds to an ECE;
-    its interval is moved back by as much.
+    Intervals are percentiles of a bootstrap over patients; all models use the same resamples, so differences are
+    paired. `auc_delong` is the same AUC with DeLong's clustered interval. Resampling increases an ECE; its interval is
+    corrected for this bias.
 
     Args:
         scores_by_model: Name -> scores. The first is the model under report; the others (its members, a baseline) are
             compared with it, and need the same rows, labels and findings.
-        decision: The first model's decision, or model -> decision. A model without one is taken at temperature 1 and
-            threshold 0.5.
+        decision: The first model's decision, or model -> decision. A model without a decision is evaluated at
+            temperature 1 and threshold 0.5.
         resamples: Number of bootstrap resamples.
         seed: Seed of the resamples.
         level: Confidence level.
 
     Returns:
-        All numbers of the first model; those of the others at their default point alone (at 0.5 without a decision),
-        and their differences (first less other). Limits are rounded outwards to six decimals. The first model alone
-        has curves; a calibration block if it has a decision; and co-occurrence unless its scores are of unknown scale.
+        All numbers of the first model; the numbers of the other models at their default operating point only (at 0.5
+        without a decision); and the differences (first model minus the other). Interval limits are rounded outwards to
+        six decimals. Only the first model has curves, a calibration block (if it has a decision), and co-occurrence
+        (unless its scores are of unknown scale).
 
     Raises:
         ValueError: No models, or models on different rows, labels or findings.
+
+    >>> labels = np.array([[1], [0]] * 20)
+    >>> scores = Scores(np.where(labels, 1.0, -1.0), labels, ("Edema",), "test")
+    >>> result = evaluate({"model": scores}, resamples=50)
+    >>> result.macro.auc.value, result.patients
+    (1.0, 40)
     """
     main = _check_alike(scores_by_model)
     decisions = decision if isinstance(decision, Mapping) else {main: decision} if decision else {}
@@ -66,7 +73,7 @@ def evaluate(
     numbers: dict[str, ModelNumbers] = {}
     scores_by_model = {model: replace(scores, patients=first.patients) for model, scores in scores_by_model.items()}
     for model, scores in scores_by_model.items():
-        # The same seed draws the same patients for each.
+        # The same seed draws the same patients for every model.
         measures = Measures(scores, decisions.get(model), _points(scores, decisions.get(model), model == main))
         values[model], samples[model] = measures.values(), measures.resampled(resamples, seed)
         exact = delong(scores.labels, scores.logits, scores.clusters, level)
@@ -127,7 +134,7 @@ def _points_of(decision: Decision | None) -> dict[str, Point]:
 
 
 def _points(scores: Scores, decision: Decision | None, every: bool) -> dict[str, Sequence[float | None]]:
-    """The operating points a model is measured at."""
+    """The operating points at which a model is measured."""
     half: dict[str, Sequence[float | None]] = {"half": (0.5,) * len(scores.findings)}
     if decision is None:
         return half
@@ -141,14 +148,14 @@ def _some(found: Values, metrics: Sequence[str]) -> Values:
 
 
 def _less(a: Values, b: Values, metrics: Sequence[str]) -> Values:
-    """`a` less `b` where both have one of the metrics."""
+    """`a` minus `b`, for the given metrics that both have."""
     return {key: a[key] - b[key] for key in a if key in b and key[1] in metrics}
 
 
 def _numbers(
     scores: Scores, values: Values, samples: Values, level: float, exact: Sequence[Interval] = ()
 ) -> ModelNumbers:
-    """One model's numbers by finding and averaged over findings; `exact` are DeLong's intervals of the AUC."""
+    """One model's numbers for each finding and averaged over findings; `exact` are DeLong's intervals of the AUC."""
     n, positives = scores.counts
     by_finding: list[dict[Measure, Estimate]] = [{} for _ in scores.findings]
     averages: dict[str, dict[Measure, Estimate]] = {}
@@ -170,7 +177,7 @@ def _numbers(
 
 
 def _short(interval: Interval) -> Estimate:
-    """With limits rounded outwards: resampling tells no more digits, and they are most of the file."""
+    """Rounds the limits outwards to six decimals: resampling gives no more digits, and they would fill the file."""
     number = Estimate.from_interval(interval)
     low, high = (
         None if limit is None else outwards(round(limit * 1e6, 3)) / 1e6
@@ -182,7 +189,7 @@ def _short(interval: Interval) -> Estimate:
 def _difference(
     scores: tuple[Scores, Scores], values: tuple[Values, Values], samples: tuple[Values, Values], level: float
 ) -> ModelNumbers:
-    """The first model less the second, paired."""
+    """The first model minus the second, paired."""
     first, other = scores
     exact = delong_difference(first.labels, first.logits, other.logits, first.clusters, level)
     return _numbers(first, _less(*values, _SHARED), _less(*samples, _SHARED), level, exact)
@@ -191,7 +198,7 @@ def _difference(
 def _calibration(
     scores: Scores, decision: Decision, values: tuple[Values, Values], samples: tuple[Values, Values], level: float
 ) -> Calibration:
-    """What calibration changed, from the numbers before and after it."""
+    """The effect of calibration, from the numbers before and after it."""
     origin = decision.temperature_origin
     before, after, difference = (
         _numbers(scores, value, resampled, level)

@@ -1,4 +1,4 @@
-"""What is evaluated or fitted on: one model's predictions with their labels, split and patients."""
+"""One model's predictions with their labels, split and patients: the input of evaluation and fitting."""
 
 from __future__ import annotations
 
@@ -20,17 +20,23 @@ class Scores:
     """One model's predictions on one part of a split.
 
     Attributes:
-        logits: (n, k) finite numbers, kept as float64. Other people's probabilities enter by `from_probabilities`.
-        labels: (n, k) of 1, 0 and NaN (unknown), kept as float32.
+        logits: (n, k) finite numbers, stored as float64. Use `from_probabilities` for probabilities.
+        labels: (n, k) of 1, 0 and NaN (unknown), stored as float32.
         findings: The k column names.
-        split: "train", "validation" or "test". Temperature and thresholds are fitted on "validation" alone.
-        split_hash: Hash of the split's manifest, kept with what is fitted.
-        patients: (n,) identifiers, kept as strings, whose rows are resampled together, or None (each row by itself).
-        kind: "scores" for numbers of unknown scale, which rank but are no logits: AUC, but neither probabilities
-            nor thresholds.
+        split: "train", "validation" or "test". Calibration and thresholds are only fitted on "validation".
+        split_hash: Hash of the split's manifest, stored with everything that is fitted.
+        patients: (n,) patient identifiers, stored as text; rows of one patient are resampled together. None treats each
+            row as a patient of its own.
+        kind: "scores" for numbers of unknown scale. They rank images, so they have an AUC, but no probabilities and no
+            thresholds.
 
     Raises:
-        ValueError: Shapes that do not fit, a NaN prediction or a label other than 0/1/NaN (naming row and finding).
+        ValueError: Shapes that do not match, a prediction that is not finite, or a label other than 0, 1 and NaN; the
+            message names row and finding.
+
+    >>> scores = Scores(np.array([[0.0], [3.0]]), np.array([[0], [1]]), ("Edema",), "test")
+    >>> scores.probabilities.round(2).tolist(), scores.subset(slice(1)).logits.tolist()
+    ([[0.5], [0.95]], [[0.0]])
     """
 
     logits: np.ndarray
@@ -52,10 +58,19 @@ class Scores:
 
     @classmethod
     def from_probabilities(cls, values: np.ndarray, labels: np.ndarray, findings: Sequence[str], **rest: Any) -> Scores:
-        """Scores from probabilities (n, k): their log-odds are the logits, 0 and 1 taken as the nearest float64.
+        """Makes scores from probabilities; their log-odds become the logits.
+
+        Args:
+            values: (n, k) in 0..1; exactly 0 and 1 are replaced by the nearest float64 that has finite log-odds.
+            labels: (n, k) of 1, 0 and NaN (unknown).
+            findings: The k column names.
+            **rest: The other fields, such as `split`.
 
         Raises:
-            ValueError: A value outside 0..1 (are these logits?), named by row and finding.
+            ValueError: A value outside 0..1 (a logit, perhaps); the message names row and finding.
+
+        >>> Scores.from_probabilities([[0.5]], [[1]], ["Edema"], split="test").logits.tolist()
+        [[0.0]]
         """
         given = np.asarray(values, np.float64)
         _check_matrix(given, tuple(findings))
@@ -70,7 +85,7 @@ class Scores:
         return self.calibrated(None)
 
     def calibrated(self, decision: Decision | None) -> np.ndarray:
-        """(n, k) float64 probabilities under a decision's temperature.
+        """(n, k) float64 probabilities, calibrated by a decision (uncalibrated for None).
 
         Raises:
             ValueError: These are scores of unknown scale, or the decision is for other findings.
@@ -85,18 +100,18 @@ class Scores:
 
     @property
     def clusters(self) -> np.ndarray:
-        """(n,) int64 number of each row's patient, from 0; each row its own where patients are not known."""
+        """(n,) int64 number of each row's patient, from 0; the row number if patients are unknown."""
         if self.patients is None:
             return np.arange(len(self.logits))
         return np.unique(self.patients, return_inverse=True)[1].reshape(-1)
 
     @property
     def counts(self) -> tuple[np.ndarray, np.ndarray]:
-        """Known labels and positives of each finding: two int64 (k,)."""
+        """Numbers of known labels and of positives of each finding: two int64 arrays (k,)."""
         return known_counts(self.labels)
 
     def subset(self, rows: np.ndarray | slice | None = None, findings: Sequence[str] | None = None) -> Scores:
-        """The given rows (positions or mask) and findings (by name, in that order); all of them by default."""
+        """Selects rows (by position or mask) and findings (by name, in the given order); all of them by default."""
         rows = slice(None) if rows is None else rows
         names = self.findings if findings is None else tuple(findings)
         for name in names:
@@ -108,10 +123,12 @@ class Scores:
         return replace(self, logits=logits, labels=labels, findings=names, patients=patients)
 
     def patients_share(self, share: float, seed: int = 0) -> np.ndarray:
-        """Bool (n,): the rows of a random share of the patients, all of a patient's or none; rounded to one or more.
+        """Selects a random share of the patients: bool (n,), True for all rows of a selected patient.
+
+        At least one patient is selected, and at least one is not.
 
         Raises:
-            ValueError: The share is not between 0 and 1, or there is one patient alone.
+            ValueError: The share is not between 0 and 1, or there is only one patient.
         """
         clusters = self.clusters
         count = int(clusters.max()) + 1
@@ -121,11 +138,11 @@ class Scores:
         return np.isin(clusters, np.random.default_rng(seed).permutation(count)[:drawn])
 
     def check_fittable(self, what: str) -> None:
-        """Raises unless `what` may be fitted on these.
+        """Refuses scores on which `what` must not be fitted.
 
         Raises:
-            SplitError: They are not of the validation part.
-            ValueError: They are scores of unknown scale.
+            SplitError: The scores are not of the validation part.
+            ValueError: They are of unknown scale.
         """
         if self.split != "validation":
             raise SplitError(

@@ -1,7 +1,7 @@
-"""Whom a model serves less well: its numbers by sex, age band, view, source or any grouping, and the largest gaps.
+"""Performance in subgroups, by sex, age band, view, source or any other grouping, and the largest gaps between groups.
 
-A number that a group is too small to carry is refused, not shown. Two groups' means over findings are compared over
-the same findings, since a finding that one group lacks would move its mean by itself.
+A finding with too few images in a group has no number there. The means of two groups are compared over the same
+findings, since a finding that one group lacks would change its mean by itself.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from zoo.evaluation.statistics.intervals import Interval, bootstrap, percentiles
 from zoo.evaluation.statistics.ratios import mean_over_findings, weighted_mean
 from zoo.labels.facts import is_unknown
 
-#: More groups than this are, most often, a number that was not put into bands.
+#: Largest number of groups; a grouping with more is usually a number that was not divided into bands.
 MAX_GROUPS = 20
 
 #: First age of each band, and its name.
@@ -32,10 +32,13 @@ AGE_BANDS = {0: "0-17", 18: "18-39", 40: "40-59", 60: "60-79", 80: "80+"}
 
 
 def age_bands(ages: np.ndarray | Sequence[float]) -> np.ndarray:
-    """The band of each age in years: "0-17", "18-39", "40-59", "60-79", "80+", and "" where it is unknown (NaN).
+    """The band of each age in years: "0-17", "18-39", "40-59", "60-79", "80+", or "" for an unknown age (NaN).
 
     Raises:
         ValueError: An age below 0.
+
+    >>> age_bands([17, 18, 93, np.nan]).tolist()
+    ['0-17', '18-39', '80+', '']
     """
     years = np.asarray(ages, np.float64)
     if (years < 0).any():
@@ -56,32 +59,38 @@ def subgroups(
     seed: int = 0,
     level: float = 0.95,
 ) -> Subgroups:
-    """AUC, sensitivity, specificity and calibration of one model in each group of each grouping, and the largest gaps.
+    """Measures AUC, sensitivity, specificity and calibration of one model in each group, and the largest gaps.
 
-    Patients are resampled once for all groups, so that the gap of groups that share patients is paired. Resampling
-    alone adds to a calibration error: its interval is moved back by as much.
+    All groups use the same resamples of the patients, so the gap between groups that share patients is paired.
+    Resampling increases a calibration error; its interval is corrected for this bias.
 
     Args:
-        scores: What is evaluated; scores of unknown scale have an AUC alone.
-        groups: Grouping, such as "sex" -> (n,) group of each row; "" and NaN are unknown, which is only counted.
-        decision: Its temperature and thresholds; without one, temperature 1 and 0.5 (the point "half").
-        point: Operating point; the decision's default otherwise.
-        min_positives: A finding with fewer positive labels in a group is refused there; at least 1.
-        min_negatives: The same of negative labels.
+        scores: The predictions and labels; scores of unknown scale only have an AUC.
+        groups: Grouping, such as "sex" -> (n,) group of each row; rows with "" or NaN are unknown and only counted.
+        decision: Calibration and thresholds; without a decision, temperature 1 and 0.5 (the point "half").
+        point: Name of the operating point; the decision's default if None.
+        min_positives: A finding with fewer positive labels in a group is not evaluated there; at least 1.
+        min_negatives: The same for negative labels.
         resamples: Number of bootstrap resamples.
         seed: Seed of the resamples.
         level: Confidence level.
 
     Returns:
-        Everybody's numbers, each group's, and the two groups that are furthest apart by each measure. That pair is
-        chosen among all pairs, which the gap's `level` allows for (Bonferroni), but not for the choice of the finding.
-        The measures are auc, sensitivity and specificity at the point, ece and calibration_in_the_large (observed less
-        predicted frequency).
+        The numbers of all images, those of each group, and the two groups that are furthest apart in each measure. The
+        `level` of a gap corrects for choosing this pair among all pairs (Bonferroni), but not for choosing the finding.
+        The measures are auc, sensitivity and specificity at the operating point, ece, and calibration_in_the_large
+        (observed minus predicted frequency).
 
     Raises:
-        ValueError: A grouping of another length than the scores or of more than `MAX_GROUPS` groups, or a decision for
-            other findings.
-        UnknownNameError: No such operating point.
+        ValueError: A grouping of another length than the scores or with more than `MAX_GROUPS` groups, or a decision
+            for other findings.
+        UnknownNameError: There is no such operating point.
+
+    >>> labels = np.array([[1], [0]] * 40)
+    >>> scores = Scores(np.where(labels, 1.0, -1.0), labels, ("Edema",), "test")
+    >>> found = subgroups(scores, {"sex": np.repeat(["F", "M"], 40)}, resamples=20)
+    >>> found.groupings["sex"].groups["F"].macro.auc.value
+    1.0
     """
     names = {grouping: _names(grouping, values, len(scores.labels)) for grouping, values in groups.items()}
     rows = {("", ""): np.arange(len(scores.labels))}
@@ -122,9 +131,9 @@ def subgroups(
 
 @dataclass(frozen=True, eq=False)
 class _Group:
-    """One group's numbers: counts (2, k) of known and positive, values (metrics, k), samples (resamples, metrics, k).
+    """One group's numbers: counts (2, k) of known labels and positives, values (metrics, k), samples (r, metrics, k).
 
-    A value is NaN where the group is too small, or the metric undefined.
+    A value is NaN where the group is too small or the metric is undefined.
     """
 
     findings: tuple[str, ...]
@@ -139,7 +148,7 @@ class _Group:
         """The group's numbers."""
         findings, refused = {}, {}
         for j, finding in enumerate(self.findings):
-            if self.has(0)[j]:  # what is not refused has both classes, and so an AUC
+            if self.has(0)[j]:  # a finding that is not refused has both classes and therefore an AUC
                 findings[finding] = Estimates(
                     {Measure.parse(name): self.number(m, [j]) for m, name in enumerate(self.metrics)}
                 )
@@ -152,16 +161,16 @@ class _Group:
         return Group(self.size, findings, Estimates(macro), refused)
 
     def has(self, metric: int) -> np.ndarray:
-        """(k,) bool: the findings that have a metric."""
+        """(k,) bool: the findings for which a metric is defined."""
         return ~np.isnan(self.values[metric])
 
     def number(self, metric: int, over: Sequence[int] | np.ndarray) -> Estimate:
-        """The mean of a metric over findings, by position."""
+        """The mean of a metric over the findings at the given positions, with its interval."""
         n, positives = self.counts[:, over].sum(axis=1)
         return _interval(self.metrics[metric], *self.mean(metric, over), n, positives, self.level)
 
     def mean(self, metric: int, over: Sequence[int] | np.ndarray) -> tuple[float, np.ndarray]:
-        """The same without its interval, and its samples (resamples,)."""
+        """The mean of a metric over findings, and its bootstrap samples (r,)."""
         values, samples = self.values[metric, over], self.samples[:, metric, over]
         return float(mean_over_findings(values)[0]), mean_over_findings(samples)[0]
 
@@ -198,7 +207,7 @@ def _gaps(groups: Mapping[str, _Group], metric: int, everybody: _Group) -> Gaps:
 def _widest(
     groups: Mapping[str, _Group], metric: int, pairs: Mapping[tuple[str, str], np.ndarray]
 ) -> tuple[Gap, np.ndarray]:
-    """The widest gap of pairs of groups, each compared over its findings; and the findings of that pair."""
+    """The widest gap among pairs of groups, each pair compared over its own findings; and the findings of that pair."""
 
     def gap_of(pair: tuple[str, str]) -> float:
         higher, lower = (mean_over_findings(groups[name].values[metric, pairs[pair]])[0] for name in pair)
@@ -216,7 +225,7 @@ def _widest(
 
 
 def _within(groups: Sequence[_Group], everybody: _Group) -> Within | None:
-    """AUC inside the groups, weighted by their pairs of a positive and a negative, and everybody's beside it."""
+    """AUC within the groups, weighted by their numbers of positive-negative pairs, and the AUC over all images."""
     counts = np.stack([np.where(group.has(0), group.counts, 0) for group in groups]) if groups else np.zeros((1, 2, 1))
     pairs = (counts[:, 1] * (counts[:, 0] - counts[:, 1])).astype(np.float64)
     if not pairs.any():
@@ -241,7 +250,7 @@ def _within(groups: Sequence[_Group], everybody: _Group) -> Within | None:
 
 
 def _interval(metric: str, value: float, samples: np.ndarray, n: int, positives: int, level: float) -> Estimate:
-    """The percentile interval; that of a calibration error is moved back by what resampling added to it."""
+    """The percentile interval; that of a calibration error is corrected for the bias of resampling."""
     if metric.startswith("ece") and not np.isnan(samples).all():
         samples = samples - (np.nanmean(samples) - value)
         samples = np.maximum(samples, 0.0) if metric == "ece" else samples
@@ -250,13 +259,13 @@ def _interval(metric: str, value: float, samples: np.ndarray, n: int, positives:
 
 
 def _names(grouping: str, values: np.ndarray, rows: int) -> np.ndarray:
-    """(n,) str, "" where unknown."""
+    """(n,) str, "" where the group is unknown."""
     given = np.asarray(values, object)
     if given.shape != (rows,):
         raise EvaluationError(
             f"grouping {grouping!r} must have one group for each of {rows} rows, got shape {given.shape}"
         )
-    # Arrays made of tables hold NaN, None or NaT where a group is unknown.
+    # Arrays that come from tables hold NaN, None or NaT where a group is unknown.
     texts = np.array(["" if is_unknown(str(value)) else str(value).strip() for value in given], str)
     count = len(np.unique(texts[texts != ""]))
     if count > MAX_GROUPS:

@@ -11,7 +11,16 @@ RESEARCH_ONLY = "Research software, not a medical device: not for diagnosis, tri
 
 
 def markdown(result: Evaluation) -> str:
-    """The result of `evaluate` as Markdown: what was evaluated, a table by finding, and the models compared."""
+    """Writes the result of `evaluate` as Markdown: what was evaluated, a table of findings, and the models compared.
+
+    >>> import numpy as np
+    >>> from zoo.evaluation.report import evaluate
+    >>> from zoo.evaluation.scores import Scores
+    >>> labels = np.array([[1], [0]] * 20)
+    >>> scores = Scores(np.where(labels, 1.0, -1.0), labels, ("Edema",), "test")
+    >>> markdown(evaluate({"model": scores}, resamples=50)).splitlines()[0]
+    '## model, test part'
+    """
     interval = result.interval
     rows = f"{result.n:,} images of {result.patients:,} patients"
     if not result.patients_known:
@@ -98,10 +107,10 @@ def _cell(number: Estimate, form: str = ".3f") -> str:
 
 
 def _counted(mean: Estimate) -> str:
-    """Of how many findings a mean is, where that is not all."""
+    """The number of findings that a mean covers, if not all."""
     return f" ({mean.findings} of {mean.of})" if isinstance(mean, Mean) and mean.findings != mean.of else ""
 
 
 def _name(text: str) -> str:
-    """A name that other people chose, in one cell of a table: a "|" that is not escaped yet would end it."""
+    """A name for one cell of a table: an unescaped "|" would end the cell."""
     return re.sub(r"(?<!\\)\|", r"\\|", " ".join(text.split()))

@@ -1,4 +1,4 @@
-"""Operating points: thresholds with a name and an origin, fitted on the validation part alone."""
+"""Operating points: named thresholds with their origin, fitted on the validation part only."""
 
 from __future__ import annotations
 
@@ -16,19 +16,27 @@ from zoo.evaluation.reached import reached
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.statistics.counts import Cuts, cuts
 
-#: Threshold and what it reaches, or two None.
+#: A threshold and the value of its measure, or two None.
 Choice = tuple[float | None, float | None]
 
 
 @dataclass(frozen=True)
 class PointSpec:
-    """How an operating point is fitted: a recipe of `RECIPES`, and what it has to reach (for the `_at_least` ones)."""
+    """How an operating point is fitted.
+
+    Attributes:
+        recipe: A name of `RECIPES`.
+        target: The value to reach, in (0, 1], for the `_at_least` recipes; None for the others.
+
+    >>> PointSpec("sensitivity_at_least", 0.95).target
+    0.95
+    """
 
     recipe: str
     target: float | None = None
 
 
-#: The operating points a decision carries unless told otherwise.
+#: The operating points of a decision by default.
 DEFAULT_POINTS: Mapping[str, PointSpec] = {
     "max_f1_sweep": PointSpec("max_f1_sweep"),
     "max_f1": PointSpec("max_f1"),
@@ -38,7 +46,7 @@ DEFAULT_POINTS: Mapping[str, PointSpec] = {
     "ppv_80": PointSpec("ppv_at_least", 0.8),
 }
 
-#: What is kept of every point, and of the recipes that look at something else.
+#: The measures stored for every point, and the additional measure of recipes that optimise another one.
 _KEPT, _OWN = ("sensitivity", "specificity", "ppv"), {"max_f1_sweep": "f1", "max_f1": "f1", "youden": "youden"}
 
 
@@ -51,17 +59,17 @@ def fit_decision(
     trained: Sequence[bool] = (),
     date: str | None = None,
 ) -> Decision:
-    """Calibration and operating points for one model, or again for one's own data, in one call.
+    """Fits calibration and operating points of one model in one call.
 
     Args:
         scores: Logits and labels of the validation part.
-        calibration: As `fit_calibration` takes it. An export that knows of temperatures alone needs one of
-            "temperature", "temperature_per_finding" and "none".
-        points: Name -> how it is fitted, on the calibrated probabilities.
-        default: The point used when none is named.
-        trained: Which findings had positives in training; all by default. The others get no threshold, whatever the
-            validation part holds, since their output means nothing.
-        date: ISO date kept with the fit; today's by default.
+        calibration: Method as in `fit_calibration`. Exports support only "temperature", "temperature_per_finding" and
+            "none".
+        points: Name -> how the point is fitted, on the calibrated probabilities.
+        default: Name of the operating point that is used when none is named.
+        trained: Which findings had positives in training; all by default. The others get no threshold, even if the
+            validation part has labels of them, since their output is meaningless.
+        date: ISO date stored with the fit; today by default.
 
     Raises:
         SplitError: The scores are not of the validation part.
@@ -97,14 +105,19 @@ def fit_point(
     decision: Decision | None = None,
     date: str | None = None,
 ) -> OperatingPoint:
-    """One operating point; otherwise as `fit_points`.
+    """Fits one operating point; errors are those of `fit_points`.
 
     Args:
         scores: Logits and labels of the validation part.
         recipe: A name of `RECIPES`.
-        target: What an `_at_least` recipe has to reach, in (0, 1].
-        decision: Under whose calibration the thresholds hold; uncalibrated by default.
-        date: ISO date kept with the fit; today's by default.
+        target: The value that an `_at_least` recipe must reach, in (0, 1].
+        decision: Calibration of the probabilities that the thresholds apply to; uncalibrated by default.
+        date: ISO date stored with the fit; today by default.
+
+    >>> labels = np.array([[1], [1], [0], [0]])
+    >>> scores = Scores(np.array([[2.0], [1.0], [-1.0], [-2.0]]), labels, ("Edema",), "validation")
+    >>> fit_point(scores, "max_f1").achieved
+    (1.0,)
     """
     return fit_points(scores, {"point": PointSpec(recipe, target)}, decision=decision, date=date)["point"]
 
@@ -116,21 +129,28 @@ def fit_points(
     decision: Decision | None = None,
     date: str | None = None,
 ) -> dict[str, OperatingPoint]:
-    """One threshold a finding for each point; None for a finding without both classes, or a target out of reach.
+    """Fits several operating points, each with one threshold for every finding.
 
-    Each finding is sorted once, for all points.
+    A threshold is None if a class of the finding is missing or the target cannot be reached. Each finding is sorted
+    once for all points.
 
     Args:
         scores: Logits and labels of the validation part.
-        points: Name -> how it is fitted.
-        decision: Under whose calibration the thresholds hold; uncalibrated by default.
-        date: ISO date kept with the fit; today's by default.
+        points: Name -> how the point is fitted.
+        decision: Calibration of the probabilities that the thresholds apply to; uncalibrated by default.
+        date: ISO date stored with the fit; today by default.
 
     Raises:
         SplitError: The scores are not of the validation part.
-        UnknownNameError: No such recipe.
-        ValueError: They are scores of unknown scale; a target where none is used, none where one is needed, or one
-            outside (0, 1].
+        UnknownNameError: There is no such recipe.
+        ValueError: The scores are of unknown scale, a target is missing, outside (0, 1], or given to a recipe that
+            takes none.
+
+    >>> labels = np.array([[1], [1], [0], [0]])
+    >>> scores = Scores(np.array([[2.0], [1.0], [-1.0], [-2.0]]), labels, ("Edema",), "validation")
+    >>> points = fit_points(scores, {"sensitive": PointSpec("sensitivity_at_least", 0.9)})
+    >>> points["sensitive"].thresholds
+    (0.5,)
     """
     scores.check_fittable("thresholds")
     for spec in points.values():
@@ -167,7 +187,7 @@ def _origin(scores: Scores, spec: PointSpec, choices: Sequence[Choice], date: st
 
 
 def _trained_only(scores: Scores, trained: Sequence[bool]) -> Scores:
-    """The scores with the labels of untrained findings taken for unknown, so that nothing is fitted to them."""
+    """The scores with the labels of untrained findings set to unknown, so that nothing is fitted to them."""
     if len(trained) == 0:
         return scores
     if len(trained) != len(scores.findings):
@@ -190,7 +210,7 @@ def _today() -> str:
 
 
 def _max_f1_sweep(found: Cuts, _: float) -> Choice:
-    """Best F1 of the thresholds 0.05, 0.06, ... 0.95; the lowest of equals, as a sweep that keeps the first best."""
+    """Best F1 over the thresholds 0.05, 0.06, ... 0.95; the lowest threshold in case of ties."""
     grid = np.arange(5, 96) / 100
     reached = len(found.values) - np.searchsorted(found.values[::-1], grid.astype(np.float32), side="left")
     f1 = np.where(reached > 0, found.counts.f1[reached - 1], 0.0)
@@ -208,7 +228,7 @@ def _youden(found: Cuts, _: float) -> Choice:
 
 
 def _sensitivity_at_least(found: Cuts, target: float) -> Choice:
-    """The strictest cut that is sensitive enough; its specificity is the highest there is."""
+    """The strictest cut that is sensitive enough, which has the highest specificity."""
     enough = found.counts.sensitivity >= target
     cut = int(np.argmax(enough))
     return found.threshold(cut), float(found.counts.sensitivity[cut])
@@ -225,7 +245,7 @@ def _ppv_at_least(found: Cuts, target: float) -> Choice:
 
 
 def _best(found: Cuts, measure: np.ndarray, allowed: np.ndarray, report: np.ndarray | None = None) -> Choice:
-    """The allowed cut with the largest measure, the strictest of equals; None where no allowed cut finds a positive."""
+    """The allowed cut with the largest measure, the strictest one in case of ties; None if no allowed cut has a TP."""
     allowed = allowed & (found.tp > 0)
     if not allowed.any():
         return None, None
@@ -233,7 +253,7 @@ def _best(found: Cuts, measure: np.ndarray, allowed: np.ndarray, report: np.ndar
     return found.threshold(cut), float((measure if report is None else report)[cut])
 
 
-#: Recipe -> (cuts, target) -> threshold and what it reaches.
+#: Recipe -> function of (cuts, target) that returns a threshold and the value of its measure.
 RECIPES: Mapping[str, Callable[[Cuts, float], Choice]] = {
     "max_f1_sweep": _max_f1_sweep,
     "max_f1": _max_f1,

@@ -1,1 +1,1 @@
-"""Calibration: how it is fitted and chosen, what it does to log-odds, and how it moves to another prevalence."""
+"""Calibration: fitting and choosing a method, applying it to log-odds, and adjusting it to a target prevalence."""

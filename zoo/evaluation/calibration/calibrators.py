@@ -1,6 +1,7 @@
-"""What a decision does to log-odds before the sigmoid, finding by finding: Platt's line, isotonic steps, a prior shift.
+"""Transformations of the log-odds of each finding before the sigmoid: Platt scaling, isotonic steps, prior shift.
 
-Each map never falls, so it moves no image past another of the same finding; steps only turn some into ties.
+Each of them is monotone, so the order of two images with respect to a finding never reverses; isotonic steps can make
+ties.
 """
 
 from __future__ import annotations
@@ -20,11 +21,17 @@ _Inside = Keywords(exclusiveMinimum=0, exclusiveMaximum=1)
 
 @dataclass(frozen=True)
 class Steps:
-    """A never falling curve through some points, flat outside of them; without points, no change at all.
+    """A non-decreasing curve, interpolated between its points and constant outside; the identity without points.
 
     Attributes:
-        log_odds: Rising; the log-odds that come in.
-        probability: Between 0 and 1, never falling; what each stands for. Between two points it is interpolated.
+        log_odds: Strictly increasing input log-odds.
+        probability: Non-decreasing calibrated probabilities at these log-odds, between 0 and 1.
+
+    Raises:
+        ReleaseError: The points do not fit this description.
+
+    >>> Steps((-1.0, 1.0), (0.25, 0.75)).apply(np.array([0.0])).tolist()
+    [0.0]
     """
 
     log_odds: tuple[float, ...] = ()
@@ -32,7 +39,7 @@ class Steps:
 
     def __post_init__(self) -> None:
         z, p = np.asarray(self.log_odds), np.asarray(self.probability)
-        # A NaN fails these too.
+        # NaN fails these checks too.
         fits = z.shape == p.shape and np.isfinite(z).all() and bool(((p > 0) & (p < 1)).all())
         if not fits or not (np.diff(z) > 0).all() or not (np.diff(p) >= 0).all():
             raise ReleaseError(
@@ -40,24 +47,30 @@ class Steps:
             )
 
     def apply(self, log_odds: np.ndarray) -> np.ndarray:
-        """Log-odds of any shape to calibrated ones; NaN stays NaN."""
+        """Calibrates log-odds of any shape; NaN stays NaN."""
         if not self.log_odds:
             return log_odds
         p = np.interp(log_odds, self.log_odds, self.probability)
-        # Of one point `interp` makes its value out of a NaN too.
+        # With a single point, `interp` returns that point's value for NaN too.
         return np.where(np.isnan(log_odds), np.nan, np.log(p) - np.log1p(-p))
 
 
 @dataclass(frozen=True)
 class Calibrator:
-    """What comes after the temperature, where a temperature alone is not enough.
+    """Platt or isotonic calibration, applied after the temperature.
 
     Attributes:
-        kind: "platt": log-odds times `slope` plus `intercept` (Platt 1999). "isotonic": through `steps` (Zadrozny and
-            Elkan 2002).
-        slope: One positive number a finding, for "platt"; 1 where the temperature alone is used.
-        intercept: One number a finding, for "platt"; 0 where the temperature alone is used.
-        steps: One curve a finding, for "isotonic"; without points where the temperature alone is used.
+        kind: "platt" for log-odds * `slope` + `intercept` (Platt 1999), "isotonic" for `steps` (Zadrozny and Elkan
+            2002).
+        slope: For "platt", one positive number for each finding; 1 if only the temperature is used.
+        intercept: For "platt", one number for each finding; 0 if only the temperature is used.
+        steps: For "isotonic", one curve for each finding; without points if only the temperature is used.
+
+    Raises:
+        ReleaseError: A slope is not positive, or a number is not finite.
+
+    >>> Calibrator("platt", slope=(2.0,), intercept=(1.0,)).apply(np.array([[0.5]])).tolist()
+    [[2.0]]
     """
 
     kind: Literal["platt", "isotonic"]
@@ -72,7 +85,11 @@ class Calibrator:
             raise ReleaseError(f"decision: intercepts must be finite, got {self.intercept}")
 
     def check(self, findings: int) -> None:
-        """Raises a `ReleaseError` unless it is for so many findings."""
+        """Checks the number of findings.
+
+        Raises:
+            ReleaseError: The calibrator is for another number of findings.
+        """
         lengths = {"slope": len(self.slope), "intercept": len(self.intercept), "steps": len(self.steps)}
         used = ("slope", "intercept") if self.kind == "platt" else ("steps",)
         for name, length in lengths.items():
@@ -83,7 +100,7 @@ class Calibrator:
                 )
 
     def apply(self, log_odds: np.ndarray) -> np.ndarray:
-        """float64 log-odds (..., k), after the temperature, to calibrated ones of the same shape."""
+        """Calibrates float64 log-odds (..., k) that were divided by the temperature; the shape stays."""
         if self.kind == "platt":
             return log_odds * np.asarray(self.slope) + np.asarray(self.intercept)
         columns = [steps.apply(log_odds[..., j]) for j, steps in enumerate(self.steps)]
@@ -92,11 +109,17 @@ class Calibrator:
 
 @dataclass(frozen=True)
 class PriorShift:
-    """From the prevalence a decision was calibrated at to another one, finding by finding (Elkan 2001).
+    """Adjustment of each finding from the prevalence of the calibration to a target prevalence (Elkan 2001).
 
     Attributes:
-        source: Prevalence that the calibrated probabilities stand for, between 0 and 1; None: not shifted.
-        target: Prevalence where the model is used, between 0 and 1; None where `source` is.
+        source: Prevalence at which the probabilities are calibrated, between 0 and 1; None for no adjustment.
+        target: Target prevalence, between 0 and 1; None where `source` is None.
+
+    Raises:
+        ReleaseError: Source and target do not match, or a prevalence is not between 0 and 1.
+
+    >>> PriorShift((0.5,), (0.5,)).offset.tolist()
+    [0.0]
     """
 
     source: Annotated[tuple[Annotated[float | None, _Inside], ...], _Each]
@@ -112,6 +135,6 @@ class PriorShift:
 
     @property
     def offset(self) -> np.ndarray:
-        """float64 (k,) that is added to the log-odds; 0 where nothing is shifted."""
+        """float64 (k,) added to the log-odds; 0 for a finding that is not adjusted."""
         source, target = (np.array([0.5 if p is None else p for p in prior]) for prior in (self.source, self.target))
         return np.log(target) - np.log1p(-target) - np.log(source) + np.log1p(-source)

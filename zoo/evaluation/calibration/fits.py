@@ -1,4 +1,4 @@
-"""The exact fit of one finding's temperature, Platt line or isotonic steps: each the minimum of its log loss."""
+"""Exact fits of one finding's temperature, Platt scaling or isotonic steps; each minimises the log loss."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import numpy as np
 
 from zoo.evaluation.calibration.calibrators import Steps
 
-#: Temperatures looked among; a Platt slope lies between their inverses. At a bound the data ask for more than such a
-#: number can mend.
+#: Range of temperatures; a Platt slope lies between their inverses. A fit at a bound shows that the data do not
+#: suit the method.
 BOUNDS = (0.1, 10.0)
 
-#: From a number to the first and second derivative of a convex loss there.
+#: Maps a number to the first and second derivative of a convex loss at that number.
 _Slopes = Callable[[float], tuple[float, float]]
 
 
 def temperature(z: np.ndarray, y: np.ndarray) -> tuple[float, str]:
-    """The temperature that minimises the log loss of sigmoid(z / temperature), which is convex in its inverse.
+    """Fits the temperature that minimises the log loss of sigmoid(z / temperature), which is convex in 1 / temperature.
 
     Args:
         z: (n,) logits.
-        y: (n,) of 1 and 0, both there.
+        y: (n,) labels of 1 and 0, with at least one of each.
 
     Returns:
-        The temperature, and what a reader has to know ("" where it lies within `BOUNDS`).
+        The temperature, and a note if it lies at one of the `BOUNDS` (otherwise "").
 
     >>> z = np.array([-3.0, -3, -3, 3, 3, 3])  # two of three are right: log-odds of log 2
     >>> value, note = temperature(z, np.array([0.0, 0, 1, 1, 1, 0]))
@@ -41,17 +41,21 @@ def temperature(z: np.ndarray, y: np.ndarray) -> tuple[float, str]:
 
 
 def platt(z: np.ndarray, y: np.ndarray) -> tuple[float, float, str]:
-    """Slope and intercept that minimise the log loss of sigmoid(slope * z + intercept).
+    """Fits slope and intercept that minimise the log loss of sigmoid(slope * z + intercept).
 
-    Plain maximum likelihood, with the slope within the inverse `BOUNDS`: so kept above 0, it needs no smoothed labels
-    (Platt 1999) to stay finite. At each slope the best intercept is found first; the loss is convex in what is left.
+    This is maximum likelihood with the slope within the inverse `BOUNDS`; the bounds keep it finite without smoothing
+    the labels (Platt 1999). For each slope the best intercept is found first; the remaining loss is convex.
 
     Args:
         z: (n,) log-odds.
-        y: (n,) of 1 and 0, both there.
+        y: (n,) labels of 1 and 0, with at least one of each.
 
     Returns:
-        Slope, intercept and a note as `temperature` gives it.
+        Slope, intercept and a note as for `temperature`.
+
+    >>> slope, intercept, note = platt(np.array([-1.0, -1, 1, 1, 1, -1]), np.array([0.0, 0, 1, 1, 0, 1]))
+    >>> round(slope, 3), round(abs(intercept), 3), note
+    (0.693, 0.0, '')
     """
 
     intercept = 0.0  # the search for the next one starts here
@@ -70,14 +74,14 @@ def platt(z: np.ndarray, y: np.ndarray) -> tuple[float, float, str]:
 
 
 def isotonic(z: np.ndarray, y: np.ndarray) -> Steps:
-    """The never falling curve with the smallest log loss (and squared error), by pooling adjacent violators.
+    """Fits the non-decreasing curve with the smallest log loss (and squared error), by pooling adjacent violators.
 
-    Images of equal log-odds count as one point. Between the pools the curve is interpolated. It is kept within
-    1 / (n + 2) of 0 and 1: n images cannot show a probability to be more extreme (rule of succession, Laplace).
+    Images with equal log-odds count as one point. The curve is interpolated between pools. Probabilities are kept at
+    least 1 / (n + 2) away from 0 and 1, since n images cannot show a more extreme one (Laplace's rule of succession).
 
     Args:
         z: (n,) log-odds.
-        y: (n,) of 1 and 0.
+        y: (n,) labels of 1 and 0.
 
     >>> isotonic(np.array([-1.0, 0.0, 1.0]), np.array([0.0, 1.0, 0.0])).probability
     (0.2, 0.5, 0.5)
@@ -86,7 +90,7 @@ def isotonic(z: np.ndarray, y: np.ndarray) -> Steps:
     n, positives = np.bincount(of), np.bincount(of, y).astype(np.int64)
     first = np.arange(len(values))
     while True:
-        # Next to each other and not rising, compared as whole numbers: exact. A whole falling run is pooled at once.
+        # Neighbours that do not increase, compared exactly as integers; a whole decreasing run is pooled at once.
         falls = positives[:-1] * n[1:] >= positives[1:] * n[:-1]
         if not falls.any():
             break
@@ -100,7 +104,7 @@ def isotonic(z: np.ndarray, y: np.ndarray) -> Steps:
 
 
 def _intercept(z: np.ndarray, y: np.ndarray, start: float) -> float:
-    """What has to be added to log-odds z for their mean probability to be the share of positives."""
+    """The number to add to log-odds z so that their mean probability equals the share of positives."""
     share = float(np.mean(y))
     centre = float(np.log(share) - np.log1p(-share))
 
@@ -112,7 +116,7 @@ def _intercept(z: np.ndarray, y: np.ndarray, start: float) -> float:
 
 
 def _scale(slopes: _Slopes) -> tuple[float, str]:
-    """The best factor of the logits, and a note with a place for its name where it is a bound."""
+    """The best factor of the logits, and a note (with a placeholder for its name) if it lies at a bound."""
     low, high = 1 / BOUNDS[1], 1 / BOUNDS[0]
     if slopes(low)[0] >= 0:
         return low, "the logits rank no better than chance, {}"
@@ -122,7 +126,7 @@ def _scale(slopes: _Slopes) -> tuple[float, str]:
 
 
 def _root(slopes: _Slopes, low: float, high: float, start: float) -> float:
-    """Where the first derivative is 0, between `low` and `high`, by Newton's steps kept inside of the bracket."""
+    """The root of the first derivative between `low` and `high`, by Newton's method kept inside the bracket."""
     at = min(max(start, low), high)
     for _ in range(100):
         slope, curvature = slopes(at)
@@ -130,11 +134,11 @@ def _root(slopes: _Slopes, low: float, high: float, start: float) -> float:
         step = slope / curvature if curvature > 0 else np.inf
         if abs(step) <= 1e-12 * max(1.0, abs(at)):
             break
-        # A step that leaves the bracket is replaced by halving it.
+        # A step that would leave the bracket is replaced by bisection.
         at = at - step if low < at - step < high else (low + high) / 2
     return float(at)
 
 
 def _sigmoid(z: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):  # of what is next to 0 in any case
+    with np.errstate(over="ignore"):  # an overflow in exp gives the correct limit, 0
         return 1 / (1 + np.exp(-z))

@@ -1,4 +1,4 @@
-"""Calibration: temperature (Guo et al. 2017), Platt's line or isotonic steps, and the choice among them."""
+"""Fits a calibration: temperature (Guo et al. 2017), Platt scaling or isotonic regression, and chooses among them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zoo.evaluation.scores import Scores
 from zoo.evaluation.statistics.intervals import clustered_error
 from zoo.evaluation.statistics.reliability import calibration_error
 
-#: A finding with fewer positives or negatives takes the global temperature.
+#: A finding with fewer positives or negatives uses the global temperature.
 MIN_CLASS = 10
 
 Method = Literal["none", "temperature", "temperature_per_finding", "platt", "isotonic"]
@@ -26,25 +26,29 @@ Method = Literal["none", "temperature", "temperature_per_finding", "platt", "iso
 #: The methods that fit something, the simpler ones first.
 METHODS: tuple[Method, ...] = ("temperature", "temperature_per_finding", "platt", "isotonic")
 
-#: What is chosen among: calibrated logits are best left as they are.
+#: The methods to choose from, including "none" for logits that are already calibrated.
 CANDIDATES: tuple[Method, ...] = ("none", *METHODS)
 
-#: What a method is called in an `Origin`.
+#: Method -> its name in an `Origin`, where that differs.
 _RECIPES = {"temperature": "temperature, global", "temperature_per_finding": "temperature, per finding"}
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """A fitted calibration and what it changed on the part it was fitted on.
+    """A fitted calibration and its effect on the part it was fitted on.
 
     Attributes:
-        method: How it was fitted.
-        temperature: One number, or one a finding.
-        calibrator: What follows it, for "platt" and "isotonic".
-        nll: Mean negative log likelihood in nats over the known labels, before and after.
+        method: The method.
+        temperature: One number, or one for each finding.
+        calibrator: Applied after the temperature, for "platt" and "isotonic"; otherwise None.
+        nll: Mean negative log likelihood in nats over the known labels, before and after calibration.
         brier: Mean squared difference of probability and label over the known labels, before and after.
         ece: Mean over findings of `calibration_error`, before and after.
-        notes: Findings without a fit of their own, numbers at a bound, why it was chosen: one sentence each.
+        notes: Findings without a fit of their own, parameters at a bound, and the reason of the choice; one sentence
+            each.
+
+    >>> Calibration("none", (1.0,), None, (0.4, 0.4), (0.1, 0.1), (0.02, 0.02)).temperature
+    (1.0,)
     """
 
     method: str
@@ -57,19 +61,26 @@ class Calibration:
 
 
 def fit_calibration(scores: Scores, method: Method | Literal["auto"] = "temperature") -> Calibration:
-    """Fits one method on the validation part, or the one that `choose` finds there, which may be "none".
+    """Fits one calibration method on the validation part.
 
-    Each is the exact minimum of its NaN-masked log loss. A finding with fewer than `MIN_CLASS` positives or negatives
-    has no fit of its own: it takes the global temperature. No method moves an image past another of the same finding,
-    so AUC stays as it is; isotonic steps make ties, which change it a little.
+    Each fit is the exact minimum of the log loss over known labels. A finding with fewer than `MIN_CLASS` positives or
+    negatives uses the global temperature instead. No method reverses the order of two images with respect to a finding,
+    so the AUC does not change, except slightly for isotonic steps, which make ties.
 
     Args:
         scores: Logits and labels of the validation part.
-        method: "none", "temperature" (one for all findings), "temperature_per_finding", "platt", "isotonic" or "auto".
+        method: "none", "temperature" (one for all findings), "temperature_per_finding", "platt", "isotonic", or "auto"
+            for the method that `choose` selects, which may be "none".
 
     Raises:
         SplitError: The scores are not of the validation part.
         ValueError: They are scores of unknown scale, or there is no such method.
+
+    >>> labels = np.tile([1, 1, 1, 0, 0, 0, 0, 1], 20)[:, None]  # three of four are right: log-odds of log 3
+    >>> logits = np.tile([3.0, 3, 3, -3, -3, -3, 3, -3], 20)[:, None]
+    >>> fitted = fit_calibration(Scores(logits, labels, ("Edema",), "validation"))
+    >>> round(float(fitted.temperature[0] * np.log(3)), 6)
+    3.0
     """
     scores.check_fittable("calibration")
     if method == "auto":
@@ -81,7 +92,13 @@ def fit_calibration(scores: Scores, method: Method | Literal["auto"] = "temperat
 
 
 def calibration_origin(calibration: Calibration, scores: Scores, date: str) -> Origin:
-    """What a `Decision` keeps of where its calibration comes from."""
+    """The origin of a calibration, as stored in a `Decision`.
+
+    >>> fitted = Calibration("temperature", (1.5,), None, (0.4, 0.3), (0.1, 0.1), (0.05, 0.02))
+    >>> scores = Scores(np.array([[0.0]]), np.array([[1]]), ("Edema",), "validation")
+    >>> calibration_origin(fitted, scores, "2026-01-01").recipe
+    'temperature, global'
+    """
     n, positives = (tuple(int(c) for c in counts) for counts in scores.counts)
     recipe = _RECIPES.get(calibration.method, calibration.method)
     return Origin(recipe, scores.split, scores.split_hash, n, positives, date=date, notes=calibration.notes)
@@ -89,12 +106,15 @@ def calibration_origin(calibration: Calibration, scores: Scores, date: str) -> O
 
 @dataclass(frozen=True)
 class Choice:
-    """Which method cross-validation prefers.
+    """The calibration method that cross-validation selects.
 
     Attributes:
-        method: The simplest one within one standard error of the best that no simpler one beats.
-        losses: Method -> mean log loss in nats on labels it was not fitted to; "none" is always among them.
-        behind: Method -> how much more than the best's that is, and the standard error of that difference.
+        method: The simplest method within one standard error of the best, unless a simpler method has a lower loss.
+        losses: Method -> mean log loss in nats on labels that it was not fitted to; always includes "none".
+        behind: Method -> difference of its loss to the best method's, and the standard error of this difference.
+
+    >>> Choice("none", {"none": 0.4}, {"none": (0.0, 0.0)}).note.split(" chosen")[0]
+    'none'
     """
 
     method: Method
@@ -103,7 +123,7 @@ class Choice:
 
     @property
     def note(self) -> str:
-        """One sentence."""
+        """The choice and its reason in one sentence."""
         losses = ", ".join(f"{name} {loss:.5f}" for name, loss in self.losses.items())
         return (
             f"{self.method} chosen by cross-validated log loss on the validation part ({losses}): "
@@ -112,17 +132,18 @@ class Choice:
 
 
 def choose(scores: Scores, methods: Sequence[Method] = CANDIDATES, *, folds: int = 5, seed: int = 0) -> Choice:
-    """Compares calibration methods by cross-validated log loss on the validation part; patients stay together.
+    """Selects a calibration method by cross-validated log loss on the validation part; patients stay together.
 
-    The simplest method is taken that is within one standard error of the best (Breiman et al. 1984) and has no higher
-    loss than a simpler one. The standard error is that of the difference to the best, by patient over the same labels.
-    So calibrated logits are left alone, and a method is never chosen that made them worse.
+    The simplest method is selected whose loss is within one standard error of the best (Breiman et al. 1984) and not
+    higher than that of any simpler method. The standard error is that of the difference to the best method, over the
+    same labels, clustered by patient. So "none" is selected for calibrated logits, and a method that increases the loss
+    is never selected.
 
     Args:
         scores: Logits and labels of the validation part.
-        methods: Simplest first.
-        folds: Parts, each scored by what was fitted on the others.
-        seed: Of the parts.
+        methods: The methods to compare, simplest first.
+        folds: Number of folds.
+        seed: Seed of the random folds.
 
     Raises:
         SplitError: The scores are not of the validation part.
@@ -159,7 +180,7 @@ def choose(scores: Scores, methods: Sequence[Method] = CANDIDATES, *, folds: int
 
 
 def _cross_validated(scores: Scores, method: Method, fold_of: np.ndarray) -> np.ndarray:
-    """(n, k) log loss of each label under what was fitted on the other folds."""
+    """(n, k) log loss of each label under the calibration fitted on the other folds."""
     losses = np.empty(scores.labels.shape)
     for fold in np.unique(fold_of):
         temperature, calibrator, _ = _fit(scores.subset(fold_of != fold), method)
@@ -177,7 +198,7 @@ def _difference(differences: np.ndarray, clusters: np.ndarray) -> tuple[float, f
 
 
 def _losses(scores: Scores, decision: Decision) -> np.ndarray:
-    """(n, k) log loss of each label, from log-odds, which do not saturate where a float64 probability is 1."""
+    """(n, k) log loss of each label, computed from log-odds, which do not saturate as float64 probabilities do."""
     z = decision.log_odds(scores.logits)
     return np.logaddexp(0, z) - scores.labels * z
 
@@ -211,7 +232,7 @@ def _fit(scores: Scores, method: Method) -> tuple[tuple[float, ...], Calibrator 
     notes = [f"all findings: {note}"] if note else []
     if method == "temperature":
         return (shared,), None, notes
-    # What a finding without a fit of its own keeps: the global temperature, and nothing after it.
+    # A finding without a fit of its own keeps the global temperature and has no further calibration.
     k = len(scores.findings)
     temperatures, slopes, intercepts, steps = [shared] * k, [1.0] * k, [0.0] * k, [Steps()] * k
     for j, finding in enumerate(scores.findings):

@@ -1,9 +1,9 @@
-"""The same model where a finding is more or less common: corrected probabilities, and thresholds that move along.
+"""Adjusts probabilities and thresholds to a target prevalence.
 
-Only label shift is corrected: the share of positives differs, while images with the finding look like those the model
-was calibrated on, and images without it as well. Other devices, patients, views or labelling rules are not corrected.
-The probabilities have to be calibrated at the source prevalence. A temperature alone leaves them too
-high as a whole where the loss weighted positives up: fit with "platt" or "isotonic" before shifting such a model.
+Only label shift is corrected: the prevalence differs, while images with the finding, and images without it, look as in
+the data of the calibration. Differences in devices, patients, views or labelling rules are not corrected. The
+probabilities must be calibrated at the source prevalence. If the training loss gave positives a higher weight, a
+temperature alone leaves the probabilities too high: use "platt" or "isotonic" before adjusting such a model.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from zoo.evaluation.calibration.calibrators import PriorShift
 from zoo.evaluation.decision import Decision, OperatingPoint, Reached
 from zoo.evaluation.statistics.inputs import check_probabilities
 
-#: One number for all findings, one a finding (None: not shifted), or finding -> number (others: not shifted).
+#: One number for all findings, one for each finding (None: not adjusted), or finding -> number (others: not adjusted).
 Prevalence = float | Sequence[float | None] | np.ndarray | Mapping[str, float]
 
 
@@ -27,18 +27,18 @@ def adjust_prevalence(
     source_prevalence: float | Sequence[float] | np.ndarray,
     target_prevalence: float | Sequence[float] | np.ndarray,
 ) -> np.ndarray:
-    """Calibrated probabilities as they would be at another prevalence, by Bayes' rule (Elkan 2001, theorem 2).
+    """Adjusts calibrated probabilities to another prevalence by Bayes' rule (Elkan 2001, theorem 2).
 
     Args:
         probabilities: (..., k) in 0..1, calibrated at the source prevalence. NaN stays NaN.
-        source_prevalence: One number or one a finding, between 0 and 1.
-        target_prevalence: One number or one a finding, in 0..1.
+        source_prevalence: One number or one for each finding, strictly between 0 and 1.
+        target_prevalence: One number or one for each finding, in 0..1.
 
     Returns:
-        The same shape and float type; the order of images inside a finding stays.
+        The same shape and float type; the order of images does not change.
 
     Raises:
-        ValueError: A probability or a target outside 0..1, or a source not between 0 and 1.
+        ValueError: A probability or a target outside 0..1, or a source not strictly between 0 and 1.
 
     >>> adjust_prevalence(np.array([0.5]), 0.5, 0.1).round(3).tolist()
     [0.1]
@@ -49,29 +49,33 @@ def adjust_prevalence(
     p = given.astype(np.float64)
     positive, negative = p * (target / source), (1 - p) * ((1 - target) / (1 - source))
     with np.errstate(invalid="ignore"):
-        adjusted = positive / (positive + negative)  # 0 of 0 where a target of 0 meets a probability of 1
+        adjusted = positive / (positive + negative)  # 0 / 0 for a target of 0 and a probability of 1
     return np.where(positive + negative > 0, adjusted, p).astype(given.dtype if given.dtype == np.float32 else p.dtype)
 
 
 def estimate_prevalence(
     probabilities: np.ndarray, source_prevalence: float | Sequence[float] | np.ndarray
 ) -> np.ndarray:
-    """Prevalence of each finding in images without labels, by maximum likelihood (Saerens et al. 2002).
+    """Estimates the prevalence of each finding in images without labels by maximum likelihood (Saerens et al. 2002).
 
-    The likelihood is concave in the prevalence, so the value that their EM algorithm converges to is found directly.
-    As sure as the images are many and the model separates the classes; off wherever more than the prevalence differs,
-    and where the calibration does not hold at both ends. On 6,653 real predictions of a CheXNet with no shift at all,
-    Platt-calibrated on as many patients, it was off by factors of 0.1 to 6: count labels of the place where you can.
+    The likelihood is concave in the prevalence, so the limit of their EM algorithm is found directly. The estimate is
+    more precise the more images there are and the better the model separates the classes. It is biased if more than the
+    prevalence differs, or if the calibration is poor for very low or very high probabilities. On 6,653 predictions of a
+    CheXNet on real images without any shift, Platt-calibrated on as many patients, it was wrong by factors of 0.1 to 6:
+    prefer labels of local images where you can get them.
 
     Args:
         probabilities: (n, k) in 0..1 of the unlabelled images, calibrated at the source prevalence. NaN is left out.
-        source_prevalence: One number or one a finding, between 0 and 1.
+        source_prevalence: One number or one for each finding, strictly between 0 and 1.
 
     Returns:
-        float64 (k,) in 0..1; NaN where there is no image.
+        float64 (k,) in 0..1; NaN for a finding without images.
 
     Raises:
-        ValueError: A probability outside 0..1, or a source not between 0 and 1.
+        ValueError: A probability outside 0..1, or a source not strictly between 0 and 1.
+
+    >>> estimate_prevalence(np.array([[1.0], [0.0], [0.0], [0.0]]), 0.5).round(6).tolist()
+    [0.25]
     """
     given = np.asarray(probabilities, np.float64)
     check_probabilities(given[~np.isnan(given)])
@@ -87,22 +91,27 @@ def estimate_prevalence(
 def shift_decision(
     decision: Decision, target_prevalence: Prevalence, *, source_prevalence: Prevalence | None = None
 ) -> Decision:
-    """A decision for a place where findings are as common as `target_prevalence` says.
+    """Adjusts the probabilities and thresholds of a decision to a target prevalence.
 
-    Its probabilities are those of `adjust_prevalence`, and its thresholds move with them: the same images are called as
-    before (but for the last bit of float32), so sensitivity and specificity stay. PPV and F1 do not: they are worked
-    out again from these two, without intervals, and a point fitted for the best F1 or for a PPV is no longer that one;
-    `fit_points` on labelled images of the place is better where there are any.
+    Probabilities are adjusted as by `adjust_prevalence`, and thresholds with them. The calls stay the same (up to the
+    last bit of float32), and so do sensitivity and specificity. PPV and F1 change; they are computed again from
+    sensitivity and specificity, without intervals. A point that was fitted for the best F1 or for a PPV is then no
+    longer optimal; use `fit_points` on labelled local images if there are any.
 
     Args:
-        decision: Fitted on the validation part, or shifted already: then it is shifted on from there to the new target.
-        target_prevalence: One number, one a finding, or finding -> number, between 0 and 1.
-        source_prevalence: Likewise, where the decision is to be taken as calibrated at another prevalence than the one
-            it holds (that of the validation part).
+        decision: Fitted on the validation part. It may already be adjusted; the new target then replaces the old one.
+        target_prevalence: One number, one for each finding, or finding -> number, strictly between 0 and 1.
+        source_prevalence: The prevalence of the calibration, in the same forms; by default the one stored in the
+            decision (that of the validation part).
 
     Raises:
-        UnknownNameError: A finding that the decision does not have.
-        ValueError: A prevalence not between 0 and 1, or no source prevalence known for a finding to be shifted.
+        UnknownNameError: The decision has no such finding.
+        ValueError: A prevalence is not strictly between 0 and 1, or the source prevalence of a finding is unknown.
+
+    >>> decision = Decision(("Edema",))
+    >>> shifted = shift_decision(decision, 0.1, source_prevalence=0.5)
+    >>> round(shifted.point().thresholds[0], 6)
+    0.1
     """
     target = _by_finding(decision, target_prevalence)
     sources = _by_finding(decision, source_prevalence) if source_prevalence is not None else calibrated_at(decision)
@@ -125,7 +134,11 @@ def shift_decision(
 
 
 def calibrated_at(decision: Decision) -> list[float | None]:
-    """The prevalence each finding was calibrated at, whatever it was shifted to; None where nothing says it."""
+    """The prevalence at which each finding was calibrated, before any adjustment; None where it is unknown.
+
+    >>> calibrated_at(Decision(("Edema",)))
+    [None]
+    """
     origin = decision.temperature_origin
     known: Sequence[float | None] = decision.point().prevalence or (None,) * len(decision.findings)
     if origin is not None and origin.n:
@@ -136,7 +149,7 @@ def calibrated_at(decision: Decision) -> list[float | None]:
 
 
 def _moved(point: OperatingPoint, offset: np.ndarray, target: Sequence[float | None]) -> OperatingPoint:
-    """A point with its thresholds moved by so much log-odds, and what depends on the prevalence worked out again."""
+    """A point with its thresholds moved by an offset in log-odds and its prevalence-dependent values computed again."""
     thresholds = tuple(
         t if t is None or not o or t in (0.0, 1.0) else _shortest(1 / (1 + (1 - t) / t * np.exp(-o)))
         for t, o in zip(point.thresholds, offset, strict=True)
@@ -205,11 +218,11 @@ def _priors(
 
 
 def _most_likely(p: np.ndarray, source: float) -> float:
-    """Where the slope of sum(log(prevalence * a + (1 - prevalence) * b)) is 0, by halving; or the end it points to."""
+    """The prevalence in 0..1 that maximises sum(log(prevalence * a + (1 - prevalence) * b)), by bisection."""
     if not len(p):
         return np.nan
     a, b = p / source, (1 - p) / (1 - source)
-    low, high = (source, source) if np.allclose(a, b) else (0.0, 1.0)  # images that tell nothing leave it as it was
+    low, high = (source, source) if np.allclose(a, b) else (0.0, 1.0)  # uninformative images leave it at the source
     for _ in range(60):
         middle = (low + high) / 2
         rising = np.sum((a - b) / (middle * a + (1 - middle) * b)) > 0
@@ -218,5 +231,5 @@ def _most_likely(p: np.ndarray, source: float) -> float:
 
 
 def _shortest(value: float) -> float:
-    """The shortest decimal that reads back as the same float32."""
+    """The shortest decimal that is read back as the same float32."""
     return float(str(np.float32(value)))
