@@ -101,7 +101,7 @@ def test_films_of_a_split_are_calibrated_on_validation_and_compared_on_test(data
     parts = {"train": names[:10], "validation": names[10:25], "test": names[25:]}
     facts = {part: {"images": images} for part, images in parts.items()}
     (tmp_path / "split.json").write_text(json.dumps({"hash": "5" * 64, "parts": facts}))
-    films = acceptance.choose_films(data, "competition", tmp_path / "split.json")
+    films = acceptance.choose_images(data, "competition", tmp_path / "split.json")
     of = lambda table: {*table["Image_name"]}  # noqa: E731
     assert of(films.compared) == {*parts["test"]}
     assert of(films.calibration) | of(films.tuning) == {*parts["validation"]}
@@ -110,7 +110,7 @@ def test_films_of_a_split_are_calibrated_on_validation_and_compared_on_test(data
 
 
 def test_without_a_split_no_patient_is_on_both_sides_and_the_reader_is_told(data):
-    films = acceptance.choose_films(data, "competition")
+    films = acceptance.choose_images(data, "competition")
     ours = {*films.calibration["Patient_ID"], *films.tuning["Patient_ID"]}
     assert not ours & {*films.compared["Patient_ID"]}
     assert films.part == "all"
@@ -120,4 +120,4 @@ def test_without_a_split_no_patient_is_on_both_sides_and_the_reader_is_told(data
 def test_too_few_films_are_refused(tmp_path):
     make_phantoms(tmp_path, 2, size=48, n_test=0, broken=0)
     with pytest.raises(SplitError, match="at least 2"):
-        acceptance.choose_films(tmp_path, "competition")
+        acceptance.choose_images(tmp_path, "competition")

@@ -33,11 +33,11 @@ def found(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def expected(found):
-    """Keras' logits of films that no export has seen, before the temperature."""
-    return zoo.load(found.folder).runtime.logits(films())
+    """Keras' logits of images that no export has seen, before the temperature."""
+    return zoo.load(found.folder).runtime.logits(images())
 
 
-def films(n=5):
+def images(n=5):
     return np.random.default_rng(8).integers(0, 256, (n, 32, 32, 1), dtype=np.uint8)
 
 
@@ -59,7 +59,7 @@ def run_litert(folder, pixels):
 
     runner = tf.lite.Interpreter(str(folder / "model.tflite")).get_signature_runner()
     (name,) = runner.get_input_details()
-    return np.concatenate([next(iter(runner(**{name: film[None]}).values())) for film in pixels])
+    return np.concatenate([next(iter(runner(**{name: image[None]}).values())) for image in pixels])
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_the_files_alone_give_keras_logits_over_the_temperature(found, expected,
     needs(*libraries)
     made = exporting.export(found, tmp_path / "out", format)
     assert {f.name for f in made.folder.iterdir()} == WHOLE[format]
-    np.testing.assert_allclose(run(made.folder, films()), expected / 1.7, atol=1e-4 * np.abs(expected).max())
+    np.testing.assert_allclose(run(made.folder, images()), expected / 1.7, atol=1e-4 * np.abs(expected).max())
     assert made.facts["check"]["difference"] <= made.facts["check"]["tolerance"]
     assert made.facts["temperature"] == [1.7]
     assert made.facts["findings"] == list(FINDINGS3)
@@ -87,9 +87,34 @@ def test_a_saved_model_gives_keras_logits_over_the_temperature(found, expected, 
     tf = pytest.importorskip("tensorflow")
     made = exporting.export(found, tmp_path / "out", "saved_model")
     loaded = tf.saved_model.load(str(made.folder / "saved_model"))
-    got = loaded.serve(films()).numpy()
+    got = loaded.serve(images()).numpy()
     np.testing.assert_allclose(got, expected / 1.7, atol=1e-4 * np.abs(expected).max())
     assert all(name.startswith("saved_model/") for name in made.facts["files"])
+
+
+def test_the_temperature_can_be_left_out(found, expected, tmp_path):
+    needs("onnx", "onnxruntime")
+    made = exporting.export(found, tmp_path / "out", "onnx", calibrated=False)
+    np.testing.assert_allclose(run_onnx(made.folder, images()), expected, atol=1e-4 * np.abs(expected).max())
+    assert made.facts["temperature"] == [1.0]
+    assert "not divided" in made.facts["output"]["values"]
+    import onnx
+
+    divisors = [node for node in onnx.load(made.folder / "model.onnx").graph.node if node.name.startswith("/Div")]
+    assert divisors == []
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_graphs_of_the_cache_give_logits(found, expected, runtime):
+    needs("onnx", {"onnx": "onnxruntime"}.get(runtime, runtime))
+    from zoo.export import graph_cache
+
+    loaded = zoo.load(found.folder, runtime=runtime)
+    folder = graph_cache.folder_of(found, None, runtime, "float32")
+    assert exports.read(folder).temperature == (1.0,)
+    run = {"onnx": run_onnx, "openvino": lambda *a: np.concatenate([run_openvino(a[0], x[None]) for x in a[1]])}
+    np.testing.assert_array_equal(run[runtime](folder, images()), loaded.runtime.logits(images()))
+    np.testing.assert_allclose(loaded.runtime.logits(images()), expected, atol=1e-4 * np.abs(expected).max())
 
 
 def test_one_member_alone_has_its_own_temperature(found, tmp_path):
@@ -97,8 +122,8 @@ def test_one_member_alone_has_its_own_temperature(found, tmp_path):
     made = exporting.export(found, tmp_path / "out", "onnx", members=["tiny0"])
     assert made.facts["members"] == ["tiny0"]
     assert made.facts["temperature"] == [1.2]
-    expected = zoo.load(found.folder, members=["tiny0"]).runtime.logits(films())
-    np.testing.assert_allclose(run_onnx(made.folder, films()) * 1.2, expected, atol=1e-3)
+    expected = zoo.load(found.folder, members=["tiny0"]).runtime.logits(images())
+    np.testing.assert_allclose(run_onnx(made.folder, images()) * 1.2, expected, atol=1e-3)
 
 
 def test_an_onnx_file_says_what_it_is_and_passes_the_checker(found, tmp_path):
@@ -141,7 +166,7 @@ def test_a_graph_with_other_logits_is_not_written(found, tmp_path, wrong):
 def test_no_number_is_not_written_either(found, tmp_path, monkeypatch):
     nothing = lambda pixels: np.full((len(pixels), 3), np.nan)  # noqa: E731
     monkeypatch.setattr(formats, "writer", lambda *a: lambda *b: nothing)
-    with pytest.raises(ExportError, match="no number"):
+    with pytest.raises(ExportError, match="must be finite"):
         exporting.export(found, tmp_path / "out", "onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["zoo-home"]  # what the golden logits gave
 
@@ -202,9 +227,9 @@ def test_the_command_says_how_near_it_came(found, tmp_path, capsys, monkeypatch)
     monkeypatch.chdir(tmp_path)
     assert main(["export", str(found.folder), "--format", "onnx", "--out", "out"]) == 0
     assert "no logit differs from Keras" in capsys.readouterr().out
-    got = 1 / (1 + np.exp(-run_onnx(tmp_path / "out", films())))
+    got = 1 / (1 + np.exp(-run_onnx(tmp_path / "out", images())))
     whole = zoo.load(found.folder)
-    expected = probabilities(whole.runtime.logits(films()), Decision(FINDINGS3, (1.7,)))
+    expected = probabilities(whole.runtime.logits(images()), Decision(FINDINGS3, (1.7,)))
     np.testing.assert_allclose(got, expected, atol=1e-4)
 
 

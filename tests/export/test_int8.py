@@ -61,8 +61,9 @@ def test_the_release_carries_it_and_loads_it(carried, data):
     assert release.read(folder).exports == (exports.INT8,)
     ours = zoo.load(folder, runtime="openvino", precision="int8")
     assert "openvino int8" in repr(ours)
-    plain, got = (model.runtime.logits(exporting.fresh_films(32)) for model in (zoo.load(folder), ours))
-    stated = outcome.export.facts["check"]["difference"] * 1.7  # of logits over the temperature; these films are in it
+    plain, got = (model.runtime.logits(exporting.fresh_images(32)) for model in (zoo.load(folder), ours))
+    stated = outcome.export.facts["check"]["difference"]  # these images are in it
+    assert outcome.export.temperature == (1.0,)
     assert 0 < np.abs(plain - got).max() <= 1.001 * stated
     assert ours.predict([str(next((data / "train2").iterdir()))]).shape == (1, 3)
 
@@ -141,7 +142,7 @@ def test_the_split_of_another_run_is_refused(data, tmp_path):
 
 
 def test_layers_given_back_compute_what_they_did(carried):
-    films = exporting.fresh_films(32, 3)
+    films = exporting.fresh_images(32, 3)
     quantised, plain = core().read_model(carried[0] / "exports" / exports.INT8 / "model.xml"), plain_of(carried[0])
     first, *others = sensitivity.runs(quantised)
     rest = [name for names in others for name in names]
@@ -158,7 +159,7 @@ def test_layers_given_back_compute_what_they_did(carried):
 
 def test_logits_are_moved_to_where_float32_has_them_in_the_mean(carried, data):
     """Over the films that this was measured on; of one that cannot be read the logits are NaN."""
-    films = acceptance.choose_films(data, "competition")
+    films = acceptance.choose_images(data, "competition")
     paths = [*films.calibration["Image_path"], *films.tuning["Image_path"]]
     exact, ours = (
         np.concatenate([batch.logits for batch in zoo.load(carried[0], **how).stream(paths)])
@@ -169,9 +170,12 @@ def test_logits_are_moved_to_where_float32_has_them_in_the_mean(carried, data):
 
 def test_moved_logits_keep_their_name(carried):
     plain, by = plain_of(carried[0]), np.array([0.5, -1.0, 0.0])
-    moved, films = sensitivity.move_logits(plain.clone(), by), exporting.fresh_films(32, 2)
+    moved, films = sensitivity.change_logits(plain.clone(), "add", by), exporting.fresh_images(32, 2)
     np.testing.assert_allclose(outputs(moved, films), outputs(plain, films) + by, rtol=1e-5, atol=1e-5)
-    assert moved.output(0).get_names() == plain.output(0).get_names() != set()
+    divided = sensitivity.change_logits(plain.clone(), "divide", np.array([1.7]))
+    np.testing.assert_allclose(outputs(divided, films), outputs(plain, films) / 1.7, rtol=1e-5, atol=1e-5)
+    for changed in (moved, divided):
+        assert changed.output(0).get_names() == plain.output(0).get_names() != set()
 
 
 def test_layers_that_err_most_go_first_and_one_run_stays(carried):
@@ -182,11 +186,75 @@ def test_layers_that_err_most_go_first_and_one_run_stays(carried):
     def error(model):
         return float(len(list(sensitivity.quantised_layers(model))))
 
-    best = sensitivity.restore(quantised, plain_of(folder), error, lambda model: 0.0, 0.9, lambda: steps.append(1))
-    assert len(steps) == len(sensitivity.runs(quantised))
-    assert list(sensitivity.quantised_layers(best))  # never all of it
-    few = sensitivity.restore(quantised, plain_of(folder), error, lambda model: 1.0, 0.9)
-    assert error(best) <= error(few) < error(quantised)
+    def kept(model):
+        return 1 - error(model) / 100
+
+    plain, runs = plain_of(folder), sensitivity.runs(quantised)
+    best = sensitivity.restore(quantised, plain, error, kept, 1.0, lambda: steps.append(1))
+    assert len(steps) == len(runs)
+    # All but the run that gains least, and never all of it.
+    assert error(best) == min(len(run) for run in runs) > 0
+    few = sensitivity.restore(quantised, plain, error, kept, kept(quantised) + 1e-9)
+    assert error(few) == error(quantised) - max(len(run) for run in runs)
+
+
+def test_layers_that_gain_nothing_stay_and_the_best_network_is_returned(carried):
+    folder, _ = carried
+    quantised = core().read_model(folder / "exports" / exports.INT8 / "model.xml")
+    plain, runs = plain_of(folder), sensitivity.runs(quantised)
+    assert len(runs) >= 4
+
+    def given_back(model):
+        ours = {op.get_friendly_name() for op in sensitivity.quantised_layers(model)}
+        return [run[0] not in ours for run in runs]
+
+    # The first and second run gain, the third makes it worse, and the others change nothing.
+    def error(model):
+        first, second, third, *_ = given_back(model)
+        return 10 - 3 * first - 2 * second + third
+
+    def decisions(shares):
+        return lambda model: shares.get(sum(given_back(model)), 0.0)
+
+    best = sensitivity.restore(quantised, plain, error, decisions({0: 0.5, 1: 0.8, 2: 0.6}), 0.9)
+    assert given_back(best) == [True] + [False] * (len(runs) - 1)
+    best = sensitivity.restore(quantised, plain, error, decisions({0: 0.5, 1: 0.4, 2: 0.8, 3: 1.0}), 0.9)
+    assert given_back(best) == [True, True] + [False] * (len(runs) - 2)
+    # Where nothing helps, int8 stays as it was.
+    best = sensitivity.restore(quantised, plain, error, decisions({0: 0.5, 1: 0.4, 2: 0.4}), 0.9)
+    assert best is quantised
+    worse = sensitivity.restore(quantised, plain, lambda model: float(sum(given_back(model))), decisions({}), 0.9)
+    assert worse is quantised
+
+
+@pytest.mark.parametrize("temperature", [[1.7], [0.5, 1.0, 4.0]])
+def test_int8_exports_of_earlier_versions_are_still_read(carried, temperature, tmp_path):
+    """They divided their logits by the release's temperature, and said so."""
+    folder, outcome = carried
+    model = core().read_model(folder / "exports" / exports.INT8 / "model.xml")
+    formats.save_openvino(
+        sensitivity.change_logits(model, "divide", np.array(temperature)), tmp_path, outcome.export.facts
+    )
+    images = exporting.fresh_images(32, 3)
+    expected = zoo.load(folder, runtime="openvino", precision="int8").runtime.logits(images)
+    # int8 alone: the rest may be in another number type in what is loaded.
+    ours = openvino_runtime.OpenVinoRuntime(tmp_path / "model.xml", "int8", divisor=temperature)
+    np.testing.assert_allclose(ours.logits(images), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_an_export_to_a_folder_has_the_temperature_inside(data, tmp_path, lenient, monkeypatch):
+    monkeypatch.setenv("ZOO_HOME", str(tmp_path / "home"))
+    folder = tiny_release(tmp_path / "release")
+    made = making.export_int8(release.read(folder), data, tmp_path / "out").export
+    copied = exports.read(tmp_path / "out")
+    assert (made.temperature, copied.temperature) == ((1.0,), (1.7,))
+    assert "divided by the temperature" in copied.facts["output"]["values"]
+    images = exporting.fresh_images(32, 3)
+    ours, theirs = (outputs(core().read_model(export.folder / "model.xml"), images) for export in (made, copied))
+    np.testing.assert_allclose(theirs, ours / 1.7, rtol=1e-5, atol=1e-5)
+    carried = exports.check_carried
+    found = release.read(folder)
+    assert carried(found.folder, found.files, found.spec, found.decision.temperature).temperature == (1.0,)
 
 
 def outputs(model, films):
@@ -196,5 +264,5 @@ def outputs(model, films):
 
 def plain_of(folder):
     found = release.read(folder)
-    facts = exporting.describe(found, "openvino", "int8", None, 1)
+    facts = exporting.describe(found, "openvino", "int8", None, 1, calibrated=False)
     return formats.to_openvino(formats.graph_of(release.build_model(found), facts), 1)

@@ -11,7 +11,7 @@ from builders import tiny_release
 from PIL import Image
 
 import zoo
-from zoo.core.errors import ReleaseError, UnknownNameError
+from zoo.core.errors import ExportError, HubError, IntegrityError, ReleaseError, UnknownNameError
 from zoo.inference import choosing, starting
 
 EXTRA = "pip install 'xrayslam-zoo[serve]'"
@@ -182,12 +182,50 @@ def test_auto_takes_the_fastest_that_starts_and_remembers_it(folder, monkeypatch
     assert choosing.fastest(found, None, start) == "bfloat16"
     assert len(asked) == 2
 
-    def refusing(precision):
+    def refusing(precision, error=ExportError):
         if precision == "bfloat16":
-            raise ReleaseError("computes something else here")
+            raise error("computes something else here")
         return start(precision)
 
+    asked.clear()
     assert choosing.fastest(found, ["tiny0"], refusing) == "float32"
+    assert choosing.fastest(found, ["tiny0"], refusing) == "float32"
+    assert asked == ["float32"]  # the second answer is remembered
+
+
+def test_auto_remembers_no_refusal_by_a_passing_error(folder, monkeypatch, tmp_path):
+    pytest.importorskip("openvino", reason=EXTRA)
+    from zoo.release import release
+    from zoo.runtimes import openvino_runtime
+
+    monkeypatch.setenv("ZOO_HOME", str(tmp_path))
+    clock, errors = [0.0], [HubError("the Hub does not answer"), IntegrityError("damaged")]
+    monkeypatch.setattr(openvino_runtime, "native", lambda: frozenset({"float32", "bfloat16"}))
+    monkeypatch.setattr(choosing.time, "perf_counter", lambda: clock[0])
+
+    def start(precision):
+        if precision == "bfloat16" and errors:
+            raise errors.pop()
+        return Timed(clock, {"float32": 3.0, "bfloat16": 1.0}[precision])
+
+    found = release.read(folder)
+    assert [choosing.fastest(found, None, start) for _ in range(4)] == ["float32", "float32", "bfloat16", "bfloat16"]
+
+
+@pytest.mark.parametrize(
+    ("rates", "expected"),
+    [
+        ({"float32": 10.0, "bfloat16": 11.4}, "float32"),
+        ({"float32": 10.0, "bfloat16": 11.5}, "bfloat16"),
+        ({"float32": 10.0, "bfloat16": 11.4, "int8": 11.5}, "int8"),
+        ({"float32": 10.0, "bfloat16": 20.0, "int8": 22.0}, "bfloat16"),
+        ({"float32": 10.0, "int8": 9.0}, "float32"),
+        ({"bfloat16": 1.0}, "bfloat16"),
+        ({}, "float32"),
+    ],
+)
+def test_auto_prefers_the_more_exact_unless_another_is_clearly_faster(rates, expected):
+    assert choosing.clearly_fastest(rates) == expected
 
 
 def test_auto_gives_a_predictor(folder):

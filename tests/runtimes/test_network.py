@@ -5,6 +5,7 @@ import pytest
 from builders import tiny_ensemble, tiny_spec
 
 from zoo.runtimes import network
+from zoo.runtimes.runtime import FEW
 
 
 @pytest.fixture(scope="module")
@@ -32,14 +33,14 @@ def calls(model, monkeypatch):
 
 
 def test_it_gives_the_logits_of_the_model(model, pixels):
-    logits = network.function(model)(pixels, 16)
+    logits = network.function(model, FEW)(pixels, 16)
     assert logits.dtype == np.float32
     np.testing.assert_allclose(logits, np.asarray(model.predict_on_batch(pixels)), atol=1e-5)
 
 
 @pytest.mark.tensorflow_only
 def test_a_few_images_are_answered_without_a_graph_and_with_its_very_bits(model, pixels, calls):
-    function = network.function(model)
+    function = network.function(model, FEW)
     first = function(pixels[:2], 2)
     assert calls == [2]
     np.testing.assert_array_equal(function(pixels[:2], 2), first)
@@ -51,21 +52,21 @@ def test_a_few_images_are_answered_without_a_graph_and_with_its_very_bits(model,
 
 @pytest.mark.tensorflow_only
 def test_many_images_are_answered_by_a_graph_at_once(model, pixels, calls):
-    network.function(model)(pixels, 16)
+    network.function(model, FEW)(pixels, 16)
     assert calls == [None]
 
 
 @pytest.mark.tensorflow_only
 def test_the_short_last_batch_of_many_goes_through_the_graph_even_as_the_first_call(model, pixels, calls):
     """A resumed run may begin with it: the operations alone differ from a trained graph by some 1e-6."""
-    network.function(model)(pixels[:3], 16)
+    network.function(model, FEW)(pixels[:3], 16)
     assert calls == [None]
 
 
 @pytest.mark.jax_only
 def test_a_short_batch_takes_the_program_of_a_full_one(model, pixels, calls):
     model.predict_function = None  # it would be compiled already
-    function = network.function(model)
+    function = network.function(model, FEW)
     whole = function(pixels, 16)
     np.testing.assert_array_equal(function(pixels[:3], 16), whole[:3])
     assert calls == [16]

@@ -20,10 +20,12 @@ def add(commands: Any) -> None:
     sub.add_argument("--precision", default="float32", choices=("float32", "bfloat16", "int8"))
     sub.add_argument("--out", type=Path, help="folder to write (default: NAME-FORMAT; int8 goes into the release)")
     sub.add_argument("--members", nargs="+", help="take these members alone (not for int8)")
-    sub.add_argument("--data", type=Path, help="for int8: labelled films to calibrate and to compare on")
+    sub.add_argument("--data", type=Path, help="for int8: labelled images to calibrate and to compare on")
     sub.add_argument("--dataset", default="competition", help="form of the table in --data: competition, nih, ...")
     sub.add_argument(
-        "--trained-on", type=Path, help="run folder or split.json of the release: which films are for what"
+        "--trained-on",
+        type=Path,
+        help="run folder or split.json of the release: which images calibrate and which compare",
     )
 
 
@@ -47,7 +49,7 @@ def _export(options: argparse.Namespace) -> int:
     made = exporting.export(found, out, options.format, options.precision, members=options.members)
     check = made.facts["check"]
     print(
-        f"{out}: {options.format} {options.precision}; on {check['films']} films no logit differs from Keras on "
+        f"{out}: {options.format} {options.precision}; on {check['films']} images no logit differs from Keras on "
         f"{check['backend']} by more than {check['difference']:.2g} (allowed: {check['tolerance']:.2g})"
     )
     return 0
@@ -59,7 +61,7 @@ def _export_int8(options: argparse.Namespace) -> int:
     from zoo.names import sources
 
     if options.data is None or options.members:
-        raise UsageError("int8 needs --data DIR, films to calibrate and to compare on, and takes all members")
+        raise UsageError("int8 needs --data DIR, images to calibrate and to compare on, and takes all members")
     with TerminalProgress() as progress:
         done = making.export_int8(
             sources.find(options.name), options.data, options.out, progress,

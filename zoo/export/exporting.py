@@ -1,4 +1,4 @@
-"""Writing an export: files of one format, held against Keras on films it has not seen before they appear."""
+"""Writes an export: files of one format, compared with Keras on images before they appear under their name."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from zoo.core.errors import ExportError, UnknownNameError
 from zoo.core.files import recover, whole_folder
 from zoo.data.images.reading import read_image
 from zoo.data.phantoms.drawing import draw_phantom
+from zoo.export import formats
 from zoo.labels.findings import FINDINGS
 from zoo.release import exports, manifest, parity, release
 from zoo.release.exports import Export, Format, Precision
@@ -23,7 +24,7 @@ from zoo.release.folder import ReleaseFolder
 if TYPE_CHECKING:
     from zoo.models.ensemble import Ensemble
 
-#: Which arithmetic each format has here.
+#: Format -> the precisions that it is written in.
 FORMATS: Mapping[Format, tuple[Precision, ...]] = {
     "openvino": ("float32", "bfloat16", "int8"),
     "onnx": ("float32",),
@@ -34,19 +35,21 @@ FORMATS: Mapping[Format, tuple[Precision, ...]] = {
 #: By how much a logit may differ from Keras' own, as a share of the largest one (or of 1, where all are smaller).
 TOLERANCES: Mapping[str, float] = {"float32": 1e-4, "bfloat16": 2e-2}
 
-#: What makes or runs an export; each version stands in its facts.
+#: Libraries that make or run an export; the facts state the version of each.
 _LIBRARIES = ("keras", "openvino", "onnx", "onnxruntime", "nncf", "tensorflow-cpu", "tensorflow")
 
-#: Films drawn for the check beside the golden ones.
+#: Number of images drawn for the comparison beside the golden ones.
 _FRESH = 8
-
-#: Writes the files of one format into a folder. It is given the network, the release and the folder, and returns what
-#: runs them: films to what the file gives for them.
-Writer = Callable[["Ensemble", ReleaseFolder, Path], Callable[[np.ndarray], np.ndarray]]
 
 
 def check_choice(format: str, precision: str) -> None:
-    """Refuses a format or precision that there is none of; says which there are."""
+    """Raises `UnknownNameError` or `ExportError` for an unknown format or precision, naming those that exist.
+
+    >>> check_choice("openvino", "int8")
+    >>> check_choice("onnx", "int8")
+    Traceback (most recent call last):
+    zoo.core.errors.ExportError: format 'onnx' is written in float32, not in int8
+    """
     if format not in FORMATS:
         raise UnknownNameError("format", format, FORMATS)
     if precision not in FORMATS[format]:  # type: ignore[index]
@@ -62,31 +65,36 @@ def export(
     *,
     members: Sequence[str] | None = None,
     batch: int | None = None,
+    calibrated: bool = True,
 ) -> Export:
-    """Exports a release with its preprocessing and temperature inside, whole or not at all.
+    """Exports a release with its preprocessing inside, whole or not at all.
 
-    The graph takes uint8 grey levels (n, image_size, image_size, 1) and gives float32 logits divided by the
-    temperature. A calibrator or prior shift of the decision is not in it.
+    The graph takes uint8 grey levels (n, image_size, image_size, 1) and returns float32 logits (n, findings), divided
+    by the temperature of the release's decision. A calibrator or prior shift of the decision is not in the graph.
 
     Args:
-        found: With the weights of `members`.
+        found: The release, with the weights of `members`.
         target: Folder to write; an older export there is replaced.
         format: "openvino", "onnx", "litert" or "saved_model".
-        precision: Of `FORMATS`; for int8 see `zoo.export.int8.making`.
+        precision: One of those that `FORMATS` lists for the format; int8 is made by `zoo.export.int8.making`.
         members: Names of the members to take; all by default.
-        batch: Films at once where the graph shall take no other number; any number by default.
+        batch: Number of images in a call, where the graph is to take no other; any number by default.
+        calibrated: False leaves the temperature out: the graph returns the logits of Keras.
 
     Raises:
         ExportError: Its logits are not Keras', a layer cannot be exported, or there is no such precision.
         ImportError: A library that writes or runs the format is missing; names the extra.
-    """
-    from zoo.export import formats
 
+    Example:
+        >>> found = sources.find("user/xrayslam-demo")                  # doctest: +SKIP
+        >>> export(found, "exported", "onnx").facts["temperature"]      # doctest: +SKIP
+        [1.31]
+    """
     check_choice(format, precision)
     if precision == "int8":
-        raise ExportError("int8 is made with films to calibrate on: zoo export NAME --precision int8 --data DIR")
+        raise ExportError("int8 is made with images to calibrate on: zoo export NAME --precision int8 --data DIR")
     model = release.build_checked(found, members)
-    facts = describe(found, format, precision, members, batch)
+    facts = describe(found, format, precision, members, batch, calibrated=calibrated)
     write = formats.writer(format, precision, facts, batch)
     with whole(Path(target)) as new:
         run = write(model, found, new)
@@ -96,13 +104,22 @@ def export(
 
 
 def describe(
-    found: ReleaseFolder, format: Format, precision: Precision, members: Sequence[str] | None, batch: int | None
+    found: ReleaseFolder,
+    format: Format,
+    precision: Precision,
+    members: Sequence[str] | None,
+    batch: int | None,
+    *,
+    calibrated: bool,
 ) -> dict[str, Any]:
-    """What `export.json` says of an export before it is made."""
+    """The facts for `export.json` that are known before the export is made; the arguments are those of `export`."""
     spec, decision = found.spec, release.decision_of(found, members)
     names = [m.name for m in spec.members if members is None or m.name in members]
     n, size = batch or "n", spec.image_size
-    rest = "" if decision is None or decision.temperature_alone else "; the release's calibrator is not in it"
+    values = "logits of Keras, not divided by the release's temperature"
+    if calibrated:
+        rest = "" if decision is None or decision.temperature_alone else "; the release's calibrator is not in it"
+        values = f"logits divided by the temperature, whose sigmoid is the probability{rest}"
     return {
         "format_version": exports.EXPORT_VERSION,
         "format": format,
@@ -111,13 +128,13 @@ def describe(
         "members": names,
         "findings": list(spec.findings),
         "image_size": size,
-        "temperature": list(decision.temperature) if decision else [1.0],
+        "temperature": list(decision.temperature) if decision and calibrated else [1.0],
         "input": {"name": "pixels", "dtype": "uint8", "shape": [n, size, size, 1], "values": "grey levels 0..255"},
         "output": {
             "name": "logits",
             "dtype": "float32",
             "shape": [n, len(spec.findings)],
-            "values": f"logits divided by the temperature, whose sigmoid is the probability{rest}",
+            "values": values,
         },
         "source": {
             "manifest_sha256": found.manifest_sha256,
@@ -129,7 +146,11 @@ def describe(
 
 
 def versions() -> dict[str, str]:
-    """Version of this library and of each other that has a hand in an export, where it is installed."""
+    """The versions of this library and of the installed ones that make or run an export.
+
+    >>> versions()["zoo"] == __version__
+    True
+    """
     found = {"zoo": __version__}
     for name in _LIBRARIES:
         try:
@@ -146,44 +167,62 @@ def hold_against_keras(
     temperature: Sequence[float],
     precision: str,
 ) -> dict[str, Any]:
-    """Compares an export with the network on the golden films and on fresh ones.
+    """Compares an export with the network on the golden images and on newly drawn ones.
+
+    Args:
+        model: The network.
+        run: Runs the export.
+        size: Height and width of the images in pixels.
+        temperature: What the export divides the logits by.
+        precision: Its number type; int8 has no tolerance here, since it is accepted on other images.
+
+    Returns:
+        The entry "check" of `export.json`.
 
     Raises:
         ExportError: A logit differs by more than the tolerance, or is not a number.
     """
     import keras
 
-    films = np.concatenate([parity.images(size), fresh_films(size)])
-    expected = parity.predict(model, films) / np.asarray(temperature, np.float32)
-    got = np.asarray(run(films), np.float32)
+    images = np.concatenate([parity.images(size), fresh_images(size)])
+    expected = parity.predict(model, images) / np.asarray(temperature, np.float32)
+    got = np.asarray(run(images), np.float32)
     backend = keras.config.backend()
     if got.shape != expected.shape or not np.isfinite(got).all():
-        raise ExportError(f"the export gives {got.shape} or what is no number, Keras on {backend} {expected.shape}")
+        raise ExportError(
+            f"the export was not written: its logits of shape {got.shape} must be finite, and of the shape "
+            f"{expected.shape} that Keras on {backend} returns"
+        )
     difference, largest = float(np.abs(got - expected).max()), float(np.abs(expected).max())
     share = TOLERANCES.get(precision)
     tolerance = None if share is None else share * max(1.0, largest)
     if tolerance is not None and difference > tolerance:
         raise ExportError(
             f"the export was not written: a logit differs by {difference:.3g} from Keras on {backend}, over "
-            f"{len(films)} films; {precision} may differ by {tolerance:.3g}"
+            f"{len(images)} images; {precision} may differ by {tolerance:.3g}"
         )
-    facts = {"backend": backend, "films": len(films), "largest": largest, "difference": difference}
+    # The file format says "films" for images.
+    facts = {"backend": backend, "films": len(images), "largest": largest, "difference": difference}
     return {**facts, "tolerance": tolerance}
 
 
-def fresh_films(size: int, n: int = _FRESH) -> np.ndarray:
-    """uint8 (n, size, size, 1) phantoms that are none of the golden ones."""
+def fresh_images(size: int, n: int = _FRESH) -> np.ndarray:
+    """Draws uint8 (n, size, size, 1) phantoms other than the golden ones.
+
+    >>> fresh_images(16, 2).shape
+    (2, 16, 16, 1)
+    """
     shown = ([], *([name] for name in FINDINGS if name != "No Finding"))
     drawn = (draw_phantom(np.random.default_rng(1000 + i), shown[i % len(shown)])[0] for i in range(n))
-    return np.stack([read_image(film, size) for film in drawn])
+    return np.stack([read_image(image, size) for image in drawn])
 
 
 @contextmanager
 def whole(target: Path) -> Iterator[Path]:
-    """A new folder that takes the place of `target` when the block ends; not when it raises or deletes the folder.
+    """A new folder that replaces `target` when the block ends, unless the block raises or deletes the folder.
 
     Raises:
-        ExportError: `target` is there and is no export: it would not be replaced.
+        ExportError: `target` exists and is not an export; it stays as it is.
     """
     recover(target)
     if target.exists() and not (target / exports.FACTS).is_file():
@@ -193,6 +232,6 @@ def whole(target: Path) -> Iterator[Path]:
 
 
 def finish(folder: Path, facts: dict[str, Any]) -> None:
-    """Adds the files' sizes and hashes to the facts, and writes them."""
+    """Adds the sizes and hashes of the files to the facts, and writes `export.json`."""
     facts["files"] = manifest.describe(folder)
     manifest.write_json(folder / exports.FACTS, facts)

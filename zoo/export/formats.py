@@ -11,33 +11,39 @@ import numpy as np
 
 from zoo.core.errors import MissingExtraError
 from zoo.export import keras_formats
-from zoo.export.exporting import Writer
 from zoo.release import openvino_ir
+from zoo.release.folder import ReleaseFolder
 
 if TYPE_CHECKING:
     import onnx
 
     from zoo.models.ensemble import Ensemble
 
+#: Runs what was written: uint8 (n, image_size, image_size, 1) images -> float32 (n, findings), the file's own output.
+Run = Callable[[np.ndarray], np.ndarray]
+
+#: Writes the files of one format. Called with the network, its release and the folder to fill.
+Writer = Callable[["Ensemble", ReleaseFolder, Path], Run]
+
 
 def writer(format: str, precision: str, facts: Mapping[str, Any], batch: int | None = None) -> Writer:
-    """What writes the files of a format; see `zoo.export.exporting.export`.
+    """Returns the function that writes the files of a format; see `zoo.export.exporting.export`.
 
     Args:
-        format: Of `FORMATS`.
-        precision: Of `FORMATS`.
-        facts: Of the export, to be repeated in the file itself.
-        batch: Films at once where the graph shall take no other number.
+        format: One of `zoo.export.exporting.FORMATS`.
+        precision: One of those that `FORMATS` lists for the format.
+        facts: What `export.json` will say; some of it is repeated in the file itself.
+        batch: Number of images in a call, where the graph is to take no other; None for any.
     """
     if format == "openvino":
         return lambda model, found, folder: _openvino(model, folder, precision, facts, batch)
     if format == "onnx":
-        return lambda model, found, folder: _onnx(model, folder, facts, batch)
+        return lambda model, found, folder: _onnx(model, folder, facts)
     return lambda model, found, folder: keras_formats.convert(found, facts, folder)
 
 
 def graph_of(model: Ensemble, facts: Mapping[str, Any], half: bool = False) -> onnx.ModelProto:
-    """The network as an ONNX graph that carries its facts."""
+    """The network as an ONNX graph with its facts, its logits divided by the temperature that the facts state."""
     _require("onnx")
     from zoo.export.onnx.model import to_onnx
 
@@ -45,18 +51,18 @@ def graph_of(model: Ensemble, facts: Mapping[str, Any], half: bool = False) -> o
 
 
 def metadata(facts: Mapping[str, Any]) -> dict[str, str]:
-    """What the file itself says of the export, as text."""
+    """The facts that the file itself repeats, as text."""
     return {key: value if isinstance(value := facts[key], str) else json.dumps(value) for key in openvino_ir.FACTS}
 
 
 def to_openvino(graph: onnx.ModelProto, batch: int | None = None) -> Any:
-    """The same graph as an `openvino.Model`, for a batch of any size or of this one alone."""
+    """The same graph as an `openvino.Model`, for batches of any size or of this size alone."""
     from zoo.runtimes.openvino_runtime import core
 
     model = core().read_model(graph.SerializeToString())
     if batch is not None:
         model.reshape([batch, *(d.get_length() for d in list(model.input(0).get_partial_shape())[1:])])
-        # With the shapes known, what asks for them is a constant.
+        # With the shapes known, the operations that ask for them become constants.
         from openvino.passes import ConstantFolding, Manager
 
         passes = Manager()
@@ -75,30 +81,26 @@ def save_openvino(model: Any, folder: Path, facts: Mapping[str, Any]) -> Path:
     return path
 
 
-def _openvino(
-    model: Ensemble, folder: Path, precision: str, facts: Mapping[str, Any], batch: int | None
-) -> Callable[[np.ndarray], np.ndarray]:
+def _openvino(model: Ensemble, folder: Path, precision: str, facts: Mapping[str, Any], batch: int | None) -> Run:
     _require("openvino")
     from zoo.runtimes.openvino_runtime import OpenVinoRuntime
 
     graph = to_openvino(graph_of(model, facts, half=precision == "bfloat16"), batch)
     path = save_openvino(graph, folder, facts)
-    return OpenVinoRuntime(path, precision).outputs
+    return OpenVinoRuntime(path, precision).logits
 
 
-def _onnx(
-    model: Ensemble, folder: Path, facts: Mapping[str, Any], batch: int | None
-) -> Callable[[np.ndarray], np.ndarray]:
+def _onnx(model: Ensemble, folder: Path, facts: Mapping[str, Any]) -> Run:
     _require("onnxruntime")
     from zoo.runtimes.onnx_runtime import OnnxRuntime
 
     path = folder / "model.onnx"
     path.write_bytes(graph_of(model, facts).SerializeToString())
-    return OnnxRuntime(path).outputs
+    return OnnxRuntime(path).logits
 
 
 def _say(path: Path, said: Mapping[str, str]) -> None:
-    """Puts the facts in the place of what OpenVINO and its tools note of themselves, where an IR has such things."""
+    """Replaces the notes that OpenVINO and its tools leave in an IR (`rt_info`) by the export's facts."""
     from xml.sax.saxutils import quoteattr
 
     text = path.read_text("utf-8")

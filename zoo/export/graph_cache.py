@@ -20,7 +20,8 @@ from zoo.release.folder import ReleaseFolder
 def folder_of(found: ReleaseFolder, members: Sequence[str] | None, format: str, precision: str) -> Path:
     """Where the graph of a release lies: for these members, this precision, and the versions that run."""
     names = [m.name for m in found.spec.members if members is None or m.name in members]
-    facts = (found.manifest_sha256, names, format, precision, exporting.versions(), exports.EXPORT_VERSION)
+    # "logits": the graphs of earlier versions divided them by the temperature, under other keys.
+    facts = ("logits", found.manifest_sha256, names, format, precision, exporting.versions(), exports.EXPORT_VERSION)
     return home.home() / "exports" / content_key(facts)
 
 

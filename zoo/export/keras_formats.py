@@ -1,4 +1,4 @@
-"""The formats that Keras itself writes, by way of TensorFlow: in a child process, whatever backend runs here.
+"""The formats that Keras itself writes through TensorFlow: in a child process, whatever backend runs here.
 
 python -m zoo.export.keras_formats     (the order as JSON on standard input)
 """
@@ -21,26 +21,26 @@ from zoo.core.errors import ExportError, MissingExtraError, ReleaseError
 from zoo.release import release
 from zoo.release.folder import ReleaseFolder
 
-#: Format -> what lies in the export's folder.
+#: Format -> name of its file or folder in the export's folder.
 FILES = {"litert": "model.tflite", "saved_model": "saved_model"}
 
-#: Seconds after which the child is given up: LiteRT takes a minute for three backbones on an idle machine.
+#: Seconds after which the child is stopped: LiteRT takes a minute for three backbones on an idle machine.
 TIMEOUT_S = 3600.0
 
-#: Status of a child that says what was wrong.
+#: Exit status of a child whose last line of output is the reason of its failure.
 _REFUSED = 3
 
 
 def convert(found: ReleaseFolder, facts: Mapping[str, Any], folder: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """Writes a LiteRT file or a SavedModel; returns what runs it.
+    """Writes a LiteRT file or a SavedModel; returns a function that runs it.
 
     Args:
-        found: With the weights of the export's members.
-        facts: Of the export.
-        folder: Where the files go.
+        found: The release, with the weights of the export's members.
+        facts: What `export.json` will say.
+        folder: Folder for the files.
 
     Raises:
-        ExportError: The child failed; says with what.
+        ExportError: The child failed; states its reason.
         ImportError: TensorFlow is not installed.
     """
     if find_spec("tensorflow") is None:
@@ -51,12 +51,12 @@ def convert(found: ReleaseFolder, facts: Mapping[str, Any], folder: Path) -> Cal
         "folder": str(folder.absolute()),
         **{key: facts[key] for key in ("format", "members", "temperature")},
     }
-    _child({**order, "films": None})
+    _child({**order, "images": None})
 
-    def run(films: np.ndarray) -> np.ndarray:
+    def run(images: np.ndarray) -> np.ndarray:
         with tempfile.TemporaryDirectory() as own:
-            np.save(Path(own) / "films.npy", films)
-            _child({**order, "films": own})
+            np.save(Path(own) / "images.npy", images)
+            _child({**order, "images": own})
             return np.load(Path(own) / "logits.npy")
 
     return run
@@ -75,24 +75,24 @@ def _child(order: Mapping[str, Any]) -> None:
     if done.returncode == 0:
         return
     lines = (done.stdout if done.returncode == _REFUSED else done.stderr).strip().splitlines()
-    reason = lines[-1][:300] if lines else "no word"
+    reason = lines[-1][:300] if lines else "no reason given"
     raise ExportError(f"format {order['format']!r} was not written: {reason} (status {done.returncode} of the child)")
 
 
-# What follows runs in the child.
+# The functions below run in the child.
 
 
 def main() -> int:
-    """Writes the files, or runs them; the exit status, with one line on standard output where it cannot."""
+    """Writes the files, or runs them. Returns the exit status; a failure's reason is one line on standard output."""
     order = json.load(sys.stdin)
     path = Path(order["folder"]) / FILES[order["format"]]
     try:
-        if order["films"] is None:
+        if order["images"] is None:
             _write(order, path)
         else:
-            films = np.load(Path(order["films"]) / "films.npy")
+            images = np.load(Path(order["images"]) / "images.npy")
             run = _run_litert if order["format"] == "litert" else _run_saved_model
-            np.save(Path(order["films"]) / "logits.npy", run(path, films))
+            np.save(Path(order["images"]) / "logits.npy", run(path, images))
     except (OSError, ValueError, TypeError, RuntimeError, ReleaseError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         sys.stdout.write(f"\n{reason[:300]}\n")
@@ -114,19 +114,19 @@ def _write(order: Mapping[str, Any], path: Path) -> None:
     keras.Model(pixels, scaled).export(path, format=format, verbose=False)
 
 
-def _run_litert(path: Path, films: np.ndarray) -> np.ndarray:
+def _run_litert(path: Path, images: np.ndarray) -> np.ndarray:
     import tensorflow as tf
 
     runner = tf.lite.Interpreter(str(path)).get_signature_runner()
     (name,) = runner.get_input_details()
-    return np.concatenate([next(iter(runner(**{name: film[None]}).values())) for film in films])
+    return np.concatenate([next(iter(runner(**{name: image[None]}).values())) for image in images])
 
 
-def _run_saved_model(path: Path, films: np.ndarray) -> np.ndarray:
+def _run_saved_model(path: Path, images: np.ndarray) -> np.ndarray:
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(path))  # its variables live as long as it does
-    return np.asarray(loaded.serve(films))
+    return np.asarray(loaded.serve(images))
 
 
 if __name__ == "__main__":

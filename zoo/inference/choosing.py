@@ -1,10 +1,10 @@
-"""The fastest arithmetic that passes on this CPU: measured once, and remembered."""
+"""The precision that is clearly fastest on this CPU: measured once, and remembered."""
 
 from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,19 +20,27 @@ from zoo.release import exports, manifest, parity
 from zoo.release.folder import ReleaseFolder
 from zoo.runtimes.runtime import Runtime
 
-#: Films a round, and rounds of which the fastest counts: what else the machine does only makes one slower.
-_FILMS, _ROUNDS = 16, 3
+#: Images of a round, and rounds of which the fastest counts: other work of the machine only makes one slower.
+_IMAGES, _ROUNDS = 16, 3
+
+#: From the most to the least exact.
+_PRECISIONS = ("float32", "bfloat16", "int8")
+
+#: How many times faster a less exact precision must be to be taken: two measurements of one differ by some percent.
+MARGIN = 1.15
 
 
 def fastest(found: ReleaseFolder, members: Sequence[str] | None, start: Callable[[str], Runtime]) -> str:
-    """Measures each precision that may be used, or remembers what was measured.
+    """Measures each precision that may be used, or returns what was measured before on this machine.
 
-    int8 may be used where it was accepted, bfloat16 where the CPU has it; both must pass where they are started.
+    int8 may be used where it was accepted, bfloat16 where the CPU has it; both must pass the checks of their start. A
+    less exact precision is taken only where it is `MARGIN` times as fast.
 
     Args:
         found: The release.
-        members: Which of its members; all by default.
-        start: Gives the runtime of a precision.
+        members: Names of its members to load; all by default.
+        start: Given a precision, returns its runtime. An `ExportError` refuses the precision on this machine for good,
+            any other `ReleaseError` (a damaged file, a failed download) for this time: then nothing is remembered.
 
     Returns:
         "float32", "bfloat16" or "int8".
@@ -40,25 +48,43 @@ def fastest(found: ReleaseFolder, members: Sequence[str] | None, start: Callable
     noted = home.home() / "auto" / f"{_key(found, members)}.json"
     with suppress(ReleaseError, OSError):
         known = manifest.read_json(noted).get("precision")
-        if known in ("float32", "bfloat16", "int8"):
+        if known in _PRECISIONS:
             return str(known)
-    films = load_file(found.folder / parity.IMAGES)["images"]
-    films = np.resize(films, (_FILMS, *films.shape[1:]))
+    images = load_file(found.folder / parity.IMAGES)["images"]
+    images = np.resize(images, (_IMAGES, *images.shape[1:]))
     rates: dict[str, float] = {}
     refused: dict[str, str] = {}
+    passing = False
     for precision in _candidates(found, members):
         try:
-            rates[precision] = _rate(start(precision), films)
+            rates[precision] = _rate(start(precision), images)
         except (ReleaseError, ExportError) as error:
             refused[precision] = manifest.plain(error)
-    best = max(rates, key=rates.__getitem__) if rates else "float32"
-    with suppress(OSError):
-        write_json(noted, {"precision": best, "films_per_second": rates, "refused": refused})
+            passing = passing or not isinstance(error, ExportError)
+    best = clearly_fastest(rates)
+    if not passing:
+        with suppress(OSError):
+            write_json(noted, {"precision": best, "images_per_second": rates, "refused": refused})
     return best
 
 
+def clearly_fastest(rates: Mapping[str, float]) -> str:
+    """The precision to take, given the images that each computes per second.
+
+    >>> clearly_fastest({"float32": 10.0, "bfloat16": 11.0, "int8": 30.0})
+    'int8'
+    >>> clearly_fastest({"float32": 10.0, "bfloat16": 11.0})
+    'float32'
+    """
+    best = ""
+    for precision in (name for name in _PRECISIONS if name in rates):
+        if not best or rates[precision] >= MARGIN * rates[best]:
+            best = precision
+    return best or "float32"
+
+
 def cpu() -> str:
-    """What this CPU is called, as far as the system says."""
+    """The name of this CPU, as far as the system states it."""
     with suppress(OSError, StopIteration):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line for line in lines if line.startswith("model name")).partition(":")[2].strip()
@@ -78,14 +104,15 @@ def _candidates(found: ReleaseFolder, members: Sequence[str] | None) -> list[str
     return names
 
 
-def _rate(runtime: Runtime, films: np.ndarray) -> float:
-    runtime.logits(films[:1])
+def _rate(runtime: Runtime, images: np.ndarray) -> float:
+    """Images per second."""
+    runtime.logits(images[:1])
     seconds = []
     for _ in range(_ROUNDS):
         begun = time.perf_counter()
-        runtime.logits(films)
+        runtime.logits(images)
         seconds.append(time.perf_counter() - begun)
-    return round(len(films) / min(seconds), 2)
+    return round(len(images) / min(seconds), 2)
 
 
 def _key(found: ReleaseFolder, members: Sequence[str] | None) -> str:
@@ -93,5 +120,5 @@ def _key(found: ReleaseFolder, members: Sequence[str] | None) -> str:
 
     names: Any = sorted(members) if members else None
     made = graph_cache.folder_of(found, None, "openvino", "int8") / exports.FACTS
-    facts = (cpu(), sorted(native()), exporting.versions(), found.manifest_sha256, names, made.is_file())
+    facts = (MARGIN, cpu(), sorted(native()), exporting.versions(), found.manifest_sha256, names, made.is_file())
     return content_key(facts)

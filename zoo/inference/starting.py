@@ -13,7 +13,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from zoo.core import compilation, home
-from zoo.core.errors import MissingExtraError, ReleaseError, UnknownNameError, UsageError
+from zoo.core.errors import ExportError, MissingExtraError, ReleaseError, UnknownNameError, UsageError
 from zoo.core.files import content_key, write_text
 from zoo.core.process import require_own_process
 from zoo.export import exporting, graph_cache
@@ -105,7 +105,7 @@ def start(name: str | Path, options: LoadOptions) -> tuple[Runtime, ReleaseFolde
         from zoo.runtimes.onnx_runtime import OnnxRuntime
 
         graph = _graph(name, found, members, "onnx", "float32")
-        return OnnxRuntime(graph.folder / "model.onnx", temperature=graph.temperature), found
+        return OnnxRuntime(graph.folder / "model.onnx"), found
     if precision == "auto":
         fastest = choosing.fastest(found, members, lambda kind: openvino(name, found, members, kind))
         return openvino(name, found, members, fastest), found
@@ -117,8 +117,8 @@ def openvino(name: str | Path, found: ReleaseFolder, members: Sequence[str] | No
 
     Raises:
         ValueError: This CPU does not compute in bfloat16.
-        ReleaseError: No int8 export that was accepted, or one that computes something else here.
-        ExportError: Its logits in this precision are not Keras'.
+        ReleaseError: There is no int8 export that was accepted.
+        ExportError: Its logits in this precision are not Keras', or those of int8 are not what they were elsewhere.
     """
     from zoo.runtimes.openvino_runtime import OpenVinoRuntime, native
 
@@ -134,7 +134,7 @@ def openvino(name: str | Path, found: ReleaseFolder, members: Sequence[str] | No
     compiled = graph_cache.compiled()
     with graph_cache.locked(compiled / "openvino"):
         started = OpenVinoRuntime(
-            graph.folder / "model.xml", precision, rest=rest, temperature=graph.temperature, compiled=compiled
+            graph.folder / "model.xml", precision, rest=rest, divisor=graph.temperature, compiled=compiled
         )
     if precision == "int8":
         _hold_against_golden(found, graph, started, rest)
@@ -169,7 +169,8 @@ def _graph(
     def make(folder: Path) -> None:
         # Of the same commit: what a branch means may have changed.
         whole = sources.find(found.source or name, members)
-        exporting.export(whole, folder, format, precision, members=members, batch=1 if format == "openvino" else None)
+        batch = 1 if format == "openvino" else None
+        exporting.export(whole, folder, format, precision, members=members, batch=batch, calibrated=False)
 
     return graph_cache.obtain(graph_cache.folder_of(found, members, format, precision), make)
 
@@ -180,11 +181,11 @@ def _hold_against_golden(found: ReleaseFolder, graph: Export, started: Any, rest
     seen = home.home() / "checked" / content_key(facts)
     if seen.exists():
         return
-    films = load_file(found.folder / parity.IMAGES)["images"]
-    difference = float(np.abs(started.logits(films) - parity.golden(found)).max())
+    images = load_file(found.folder / parity.IMAGES)["images"]
+    difference = float(np.abs(started.logits(images) - parity.golden(found)).max())
     allowed = graph.facts["check"]["difference"] * max(graph.temperature) + INT8_SLACK
     if not difference <= allowed:
-        raise ReleaseError(
+        raise ExportError(
             f"{graph.folder}: on this CPU a golden logit of the int8 network is {difference:.2g} off, "
             f"where it was made {graph.facts['check']['difference']:.2g}: use precision 'float32' or 'auto'"
         )

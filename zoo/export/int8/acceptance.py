@@ -1,4 +1,4 @@
-"""Whether an int8 network may stand in for its float32 one: what it loses, on films that it was not calibrated on."""
+"""Whether an int8 network may replace its float32 one: its losses, on images that it was not calibrated on."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from zoo.evaluation.statistics.ratios import mean_over_findings
 from zoo.release import exports
 from zoo.release.folder import ReleaseFolder
 
-#: Films that ranges are measured on, at most: more change them little. And films beside them, at most.
+#: Largest number of images that ranges are measured on (more change them little), and of tuning images beside them.
 CALIBRATION, TUNING = 300, 700
 
 
 @dataclass(frozen=True)
-class Films:
-    """Rows of a canonical table, by what they are for.
+class Images:
+    """Rows of a canonical table, by purpose. No image is in two of the tables, and no compared patient in the others.
 
     Attributes:
         calibration: Ranges are measured on these.
-        tuning: What is left in float32 is chosen on these and the calibration's, none of which they are. May be empty.
-        compared: What is lost is measured on these; none of the others, and of no patient of theirs.
-        part: Which part of the split the compared ones are: "test", or "all" where there is no split.
-        split_hash: Of the split's manifest, or "".
-        notes: What a reader has to know, a sentence each.
+        tuning: The layers to leave in float32 are chosen on these and on `calibration`. May be empty.
+        compared: The losses are measured on these.
+        part: The part of the split that `compared` is from: "test", or "all" without a split.
+        split_hash: Hash of the split's manifest, or "".
+        notes: Sentences for the reader of `export.json`.
     """
 
     calibration: pd.DataFrame
@@ -48,7 +48,7 @@ class Films:
     notes: tuple[str, ...] = ()
 
     def described(self) -> dict[str, Any]:
-        """For `export.json`: how many, of which part."""
+        """Numbers and parts, as `export.json` holds them (the file format says "films" for images)."""
         calibrated = "validation" if self.split_hash else "all"
         return {
             "calibration": {"films": len(self.calibration), "part": calibrated, "split_hash": self.split_hash},
@@ -56,26 +56,31 @@ class Films:
         }
 
 
-def choose_films(data: Path, dataset: str, trained_on: Path | None = None, seed: int = 0) -> Films:
-    """Films of a folder for each purpose.
+def choose_images(data: Path, dataset: str, trained_on: Path | None = None, seed: int = 0) -> Images:
+    """Chooses images of a folder for each purpose.
 
-    With the training's split: calibrated and tuned on its validation part, compared on its test part. Without it:
-    patients are drawn for each purpose, since nobody can say which films were trained on.
+    With the training's split, calibration and tuning images are from its validation part and compared ones from its
+    test part. Without it, patients are drawn for each purpose, since the images of the training are not known.
 
     Args:
-        data: Folder of films and their table.
+        data: Folder of images and their table.
         dataset: Form of the table.
         trained_on: Run folder or `split.json` of the training.
-        seed: Of the draw.
+        seed: Seed of the draw.
 
     Raises:
-        SplitError: Too few films of a part are here.
+        SplitError: The folder holds too few images of a part.
+
+    Example:
+        >>> images = choose_images(Path("data"), "competition")         # doctest: +SKIP
+        >>> len(images.calibration), len(images.compared), images.part  # doctest: +SKIP
+        (300, 748, 'all')
     """
     table, _ = reading.drop_missing(reading.read_table(dataset, data))
     if trained_on is None:
         note = (
-            "which films were trained on is not known (no --trained-on): calibrated and compared on films of "
-            f"{data.name} by chance, a patient's all on one side"
+            "the images of the training are not known (no --trained-on): calibrated and compared on images of "
+            f"{data.name} drawn at random, with all images of a patient on one side"
         )
         patients = table["Patient_ID"].fillna(table["Image_name"]).astype(str)
         order = np.random.default_rng(seed).permutation(patients.unique())
@@ -88,28 +93,28 @@ def choose_films(data: Path, dataset: str, trained_on: Path | None = None, seed:
         first, compared = (table[table["Image_name"].isin(own)] for own in names)
         part, notes = "test", ()
     if min(len(first), len(compared)) < 2:
-        what = "the split's validation and test part" if trained_on else "either half"
-        raise SplitError(f"{data}: {len(first)} and {len(compared)} films are of {what}: both need at least 2")
+        what = "of the split's validation and test part" if trained_on else "in the two halves"
+        raise SplitError(f"{data}: {len(first)} and {len(compared)} images are {what}: both need at least 2")
     mixed = np.random.default_rng(seed).permutation(len(first))
     n = min(CALIBRATION, max(1, len(first) * 2 // 3))
     calibration, tuning = (
         first.iloc[np.sort(rows)].reset_index(drop=True) for rows in (mixed[:n], mixed[n : n + TUNING])
     )
-    return Films(calibration, tuning, compared.reset_index(drop=True), part, split_hash, notes)
+    return Images(calibration, tuning, compared.reset_index(drop=True), part, split_hash, notes)
 
 
 def loss(
     found: ReleaseFolder, table: pd.DataFrame, plain: np.ndarray, int8: np.ndarray, part: str, *, resamples: int = 1000
 ) -> dict[str, Any]:
-    """What int8 loses against float32 on the same films.
+    """The losses of int8 against float32 on the same images.
 
     Args:
         found: The release whose decision is applied.
-        table: The films.
+        table: The images and their labels, n rows.
         plain: float32 (n, findings) logits before the temperature.
-        int8: The same in int8.
-        part: Of the split.
-        resamples: Of the bootstrap over patients.
+        int8: The same, computed in int8.
+        part: The part of the split.
+        resamples: Number of bootstrap resamples of patients.
 
     Returns:
         As `export.json` holds it: macro AUC of both and its loss, and the share of threshold decisions that stay, each
@@ -127,7 +132,7 @@ def loss(
     auc = {name: float(mean_over_findings(roc_auc(labels, z))[0].item()) for name, z in both.items()}
     if not np.isfinite(auc["float32"]):
         raise UsageError(
-            f"none of {len(found.spec.findings)} findings has a positive and a negative in {len(table)} films"
+            f"none of {len(found.spec.findings)} findings has a positive and a negative in {len(table)} images"
         )
     kept = _decisions_kept(found.decision, plain, int8, scores["int8"].clusters)
     return {
@@ -140,15 +145,15 @@ def loss(
 
 
 def share_kept(decision: Decision, plain: np.ndarray, int8: np.ndarray) -> float:
-    """Share of threshold decisions that are the same in int8."""
+    """Share of threshold decisions that are the same in int8, over all images and findings with a threshold."""
     return float(np.nanmean(_same(decision, plain, int8)))
 
 
 def lines(acceptance: Mapping[str, Any]) -> list[str]:
-    """An acceptance, or what would have been one, for a person."""
+    """An acceptance, or a refusal, in sentences for a person."""
     calibration, compared = acceptance["calibration"], acceptance["compared"]
     said = [
-        f"int8 calibrated on {calibration['films']} films ({calibration['part']} part), compared with float32 on "
+        f"int8 calibrated on {calibration['films']} images ({calibration['part']} part), compared with float32 on "
         f"{compared['films']} others ({compared['part']} part of split {compared['split_hash'][:12] or 'unknown'})"
     ]
     for rest, run in acceptance["runs"].items():
@@ -166,7 +171,7 @@ def lines(acceptance: Mapping[str, Any]) -> list[str]:
 def _decisions_kept(decision: Decision, plain: np.ndarray, int8: np.ndarray, clusters: np.ndarray) -> dict[str, Any]:
     same = _same(decision, plain, int8)
     if np.isnan(same).all():
-        raise UsageError("the release decides nothing: it has no thresholds")
+        raise UsageError("the release has no thresholds, so that there are no decisions to compare")
     interval = proportion(same.ravel(), np.repeat(clusters, same.shape[1]))
     kept = Estimate.from_interval(interval)
     return {key: getattr(kept, key) for key in ("value", "low", "high", "n")}

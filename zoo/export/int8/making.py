@@ -1,10 +1,10 @@
-"""int8 by post-training quantisation (NNCF): calibrated on films, and kept only where it loses next to nothing."""
+"""int8 by post-training quantisation (NNCF): calibrated on images, and kept only where it loses next to nothing."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,30 +18,30 @@ from zoo.core.progress import Progress, Silent
 from zoo.data.images.reading import read_image
 from zoo.export import exporting, formats, graph_cache
 from zoo.export.int8 import acceptance, quantising, sensitivity
-from zoo.export.int8.acceptance import Films
+from zoo.export.int8.acceptance import Images
 from zoo.release import exports, folders, openvino_ir, release
 from zoo.release.exports import INT8, Export
 from zoo.release.folder import ReleaseFolder
 from zoo.runtimes.openvino_runtime import OpenVinoRuntime, core, native
 
-#: Decisions that accuracy-aware quantisation tries to keep: somewhat more than what is asked for on other films.
+#: Share of decisions that accuracy-aware quantisation tries to keep: above the limit, which holds on other images.
 _AIM = 1 - (1 - exports.MIN_DECISIONS_KEPT) / 2
 
-#: Films whose pixels are in memory at once.
+#: Number of images whose pixels are in memory at once.
 _AT_ONCE = 64
 
-#: Films that a layer's error is measured on.
+#: Number of images that a layer's error is measured on.
 _FEW = 32
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of it.
+    """The result of making an int8 export.
 
     Attributes:
-        acceptance: The numbers, as `export.json` holds them.
-        accepted: Whether they are within the limits.
-        export: Where it lies; None where it was refused, and nothing was written.
+        acceptance: The losses and their limits, as `export.json` holds them.
+        accepted: Whether the losses are within the limits.
+        export: The export; None where it was refused, and nothing was written.
         carried: Folder of the release that carries it now, or None (a release on a Hub).
     """
 
@@ -51,7 +51,7 @@ class Outcome:
     carried: Path | None = None
 
     def lines(self) -> list[str]:
-        """For a person."""
+        """The acceptance in sentences, for a person."""
         return acceptance.lines(self.acceptance)
 
 
@@ -67,69 +67,87 @@ def export_int8(
 ) -> Outcome:
     """Quantises a release, compares it with float32, and keeps it only where it may stand in for that.
 
-    Members with depthwise convolutions stay in floating point: int8 gains them little time and costs them most. What
-    rounding moves a logit by in the mean is taken out. Where too many decisions change still, the layers that change
-    most are given back to floating point.
+    Members with depthwise convolutions stay in floating point: int8 gains them little time and costs them most. The
+    bias that rounding adds to each logit is corrected. If too many decisions still change, the layers with the largest
+    errors are given back to floating point.
+
+    The export that the release carries returns the logits of Keras; the one in `out` divides them by the temperature,
+    as every exported file does.
 
     Args:
-        found: With all its weights.
-        data: Folder of films and their table, as for training.
-        out: Folder for a copy of the export, or None.
-        progress: Told of each film.
+        found: The release, with all its weights.
+        data: Folder of images and their table, as for training.
+        out: Folder for an export with the temperature inside, or None.
+        progress: Receives one step for each image.
         dataset: Form of the table.
         trained_on: Run folder or `split.json` of the training.
         carry: Put it into the release where that is a folder of this machine; otherwise, and for a release on a Hub,
             it is kept below `ZOO_HOME` alone.
 
     Raises:
-        SplitError: The split is not that of the release, or too few of its films are here.
+        SplitError: The split is not that of the release, or too few of its images are here.
         ImportError: OpenVINO or NNCF is not installed; names the extra.
     """
     for library in ("openvino", "nncf", "onnx"):
         if find_spec(library) is None:
             raise MissingExtraError("int8", library, "serve")
     progress = progress or Silent()
-    films = acceptance.choose_films(data, dataset, trained_on)
-    _require_own_split(found, films)
-    facts = exporting.describe(found, "openvino", "int8", None, 1)
+    images = acceptance.choose_images(data, dataset, trained_on)
+    _require_own_split(found, images)
+    facts = exporting.describe(found, "openvino", "int8", None, 1, calibrated=False)
     network = release.build_checked(found)
     plain = formats.to_openvino(formats.graph_of(network, facts), 1)
     target = graph_cache.folder_of(found, None, "openvino", "int8")
     with graph_cache.locked(target), exporting.whole(target) as new, tempfile.TemporaryDirectory() as beside:
-        reference = OpenVinoRuntime(formats.save_openvino(plain, Path(beside), facts), temperature=facts["temperature"])
-        quantised = _quantise(found, plain, reference, films, progress)
+        reference = OpenVinoRuntime(formats.save_openvino(plain, Path(beside), facts))
+        quantised = _quantise(found, plain, reference, images, progress)
         formats.save_openvino(quantised, new, facts)
-        facts["acceptance"] = result = _compare(found, new, reference, films, facts["temperature"], progress)
+        facts["acceptance"] = result = _compare(found, new, reference, images, progress)
         result["in_float"] = sensitivity.layers_in_float(quantised)
         if exports.beyond(result["runs"]["float32"]):
             shutil.rmtree(new)
             return Outcome(result, False)
-        run, size = OpenVinoRuntime(new / "model.xml", "int8").outputs, found.spec.image_size
-        # What a release carries must pass what is asked of somebody else's.
-        openvino_ir.check(new / "model.xml", (new / "model.bin").stat().st_size, size, len(found.spec.findings))
-        facts["check"] = exporting.hold_against_keras(network, run, size, facts["temperature"], "int8")
+        # The release will carry it, and must be able to load it as if it came from somebody else.
+        size, findings = found.spec.image_size, len(found.spec.findings)
+        openvino_ir.check(new / "model.xml", (new / "model.bin").stat().st_size, size, findings)
+        facts["check"] = _check(network, new, facts)
         exporting.finish(new, facts)
     if out is not None:
-        with exporting.whole(out) as new:
-            shutil.copytree(target, new, dirs_exist_ok=True)
+        _write_calibrated(found, network, quantised, facts, out)
     ours = carry and found.root is None
     if ours:
         folders.carry(found.folder, {f"{exports.FOLDER}/{INT8}/{file}": target / file for file in exports.FILES})
     return Outcome(result, True, Export(target, facts), found.folder if ours else None)
 
 
-def _quantise(found: ReleaseFolder, plain: Any, reference: OpenVinoRuntime, films: Films, progress: Progress) -> Any:
-    """The int8 network that keeps most decisions of the tuning films; accuracy-aware where that is too few."""
-    calibration = _read(found, films.calibration, progress, "calibration").films
-    # The calibration's too: ranges know nothing of decisions, and a share near 1 takes many of these to tell.
+def _check(network: Any, folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
+    run = OpenVinoRuntime(folder / "model.xml", "int8").logits
+    return exporting.hold_against_keras(network, run, facts["image_size"], facts["temperature"], "int8")
+
+
+def _write_calibrated(found: ReleaseFolder, network: Any, quantised: Any, facts: Mapping[str, Any], out: Path) -> None:
+    """Writes the int8 network once more, with its logits divided by the temperature."""
+    described = exporting.describe(found, "openvino", "int8", None, 1, calibrated=True)
+    whole = {**facts, "temperature": described["temperature"], "output": described["output"]}
+    with exporting.whole(out) as new:
+        model = sensitivity.change_logits(quantised.clone(), "divide", np.asarray(whole["temperature"]))
+        formats.save_openvino(model, new, whole)
+        whole["check"] = _check(network, new, whole)
+        exporting.finish(new, whole)
+
+
+def _quantise(found: ReleaseFolder, plain: Any, reference: OpenVinoRuntime, images: Images, progress: Progress) -> Any:
+    """The int8 network that keeps most decisions of the tuning images; accuracy-aware where that is too few."""
+    calibration = _read(found, images.calibration, progress, "calibration").pixels
+    # With those of the calibration: ranges do not depend on decisions, and a share near 1 needs many to be estimated.
     tuning = calibration
-    if not films.tuning.empty:
-        tuning = np.concatenate([calibration, _read(found, films.tuning, progress, "tuning").films])
+    if not images.tuning.empty:
+        tuning = np.concatenate([calibration, _read(found, images.tuning, progress, "tuning").pixels])
     expected = reference.logits(tuning)
 
     def run(model: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
         """Logits of the first images after bias correction, and the correction of each finding."""
-        got = _logits(model, tuning[:n], reference.temperature)
+        got = _logits(model, tuning[:n])
         move = (expected[:n] - got).mean(0)
         return got + move, move
 
@@ -149,53 +167,52 @@ def _quantise(found: ReleaseFolder, plain: Any, reference: OpenVinoRuntime, film
     share, move, best = max(tried, key=lambda one: one[0])
     if share < _AIM:
         progress.message(
-            f"{100 * share:.2f} % of the tuning films' decisions stay: giving layers back to floating point"
+            f"{100 * share:.2f} % of the decisions on tuning images stay: giving layers back to floating point"
         )
         with progress.task("measuring layers", len(sensitivity.runs(best))) as advance:
             best = sensitivity.restore(best, plain, error, lambda model: measured(model)[0], _AIM, advance)
         move = measured(best)[1]
-    return sensitivity.move_logits(best, move / np.asarray(reference.temperature, np.float32))
+    return sensitivity.change_logits(best, "add", move)
 
 
-def _logits(model: Any, films: np.ndarray, temperature: Sequence[float]) -> np.ndarray:
-    """Logits of a network in memory, with what int8 does not reach in float32."""
+def _logits(model: Any, pixels: np.ndarray) -> np.ndarray:
+    """Logits of a network in memory, with the layers that are not in int8 in float32."""
     options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
     compiled = core().compile_model(model, "CPU", options)
-    return np.concatenate([compiled(film[None])[0] for film in films]) * np.asarray(temperature, np.float32)
+    return np.concatenate([compiled(image[None])[0] for image in pixels])
 
 
 def _compare(
     found: ReleaseFolder,
     folder: Path,
     reference: OpenVinoRuntime,
-    films: Films,
-    temperature: Sequence[float],
+    images: Images,
     progress: Progress,
 ) -> dict[str, Any]:
-    """The acceptance of the network in a folder: with what int8 does not reach in each type that this CPU has."""
+    """The acceptance of the network in a folder: with its other layers in each number type that this CPU has."""
     rests = [kind for kind in ("float32", "bfloat16") if kind in native()]
     started: dict[str, OpenVinoRuntime] = {
-        rest: OpenVinoRuntime(folder / "model.xml", "int8", rest=rest, temperature=temperature) for rest in rests
+        rest: OpenVinoRuntime(folder / "model.xml", "int8", rest=rest) for rest in rests
     }
     compute = {"": reference.logits, **{rest: runtime.logits for rest, runtime in started.items()}}
-    read = _read(found, films.compared, progress, "comparison", compute)
-    runs = {rest: acceptance.loss(found, read.table, read.logits[""], read.logits[rest], films.part) for rest in rests}
-    notes = [*films.notes, *read.notes]
+    read = _read(found, images.compared, progress, "comparison", compute)
+    runs = {rest: acceptance.loss(found, read.table, read.logits[""], read.logits[rest], images.part) for rest in rests}
+    notes = [*images.notes, *read.notes]
     if "bfloat16" in runs and (reasons := exports.beyond(runs["bfloat16"])):
         notes.append(f"with the rest in bfloat16 it is not accepted, and runs in float32: {'; '.join(reasons)}")
         del runs["bfloat16"]
     limits = {"auc_loss": exports.MAX_AUC_LOSS, "decisions_kept": exports.MIN_DECISIONS_KEPT}
-    described = films.described()
+    described = images.described()
     described["compared"]["films"] = len(read.table)
     return {**described, "limits": limits, "runs": runs, "notes": notes}
 
 
 @dataclass(frozen=True)
 class _Read:
-    """Films that could be read: their rows, their pixels (where nothing is computed from them), their logits."""
+    """Images that could be read: their rows, their pixels (unless logits are computed from them), their logits."""
 
     table: pd.DataFrame
-    films: np.ndarray
+    pixels: np.ndarray
     logits: Mapping[str, np.ndarray]
     notes: tuple[str, ...]
 
@@ -207,37 +224,37 @@ def _read(
     what: str,
     compute: Mapping[str, Callable[[np.ndarray], np.ndarray]] | None = None,
 ) -> _Read:
-    """Reads the films of a table, some at a time where only logits are wanted."""
-    films: list[np.ndarray] = []
+    """Reads the images of a table, some at a time where only logits are wanted."""
+    images: list[np.ndarray] = []
     parts: dict[str, list[np.ndarray]] = {name: [] for name in compute or {}}
     rows: list[int] = []
-    with progress.task(f"{len(table)} films for {what}", len(table)) as advance:
+    with progress.task(f"{len(table)} images for {what}", len(table)) as advance:
         for row, path in enumerate(table["Image_path"]):
             try:
-                films.append(read_image(path, found.spec.image_size))
+                images.append(read_image(path, found.spec.image_size))
                 rows.append(row)
             except (ImageError, FileNotFoundError):
                 pass
-            if compute and films and (len(films) == _AT_ONCE or row == len(table) - 1):
+            if compute and images and (len(images) == _AT_ONCE or row == len(table) - 1):
                 for name, logits in compute.items():
-                    parts[name].append(logits(np.stack(films)))
-                films.clear()
+                    parts[name].append(logits(np.stack(images)))
+                images.clear()
             advance()
     if not rows:
-        raise SplitError(f"none of {len(table)} films for {what} can be read")
+        raise SplitError(f"none of {len(table)} images for {what} can be read")
     lost = len(table) - len(rows)
-    notes = (f"{lost} of {len(table)} films for {what} could not be read",) if lost else ()
-    pixels = np.stack(films) if films else np.empty(0)
+    notes = (f"{lost} of {len(table)} images for {what} could not be read",) if lost else ()
+    pixels = np.stack(images) if images else np.empty(0)
     return _Read(
         table.iloc[rows].reset_index(drop=True), pixels, {n: np.concatenate(p) for n, p in parts.items()}, notes
     )
 
 
-def _require_own_split(found: ReleaseFolder, films: Films) -> None:
-    """Calibrating on films of another split than the thresholds' could mean on films that are reported."""
+def _require_own_split(found: ReleaseFolder, images: Images) -> None:
+    """Raises where the split is not the release's: its validation part may hold images that the release reports on."""
     split = found.provenance.get("split")
     own = split.get("hash") if isinstance(split, dict) else None
-    if films.split_hash and own and own != films.split_hash:
+    if images.split_hash and own and own != images.split_hash:
         raise SplitError(
-            f"the split is {films.split_hash[:12]}, the release was trained on {str(own)[:12]}: not its run"
+            f"the split is {images.split_hash[:12]}, the release was trained on {str(own)[:12]}: not its run"
         )

@@ -1,4 +1,4 @@
-"""Post-training quantisation of a network by NNCF: which of it, with which ranges."""
+"""Post-training quantisation of a network by NNCF: the choice of layers and of ranges."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ import numpy as np
 from zoo.config.specs import EnsembleSpec
 from zoo.runtimes.openvino_runtime import core
 
-#: What stays in floating point in any network: grey levels to what a backbone takes, the few numbers of the heads, and
-#: the mean of the members.
+#: Patterns of the names of what stays in floating point in any network: the preprocessing, the few numbers of the
+#: heads, and the mean of the members.
 _IN_FLOAT = (r"^/.*", r".*/preprocessing/.*", r".*/head/.*", r"^[^/]*/logits/.*")
 
-#: What the range of an activation is, as NNCF calls it, in the order in which they are tried: its extremes over all
-#: films, and the mean of each film's. The mean cuts off what is large on a few films, and a finding is on few; the
-#: extremes leave all others fewer of the 256 steps.
+#: How the range of an activation is estimated, by NNCF's names, in the order in which they are tried: its extremes over
+#: all images, and the mean of each image's extremes. The mean cuts off values that are large on a few images, and a
+#: finding is on few; the extremes leave all other values fewer of the 256 steps.
 RANGES = ("MINMAX", "MEAN_MINMAX")
 
 
 def quantise(plain: Any, calibration: np.ndarray, patterns: Sequence[str], ranges: str) -> Any:
-    """An int8 copy of an `openvino.Model`, for one film at a time.
+    """An int8 copy of an `openvino.Model`, for one image at a time.
 
     Args:
         plain: The network; it stays as it is.
-        calibration: uint8 (n, image_size, image_size, 1) films that ranges are measured on.
-        patterns: Of the names of what is not quantised, from `left_in_float`.
-        ranges: Of `RANGES`.
+        calibration: uint8 (n, image_size, image_size, 1) images that ranges are measured on.
+        patterns: Regular expressions of the names of what is not quantised, from `left_in_float`.
+        ranges: One of `RANGES`.
     """
     core()  # before any that NNCF makes
     import nncf
@@ -41,13 +41,13 @@ def quantise(plain: Any, calibration: np.ndarray, patterns: Sequence[str], range
     with _quiet():
         return nncf.quantize(
             plain.clone(),
-            nncf.Dataset([film[None] for film in calibration]),
+            nncf.Dataset([image[None] for image in calibration]),
             preset=nncf.QuantizationPreset.PERFORMANCE,
             subset_size=len(calibration),
             ignored_scope=nncf.IgnoredScope(patterns=[*patterns], validate=False),
             advanced_parameters=nncf.AdvancedQuantizationParameters(
-                # Moved biases would stay when their layer is given back to floating point, and make up for no error
-                # then. What rounding moves a logit by in the mean is taken out at the end.
+                # Corrected biases would stay when their layer is given back to floating point, and be wrong there. The
+                # bias of the logits is corrected at the end.
                 disable_bias_correction=True,
                 activations_range_estimator_params=getattr(RangeEstimatorParametersSet, ranges),
             ),

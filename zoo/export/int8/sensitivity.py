@@ -1,13 +1,13 @@
-"""Accuracy-aware quantisation: which layers are better left in floating point, and where that leaves the logits."""
+"""Accuracy-aware quantisation: chooses layers to leave in floating point, and corrects the logits."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-#: Runs of layers, in the order in which they compute, that a member is cut into; each is given back whole.
+#: Number of runs of consecutive layers that a member is cut into; each is given back whole.
 _RUNS = 8
 
 _LAYERS = ("Convolution", "GroupConvolution", "MatMul")
@@ -21,20 +21,21 @@ def restore(
     aim: float,
     on_step: Callable[[], None] = lambda: None,
 ) -> Any:
-    """Gives layers back to floating point, those that err most first, until enough decisions are kept.
+    """Gives layers back to floating point, those with the largest errors first, until enough decisions are kept.
 
-    The error of each run of layers is measured once, by giving back that run alone.
+    What each run of layers gains is measured once, by giving back that run alone. Runs that gain nothing stay in int8.
 
     Args:
         quantised: The int8 `openvino.Model`.
         plain: The network that it was made from, with the same names.
-        error: Of a model: how far its logits are from the plain one's.
-        kept: Of a model: share of decisions that stay.
-        aim: Of that share.
+        error: Given a model, returns how far its logits are from those of `plain`.
+        kept: Given a model, returns the share of decisions that stay.
+        aim: The share of decisions to keep.
         on_step: Called after each run was measured.
 
     Returns:
-        A network that keeps the aim, or the last one before none of it would be int8.
+        The first network that reaches the aim. If none does, the one that keeps most decisions, `quantised` included;
+        of several, the one with most layers in int8. It never is without int8.
     """
     gains = []
     whole = error(quantised)
@@ -42,17 +43,20 @@ def restore(
         gains.append((whole - error(give_back(quantised, plain, run)), run))
         on_step()
     gains.sort(key=lambda pair: -pair[0])
-    best, given = quantised, []
-    for _, run in gains[:-1]:
-        given += run
-        best = give_back(quantised, plain, given)
-        if kept(best) >= aim:
+    best, share = quantised, kept(quantised)
+    given: list[str] = []
+    for gain, run in gains[:-1]:
+        if share >= aim or gain <= 0:
             break
+        given += run
+        tried = give_back(quantised, plain, given)
+        if (now := kept(tried)) > share:
+            best, share = tried, now
     return best
 
 
 def runs(quantised: Any) -> list[list[str]]:
-    """Names of the int8 layers, in runs of neighbours of one member."""
+    """Names of the int8 layers, in runs of consecutive layers of one member."""
     members: dict[str, list[str]] = {}
     for op in quantised_layers(quantised):
         name = op.get_friendly_name()
@@ -61,9 +65,9 @@ def runs(quantised: Any) -> list[list[str]]:
 
 
 def give_back(quantised: Any, plain: Any, names: Collection[str]) -> Any:
-    """A copy in which these layers take what they took before quantisation, with their own kernels.
+    """A copy in which these layers have their float inputs and kernels again.
 
-    What was rounded for them alone, on its way through sums and concatenations, is rounded no more.
+    Values that were rounded for these layers alone, before sums and concatenations, are no longer rounded.
     """
     copy, wanted = quantised.clone(), set(names)
     originals = {op.get_friendly_name(): op for op in plain.get_ops() if op.get_friendly_name() in wanted}
@@ -82,15 +86,22 @@ def give_back(quantised: Any, plain: Any, names: Collection[str]) -> Any:
     return copy
 
 
-def move_logits(model: Any, by: np.ndarray) -> Any:
-    """The model itself, its one output moved by so much: float32 (findings,)."""
+def change_logits(model: Any, how: Literal["add", "divide"], by: np.ndarray) -> Any:
+    """Adds a constant to the model's one output, or divides the output by it, in place; returns the model.
+
+    Args:
+        model: An `openvino.Model`.
+        how: "add" or "divide".
+        by: float32 (findings,), or (1,) for all.
+    """
     import openvino.opset13 as opset
 
     result = model.get_results()[0]
     before = result.input_value(0)
     names = before.get_names()
     before.set_names(set())
-    after = opset.add(before, opset.constant(np.asarray(by, np.float32)[None]), name="moved").output(0)
+    operation, name = {"add": (opset.add, "moved"), "divide": (opset.divide, "divided")}[how]
+    after = operation(before, opset.constant(np.asarray(by, np.float32)[None]), name=name).output(0)
     after.set_names(names)
     result.input(0).replace_source_output(after)
     return model
@@ -104,14 +115,14 @@ def quantised_layers(model: Any) -> Iterator[Any]:
 
 
 def layers_in_float(model: Any) -> list[str]:
-    """Names of the others."""
+    """Names of the layers whose input is not quantised."""
     ours = {op.get_friendly_name() for op in quantised_layers(model)}
     names = (op.get_friendly_name() for op in model.get_ordered_ops() if op.get_type_name() in _LAYERS)
     return [name for name in names if name not in ours]
 
 
 def _next_layers(op: Any) -> set[str]:
-    """Names of the layers that take what an operation gives, with no other layer between."""
+    """Names of the layers that use an operation's output with no other layer between."""
     found, seen, todo = set(), set(), [op]
     while todo:
         for target in todo.pop().output(0).get_target_inputs():

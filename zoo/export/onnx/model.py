@@ -33,17 +33,17 @@ INPUT, OUTPUT = "pixels", "logits"
 def to_onnx(
     model: Ensemble,
     image_size: int,
-    temperature: Sequence[float] = (1.0,),
+    temperature: Sequence[float] | None = None,
     facts: Mapping[str, str] | None = None,
     *,
     half: bool = False,
 ) -> onnx.ModelProto:
-    """Writes a network with its preprocessing and its temperature as one graph.
+    """Writes a network with its preprocessing as one graph.
 
     Args:
         model: With its weights; for grey images.
         image_size: Height and width in pixels.
-        temperature: One number, or one a finding: the logits are divided by it.
+        temperature: Divides the logits: one number, or one a finding. None leaves them as they are.
         facts: Metadata, key -> text.
         half: Store kernels in bfloat16.
 
@@ -63,7 +63,9 @@ def to_onnx(
     grey = graph.add("Reshape", INPUT, graph.constant((0, 1, image_size, image_size), "int64"))
     image = Value(graph.add("Cast", grey, to=TensorProto.FLOAT), keras.KerasTensor(shape, "float32"))
     result = _emit(graph, model, image)
-    last = graph.add("Div", result.name, graph.constant(np.asarray(temperature).reshape(1, -1)))
+    last = result.name
+    if temperature is not None and not np.all(np.asarray(temperature) == 1):
+        last = graph.add("Div", last, graph.constant(np.asarray(temperature).reshape(1, -1)))
     graph.add_as(OUTPUT, "Identity", last)
     logits = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ("n", result.shape[-1]))
     return graph.model([pixels], [logits], facts or {}, half=half)
