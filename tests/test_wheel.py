@@ -33,7 +33,7 @@ def test_recipes_and_cards_are_inside(wheel):
         "recipes/xrayslam.py",
         "recipes/xrayslam_demo.py",
         "cli/__init__.py",
-        "release/schemas/manifest.schema.json",
+        "release/metrics.schema.json",
     )
     cards = ("hub_cards/template.md", "hub_cards/xrayslam-demo.toml", "hub_cards/xrayslam-ensemble.toml")
     report = ("report/templates/report.html.jinja", "report/templates/report.css")

@@ -1,4 +1,4 @@
-"""The shipped JSON Schemas and the strict readers agree on what a release may hold."""
+"""The JSON Schemas and the strict readers agree on what a release may hold."""
 
 import json
 import shutil
@@ -14,11 +14,12 @@ from zoo.evaluation.decision import Decision
 from zoo.evaluation.report import evaluate
 from zoo.evaluation.result import to_json
 from zoo.evaluation.scores import Scores
+from zoo.export import exporting
 from zoo.release import manifest, parity, release, schema
 
 
 def scores(seed, kind="logits", split="test"):
-    """Of 80 films of 40 patients; the last finding has no positives, so that its metrics are undefined."""
+    """Of 80 images of 40 patients; the last finding has no positives, so that its metrics are undefined."""
     rng = np.random.default_rng(seed)
     labels = (rng.random((80, 3)) < (0.4, 0.3, 0.0)).astype(np.float32)
     labels[::9, 1] = np.nan
@@ -54,6 +55,27 @@ def test_the_schemas_are_schemas(name):
     assert document["$schema"].endswith("2020-12/schema")
     assert document["$id"].endswith(f":{specs.FORMAT_VERSION}:{name}")
     assert document["title"].startswith(f"{name}.json")
+
+
+def test_the_schema_of_an_export(folder):
+    """The facts as an export writes them are valid; a field that nobody knows, or another limit, is not."""
+    Draft202012Validator.check_schema(schema.load(schema.EXPORT))
+    facts = exporting.describe(release.read(folder), "openvino", "int8", None, None)
+    facts["check"] = {"backend": "jax", "films": 8, "largest": 3.0, "difference": 0.1, "tolerance": None}
+    facts["files"] = {"model.xml": {"size": 1, "sha256": "0" * 64}}
+    assert schema.validate(schema.EXPORT, facts) == []
+    images = {"films": 9, "part": "test", "split_hash": ""}
+    figure = {"value": 0.001, "low": None, "high": None, "n": 9}
+    acceptance = {
+        "calibration": images,
+        "compared": images,
+        "limits": {"auc_loss": 0.002, "decisions_kept": 0.99},
+        "runs": {"float32": {"auc_loss": figure, "decisions_kept": figure}},
+    }
+    assert schema.validate(schema.EXPORT, {**facts, "acceptance": acceptance}) == []
+    acceptance["limits"]["auc_loss"] = 0.5
+    for wrong in ({"acceptance": acceptance}, {"note": ""}, {"input": {**facts["input"], "shape": ["m", 0]}}):
+        assert schema.validate(schema.EXPORT, {**facts, **wrong})
 
 
 def test_no_other_schema():

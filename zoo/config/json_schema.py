@@ -7,7 +7,7 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 _SCALARS: dict[Any, str] = {int: "integer", float: "number", str: "string", bool: "boolean", type(None): "null"}
@@ -18,6 +18,33 @@ class Keywords:
 
     def __init__(self, **keywords: Any) -> None:
         self.keywords = keywords
+
+
+def document(
+    cls: type, extra: Mapping[type, Mapping[str, Any]] | None = None, open_to_more: Collection[type] = ()
+) -> dict[str, Any]:
+    """The schema of a file that holds one dataclass; others in it stand under "$defs".
+
+    Args:
+        cls: The dataclass. The first line of its docstring is the title, the next paragraph the description.
+        extra: As for `definitions`.
+        open_to_more: Dataclasses whose objects may have fields that are not known.
+
+    >>> @dataclasses.dataclass
+    ... class Sizes:
+    ...     "sizes.json: widths of images."
+    ...     widths: tuple[int, ...]
+    >>> document(Sizes)["title"], document(Sizes)["required"]
+    ('sizes.json: widths of images', ['widths'])
+    """
+    rules = {one: {"additionalProperties": True} for one in open_to_more}
+    found = definitions(
+        cls, {one: {**rules.get(one, {}), **(extra or {}).get(one, {})} for one in {*rules, *(extra or {})}}
+    )
+    title, *paragraphs = (inspect.getdoc(cls) or "").split("\n\n")
+    about = [" ".join(text.split()) for text in paragraphs if not text.startswith("Attributes:")]
+    words = {"title": title.removesuffix("."), **({"description": about[0]} if about else {})}
+    return {**found.pop(name_of(cls)), **words, "$defs": found}
 
 
 def definitions(cls: type, extra: Mapping[type, Mapping[str, Any]] | None = None) -> dict[str, Any]:
@@ -83,7 +110,7 @@ def _schema(hint: Any, found: dict[str, Any], extra: Mapping[type, Mapping[str, 
         return {"type": "array", "items": _schema(arguments[0], found, extra)}
     if origin in (dict, Mapping):
         return {"type": "object", "additionalProperties": _schema(arguments[1], found, extra)}
-    return {"type": _SCALARS[hint]}
+    return {} if hint is Any else {"type": _SCALARS[hint]}
 
 
 def _words(cls: type) -> tuple[str, dict[str, dict[str, str]]]:

@@ -7,11 +7,11 @@ everything; `inspect` and `verify` ask for one part after the other, and say wha
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeGuard
 
 from zoo._version import __version__
 from zoo.config.specs import FORMAT_VERSION, MAX_MEMBERS, EnsembleSpec, from_dict
@@ -22,18 +22,28 @@ from zoo.evaluation.decision import Decision
 from zoo.evaluation.result import Evaluation, from_json
 from zoo.models.weights.header import count_parameters
 from zoo.release import exports, manifest, parity
-
-#: The files beside weights and card that a release is read from; the manifest lists them.
-SMALL = ("config.json", "labels.json", "decision.json", "metrics.json", parity.LOGITS, parity.IMAGES)
-
-#: More numbers than any network of the zoo has in one member, and more files than any release.
-MAX_PARAMETERS, MAX_FILES = 1_000_000_000, 1000
+from zoo.release.documents import MAX_FILES as MAX_FILES
+from zoo.release.documents import MAX_PARAMETERS
+from zoo.release.documents import SMALL as SMALL
 
 #: Endings of files that can run code when they are opened, or crash the process. No release needs one.
 _PICKLES = {".bin", ".ckpt", ".dill", ".joblib", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth"}
 _MODELS = {".h5", ".hdf5", ".keras", ".onnx", ".pb"}
 _PROGRAMS = {".dll", ".dylib", ".exe", ".ps1", ".py", ".pyc", ".pyd", ".sh", ".so"}
 UNSAFE = frozenset(_PICKLES | _MODELS | _PROGRAMS | {".tar", ".zip"})
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file as a manifest lists it.
+
+    Attributes:
+        size: Bytes; None where it states no number.
+        sha256: In hex digits; "" where it states none.
+    """
+
+    size: int | None
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -51,10 +61,13 @@ class ReleaseFolder:
     folder: Path
     root: Path | None = None
     source: str = ""
+    _documents: dict[str, dict[str, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def json(self, name: str) -> dict[str, Any]:
-        """A JSON file of the release."""
-        return manifest.read_json(manifest.inside(self.folder, name, self.root))
+        """A JSON file of the release, parsed when it is first asked for."""
+        if name not in self._documents:
+            self._documents[name] = manifest.read_json(manifest.inside(self.folder, name, self.root))
+        return self._documents[name]
 
     @cached_property
     def listing(self) -> Mapping[str, Any]:
@@ -62,6 +75,12 @@ class ReleaseFolder:
         data = self.json(manifest.MANIFEST)
         listed(self.folder, data)
         return data
+
+    @cached_property
+    def entries(self) -> Mapping[str, Entry]:
+        """The first `MAX_FILES` that a manifest of any format lists, whatever their names: to describe, not to open."""
+        files = self.json(manifest.MANIFEST).get("files")
+        return {name: _entry(facts) for name, facts in islice(files.items(), MAX_FILES)} if _is_object(files) else {}
 
     @cached_property
     def files(self) -> Mapping[str, Any]:
@@ -98,12 +117,21 @@ class ReleaseFolder:
         return data
 
     @cached_property
+    def ensemble(self) -> EnsembleSpec:
+        """What `config.json` alone says that the model is made of; `spec` also checks that it can be built."""
+        try:
+            return from_dict(EnsembleSpec, self.json("config.json").get("ensemble", {}), "ensemble")
+        except (RecipeError, UnknownNameError) as error:
+            raise ReleaseError(f"{self.folder / 'config.json'}: {manifest.plain(error)}") from None
+
+    @cached_property
     def spec(self) -> EnsembleSpec:
         """What the model is made of: known backbones, within the limits, outputs as `labels.json` has them."""
         from zoo.models import architectures
 
+        _ = self.config  # of a format that this version reads
+        spec = self.ensemble
         try:
-            spec = from_dict(EnsembleSpec, self.config.get("ensemble", {}), "ensemble")
             for member in spec.members:
                 least = architectures.get(member.backbone).min_size
                 if spec.image_size < least:
@@ -157,12 +185,17 @@ class ReleaseFolder:
         """Those that it carries, such as "openvino-int8"; `zoo.release.exports` reads one."""
         return exports.carried(self.folder, self.files)
 
+    @property
+    def stated_parameters(self) -> Mapping[str, Any]:
+        """Numbers in each member's weights, as the manifest says."""
+        return self._object("parameters")
+
     @cached_property
     def parameters(self) -> Mapping[str, int]:
         """Numbers in each member's weights, as the manifest says and the backbones allow."""
         from zoo.models import architectures
 
-        stated = self._object("parameters")
+        stated = self.stated_parameters
         for member in self.spec.members:
             n, backbone = stated.get(member.name), architectures.get(member.backbone)
             if type(n) is not int or not backbone.parameters <= n <= MAX_PARAMETERS:
@@ -180,14 +213,13 @@ class ReleaseFolder:
     def check(self, names: Collection[str]) -> None:
         """Raises `IntegrityError` unless these files are the ones that the manifest lists; others are not opened."""
         for name in names:
-            if name not in self.files:
+            if name not in self.entries:
                 raise IntegrityError(f"{name!r} is not listed in {manifest.MANIFEST}")
-            limit = limit_of(name, self.listing)
-            if (size := self._size(name)) is not None and size > limit:
-                raise IntegrityError(
-                    f"{self.folder / name}: {size:,} bytes are too many for this file (at most {limit:,})"
-                )
-        manifest.check(self.folder, {n: self.files[n] for n in names}, root=self.root)
+            path, limit = manifest.inside(self.folder, name, self.root), self._limit(name)
+            if (size := self.entries[name].size) is not None and size > limit:
+                raise IntegrityError(f"{path}: {size:,} bytes are too many for this file (at most {limit:,})")
+        files = self.json(manifest.MANIFEST)["files"]
+        manifest.check(self.folder, {name: files[name] for name in names}, root=self.root)
 
     def check_counts(self, members: Collection[str] | None = None) -> None:
         """Raises `ReleaseError` unless the weights of these members hold as many numbers as the manifest says."""
@@ -209,23 +241,25 @@ class ReleaseFolder:
                 raise ReleaseError(
                     f"{self.folder}: {name!r} is not listed in {manifest.MANIFEST}; the release is incomplete"
                 )
-            size, facts = self._size(name), self.listing["files"][name]
+            size, facts = self.entries[name].size, self.listing["files"][name]
             if size is None or not 0 <= size <= max_bytes(name):
-                stated = facts.get("size") if isinstance(facts, dict) else None
+                stated = facts.get("size") if _is_object(facts) else None
                 raise ReleaseError(
                     f"{self.folder / manifest.MANIFEST}: the size of {name!r} must be 0 to {max_bytes(name):,} bytes, "
                     f"got {_shown(stated)}"
                 )
 
-    def _size(self, name: str) -> int | None:
-        facts = self.listing["files"][name]
-        size = facts.get("size") if isinstance(facts, dict) else None
-        return size if type(size) is int else None
+    def _limit(self, name: str) -> int:
+        """The size above which a listed file is not read: what is no export and no member's weights is small."""
+        counts = self.json(manifest.MANIFEST).get("parameters")
+        members = list(islice(counts, MAX_MEMBERS)) if _is_object(counts) else []
+        large = name in SMALL or exports.belongs(name) or name in [f"{member}.safetensors" for member in members]
+        return max_bytes(name) if large else min(max_bytes(name), manifest.MAX_JSON_BYTES)
 
     def _object(self, key: str) -> dict[str, Any]:
         """The object under `key` of the manifest, {} where there is none."""
         value = self.listing.get(key, {})
-        if not isinstance(value, dict):
+        if not _is_object(value):
             raise ReleaseError(
                 f"{self.folder / manifest.MANIFEST}: {key} must be an object, got {type(value).__name__}"
             )
@@ -283,14 +317,6 @@ def unsafe_alone(names: Iterable[str]) -> list[str]:
     names = list(names)
     safe = any(name.endswith(".safetensors") for name in names)
     return [] if safe else [name for name in names if PurePosixPath(name).suffix.lower() in _PICKLES | _MODELS]
-
-
-def limit_of(name: str, listing: Mapping[str, Any]) -> int:
-    """The size above which a file of a manifest is not read: what is no export and no member's weights is small."""
-    counts = listing.get("parameters")
-    members = list(islice(counts, MAX_MEMBERS)) if isinstance(counts, dict) else []
-    large = name in SMALL or exports.belongs(name) or name in [f"{member}.safetensors" for member in members]
-    return max_bytes(name) if large else min(max_bytes(name), manifest.MAX_JSON_BYTES)
 
 
 def max_bytes(name: str) -> int:
@@ -354,6 +380,16 @@ def _require_release(folder: Path) -> None:
             f"{folder}: has no {manifest.MANIFEST}, and weights only in unsafe formats ({unsafe[0][:80]!r}): reading "
             "one may run code; there is no fallback, but 'zoo release RUN' writes a release of a run"
         )
+
+
+def _entry(facts: Any) -> Entry:
+    stated = facts if _is_object(facts) else {}
+    size, sha256 = stated.get("size"), stated.get("sha256")
+    return Entry(size if type(size) is int else None, sha256 if isinstance(sha256, str) else "")
+
+
+def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict)
 
 
 def _shown(value: object) -> str:

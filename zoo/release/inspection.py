@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from zoo.config.specs import EnsembleSpec, MemberSpec, from_dict
+from zoo.config.specs import EnsembleSpec, MemberSpec
 from zoo.core import files as disk
-from zoo.core.errors import IntegrityError, RecipeError, ReleaseError, UnknownNameError
+from zoo.core.errors import IntegrityError, ReleaseError, UnknownNameError
 from zoo.release import exports, manifest, schema
-from zoo.release.folder import MAX_FILES, UNSAFE, ReleaseFolder, limit_of
+from zoo.release.folder import UNSAFE, Entry, ReleaseFolder
 from zoo.release.manifest import plain
 
 #: "edited": a card that people changed, which is no fault. "remote": not pulled. "refused": leads out of the folder.
 State = Literal["ok", "edited", "altered", "missing", "remote", "refused"]
+
+T = TypeVar("T")
 
 #: More files than this that no manifest lists are not counted further.
 MAX_EXTRA = 1000
@@ -136,18 +138,37 @@ def inspect(
         raise FileNotFoundError(f"no release folder at {folder}")
     problems: list[str] = []
     documents = {name: _document(here, name, problems) for name in schema.NAMES}
-    listing, config = documents["manifest"], documents["config"]
-    listed = dict(islice(_object(listing, "files").items(), MAX_FILES))
-    files = tuple(
-        _file(here, name, facts, limit_of(name, listing), others or {}, problems) for name, facts in listed.items()
-    )
-    spec = _spec(config, problems)
-    problems += [] if problems else _misfits(here)
-    found = others if others is not None else _walk(folder, here.root)
+    return _view(here, documents["manifest"], documents["config"], others, problems)
+
+
+def _document(here: ReleaseFolder, name: str, problems: list[str]) -> Mapping[str, Any]:
+    """A JSON file of the release, {} where there is none that can be read; what its schema says are problems."""
+    data = _part(problems, "", lambda: here.json(f"{name}.json"), None)
+    problems += [] if data is None else schema.validate(name, data)
+    return data or {}
+
+
+def _view(
+    here: ReleaseFolder,
+    listing: Mapping[str, Any],
+    config: Mapping[str, Any],
+    others: Mapping[str, int] | None,
+    problems: list[str],
+) -> Inspection:
+    def part(read: Callable[[], T], default: T, document: str = manifest.MANIFEST) -> T:
+        return _part(problems, document, read, default)
+
+    nothing: Mapping[str, Any] = {}
+    none: Mapping[str, Entry] = {}
+    listed = part(lambda: here.entries, none)
+    files = tuple(_file(here, name, entry, others or {}, problems) for name, entry in listed.items())
+    spec: EnsembleSpec | None = part(lambda: here.ensemble, None, "config.json")
+    if not problems:
+        part(lambda: _fit(here), None)
+    found = others if others is not None else _walk(here.folder, here.root)
     extra = {name: size for name, size in sorted(found.items()) if name not in listed and name != manifest.MANIFEST}
-    sizes = {name: n for name, n in _object(listing, "parameters").items() if type(n) is int}
     return Inspection(
-        folder=folder,
+        folder=here.folder,
         source=here.source,
         name=spec.name if spec else "",
         members=spec.members if spec else (),
@@ -155,10 +176,10 @@ def inspect(
         findings=spec.findings if spec else (),
         format_version=next((v for d in (listing, config) if type(v := d.get("format_version")) is int), 0),
         versions={key: str(config[key]) for key in ("zoo", "keras") if key in config},
-        license=str(listing.get("license") or ""),
-        storage=_object(listing, "storage"),
-        parameters=sizes,
-        provenance=_provenance(_object(listing, "provenance")),
+        license=part(lambda: here.license, ""),
+        storage=part(lambda: here.storage, nothing),
+        parameters={n: count for n, count in part(lambda: here.stated_parameters, nothing).items() if _is_count(count)},
+        provenance=_provenance(part(lambda: here.provenance, nothing)),
         manifest_sha256=here.manifest_sha256 if listing else "",
         files=files,
         extra=extra,
@@ -167,36 +188,31 @@ def inspect(
     )
 
 
-def _document(here: ReleaseFolder, name: str, problems: list[str]) -> dict[str, Any]:
-    """A JSON file of the release, {} where there is none that can be read."""
+def _part(problems: list[str], document: str, read: Callable[[], T], default: T) -> T:
+    """What `read` gives; where it fails `default`, and its error as a problem unless the schema found one there."""
     try:
-        data = here.json(f"{name}.json")
-    except (ReleaseError, OSError) as error:
-        problems.append(str(error))
-        return {}
-    problems += schema.validate(name, data)
-    return data
+        return read()
+    except (ReleaseError, UnknownNameError, OSError) as error:
+        if not any(problem.startswith(f"{document}: ") for problem in problems):
+            problems.append(str(error))
+        return default
 
 
-def _object(data: Mapping[str, Any], key: str) -> dict[str, Any]:
-    value = data.get(key)
-    return value if isinstance(value, dict) else {}
+def _fit(here: ReleaseFolder) -> None:
+    """Files that are each as they should be must fit each other."""
+    here.require(here.spec)
+    _ = here.parameters, here.decision
 
 
-def _file(
-    here: ReleaseFolder, name: str, facts: Any, limit: int, others: Mapping[str, int], problems: list[str]
-) -> File:
-    size = facts.get("size") if isinstance(facts, dict) else None
-    size = size if type(size) is int else 0
+def _file(here: ReleaseFolder, name: str, entry: Entry, others: Mapping[str, int], problems: list[str]) -> File:
+    size = entry.size or 0
     try:
         path = manifest.inside(here.folder, name, here.root)
         if name in others and not path.exists():
             return File(name, size, "remote")
         if name == manifest.CARD:
-            return File(name, size, _card(path, facts))
-        if size > limit:
-            raise IntegrityError(f"{path}: {size:,} bytes are too many for this file (at most {limit:,})")
-        manifest.check(here.folder, {name: facts}, only=(name,), root=here.root)
+            return File(name, size, _card(path, entry))
+        here.check([name])
     except IntegrityError as error:
         problems.append(str(error))
         return File(name, size, "altered" if path.exists() else "missing")
@@ -206,33 +222,11 @@ def _file(
     return File(name, size, "ok")
 
 
-def _card(path: Path, facts: Any) -> State:
+def _card(path: Path, entry: Entry) -> State:
     if not path.is_file():
         return "missing"
     small = path.stat().st_size <= manifest.max_bytes(manifest.CARD)
-    released = small and isinstance(facts, dict) and disk.sha256(path) == facts.get("sha256")
-    return "ok" if released else "edited"
-
-
-def _spec(config: Mapping[str, Any], problems: list[str]) -> EnsembleSpec | None:
-    if not config:
-        return None
-    try:
-        return from_dict(EnsembleSpec, _object(config, "ensemble"), "ensemble")
-    except (RecipeError, UnknownNameError) as error:
-        # What the schema has found already is not said twice.
-        problems += [] if any(p.startswith("config.json: ") for p in problems) else [f"config.json: {error}"]
-        return None
-
-
-def _misfits(found: ReleaseFolder) -> list[str]:
-    """Where files that are each as they should be do not fit each other."""
-    try:
-        found.require(found.spec)
-        _ = found.parameters, found.decision
-    except (ReleaseError, UnknownNameError, OSError) as error:
-        return [str(error)]
-    return []
+    return "ok" if small and disk.sha256(path) == entry.sha256 else "edited"
 
 
 def _walk(folder: Path, root: Path | None) -> dict[str, int]:
@@ -249,7 +243,7 @@ def _walk(folder: Path, root: Path | None) -> dict[str, int]:
 
 def _provenance(facts: Mapping[str, Any]) -> dict[str, str]:
     """The facts a person asks for first, as text."""
-    recipe, split = _object(facts, "recipe"), _object(facts, "split")
+    recipe, split = (value if isinstance(value := facts.get(key), dict) else {} for key in ("recipe", "split"))
     texts = {
         "recipe": str(recipe.get("name") or ""),
         "split": f"by {split.get('by')}, seed {split.get('seed')}, hash {split.get('hash')}" if split else "",
@@ -261,3 +255,7 @@ def _provenance(facts: Mapping[str, Any]) -> dict[str, str]:
 
 def _joined(facts: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in facts.items())
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int

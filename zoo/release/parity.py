@@ -39,8 +39,9 @@ LIMIT = 0.25
 #: What `Predictor.predict` sends by default: the check compiles no shape of its own.
 _BATCH = 16
 
-#: Of the golden images, with a header.
-MAX_BYTES = _BATCH * MAX_IMAGE_SIZE**2 + 2**16
+#: How many golden images there may be, and their bytes with a header.
+MAX_IMAGES = _BATCH
+MAX_BYTES = MAX_IMAGES * MAX_IMAGE_SIZE**2 + 2**16
 
 
 def images(size: int) -> np.ndarray:
@@ -185,7 +186,7 @@ def check_images(folder: Path, size: int, n: int | None = None) -> None:
         raise ReleaseError(str(error)) from None
     found = [(name, tensor.dtype, tensor.shape) for name, tensor in header.items()]
     many = found[0][2][0] if found and found[0][2] else 0
-    if not 1 <= many <= _BATCH or found != [("images", "U8", (n or many, size, size, 1))]:
+    if not 1 <= many <= MAX_IMAGES or found != [("images", "U8", (n or many, size, size, 1))]:
         raise ReleaseError(
             f"{folder / IMAGES}: expected uint8 images of shape ({n or 'n'}, {size}, {size}, 1) alone, got {found[:3]}"
         )
@@ -211,7 +212,7 @@ def _array(release: ReleaseFolder, stored: Mapping[str, Any], name: str) -> np.n
         values = np.asarray(stored[name], np.float32)
     except (KeyError, TypeError, ValueError):
         values = np.empty(0, np.float32)
-    if values.ndim != 2 or values.shape[1] != len(release.spec.findings) or not 1 <= len(values) <= _BATCH:
+    if values.ndim != 2 or values.shape[1] != len(release.spec.findings) or not 1 <= len(values) <= MAX_IMAGES:
         raise ReleaseError(
             f"{release.folder / LOGITS}: no golden logits of {name!r} with {len(release.spec.findings)} findings"
         )

@@ -1,4 +1,4 @@
-"""The JSON Schemas that are shipped with the package: what each JSON file of a release may hold, for any language."""
+"""The JSON Schemas of a release: what each of its JSON files may hold, for any language."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.config.json_schema import definitions, name_of
-from zoo.config.specs import FORMAT_VERSION, MAX_MEMBERS, MEMBER_NAME, EnsembleSpec, MemberSpec
+from zoo.config.json_schema import document
+from zoo.config.specs import FORMAT_VERSION, MEMBER_NAME, MemberSpec
 from zoo.core.errors import UnknownNameError
-from zoo.evaluation.decision import Decision
+from zoo.release.documents import OPEN, Config, Decisions, Golden, Labels, Manifest
+from zoo.release.export_facts import ExportFacts
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
@@ -22,6 +23,23 @@ if TYPE_CHECKING:
 #: The files of a release that have a schema, without ".json"; and those of an export.
 NAMES = ("config", "labels", "decision", "metrics", "parity", "manifest")
 EXPORT = "export"
+
+#: File -> the type it holds.
+_TYPES = {
+    "config": Config,
+    "labels": Labels,
+    "decision": Decisions,
+    "parity": Golden,
+    "manifest": Manifest,
+    EXPORT: ExportFacts,
+}
+
+#: A member's name is its alias, or its backbone's where it has none.
+_NAMED = {
+    "if": {"properties": {"alias": {"const": ""}}},
+    "then": {"properties": {"backbone": MEMBER_NAME.keywords}},
+    "else": {"properties": {"alias": MEMBER_NAME.keywords}},
+}
 
 #: Problems and characters of one problem beyond these say nothing new of a file that somebody broke.
 MAX_PROBLEMS, _MAX_CHARACTERS = 20, 200
@@ -54,68 +72,19 @@ def validate(name: str, data: Any) -> list[str]:
 def load(name: str) -> dict[str, Any]:
     """The schema itself; `UnknownNameError` where there is none of that name.
 
-    Those of `config` and `decision` are made from the types that these files are read into.
+    It is made from the type in `_TYPES`; that of `metrics` alone is written by hand, since it is looser than its type:
+    blocks of a later version may follow.
     """
     if name not in (*NAMES, EXPORT):
         raise UnknownNameError("schema", name, (*NAMES, EXPORT))
-    if name in ("config", "decision"):
-        return {
-            "$schema": "https://json-schema.org/draft/2020-12/schema",
-            "$id": f"urn:xrayslam-zoo:release:{FORMAT_VERSION}:{name}",
-            "type": "object",
-            **(_config() if name == "config" else _decision()),
-        }
-    schema: dict[str, Any] = json.loads((Path(__file__).parent / "schemas" / f"{name}.schema.json").read_text("utf-8"))
-    return schema
-
-
-def _config() -> dict[str, Any]:
-    version = {
-        "description": "Version of the release folder's form. A reader refuses a newer one.",
-        "type": "integer",
-        "minimum": 1,
-        "maximum": FORMAT_VERSION,
+    if name not in _TYPES:
+        written: dict[str, Any] = json.loads((Path(__file__).parent / "metrics.schema.json").read_text("utf-8"))
+        return written
+    head = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:xrayslam-zoo:release:{FORMAT_VERSION}:{name}",
     }
-    writers = {
-        key: {"description": f"Version of {name} that wrote the release.", "type": "string"}
-        for key, name in {"zoo": "xrayslam-zoo", "keras": "Keras"}.items()
-    }
-    # A member's name is its alias, or its backbone's where it has none.
-    named = {
-        "if": {"properties": {"alias": {"const": ""}}},
-        "then": {"properties": {"backbone": MEMBER_NAME.keywords}},
-        "else": {"properties": {"alias": MEMBER_NAME.keywords}},
-    }
-    return {
-        "title": "config.json: what the model is made of",
-        "description": "Enough to rebuild the network from a library's own code: a registered name for each backbone "
-        "and head, and typed numbers. No class names, no layer configurations, nothing that could run.",
-        "required": ["format_version", "ensemble"],
-        "properties": {"format_version": version, **writers, "ensemble": {"$ref": "#/$defs/ensemble"}},
-        "$defs": definitions(EnsembleSpec, {MemberSpec: named}),
-    }
-
-
-def _decision() -> dict[str, Any]:
-    one = {"$ref": f"#/$defs/{name_of(Decision)}"}
-    return {
-        "title": "decision.json: from logits to calls",
-        "description": "probability = sigmoid(logit / temperature), or what calibrator and prior_shift make of it; a "
-        "finding is called positive where its probability is at or above its threshold. Temperature and thresholds are "
-        "valid together, and only for the model they were fitted to: the ensemble has one decision, each member alone "
-        "may have its own.",
-        "required": ["ensemble"],
-        "properties": {
-            "ensemble": one,
-            "members": {
-                "description": "Name of a member -> its own decision, for use without the others.",
-                "type": "object",
-                "maxProperties": MAX_MEMBERS,
-                "additionalProperties": one,
-            },
-        },
-        "$defs": definitions(Decision),
-    }
+    return {**head, **document(_TYPES[name], {MemberSpec: _NAMED}, OPEN)}
 
 
 @cache
