@@ -10,7 +10,7 @@ COVERED := bin/python -u -m coverage run -m pytest --verbosity=0 --durations=15 
 # Examples of docstrings. Modules of libraries that are not installed are left out.
 DOCTEST := --doctest-modules --doctest-ignore-import-errors zoo
 # What has to work with JAX alone: reading films, loading a release from a folder or a Hub, predicting, explaining.
-JAX_ONLY := release/test_release.py hub/test_pull.py hub/test_road.py explain data/test_images.py data/test_decode.py test_backends.py test_package.py inference/test_predictor.py names/test_registry.py runs/test_predict.py
+JAX_ONLY := release/test_write.py hub/test_pull.py hub/test_road.py explain data/test_images.py data/test_decode.py test_backends.py test_package.py inference/test_predictor.py names/test_registry.py runs/test_predict.py
 # Data of one's own: make demo DATA=folder DATASET=nih
 DATA ?=
 DATASET ?= competition

@@ -30,7 +30,7 @@ def tiny_spec(members: int = 2, findings: tuple[str, ...] = FINDINGS3, image_siz
 def tiny_ensemble(spec: EnsembleSpec, seed: int = 0):
     """Built from the spec, with weights such that its logits spread by 1 or more on random films."""
     from zoo.models.ensemble import Ensemble
-    from zoo.release import parity
+    from zoo.release import golden
 
     model = Ensemble.from_spec(spec)
     rng = np.random.default_rng(seed)
@@ -40,7 +40,7 @@ def tiny_ensemble(spec: EnsembleSpec, seed: int = 0):
             variable.assign(rng.normal(0, 1.5 / np.sqrt(fan_in), variable.shape))
     noise = rng.integers(0, 256, (16, spec.image_size, spec.image_size, 1), dtype=np.uint8)
     for member in model.members:
-        logits = (np.asarray(member.predict(x, verbose=0)) for x in (noise, parity.images(spec.image_size)))
+        logits = (np.asarray(member.predict(x, verbose=0)) for x in (noise, golden.images(spec.image_size)))
         spread = min(float(np.std(z, axis=0).mean()) for z in logits)
         for variable in member.head.trainable_variables:
             if variable.path.endswith("kernel"):
@@ -55,7 +55,7 @@ def tiny_release(folder: Path, members: int = 2, seed: int = 0, **options) -> Pa
         folder: Where it shall lie.
         members: How many.
         seed: Of the weights.
-        **options: Of `release.write`, in place of the small ones here.
+        **options: Of `write_release`, in place of the small ones here.
     """
     if options:
         return _write(folder, members, seed, **options)
@@ -72,7 +72,7 @@ def _written(members: int, seed: int) -> Path:
 
 def _write(folder: Path, members: int, seed: int, **options) -> Path:
     from zoo.evaluation.decision import Decision, OperatingPoint, Origin
-    from zoo.release import release
+    from zoo.release.write import write_release
 
     spec = tiny_spec(members)
     k = len(spec.findings)
@@ -80,7 +80,7 @@ def _write(folder: Path, members: int, seed: int, **options) -> Path:
     points = {"max_f1": OperatingPoint((*(0.3,) * (k - 1), None), origin)}
     decision = Decision(spec.findings, (1.7,), points, default="max_f1")
     alone = Decision(spec.findings, (1.2,), points, default="max_f1")
-    return release.write(
+    return write_release(
         folder,
         tiny_ensemble(spec, seed),
         spec,

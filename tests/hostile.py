@@ -5,9 +5,9 @@ The 21 kinds of hostile input, and where each is tested (tests/hub/ unless anoth
  1  altered byte, other size            test_hostile_weights; on a Hub: test_hostile_hub, test_pull (a damaged file ...)
  2  manifest broken, huge, nested       test_hostile_manifest, test_manifest
  3  names and links that lead outside   test_hostile_manifest; on a Hub and in its cache: test_hostile_hub
- 4  extra files                         test_hostile_manifest, test_inspection (files that ...); a Hub: test_hostile_hub
+ 4  extra files                         test_hostile_manifest, test_inspect (files that ...); a Hub: test_hostile_hub
  5  only unsafe formats                 test_hostile_manifest; on a Hub: test_pull (what is no release ...)
- 6  unknown or monstrous architecture   test_hostile_model, test_schema; unknown head: test_release
+ 6  unknown or monstrous architecture   test_hostile_model, test_schema; unknown head: test_write
  7  hostile safetensors                 test_hostile_weights; tests/models/test_weights, test_safetensors_header
  8  the wrong thing under a right name  test_hostile_weights
  9  thresholds                          test_hostile_model, test_schema

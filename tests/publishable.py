@@ -12,8 +12,9 @@ from builders import FINDINGS3, tiny_release
 from zoo.evaluation.report import evaluate
 from zoo.evaluation.result import to_json
 from zoo.evaluation.scores import Scores
-from zoo.release import card, manifest, release
+from zoo.release import card, manifest
 from zoo.release.folder import read_evaluation
+from zoo.release.read import read_release
 
 REPO = "tester/tiny"
 COMMIT = f"POST /api/models/{REPO}/commit/main"
@@ -33,7 +34,7 @@ def publishable_release(folder: Path) -> Path:
     shutil.copytree(_built(), folder)
     rewrite(folder, "metrics.json", lambda _: metrics())
     rewrite(folder, manifest.MANIFEST, lambda data: {**data, "license": "cc-by-4.0", "provenance": PROVENANCE})
-    found = release.read(folder)
+    found = read_release(folder)
     text = card.render(found.spec, read_evaluation(found.metrics), provenance=found.provenance, license=found.license)
     (folder / manifest.CARD).write_text(text, "utf-8")
     _list(folder)

@@ -11,7 +11,9 @@ import pytest
 from builders import tiny_release
 
 import zoo
-from zoo.release import manifest, parity, release
+from zoo.release import golden, manifest
+from zoo.release.build import build_model
+from zoo.release.read import read_release
 
 OTHER = {"tensorflow": "jax", "jax": "tensorflow"}
 
@@ -47,10 +49,10 @@ def test_a_release_written_by_tensorflow_loads_without_it():
     if not folder:
         pytest.skip("make test-jax-only sets ZOO_TEST_RELEASE to a release that TensorFlow wrote")
     assert find_spec("tensorflow") is None
-    found = release.read(folder)
-    golden = manifest.read_json(Path(folder) / parity.LOGITS)["logits"]["ensemble"]
-    assert np.std(golden) >= 1.0
-    assert parity.gap(found, release.build_model(found)) < parity.TOLERANCE
+    found = read_release(folder)
+    logits = manifest.read_json(Path(folder) / golden.LOGITS)["logits"]["ensemble"]
+    assert np.std(logits) >= 1.0
+    assert golden.gap(found, build_model(found)) < golden.TOLERANCE
     predictor = zoo.load(folder)
     chances = predictor.predict([np.arange(2500, dtype=np.uint16).reshape(50, 50) // 10])
     assert chances.shape == (1, 3)

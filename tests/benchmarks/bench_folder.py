@@ -28,7 +28,7 @@ from zoo.data.images.reading import read_image
 from zoo.data.phantoms.drawing import draw_phantom
 from zoo.evaluation.decision import probabilities
 from zoo.inference.predictor import Predictor
-from zoo.release import release
+from zoo.release.read import read_release
 from zoo.runs import predict
 
 BACKENDS = ("tensorflow", "jax")
@@ -112,7 +112,7 @@ def job(request: pytest.FixtureRequest, folder: Path, films: Path) -> Job:
     runtime, precision, times = request.param
     if runtime == "openvino":
         pytest.importorskip("openvino", reason="needs the extra 'serve'")
-    if precision == "int8" and not release.read(folder).exports:
+    if precision == "int8" and not read_release(folder).exports:
         pytest.skip("ZOO_BENCH_RELEASE names no release with an int8 export that was accepted")
     predictor, paths = zoo.load(folder, runtime=runtime, precision=precision), sorted(films.iterdir())
     wholes = [Image.fromarray(read_image(path)[..., 0]) for path in paths]

@@ -27,7 +27,8 @@ from zoo.data.images.reading import read_image
 from zoo.data.phantoms.drawing import draw_phantom
 from zoo.export.exporting import TOLERANCES
 from zoo.export.int8 import acceptance
-from zoo.release import release
+from zoo.release.folder import ReleaseFolder
+from zoo.release.read import read_release
 
 BACKENDS = ("tensorflow", "jax")
 SIZE, FILMS, BATCH = 224, 64, 16
@@ -91,7 +92,7 @@ def test_runtime(
 
         if "bfloat16" not in native():
             pytest.skip("this CPU does not compute in bfloat16")
-    found = release.read(folder)
+    found = read_release(folder)
     if precision == "int8" and not found.exports:
         pytest.skip("ZOO_BENCH_RELEASE names no release with an int8 export that was accepted")
     predictor = zoo.load(folder, runtime=runtime, precision=precision)
@@ -138,7 +139,7 @@ def near(expected: np.ndarray, precision: str) -> Callable[[np.ndarray], str]:
     return check
 
 
-def stays(found: release.ReleaseFolder, expected: np.ndarray) -> Callable[[np.ndarray], str]:
+def stays(found: ReleaseFolder, expected: np.ndarray) -> Callable[[np.ndarray], str]:
     """The share of these films' decisions that are Keras', beside what the export was accepted with."""
 
     def check(logits: np.ndarray) -> str:

@@ -85,11 +85,11 @@ import sys
 import zoo
 from zoo.names.catalog import CATALOG
 from zoo.evaluation.decision import Decision
-from zoo.release import release
+from zoo.release.write import write_release
 from zoo.models.ensemble import Ensemble
 spec = CATALOG["xrayslam-ensemble"].spec
 model = Ensemble.from_spec(spec)
-release.write(sys.argv[1], model, spec, Decision(spec.findings))
+write_release(sys.argv[1], model, spec, Decision(spec.findings))
 model.save_weights(sys.argv[1] + "/plain.weights.h5")
 """
 

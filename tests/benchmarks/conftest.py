@@ -102,11 +102,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from zoo.evaluation.decision import Decision
     from zoo.models.ensemble import Ensemble
     from zoo.names.catalog import CATALOG
-    from zoo.release import release
+    from zoo.release.write import write_release
 
     spec = CATALOG["xrayslam-ensemble"].spec
     target = tmp_path_factory.mktemp("release") / "release"
-    return release.write(target, Ensemble.from_spec(spec), spec, Decision(spec.findings))
+    return write_release(target, Ensemble.from_spec(spec), spec, Decision(spec.findings))
 
 
 @pytest.fixture(scope="session")

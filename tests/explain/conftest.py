@@ -26,6 +26,6 @@ def gap(ensemble):
 
 @pytest.fixture(scope="session")
 def pixels():
-    from zoo.release import parity
+    from zoo.release import golden
 
-    return parity.images(32)
+    return golden.images(32)

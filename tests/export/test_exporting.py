@@ -11,7 +11,8 @@ from zoo.cli import main
 from zoo.core.errors import ExportError, ReleaseError, UnknownNameError
 from zoo.evaluation.decision import Decision, probabilities
 from zoo.export import exporting, formats
-from zoo.release import exports, manifest, release
+from zoo.release import exports, manifest
+from zoo.release.read import read_release
 
 EXTRA = "pip install 'xrayslam-zoo[serve]'"
 WHOLE = {
@@ -28,7 +29,7 @@ def needs(*libraries):
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    return release.read(tiny_release(tmp_path_factory.mktemp("exporting") / "release"))
+    return read_release(tiny_release(tmp_path_factory.mktemp("exporting") / "release"))
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,9 @@ from zoo.cli import main
 from zoo.core.errors import ReleaseError, SplitError
 from zoo.data.phantoms.drawing import make_phantoms
 from zoo.export.int8 import acceptance
-from zoo.release import exports, release
+from zoo.release import exports
+from zoo.release.build import build_model
+from zoo.release.read import read_release
 
 EXTRA = "pip install 'xrayslam-zoo[serve]'"
 for _library in ("openvino", "onnx", "nncf"):
@@ -51,14 +53,14 @@ def carried(data, tmp_path_factory, lenient):
     folder = tiny_release(tmp_path_factory.mktemp("int8") / "release")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ZOO_HOME", str(folder.parent / "home"))
-        return folder, making.export_int8(release.read(folder), data)
+        return folder, making.export_int8(read_release(folder), data)
 
 
 def test_the_release_carries_it_and_loads_it(carried, data):
     folder, outcome = carried
     assert outcome.accepted
     assert outcome.carried == folder
-    assert release.read(folder).exports == (exports.INT8,)
+    assert read_release(folder).exports == (exports.INT8,)
     ours = zoo.load(folder, runtime="openvino", precision="int8")
     assert "openvino int8" in repr(ours)
     plain, got = (model.runtime.logits(exporting.fresh_images(32)) for model in (zoo.load(folder), ours))
@@ -135,7 +137,7 @@ def test_the_split_of_another_run_is_refused(data, tmp_path):
     parts = {"validation": {"images": names[:20]}, "test": {"images": names[20:]}}
     (tmp_path / "split.json").write_text(json.dumps({**split, "parts": parts}))
     with pytest.raises(SplitError, match="not its run"):
-        making.export_int8(release.read(folder), data, trained_on=tmp_path / "split.json")
+        making.export_int8(read_release(folder), data, trained_on=tmp_path / "split.json")
 
 
 # Layers given back
@@ -245,7 +247,7 @@ def test_int8_exports_of_earlier_versions_are_still_read(carried, temperature, t
 def test_an_export_to_a_folder_has_the_temperature_inside(data, tmp_path, lenient, monkeypatch):
     monkeypatch.setenv("ZOO_HOME", str(tmp_path / "home"))
     folder = tiny_release(tmp_path / "release")
-    made = making.export_int8(release.read(folder), data, tmp_path / "out").export
+    made = making.export_int8(read_release(folder), data, tmp_path / "out").export
     copied = exports.read(tmp_path / "out")
     assert (made.temperature, copied.temperature) == ((1.0,), (1.7,))
     assert "divided by the temperature" in copied.facts["output"]["values"]
@@ -253,7 +255,7 @@ def test_an_export_to_a_folder_has_the_temperature_inside(data, tmp_path, lenien
     ours, theirs = (outputs(core().read_model(export.folder / "model.xml"), images) for export in (made, copied))
     np.testing.assert_allclose(theirs, ours / 1.7, rtol=1e-5, atol=1e-5)
     carried = exports.check_carried
-    found = release.read(folder)
+    found = read_release(folder)
     assert carried(found.folder, found.files, found.spec, found.decision.temperature).temperature == (1.0,)
 
 
@@ -263,6 +265,6 @@ def outputs(model, films):
 
 
 def plain_of(folder):
-    found = release.read(folder)
+    found = read_release(folder)
     facts = exporting.describe(found, "openvino", "int8", None, 1, calibrated=False)
-    return formats.to_openvino(formats.graph_of(release.build_model(found), facts), 1)
+    return formats.to_openvino(formats.graph_of(build_model(found), facts), 1)

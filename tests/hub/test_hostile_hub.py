@@ -17,7 +17,8 @@ from zoo.core.errors import HubError, IntegrityError, ReleaseError
 from zoo.hub import download
 from zoo.hub.pull import pull
 from zoo.names import sources
-from zoo.release import manifest, release
+from zoo.release import manifest
+from zoo.release.read import read_release
 
 REPO = "tester/tiny"
 
@@ -164,7 +165,7 @@ def test_a_card_on_a_hub_is_never_used_for_behaviour(hub, folder, commit):
     for card in (b"---\nmodel-index: [\n---\n", b"---\nbackbone: resnet50\nmodel-index: 3\n---\n", b"\xff\xfe\0"):
         there = pinned(hub.store.plant(REPO, {"README.md": card}))
         found = pull(there)
-        assert (found.spec, found.decision) == (release.read(folder).spec, release.read(folder).decision)
+        assert (found.spec, found.decision) == (read_release(folder).spec, read_release(folder).decision)
         assert sources.inspect(there).name == "tiny-ensemble"
     huge = hub.store.plant(REPO, {"README.md": b"x" * (manifest.MAX_JSON_BYTES + 1)})
     assert not (pull(pinned(huge)).folder / "README.md").exists()

@@ -12,7 +12,8 @@ from hostile import Damage, Reading, all_of, check_refused, edit, put, read_all,
 import zoo
 from zoo.core.errors import ReleaseError
 from zoo.names import sources
-from zoo.release import manifest, release
+from zoo.release import manifest
+from zoo.release.read import read_release
 
 MEMBER = {"backbone": "tiny", "alias": "tiny0"}
 MANIFEST, CONFIG, DECISION = manifest.MANIFEST, "config.json", "decision.json"
@@ -157,7 +158,7 @@ def test_a_name_that_no_network_may_have(copy):
 
 
 def test_a_card_is_never_used_for_behaviour(folder, copy):
-    read = release.read(folder)
+    read = read_release(folder)
     for card in (
         "---\nmodel-index: [\n---\n",
         "---\nlibrary_name: transformers\nbackbone: resnet50\nimage_size: 1000000\nthresholds: [0, 0]\n---\n# evil\n",

@@ -11,7 +11,7 @@ from zoo.core.errors import HubError, IntegrityError, ReleaseError, UnknownNameE
 from zoo.hub import pins
 from zoo.hub.pins import Pin
 from zoo.names import sources
-from zoo.release import folders, manifest
+from zoo.release import install, manifest
 
 REPO = "tester/tiny"
 PIN = Pin(REPO, "a" * 40, "b" * 64)
@@ -47,7 +47,7 @@ def test_pins_are_kept_and_forgotten(zoo_home):
 
 
 def test_a_name_that_stands_for_something_else_is_refused(folder):
-    folders.install(folder, "installed")
+    install.install(folder, "installed")
     for name, said in [
         ("installed", "is installed"),
         ("densenet121", "a backbone"),
@@ -163,7 +163,7 @@ def test_a_name_of_the_catalog_is_installed_or_named_or_pinned_in_this_order(hub
     with pytest.warns(UserWarning, match="not pinned"):
         assert sources.find(name).source == f"hf://{REPO}@{newer}"
     # Installed elsewhere in the meantime: a pin of that name stays, and is not used.
-    installed = folders.install(folder, name)
+    installed = install.install(folder, name)
     assert sources.find(name).folder == installed
     assert (zoo.info(name).installed, zoo.info(name).repo) == (str(installed), "")
 

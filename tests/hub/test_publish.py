@@ -7,7 +7,8 @@ from publishable import REPO, commits, metrics, names, publishable_release, requ
 
 from zoo.core.errors import HubError, ReleaseError
 from zoo.hub.publish import publish
-from zoo.release import manifest, release
+from zoo.release import manifest
+from zoo.release.read import read_release
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def test_the_first_time_makes_a_private_repository_that_holds_the_release(hub, t
     for file in done.files:
         (there / file.name).write_bytes(hub.store.read(REPO, file.name))
         assert (file.size, file.sha256) == ((there / file.name).stat().st_size, manifest.sha256(there / file.name))
-    assert release.read(there).metrics == release.read(folder).metrics
+    assert read_release(there).metrics == read_release(folder).metrics
     listing = manifest.read_json(there / manifest.MANIFEST)
     assert listing["files"] == manifest.describe(there), "the card that is listed is the one that is there"
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
@@ -131,7 +132,7 @@ def test_a_licence_given_now_is_published_and_the_release_left_as_it_was(hub, to
     done = publish(folder, REPO, license="MIT")
     assert json.loads(hub.store.read(REPO, manifest.MANIFEST))["license"] == "mit"
     assert "license: mit" in done.card
-    assert release.read(folder).license == "cc-by-4.0"
+    assert read_release(folder).license == "cc-by-4.0"
     assert publish(folder, REPO, license="mit").nothing_new
     with pytest.raises(ReleaseError, match="licence 'my terms': expected"):
         publish(folder, REPO, license="my terms")

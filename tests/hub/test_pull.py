@@ -20,7 +20,8 @@ from zoo.hub import download
 from zoo.hub.pull import listing, pull
 from zoo.hub.reference import parse
 from zoo.names import sources
-from zoo.release import manifest, release
+from zoo.release import manifest
+from zoo.release.read import read_release
 
 REPO = "tester/tiny"
 
@@ -111,7 +112,7 @@ def test_a_branch_a_tag_a_pull_request_and_a_commit_are_found(hub, token, folder
     for revision, at in expected.items():
         found = pull(f"hf://{REPO}@{revision}")
         assert found.source == pinned(at)
-        assert found.manifest_sha256 == release.read(other if at == newer else folder).manifest_sha256
+        assert found.manifest_sha256 == read_release(other if at == newer else folder).manifest_sha256
     assert listing(parse(f"hf://{REPO}@v1"))[0] == commit
 
 
@@ -163,9 +164,9 @@ def test_a_branch_that_moves_meanwhile_mixes_nothing(hub, folder, other, commit,
     hub.faults.add("GET .*/labels.json", "call", call=lambda: hub.store.plant(REPO, other))
     found = pull(f"hf://{REPO}")
     assert found.source == pinned(commit)
-    assert found.manifest_sha256 == release.read(folder).manifest_sha256
+    assert found.manifest_sha256 == read_release(folder).manifest_sha256
     assert all(commit in path for path in asked(hub, "/resolve/"))
-    assert pull(f"hf://{REPO}").manifest_sha256 == release.read(other).manifest_sha256
+    assert pull(f"hf://{REPO}").manifest_sha256 == read_release(other).manifest_sha256
 
 
 # Without the network

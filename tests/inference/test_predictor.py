@@ -19,7 +19,7 @@ from zoo.evaluation.coherence import project
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.thresholds import fit_decision
 from zoo.inference.predictor import Predictor
-from zoo.release import folders, manifest
+from zoo.release import install, manifest
 
 
 @pytest.fixture(scope="module")
@@ -238,7 +238,7 @@ def test_a_known_model_without_weights_says_three_ways(zoo_home):
 
 
 def test_an_installed_name_and_the_environment_are_found(folder, films, monkeypatch):
-    folders.install(folder, "xrayslam-ensemble")
+    install.install(folder, "xrayslam-ensemble")
     expected = zoo.load(folder).predict(films)
     np.testing.assert_array_equal(zoo.predict_ensemble(films), expected)
     plain = zoo.predict_ensemble(films, calibrated=False)

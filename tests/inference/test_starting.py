@@ -164,7 +164,7 @@ class Timed:
 
 def test_auto_takes_the_fastest_that_starts_and_remembers_it(folder, monkeypatch):
     pytest.importorskip("openvino", reason=EXTRA)
-    from zoo.release import release
+    from zoo.release.read import read_release
     from zoo.runtimes import openvino_runtime
 
     clock, asked = [0.0], []
@@ -176,7 +176,7 @@ def test_auto_takes_the_fastest_that_starts_and_remembers_it(folder, monkeypatch
         asked.append(precision)
         return Timed(clock, seconds[precision])
 
-    found = release.read(folder)
+    found = read_release(folder)
     assert choosing.fastest(found, None, start) == "bfloat16"
     assert asked == ["float32", "bfloat16"]
     assert choosing.fastest(found, None, start) == "bfloat16"
@@ -195,7 +195,7 @@ def test_auto_takes_the_fastest_that_starts_and_remembers_it(folder, monkeypatch
 
 def test_auto_remembers_no_refusal_by_a_passing_error(folder, monkeypatch, tmp_path):
     pytest.importorskip("openvino", reason=EXTRA)
-    from zoo.release import release
+    from zoo.release.read import read_release
     from zoo.runtimes import openvino_runtime
 
     monkeypatch.setenv("ZOO_HOME", str(tmp_path))
@@ -208,7 +208,7 @@ def test_auto_remembers_no_refusal_by_a_passing_error(folder, monkeypatch, tmp_p
             raise errors.pop()
         return Timed(clock, {"float32": 3.0, "bfloat16": 1.0}[precision])
 
-    found = release.read(folder)
+    found = read_release(folder)
     assert [choosing.fastest(found, None, start) for _ in range(4)] == ["float32", "float32", "bfloat16", "bfloat16"]
 
 

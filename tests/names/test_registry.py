@@ -11,7 +11,7 @@ from zoo.config.specs import EnsembleSpec, MemberSpec
 from zoo.core.errors import UnknownNameError
 from zoo.hub import pins
 from zoo.names import registry
-from zoo.release import folders
+from zoo.release import install
 
 
 def test_patterns():
@@ -44,7 +44,7 @@ def test_names_and_info_need_no_keras():
 
 
 def test_an_installed_release_is_listed(tmp_path):
-    folder = folders.install(tiny_release(tmp_path / "r", members=1), "mine")
+    folder = install.install(tiny_release(tmp_path / "r", members=1), "mine")
     assert "mine" in zoo.list_models()
     assert zoo.info("mine").installed == str(folder)
     assert zoo.info("mine").members == ("tiny0",)

@@ -9,7 +9,7 @@ from zoo.core.errors import HubError, UnknownNameError
 from zoo.hub import pins
 from zoo.hub.reference import Reference
 from zoo.names import sources
-from zoo.release import folders
+from zoo.release import install
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_a_plain_name_is_installed_or_pinned(folder):
     pin = pins.Pin("owner/repo", "a" * 40, "b" * 64)
     pins.add("mine", pin)
     assert sources.locate("mine") == pin
-    installed = folders.install(folder, "mine")
+    installed = install.install(folder, "mine")
     assert sources.locate("mine") == installed
     assert sources.find("mine", ["tiny1"]).folder == installed
 
@@ -83,7 +83,7 @@ def test_a_folder_here_of_that_name_is_not_taken_for_it(folder, monkeypatch):
 
 
 def test_only_the_weights_that_are_asked_for_need_be_there(folder, tmp_path):
-    copy = folders.copy(folder, tmp_path / "copy")
+    copy = install.copy(folder, tmp_path / "copy")
     (copy / "tiny1.safetensors").unlink()
     assert sources.find(copy, ["tiny0"]).folder == copy
     with pytest.raises(UnknownNameError, match="tiny0"):
@@ -91,6 +91,6 @@ def test_only_the_weights_that_are_asked_for_need_be_there(folder, tmp_path):
 
 
 def test_looking_and_verifying_take_the_same_names(folder):
-    folders.install(folder, "mine")
+    install.install(folder, "mine")
     assert sources.inspect("mine").name == sources.inspect(folder).name == "tiny-ensemble"
     assert all(check.ok for check in sources.verify("mine"))

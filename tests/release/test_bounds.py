@@ -11,7 +11,9 @@ from hostile import agree, edit, write
 
 from zoo.core.errors import ReleaseError
 from zoo.names import sources
-from zoo.release import folders, manifest, release
+from zoo.release import install, manifest
+from zoo.release.folder import ReleaseFolder
+from zoo.release.read import read_release
 
 #: Hashing 6 GB takes 6 s or more on any machine; what is refused by its size takes none.
 HUGE = 6 * 10**9
@@ -48,7 +50,7 @@ def checks(copy, names):
     """`verify` without the network."""
     from zoo.release import checks as made
 
-    subject = made.Subject(release.ReleaseFolder(copy), None)
+    subject = made.Subject(ReleaseFolder(copy), None)
     for name in names:
         try:
             yield getattr(made, f"check_{name}")(subject)
@@ -59,13 +61,13 @@ def checks(copy, names):
 @pytest.mark.usefixtures("at_once")
 def test_a_card_is_not_hashed_or_copied_however_long_it_is(copy, tmp_path):
     sparse(copy / manifest.CARD, HUGE)
-    assert release.read(copy).spec.name == "tiny-ensemble"
+    assert read_release(copy).spec.name == "tiny-ensemble"
     seen = sources.inspect(copy)
     assert [file.state for file in seen.files if file.name == manifest.CARD] == ["edited"]
     (card,) = checks(copy, ["card"])
     assert card == "README.md is too large to be a card"
     with pytest.raises(ReleaseError, match="too many for a card"):
-        folders.copy(copy, tmp_path / "other")
+        install.copy(copy, tmp_path / "other")
     assert not (tmp_path / "other").exists()
 
 
@@ -107,7 +109,7 @@ def test_many_strangers_are_not_hashed(copy):
 def test_odd_json_is_refused_in_every_file(copy, name, text, says):
     write(name, text)(copy)
     with pytest.raises(ReleaseError) as caught:
-        release.read(copy)
+        read_release(copy)
     assert says in str(caught.value) or "the size of" in str(caught.value)
     assert len(str(caught.value)) < 1000
     assert any(name in problem for problem in sources.inspect(copy).problems)
@@ -120,5 +122,5 @@ def test_sizes_that_lie(copy):
         listing["files"]["tiny0.safetensors"]["size"] = size
         (copy / manifest.MANIFEST).write_text(json.dumps(listing))
         with pytest.raises(ReleaseError, match="size"):
-            release.read(copy)
+            read_release(copy)
         assert any("tiny0.safetensors" in problem for problem in sources.inspect(copy).problems)

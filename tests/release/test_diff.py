@@ -13,8 +13,9 @@ from zoo.core import files
 from zoo.evaluation.report import evaluate
 from zoo.evaluation.result import to_json
 from zoo.evaluation.scores import Scores
-from zoo.release import manifest, release
+from zoo.release import manifest
 from zoo.release.diff import diff
+from zoo.release.read import read_release
 
 SAME_WEIGHTS = "files: the weights are the same"
 
@@ -41,7 +42,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def before(folder):
-    return release.read(folder)
+    return read_release(folder)
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def change(folder, tmp_path):
             path.write_text(json.dumps(alter(document) or document))
             listing = json.loads((copy / manifest.MANIFEST).read_text())
             (copy / manifest.MANIFEST).write_text(json.dumps({**listing, "files": manifest.describe(copy)}))
-        return release.read(copy)
+        return read_release(copy)
 
     return make
 
@@ -68,7 +69,7 @@ def of(group, lines):
 def test_a_copy_is_no_difference(before, folder, tmp_path):
     copy = shutil.copytree(folder, tmp_path / "copy")
     (copy / "README.md").write_text("edited")
-    assert diff(before, release.read(copy)) == []
+    assert diff(before, read_release(copy)) == []
 
 
 def test_a_refitted_decision(before, change):
@@ -171,7 +172,7 @@ def test_other_weights_are_told_by_their_hashes(before, folder, tmp_path):
     save_file({name: np.asarray(value * 1.5, value.dtype) for name, value in load_file(path).items()}, path)
     listing = json.loads((copy / manifest.MANIFEST).read_text())
     (copy / manifest.MANIFEST).write_text(json.dumps({**listing, "files": manifest.describe(copy)}))
-    after = release.read(copy)
+    after = read_release(copy)
     size = path.stat().st_size
     old, new = (files.sha256(r.folder / "tiny1.safetensors")[:12] for r in (before, after))
     assert diff(before, after) == [
@@ -180,7 +181,7 @@ def test_other_weights_are_told_by_their_hashes(before, folder, tmp_path):
 
 
 def test_another_model(before, tmp_path):
-    after = release.read(
+    after = read_release(
         tiny_release(tmp_path / "one", members=1, metrics=metrics(), provenance=provenance(), license="mit")
     )
     lines = diff(before, after)

@@ -13,7 +13,9 @@ import zoo
 from zoo.core import home
 from zoo.core.errors import ReleaseError
 from zoo.evaluation.decision import Decision
-from zoo.release import convert, parity, release
+from zoo.release import convert, golden
+from zoo.release.read import read_release
+from zoo.release.write import write_release
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +112,7 @@ def test_members_of_one_kind_that_were_exchanged(tmp_path):
         image_size=32,
         findings=spec.findings,
     )
-    release.write(tmp_path / "alike", tiny_ensemble(alike), alike, Decision(spec.findings))
+    write_release(tmp_path / "alike", tiny_ensemble(alike), alike, Decision(spec.findings))
     exchange_members(tmp_path / "alike")
     with pytest.raises(ReleaseError, match="not the network that was released"):
         zoo.load(tmp_path / "alike", members=["tiny1"])
@@ -121,8 +123,8 @@ def test_members_of_one_kind_that_were_exchanged(tmp_path):
 
 def test_the_check_is_made_once_for_a_manifest_its_members_and_the_versions(copy, monkeypatch):
     checked = []
-    gap = parity.gap
-    monkeypatch.setattr(parity, "gap", lambda *args: checked.append(args[1]) or gap(*args))
+    gap = golden.gap
+    monkeypatch.setattr(golden, "gap", lambda *args: checked.append(args[1]) or gap(*args))
     for members, times in ((None, 1), (None, 1), (["tiny1"], 2), (["tiny1"], 2), (["tiny0"], 3)):
         zoo.load(copy, members=members)
         assert len(checked) == times
@@ -139,13 +141,13 @@ def test_a_note_of_something_else_is_not_trusted(copy, text):
     zoo.load(copy)
     (note,) = (home.home() / "checked").iterdir()
     known = json.loads(note.read_text())
-    assert known["difference"] < parity.TOLERANCE
+    assert known["difference"] < golden.TOLERANCE
     reweigh(copy, exchange)
     with pytest.raises(ReleaseError, match="not the network"):
         zoo.load(copy)
     note.write_text(text)
     zoo.load(copy, members=["tiny1"])
-    found = release.read(copy)
+    found = read_release(copy)
     note.write_text(json.dumps({**known, "manifest_sha256": found.manifest_sha256}))  # under the name of another
     with pytest.raises(ReleaseError, match="not the network"):
         zoo.load(copy)
@@ -171,5 +173,5 @@ def test_a_network_that_overflows_is_not_released(tmp_path):
     kernel = next(v for v in model.members[0].head.trainable_variables if v.path.endswith("kernel"))
     kernel.assign(np.full(kernel.shape, 3e38))
     with pytest.raises(ReleaseError, match="the logits of ensemble, tiny0 are not finite"):
-        release.write(tmp_path / "release", model, spec, Decision(spec.findings))
+        write_release(tmp_path / "release", model, spec, Decision(spec.findings))
     assert not (tmp_path / "release").exists()

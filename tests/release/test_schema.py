@@ -15,7 +15,9 @@ from zoo.evaluation.report import evaluate
 from zoo.evaluation.result import to_json
 from zoo.evaluation.scores import Scores
 from zoo.export import exporting
-from zoo.release import manifest, parity, release, schema
+from zoo.release import golden, manifest, schema
+from zoo.release.build import build_model
+from zoo.release.read import read_release
 
 
 def scores(seed, kind="logits", split="test"):
@@ -40,7 +42,7 @@ def folder(tmp_path_factory, metrics):
 
 @pytest.fixture(scope="module")
 def model(folder):
-    return release.build_model(release.read(folder))
+    return build_model(read_release(folder))
 
 
 @pytest.mark.parametrize("name", schema.NAMES)
@@ -60,7 +62,7 @@ def test_the_schemas_are_schemas(name):
 def test_the_schema_of_an_export(folder):
     """The facts as an export writes them are valid; a field that nobody knows, or another limit, is not."""
     Draft202012Validator.check_schema(schema.load(schema.EXPORT))
-    facts = exporting.describe(release.read(folder), "openvino", "int8", None, None)
+    facts = exporting.describe(read_release(folder), "openvino", "int8", None, None)
     facts["check"] = {"backend": "jax", "films": 8, "largest": 3.0, "difference": 0.1, "tolerance": None}
     facts["files"] = {"model.xml": {"size": 1, "sha256": "0" * 64}}
     assert schema.validate(schema.EXPORT, facts) == []
@@ -91,7 +93,7 @@ def test_limits_are_those_of_the_readers():
     decision = schema.load("decision")["$defs"]["decision"]["properties"]
     for findings in (config["findings"], labels, decision["findings"]):
         assert findings["maxItems"] == specs.MAX_FINDINGS
-    assert schema.load("parity")["properties"]["tolerance"]["maximum"] == parity.LIMIT
+    assert schema.load("parity")["properties"]["tolerance"]["maximum"] == golden.LIMIT
 
 
 def test_metrics_of_every_kind_are_valid():
@@ -281,11 +283,11 @@ def broken(folder, target, name, change):
 
 def read_all(folder, name, model):
     """The strict readers; the golden logits are read where a network is held against them."""
-    found = release.read(folder)
+    found = read_release(folder)
     if name == "parity":
-        parity.gap(found, model)
+        golden.gap(found, model)
         for member in found.spec.members:
-            parity.gap(found, release.build_model(found, [member.name]))
+            golden.gap(found, build_model(found, [member.name]))
 
 
 def ids(cases):

@@ -202,9 +202,9 @@ def test_a_release_on_labelled_films(tmp_path, capsys):
 def _release(folder, spec):
     from builders import tiny_ensemble
 
-    from zoo.release import release
+    from zoo.release.write import write_release
 
-    return release.write(folder, tiny_ensemble(spec), spec, Decision(spec.findings))
+    return write_release(folder, tiny_ensemble(spec), spec, Decision(spec.findings))
 
 
 def test_a_predictor_explains_a_finding_by_name(tmp_path):

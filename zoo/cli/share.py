@@ -71,18 +71,18 @@ def _release(options: argparse.Namespace) -> None:
 
 
 def _install(options: argparse.Namespace) -> None:
-    from zoo.release import folders
+    from zoo.release import install
 
-    folder = folders.install(options.source, options.name)
+    folder = install.install(options.source, options.name)
     print(f"installed at {folder}; load it: zoo.load({options.name!r})")
 
 
 def _publish(options: argparse.Namespace) -> int:
     from zoo.hub import publish
-    from zoo.release import folders
+    from zoo.release import install
 
     done = publish.publish(
-        folders.local(options.source), options.repo,
+        install.local(options.source), options.repo,
         private=options.private, tag=options.tag, license=options.license, dry_run=options.dry_run, pr=options.pr,
     )  # fmt: skip
     for file in done.files:

@@ -17,7 +17,8 @@ from zoo.data.images.reading import read_image
 from zoo.data.phantoms.drawing import draw_phantom
 from zoo.export import formats
 from zoo.labels.findings import FINDINGS
-from zoo.release import exports, manifest, parity, release
+from zoo.release import exports, golden, manifest
+from zoo.release.build import build_checked, decision_of
 from zoo.release.exports import Export, Format, Precision
 from zoo.release.folder import ReleaseFolder
 
@@ -93,7 +94,7 @@ def export(
     check_choice(format, precision)
     if precision == "int8":
         raise ExportError("int8 is made with images to calibrate on: zoo export NAME --precision int8 --data DIR")
-    model = release.build_checked(found, members)
+    model = build_checked(found, members)
     facts = describe(found, format, precision, members, batch, calibrated=calibrated)
     write = formats.writer(format, precision, facts, batch)
     with whole(Path(target)) as new:
@@ -113,7 +114,7 @@ def describe(
     calibrated: bool,
 ) -> dict[str, Any]:
     """The facts for `export.json` that are known before the export is made; the arguments are those of `export`."""
-    spec, decision = found.spec, release.decision_of(found, members)
+    spec, decision = found.spec, decision_of(found, members)
     names = [m.name for m in spec.members if members is None or m.name in members]
     n, size = batch or "n", spec.image_size
     values = "logits of Keras, not divided by the release's temperature"
@@ -184,8 +185,8 @@ def hold_against_keras(
     """
     import keras
 
-    images = np.concatenate([parity.images(size), fresh_images(size)])
-    expected = parity.predict(model, images) / np.asarray(temperature, np.float32)
+    images = np.concatenate([golden.images(size), fresh_images(size)])
+    expected = golden.predict(model, images) / np.asarray(temperature, np.float32)
     got = np.asarray(run(images), np.float32)
     backend = keras.config.backend()
     if got.shape != expected.shape or not np.isfinite(got).all():

@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from zoo.core.errors import ExportError, MissingExtraError, ReleaseError
-from zoo.release import release
+from zoo.release.build import build_model
 from zoo.release.folder import ReleaseFolder
+from zoo.release.read import read_release
 
 #: Format -> name of its file or folder in the export's folder.
 FILES = {"litert": "model.tflite", "saved_model": "saved_model"}
@@ -104,8 +105,8 @@ def _write(order: Mapping[str, Any], path: Path) -> None:
     import keras
 
     root = Path(order["root"]) if order["root"] else None
-    found = release.read(order["release"], order["members"], root=root)
-    network = release.build_model(found, order["members"])
+    found = read_release(order["release"], order["members"], root=root)
+    network = build_model(found, order["members"])
     size = found.spec.image_size
     pixels = keras.Input((size, size, 1), dtype="uint8", name="pixels")
     logits = network(keras.ops.cast(pixels, "float32"))

@@ -14,7 +14,9 @@ from zoo.hub.changes import FileChange as FileChange
 from zoo.hub.changes import Plan, plan
 from zoo.hub.hub_errors import endpoint, hub_errors, status
 from zoo.hub.repository import Repository, State
-from zoo.release import card_facts, manifest, release
+from zoo.release import card_facts, manifest
+from zoo.release.folder import ReleaseFolder
+from zoo.release.read import read_release
 
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}")
 
@@ -80,7 +82,7 @@ def publish(
         HubError: The Hub cannot take it, or gave other bytes back; one line that says what to do.
     """
     _check_request(repo, tag, pr)
-    found = release.read(folder)
+    found = read_release(folder)
     license = _check_publishable(found, license)
     hub, why_dry = _connect(repo, dry_run, pr)
     with tempfile.TemporaryDirectory() as staging:
@@ -109,7 +111,7 @@ def _check_request(repo: str, tag: str, pr: bool) -> None:
         raise HubError(f"tag {tag!r} reads as a commit: choose a name such as 'v1'")
 
 
-def _check_publishable(found: release.ReleaseFolder, license: str) -> str:
+def _check_publishable(found: ReleaseFolder, license: str) -> str:
     """The licence to publish under; a release without one, without its split or its numbers is not published."""
     facts = card_facts.of_data(card_facts.of_model(found.spec), found.provenance)
     # The Hub knows licences by their SPDX names in lower case.

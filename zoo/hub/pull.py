@@ -18,7 +18,7 @@ from zoo.hub.reference import Reference, parse
 from zoo.release import manifest
 from zoo.release.exports import FOLDER
 from zoo.release.folder import SMALL, ReleaseFolder, max_bytes, unsafe_alone
-from zoo.release.folder import read as read_folder
+from zoo.release.read import read_release
 
 #: The files beside the weights that a release is read from.
 _SMALL = (manifest.MANIFEST, *SMALL)
@@ -63,7 +63,7 @@ def pull(
         reference, members, exports=exports, manifest_sha256=manifest_sha256, force_download=force_download
     )
     with _anew(found):
-        found_here = read_folder(folder, members, root=download.cache_of(folder), source=str(found))
+        found_here = read_release(folder, members, root=download.cache_of(folder), source=str(found))
     download.remember(folder, reference.revision)
     if not reference.pinned:
         warn_user(f"{reference} is not pinned and may change: this is {found}")

@@ -16,7 +16,7 @@ from zoo.core import home
 from zoo.core.errors import ExportError, ReleaseError
 from zoo.core.files import content_key, write_json
 from zoo.export import exporting, graph_cache
-from zoo.release import exports, manifest, parity
+from zoo.release import exports, golden, manifest
 from zoo.release.folder import ReleaseFolder
 from zoo.runtimes.runtime import Runtime
 
@@ -50,7 +50,7 @@ def fastest(found: ReleaseFolder, members: Sequence[str] | None, start: Callable
         known = manifest.read_json(noted).get("precision")
         if known in _PRECISIONS:
             return str(known)
-    images = load_file(found.folder / parity.IMAGES)["images"]
+    images = load_file(found.folder / golden.IMAGES)["images"]
     images = np.resize(images, (_IMAGES, *images.shape[1:]))
     rates: dict[str, float] = {}
     refused: dict[str, str] = {}

@@ -20,7 +20,8 @@ from zoo.evaluation.scores import Scores
 from zoo.inference import starting
 from zoo.inference.starting import LoadOptions
 from zoo.inference.stream import Images, Prediction, stream
-from zoo.release import manifest, release
+from zoo.release import manifest
+from zoo.release.build import decision_of
 from zoo.runtimes.runtime import KerasRuntime, Runtime
 
 # pandas takes as long to import as OpenVINO to load a network: only what makes a table imports it.
@@ -81,7 +82,7 @@ class Predictor:
         return cls(
             runtime,
             found.spec,
-            release.decision_of(found, options.members),
+            decision_of(found, options.members),
             members=options.members,
             name=str(name),
             metrics=dict(found.metrics),

@@ -19,7 +19,8 @@ from zoo.core.process import require_own_process
 from zoo.export import exporting, graph_cache
 from zoo.inference import choosing
 from zoo.names import sources
-from zoo.release import exports, parity, release
+from zoo.release import exports, golden
+from zoo.release.build import build_model
 from zoo.release.exports import INT8, Export
 from zoo.release.folder import ReleaseFolder
 from zoo.runtimes.runtime import KerasRuntime, Runtime
@@ -90,11 +91,11 @@ def start(name: str | Path, options: LoadOptions) -> tuple[Runtime, ReleaseFolde
         raise MissingExtraError(f"runtime {runtime!r}", library, "serve")
     if runtime == "keras":
         found = sources.find(name, members, force_download=options.force_download)
-        model = release.build_model(found, members)
+        model = build_model(found, members)
         keras = KerasRuntime(model)
         with compilation.kept():
             # In the batch that `predict` sends by default: no shape is compiled for the check alone.
-            parity.check(found, model, lambda images: keras.logits(images, keras.batch_size))
+            golden.check(found, model, lambda images: keras.logits(images, keras.batch_size))
         return keras, found
     # The graph may be in the cache: then no weights are needed, and no Keras.
     wanted = (INT8,) if runtime == "openvino" and precision in ("int8", "auto") else ()
@@ -181,8 +182,8 @@ def _hold_against_golden(found: ReleaseFolder, graph: Export, started: Any, rest
     seen = home.home() / "checked" / content_key(facts)
     if seen.exists():
         return
-    images = load_file(found.folder / parity.IMAGES)["images"]
-    difference = float(np.abs(started.logits(images) - parity.golden(found)).max())
+    images = load_file(found.folder / golden.IMAGES)["images"]
+    difference = float(np.abs(started.logits(images) - golden.logits_of(found)).max())
     allowed = graph.facts["check"]["difference"] * max(graph.temperature) + INT8_SLACK
     if not difference <= allowed:
         raise ExportError(

@@ -14,9 +14,14 @@ from zoo.hub.pins import Pin
 from zoo.hub.reference import SCHEME, Reference, check_repo, parse
 from zoo.names import registry
 from zoo.names.catalog import CATALOG
-from zoo.release import folders, inspection, release, verification
+from zoo.release import install
 from zoo.release.exports import INT8
-from zoo.release.inspection import Inspection
+from zoo.release.folder import ReleaseFolder
+from zoo.release.inspect import Inspection
+from zoo.release.inspect import inspect as inspect_folder
+from zoo.release.read import read_release
+from zoo.release.verify import Check
+from zoo.release.verify import verify as verify_folder
 
 #: Where a release is: a folder of this machine, or a repository of a Hub.
 Place = Path | Pin | Reference
@@ -28,7 +33,7 @@ def find(
     *,
     exports: Sequence[str] = (),
     force_download: bool = False,
-) -> release.ReleaseFolder:
+) -> ReleaseFolder:
     """The release behind a name, read and checked; fetched from a Hub where it lies there.
 
     A plain name is, in this order, an installed release, what the catalog entry's environment variable says, or a pin
@@ -50,7 +55,7 @@ def find(
     """
     place = locate(name)
     if isinstance(place, Path):
-        return release.read(place, members)
+        return read_release(place, members)
     reference, known = _on_hub(place)
     return pull.pull(reference, members, exports=exports, manifest_sha256=known, force_download=force_download)
 
@@ -59,20 +64,20 @@ def inspect(name: str | Path) -> Inspection:
     """What the release behind a name says of itself; of one on a Hub no weights are fetched."""
     place = locate(name)
     if isinstance(place, Path):
-        return inspection.inspect(place)
+        return inspect_folder(place)
     reference, known = _on_hub(place)
     folder, found, sizes = pull.peek(reference, manifest_sha256=known)
-    return inspection.inspect(folder, root=download.cache_of(folder), source=str(found), others=sizes)
+    return inspect_folder(folder, root=download.cache_of(folder), source=str(found), others=sizes)
 
 
-def verify(name: str | Path) -> list[verification.Check]:
+def verify(name: str | Path) -> list[Check]:
     """Checks all of the release behind a name that can be checked without its data."""
     place = locate(name)
     if isinstance(place, Path):
-        return verification.verify(place)
+        return verify_folder(place)
     reference, known = _on_hub(place)
     folder, found = pull.obtain(reference, exports=(INT8,), manifest_sha256=known)
-    return verification.verify(folder, root=download.cache_of(folder), source=str(found))
+    return verify_folder(folder, root=download.cache_of(folder), source=str(found))
 
 
 def locate(name: str | Path) -> Place:
@@ -95,7 +100,7 @@ def _locate(name: str | Path) -> Place:
     if "/" in name or "\\" in name:
         _check_unambiguous(name)
         return Path(name).expanduser()
-    if (installed := folders.find(name)) is not None:
+    if (installed := install.find(name)) is not None:
         return installed
     variable = os.environ.get(CATALOG[name].environment) if name in CATALOG else None
     if variable:

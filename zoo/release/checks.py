@@ -1,4 +1,4 @@
-"""The checks that `zoo.release.verification` makes of a release, each a function that says in a line what it found.
+"""The checks that `zoo.release.verify` makes of a release, each a function that says in a line what it found.
 
 What is wrong it raises, so a check reads as the list of what has to be true.
 """
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zoo.core.errors import ReleaseError, UnknownNameError
-from zoo.release import exports, manifest, parity, release, schema
+from zoo.release import exports, golden, manifest, schema
+from zoo.release.build import build_model
 from zoo.release.folder import ReleaseFolder
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def check_files(subject: Subject) -> str:
     files = subject.found.files
     left_out = set()
     if subject.members is not None:
-        weights = {n for n in files if n.endswith(".safetensors") and n != parity.IMAGES}
+        weights = {n for n in files if n.endswith(".safetensors") and n != golden.IMAGES}
         left_out = weights - {f"{name}.safetensors" for name in subject.members}
     problems = []
     for name in (n for n in files if n not in left_out):
@@ -102,7 +103,7 @@ def check_parameters(subject: Subject) -> str:
 
 def check_weights(subject: Subject) -> str:
     """The weights' names and shapes are those of the network, their values finite."""
-    subject.model = release.build_model(subject.found, subject.members)
+    subject.model = build_model(subject.found, subject.members)
     tensors = sum(len(member.weights) for member in subject.model.members)
     return f"{tensors} tensors with the names and shapes of the network, all finite"
 
@@ -112,16 +113,16 @@ def check_parity(subject: Subject) -> str:
     import keras
 
     found = subject.found
-    found.check([parity.LOGITS, parity.IMAGES])
+    found.check([golden.LOGITS, golden.IMAGES])
     facts = found.golden
-    difference = parity.gap(found, subject.model)
+    difference = golden.gap(found, subject.model)
     if len(subject.model.members) > 1:
-        difference = float(np.maximum(difference, parity.gap_of_members(found, subject.model)))
+        difference = float(np.maximum(difference, golden.gap_of_members(found, subject.model)))
     text = (
         f"golden logits of {facts.get('backend')} and those of {keras.config.backend()} here differ by {difference:.2g}"
     )
     tolerance = facts["tolerance"]
-    hint = "; on an accelerator run it on the CPU" if difference <= parity.LIMIT else ": it is another network"
+    hint = "; on an accelerator run it on the CPU" if difference <= golden.LIMIT else ": it is another network"
     # A NaN fails it too.
     _require(difference <= tolerance, f"{text}, more than {tolerance:g}{hint}")
     return f"{text} (tolerance {tolerance:g})"

@@ -10,20 +10,24 @@ from typing import TYPE_CHECKING, Any
 from zoo.config.specs import EnsembleSpec, from_dict
 from zoo.core.errors import RecipeError, ReleaseError, WeightsError
 from zoo.evaluation.decision import Decision
-from zoo.release import card, folder, folders, manifest, release
+from zoo.release import card, folder, install, manifest
+from zoo.release.build import build_checked, load_members
+from zoo.release.documents import DType
+from zoo.release.read import read_release
+from zoo.release.write import write_release
 
 if TYPE_CHECKING:
     from zoo.models.ensemble import Ensemble
 
 
-def release_of(source: str | Path, out: str | Path, *, dtype: release.DType | None = None, license: str = "") -> Path:
+def release_of(source: str | Path, out: str | Path, *, dtype: DType | None = None, license: str = "") -> Path:
     """Writes a release from a run, a release folder or an installed name.
 
     A run without a release is converted from its `.weights.h5`, which a child process reads; nothing is trained or
     evaluated again.
 
     Args:
-        source: As for `folders.local`, or a finished run's folder whose release is gone.
+        source: As for `install.local`, or a finished run's folder whose release is gone.
         out: Where the new release shall lie.
         dtype: Of the stored weights; None keeps them as they are.
         license: SPDX name of the weights' licence; "" keeps what there is.
@@ -38,13 +42,13 @@ def release_of(source: str | Path, out: str | Path, *, dtype: release.DType | No
     out, run = Path(out), Path(source).expanduser()
     if (run / "recipe.json").is_file() and not (run / "release" / manifest.MANIFEST).is_file():
         return _from_run(run, out, dtype or "float32", license)
-    place = folders.local(source)
+    place = install.local(source)
     if dtype is None and not license:
-        return folders.copy(place, out)
-    found = release.read(place)
+        return install.copy(place, out)
+    found = read_release(place)
     return _write(
         out,
-        release.build_checked(found),
+        build_checked(found),
         found.spec,
         found.decision,
         found.member_decisions,
@@ -54,7 +58,7 @@ def release_of(source: str | Path, out: str | Path, *, dtype: release.DType | No
     )
 
 
-def _from_run(run: Path, out: Path, dtype: release.DType, license: str) -> Path:
+def _from_run(run: Path, out: Path, dtype: DType, license: str) -> Path:
     """From what `zoo train` leaves in a run's folder: recipe, decision, metrics, provenance, weights."""
     from zoo.models.weights import h5
 
@@ -72,7 +76,7 @@ def _from_run(run: Path, out: Path, dtype: release.DType, license: str) -> Path:
             h5.convert(weights, spec, Path(converted))
         except WeightsError as error:
             raise ReleaseError(str(error)) from error
-        model = release.load_members(spec, Path(converted))
+        model = load_members(spec, Path(converted))
     metrics, provenance = (manifest.read_json(run / name) for name in ("metrics.json", "provenance.json"))
     decision = folder.read_decision(run, decisions.get("ensemble"), spec)
     members = folder.read_members(run, decisions, spec)
@@ -86,12 +90,12 @@ def _write(
     decision: Decision,
     members: Mapping[str, Decision],
     facts: tuple[Mapping[str, Any], Mapping[str, Any]],
-    dtype: release.DType,
+    dtype: DType,
     license: str,
 ) -> Path:
     metrics, provenance = facts
     result = folder.read_evaluation(metrics)
-    return release.write(
+    return write_release(
         out,
         model,
         spec,

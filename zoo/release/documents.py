@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal
 from zoo.config.json_schema import Keywords
 from zoo.config.specs import FORMAT_VERSION, MAX_FINDINGS, MAX_MEMBERS, EnsembleSpec, Names
 from zoo.evaluation.decision import Decision
-from zoo.release import exports, parity
+from zoo.release import exports, golden
 
 #: The files beside weights and card that a release is read from; the manifest lists them.
-SMALL = ("config.json", "labels.json", "decision.json", "metrics.json", parity.LOGITS, parity.IMAGES)
+SMALL = ("config.json", "labels.json", "decision.json", "metrics.json", golden.LOGITS, golden.IMAGES)
 
 #: More numbers than any network of the zoo has in one member, and more files than any release.
 MAX_PARAMETERS, MAX_FILES = 1_000_000_000, 1000
@@ -98,13 +98,13 @@ class Golden:
 
     backend: str
     images: Literal["parity.safetensors"]
-    tolerance: Annotated[float, Keywords(exclusiveMinimum=0, maximum=parity.LIMIT)]
+    tolerance: Annotated[float, Keywords(exclusiveMinimum=0, maximum=golden.LIMIT)]
     logits: Annotated[
         Mapping[
             str,
             Annotated[
                 tuple[Annotated[tuple[float, ...], Keywords(minItems=1, maxItems=MAX_FINDINGS)], ...],
-                Keywords(minItems=1, maxItems=parity.MAX_IMAGES),
+                Keywords(minItems=1, maxItems=golden.MAX_IMAGES),
             ],
         ],
         Keywords(required=["ensemble"], maxProperties=MAX_MEMBERS + 1),

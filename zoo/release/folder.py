@@ -17,11 +17,10 @@ from zoo._version import __version__
 from zoo.config.specs import FORMAT_VERSION, MAX_MEMBERS, EnsembleSpec, from_dict
 from zoo.core import files as disk
 from zoo.core.errors import EvaluationError, IntegrityError, RecipeError, ReleaseError, UnknownNameError, WeightsError
-from zoo.core.file_kinds import looks_like
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.result import Evaluation, from_json
 from zoo.models.weights.header import count_parameters
-from zoo.release import exports, manifest, parity
+from zoo.release import exports, golden, manifest
 from zoo.release.documents import MAX_FILES as MAX_FILES
 from zoo.release.documents import MAX_PARAMETERS
 from zoo.release.documents import SMALL as SMALL
@@ -172,8 +171,8 @@ class ReleaseFolder:
 
     @cached_property
     def golden(self) -> Mapping[str, Any]:
-        """What `parity.json` holds; `zoo.release.parity` reads the logits in it."""
-        return self.json(parity.LOGITS)
+        """What `parity.json` holds; `zoo.release.golden` reads the logits in it."""
+        return self.json(golden.LOGITS)
 
     @property
     def backend(self) -> str:
@@ -266,41 +265,6 @@ class ReleaseFolder:
         return value
 
 
-def read(
-    folder: str | Path, members: Sequence[str] | None = None, *, root: Path | None = None, source: str = ""
-) -> ReleaseFolder:
-    """Reads a release folder and checks every file that it needs against the manifest.
-
-    Args:
-        folder: The release.
-        members: Only the weights of these need be there; all by default.
-        root: Where links in the folder may lead to; the folder itself by default.
-        source: Where it was pulled from.
-
-    Raises:
-        FileNotFoundError: No such folder.
-        UnknownNameError: No such member.
-        IntegrityError: A file is missing or altered.
-        ReleaseError: Of a newer format, or its parts do not fit each other.
-    """
-    folder = Path(folder).expanduser()
-    disk.recover(folder)
-    _require_release(folder)
-    found = ReleaseFolder(folder, root, source)
-    found.require()
-    manifest.check(folder, found.files, only=SMALL, root=root)
-    weights = found.weights(members)
-    found.require(found.spec)
-    manifest.check(folder, found.files, only=weights, root=root)
-    found.check_counts(members)
-    parity.check_images(folder, found.spec.image_size)
-    # Read now, while the files are known to be those of the manifest.
-    for part in ("parameters", "_decisions", "metrics", "provenance", "storage", "golden", "exports"):
-        getattr(found, part)
-    _ = found.manifest_sha256
-    return found
-
-
 def listed(folder: Path, listing: Mapping[str, Any]) -> dict[str, Any]:
     """The manifest's files, of a format that this version reads."""
     check_version(folder, listing)
@@ -321,7 +285,7 @@ def unsafe_alone(names: Iterable[str]) -> list[str]:
 
 def max_bytes(name: str) -> int:
     """The size that no file of a release of this name exceeds; the golden images have their own."""
-    return parity.MAX_BYTES if name == parity.IMAGES else manifest.max_bytes(name)
+    return golden.MAX_BYTES if name == golden.IMAGES else manifest.max_bytes(name)
 
 
 def check_version(folder: Path, data: Mapping[str, Any]) -> None:
@@ -366,20 +330,6 @@ def read_decision(folder: Path, data: Any, spec: EnsembleSpec) -> Decision:
     if decision.findings != spec.findings:
         raise ReleaseError(f"{folder / 'decision.json'}: its findings are not the model's, or in another order")
     return decision
-
-
-def _require_release(folder: Path) -> None:
-    if folder.is_file():
-        raise ReleaseError(f"{folder} is {looks_like(folder)}: a release is a folder, which 'zoo release RUN' writes")
-    if not folder.is_dir():
-        raise FileNotFoundError(f"no release folder at {folder}")
-    if (folder / manifest.MANIFEST).exists():
-        return
-    if unsafe := unsafe_alone(path.name for path in islice(folder.iterdir(), MAX_FILES)):
-        raise ReleaseError(
-            f"{folder}: has no {manifest.MANIFEST}, and weights only in unsafe formats ({unsafe[0][:80]!r}): reading "
-            "one may run code; there is no fallback, but 'zoo release RUN' writes a release of a run"
-        )
 
 
 def _entry(facts: Any) -> Entry:

@@ -48,7 +48,7 @@ MAX_PROBLEMS, _MAX_CHARACTERS = 20, 200
 def validate(name: str, data: Any) -> list[str]:
     """What in a JSON document of a release is not as its schema (JSON Schema, draft 2020-12) wants it.
 
-    A schema sees one file: whether files fit each other is for `zoo.release.verification`.
+    A schema sees one file: whether files fit each other is for `zoo.release.verify`.
 
     Args:
         name: One of `NAMES`, or `EXPORT`.

@@ -15,7 +15,7 @@ from zoo.data.images.locating import locate_images
 from zoo.data.phantoms.drawing import make_phantoms
 from zoo.evaluation import report
 from zoo.inference import load
-from zoo.release import folders
+from zoo.release import install
 from zoo.runs import train
 from zoo.training.recipe import apply_overrides, load_recipe
 
@@ -59,7 +59,7 @@ def run(data: Path | None, dataset: str, folder: Path | None, overrides: Sequenc
     assert outcome.result is not None
     assert outcome.report is not None
     assert outcome.release is not None
-    folders.install(outcome.release, name)
+    install.install(outcome.release, name)
     sample = _predict_unseen(name, data, folder, progress)
     return Demo(name, f"{report.markdown(outcome.result)}\n{sample}", outcome.report)
 

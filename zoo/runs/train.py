@@ -26,7 +26,8 @@ from zoo.data.images.reading import Reader, read_image
 from zoo.data.tables import reading
 from zoo.evaluation.files.study import Study
 from zoo.evaluation.result import Evaluation, to_json
-from zoo.release import card, release
+from zoo.release import card
+from zoo.release.write import write_release
 from zoo.runs import leaks, results
 from zoo.training import assess, feeding, stages
 from zoo.training.recipe import Recipe
@@ -190,7 +191,7 @@ def finish(
     decisions = {name: decision.to_dict() for name, decision in found.member_decisions.items()}
     write_json(run / "decision.json", {"ensemble": found.decision.to_dict(), "members": decisions})
     write_json(run / "provenance.json", facts)
-    folder = release.write(
+    folder = write_release(
         run / "release",
         found.model,
         recipe.ensemble,

@@ -19,7 +19,8 @@ from zoo.data.images.reading import read_image
 from zoo.export import exporting, formats, graph_cache
 from zoo.export.int8 import acceptance, quantising, sensitivity
 from zoo.export.int8.acceptance import Images
-from zoo.release import exports, folders, openvino_ir, release
+from zoo.release import exports, install, openvino_ir
+from zoo.release.build import build_checked
 from zoo.release.exports import INT8, Export
 from zoo.release.folder import ReleaseFolder
 from zoo.runtimes.openvino_runtime import OpenVinoRuntime, core, native
@@ -95,7 +96,7 @@ def export_int8(
     images = acceptance.choose_images(data, dataset, trained_on)
     _require_own_split(found, images)
     facts = exporting.describe(found, "openvino", "int8", None, 1, calibrated=False)
-    network = release.build_checked(found)
+    network = build_checked(found)
     plain = formats.to_openvino(formats.graph_of(network, facts), 1)
     target = graph_cache.folder_of(found, None, "openvino", "int8")
     with graph_cache.locked(target), exporting.whole(target) as new, tempfile.TemporaryDirectory() as beside:
@@ -116,7 +117,7 @@ def export_int8(
         _write_calibrated(found, network, quantised, facts, out)
     ours = carry and found.root is None
     if ours:
-        folders.carry(found.folder, {f"{exports.FOLDER}/{INT8}/{file}": target / file for file in exports.FILES})
+        install.carry(found.folder, {f"{exports.FOLDER}/{INT8}/{file}": target / file for file in exports.FILES})
     return Outcome(result, True, Export(target, facts), found.folder if ours else None)
 
 

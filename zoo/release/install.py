@@ -10,7 +10,9 @@ from pathlib import Path
 from zoo.core import home
 from zoo.core.errors import ReleaseError
 from zoo.core.files import recover, whole_folder
-from zoo.release import folder, manifest
+from zoo.release import manifest
+from zoo.release.documents import SMALL
+from zoo.release.read import read_release
 
 
 @contextmanager
@@ -64,8 +66,8 @@ def carry(target: Path, files: Mapping[str, Path]) -> None:
 
 def _checked(source: Path) -> list[str]:
     """Names of a release's files, each of which is the one that the manifest means."""
-    found = folder.read(source)
-    found.check(found.files.keys() - {*folder.SMALL, *found.weights()})
+    found = read_release(source)
+    found.check(found.files.keys() - {*SMALL, *found.weights()})
     # The card may have been taken away, as it may be edited.
     card = source / manifest.CARD
     if card.is_file() and card.stat().st_size > manifest.max_bytes(manifest.CARD):

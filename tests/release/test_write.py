@@ -11,7 +11,10 @@ import zoo
 from zoo.core import home
 from zoo.core.errors import ReleaseError
 from zoo.evaluation.decision import Decision
-from zoo.release import convert, folders, manifest, parity, release
+from zoo.release import convert, golden, install, manifest
+from zoo.release.build import build_model
+from zoo.release.read import read_release
+from zoo.release.write import write_release
 
 
 @pytest.fixture(scope="module")
@@ -36,22 +39,22 @@ def _rewrite(folder, name, change):
 
 
 def test_the_model_read_is_the_model_written(folder):
-    found = release.read(folder)
+    found = read_release(folder)
     assert found.spec == tiny_spec()
     assert found.decision.temperature == (1.7,)
-    model = release.build_model(found)
+    model = build_model(found)
     images = np.random.default_rng(3).integers(0, 256, (5, 32, 32, 1), dtype=np.uint8)
     expected = np.asarray(tiny_ensemble(tiny_spec()).predict(images, verbose=0))
     actual = np.asarray(model.predict(images, verbose=0))
     assert actual.dtype == np.float32
     assert expected.std() >= 1.0
     np.testing.assert_allclose(actual, expected, atol=1e-6)
-    assert parity.gap(found, model) < parity.TOLERANCE
+    assert golden.gap(found, model) < golden.TOLERANCE
 
 
 def test_one_member_is_that_member(folder):
-    found = release.read(folder)
-    whole, one = release.build_model(found), release.build_model(found, ["tiny1"])
+    found = read_release(folder)
+    whole, one = build_model(found), build_model(found, ["tiny1"])
     images = np.random.default_rng(3).integers(0, 256, (5, 32, 32, 1), dtype=np.uint8)
     np.testing.assert_allclose(
         one.predict(images, verbose=0), whole.member("tiny1").predict(images, verbose=0), atol=1e-6
@@ -65,7 +68,7 @@ def test_nothing_in_it_can_run(folder):
 def test_a_missing_file_is_named(copy):
     (copy / "tiny1.safetensors").unlink()
     with pytest.raises(ReleaseError, match=r"tiny1\.safetensors.*missing"):
-        release.read(copy)
+        read_release(copy)
 
 
 def test_one_flipped_byte_in_the_weights_is_seen(copy):
@@ -74,25 +77,25 @@ def test_one_flipped_byte_in_the_weights_is_seen(copy):
     data[-5] ^= 1
     path.write_bytes(data)
     with pytest.raises(ReleaseError, match=r"tiny0\.safetensors: altered"):
-        release.read(copy)
+        read_release(copy)
 
 
 def test_weights_of_another_model_are_refused_before_anything_is_built(copy):
     _rewrite(copy, "config.json", lambda d: d["ensemble"]["members"][0].update(backbone="mobilenetv3small"))
     with pytest.raises(ReleaseError, match=r"parameters of 'tiny0' must be 939,120 to .*, got 33459"):
-        release.read(copy)
+        read_release(copy)
     _rewrite(copy, "manifest.json", lambda d: d["parameters"].update(tiny0=939_120))
     with pytest.raises(ReleaseError, match=r"tiny0\.safetensors: 33,459 numbers, the manifest says 939,120"):
-        release.read(copy)
+        read_release(copy)
 
 
 def test_weights_of_another_head_are_refused_in_words(copy):
     _rewrite(copy, "config.json", lambda d: d["ensemble"]["members"][0].update(head="gem"))
     with pytest.raises(ReleaseError, match=r"tiny0\.safetensors is of another model"):
-        release.build_model(release.read(copy))
+        build_model(read_release(copy))
     _rewrite(copy, "config.json", lambda d: d["ensemble"]["members"][0].update(head="gapp"))
     with pytest.raises(ReleaseError, match="unknown head 'gapp'; did you mean 'gap'"):
-        release.build_model(release.read(copy))
+        build_model(read_release(copy))
 
 
 @pytest.mark.parametrize(
@@ -120,23 +123,23 @@ def test_weights_of_another_head_are_refused_in_words(copy):
 def test_what_does_not_fit_is_refused(copy, name, change, says):
     _rewrite(copy, name, change)
     with pytest.raises(ReleaseError, match=says):
-        release.read(copy)
+        read_release(copy)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_smaller_weights_say_how_far_they_move_a_logit(folder, tmp_path, dtype):
     small = convert.release_of(folder, tmp_path / "small", dtype=dtype, license="cc-by-4.0")
-    found, whole = release.read(small), release.read(folder)
+    found, whole = read_release(small), read_release(folder)
     assert (found.storage["dtype"], found.license) == (dtype, "cc-by-4.0")
     assert (found.spec, found.decision, found.provenance) == (whole.spec, whole.decision, whole.provenance)
     size = (folder / "tiny0.safetensors").stat().st_size
     assert (small / "tiny0.safetensors").stat().st_size < 0.6 * size
-    ours = parity.predict(release.build_model(whole), parity.images(32))
-    model = release.build_model(found)
-    moved = float(np.abs(parity.predict(model, parity.images(32)) - ours).max())
+    ours = golden.predict(build_model(whole), golden.images(32))
+    model = build_model(found)
+    moved = float(np.abs(golden.predict(model, golden.images(32)) - ours).max())
     assert 0 < moved < 0.1
     np.testing.assert_allclose(moved, found.storage["logit_error"], atol=1e-5)
-    assert parity.gap(found, model) < parity.TOLERANCE
+    assert golden.gap(found, model) < golden.TOLERANCE
 
 
 def test_golden_logits_of_another_backend_are_held_against_this_one(copy):
@@ -144,25 +147,25 @@ def test_golden_logits_of_another_backend_are_held_against_this_one(copy):
         data.update(backend="another")
 
     _rewrite(copy, "parity.json", as_by_another)
-    found = release.read(copy)
-    parity.check(found, release.build_model(found))  # agrees, and is not asked again
+    found = read_release(copy)
+    golden.check(found, build_model(found))  # agrees, and is not asked again
     assert len(list((home.home() / "checked").iterdir())) == 1
     _rewrite(
         copy, "parity.json", lambda d: d["logits"]["ensemble"][0].__setitem__(0, d["logits"]["ensemble"][0][0] + 0.01)
     )
-    found = release.read(copy)
+    found = read_release(copy)
     with pytest.warns(UserWarning, match=r"differ by 0\.01 from those released on another"):
-        parity.check(found, release.build_model(found))
+        golden.check(found, build_model(found))
     _rewrite(copy, "parity.json", lambda d: d["logits"]["ensemble"][0].__setitem__(0, 99.0))
-    found = release.read(copy)
+    found = read_release(copy)
     with pytest.raises(ReleaseError, match="not the network that was released"):
         zoo.load(copy)
 
 
 def test_the_golden_logits_of_some_members_are_their_mean(folder):
-    found = release.read(folder)
+    found = read_release(folder)
     for members in (["tiny0"], ["tiny1"], ["tiny0", "tiny1"]):
-        assert parity.gap(found, release.build_model(found, members)) < parity.TOLERANCE
+        assert golden.gap(found, build_model(found, members)) < golden.TOLERANCE
 
 
 def test_writing_is_whole_or_not_at_all(tmp_path, monkeypatch):
@@ -174,7 +177,7 @@ def test_writing_is_whole_or_not_at_all(tmp_path, monkeypatch):
 
     monkeypatch.setattr(manifest, "describe", broken)
     with pytest.raises(OSError, match="disk full"):
-        release.write(target, tiny_ensemble(spec), spec, Decision(FINDINGS3))
+        write_release(target, tiny_ensemble(spec), spec, Decision(FINDINGS3))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -184,20 +187,20 @@ def test_a_folder_that_is_no_release_is_never_replaced(tmp_path):
     target.mkdir()
     (target / "thesis.txt").write_text("words")
     with pytest.raises(ReleaseError, match="no release"):
-        release.write(target, tiny_ensemble(spec), spec, Decision(FINDINGS3))
+        write_release(target, tiny_ensemble(spec), spec, Decision(FINDINGS3))
     assert (target / "thesis.txt").read_text() == "words"
 
 
 def test_install_checks_copies_and_replaces(folder, zoo_home):
-    first = folders.install(folder, "my-model")
+    first = install.install(folder, "my-model")
     assert first == zoo_home / "releases" / "my-model"
-    assert release.read(folders.install(folder, "my-model")).spec == tiny_spec()
+    assert read_release(install.install(folder, "my-model")).spec == tiny_spec()
     assert [p.name for p in first.parent.iterdir()] == ["my-model"]
     for name in ("../evil", "", ".hidden", "a/b", "x" * 200):
         with pytest.raises(ValueError, match="model name"):
-            folders.install(folder, name)
+            install.install(folder, name)
 
 
 def test_no_folder_is_said(tmp_path):
     with pytest.raises(FileNotFoundError, match="no release folder"):
-        release.read(tmp_path / "nowhere")
+        read_release(tmp_path / "nowhere")

@@ -132,14 +132,14 @@ def gap(release: ReleaseFolder, model: Ensemble, run: Callable[[np.ndarray], np.
     Raises:
         ReleaseError: The golden files are not what a release holds.
     """
-    wanted = golden(release, [member.name for member in model.members])
+    wanted = logits_of(release, [member.name for member in model.members])
     images = _images(release, len(wanted))
     return _difference(predict(model, images) if run is None else run(images), wanted)
 
 
 def gap_of_members(release: ReleaseFolder, model: Ensemble) -> float:
     """The largest `gap` of the members of `model`, each alone: two that were exchanged have the same mean."""
-    wanted = {member.name: golden(release, [member.name]) for member in model.members}
+    wanted = {member.name: logits_of(release, [member.name]) for member in model.members}
     images = _images(release, len(next(iter(wanted.values()))))
     gaps = [_difference(predict(member, images), wanted[member.name]) for member in model.members]
     return float(np.max(gaps))  # NaN where one is
@@ -154,7 +154,7 @@ def _difference(logits: np.ndarray, wanted: np.ndarray) -> float:
     return float(np.abs(logits - wanted).max()) if np.isfinite(logits).all() else math.nan
 
 
-def golden(release: ReleaseFolder, members: Sequence[str] | None = None) -> np.ndarray:
+def logits_of(release: ReleaseFolder, members: Sequence[str] | None = None) -> np.ndarray:
     """float32 (n, findings): the golden logits of these members together; of all by default.
 
     Raises:

@@ -13,31 +13,27 @@ manifest.json        size and sha256 of all of these, and where the run came fro
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from zoo._version import __version__
 from zoo.config.specs import FORMAT_VERSION, EnsembleSpec, to_dict
-from zoo.core.errors import ReleaseError, UnknownNameError, WeightsError
+from zoo.core.errors import ReleaseError
 from zoo.evaluation.decision import Decision
-from zoo.release import folders, manifest, parity
-from zoo.release.folder import ReleaseFolder
-from zoo.release.folder import read as read
+from zoo.release import golden, install, manifest
+from zoo.release.documents import DType
 
 if TYPE_CHECKING:
     from zoo.models.ensemble import Ensemble
-
-DType = Literal["float32", "float16", "bfloat16"]
 
 #: What a run's metrics name single images by: a release carries no name of an image.
 _STAYS_AT_HOME = ("mistakes", "leakage")
 
 
-def write(
+def write_release(
     folder: str | Path,
     model: Ensemble,
     spec: EnsembleSpec,
@@ -68,7 +64,7 @@ def write(
         raise ReleaseError(f"the decision is for {decision.findings}, the model for {spec.findings}")
     decisions = {"ensemble": decision.to_dict()}
     decisions["members"] = {name: d.to_dict() for name, d in (member_decisions or {}).items()}
-    with folders.whole(Path(folder)) as new:
+    with install.whole(Path(folder)) as new:
         manifest.write_json(new / "config.json", _config(spec))
         manifest.write_json(new / "labels.json", {"findings": list(spec.findings)})
         manifest.write_json(new / "decision.json", decisions)
@@ -89,71 +85,6 @@ def write(
     return Path(folder)
 
 
-def build_model(release: ReleaseFolder, members: Sequence[str] | None = None) -> Ensemble:
-    """Builds the network from our own code and fills in the release's weights; no download, no random start.
-
-    Args:
-        release: From `read`.
-        members: Names of the members to take; all by default.
-
-    Raises:
-        ReleaseError: The weights are not those of the network, not finite, or not readable.
-    """
-    from zoo.models.heads import HEADS
-
-    spec = release.spec
-    if strange := [m.head for m in spec.members if m.head not in HEADS]:
-        unknown = UnknownNameError("head", strange[0], HEADS, "zoo.register_head adds one.")
-        raise ReleaseError(f"{release.folder / 'config.json'}: {unknown}")
-    if members is not None:
-        wanted = {spec.member(name) for name in members}
-        kept = tuple(m for m in spec.members if m in wanted)
-        weights = tuple(w for w, m in zip(spec.member_weights, spec.members, strict=False) if m in wanted)
-        spec = dataclasses.replace(spec, members=kept, member_weights=weights)
-    try:
-        return load_members(spec, release.folder)
-    except WeightsError as error:
-        raise ReleaseError(str(error)) from error
-
-
-def build_checked(release: ReleaseFolder, members: Sequence[str] | None = None) -> Ensemble:
-    """The network as `build_model` gives it, after its logits were held against the golden ones.
-
-    Raises:
-        ReleaseError: As for `build_model`; or it is another network than was released (see `parity.check`).
-    """
-    model = build_model(release, members)
-    parity.check(release, model)
-    return model
-
-
-def decision_of(release: ReleaseFolder, members: Sequence[str] | None = None) -> Decision | None:
-    """The decision that was fitted for exactly these members (all by default), or None."""
-    if members is None or {*members} == {m.name for m in release.spec.members}:
-        return release.decision
-    return release.member_decisions.get(members[0]) if len(members) == 1 else None
-
-
-def load_members(spec: EnsembleSpec, folder: Path) -> Ensemble:
-    """The network of `spec` with the weights in `<member>.safetensors` of a folder.
-
-    Raises:
-        WeightsError: No network can be built, or the weights are not its own, not finite, or not readable.
-    """
-    from zoo.models.ensemble import Ensemble
-    from zoo.models.weights.files import build_uninitialized, load_safetensors
-
-    try:
-        model = build_uninitialized(lambda: Ensemble.from_spec(spec))
-    except (ValueError, TypeError) as error:
-        # Keras has names of its own that no layer may have, and sizes that a network cannot take.
-        raise WeightsError(f"{folder}: no network can be built as config.json says: {manifest.plain(error)}") from error
-    for member in model.members:
-        load_safetensors(member, folder / f"{member.name}.safetensors")
-    model.trainable = False
-    return model
-
-
 def _config(spec: EnsembleSpec) -> dict[str, Any]:
     import keras
 
@@ -165,11 +96,11 @@ def _write_weights(folder: Path, model: Ensemble, spec: EnsembleSpec, dtype: DTy
     """Weights and golden logits; the golden logits are those of the weights as they are stored."""
     from zoo.models.weights.files import load_safetensors, save_safetensors
 
-    before = parity.predict(model, parity.images(spec.image_size)) if dtype != "float32" else None
+    before = golden.predict(model, golden.images(spec.image_size)) if dtype != "float32" else None
     for member in model.members:
         save_safetensors(member, folder / f"{member.name}.safetensors", dtype)
         if before is not None:
             load_safetensors(member, folder / f"{member.name}.safetensors")
-    golden = parity.write(folder, model, spec.image_size)
-    error = 0.0 if before is None else float(np.abs(golden["ensemble"] - before).max())
+    logits = golden.write(folder, model, spec.image_size)
+    error = 0.0 if before is None else float(np.abs(logits["ensemble"] - before).max())
     return {"dtype": dtype, "logit_error": error}

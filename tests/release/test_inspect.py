@@ -16,9 +16,10 @@ from zoo.core import files
 from zoo.evaluation.report import evaluate
 from zoo.evaluation.result import to_json
 from zoo.evaluation.scores import Scores
-from zoo.release import manifest, release
-from zoo.release.inspection import Inspection, inspect
-from zoo.release.verification import Check, verify
+from zoo.release import manifest
+from zoo.release.inspect import Inspection, inspect
+from zoo.release.read import read_release
+from zoo.release.verify import Check, verify
 
 #: The split that the tiny release's decision is fitted on.
 SPLIT = "5" * 64
@@ -99,7 +100,7 @@ def test_inspect_says_what_a_release_is(folder):
     assert set(found.versions) == {"zoo", "keras"}
     assert found.license == "cc-by-4.0"
     assert found.storage["dtype"] == "float32"
-    assert found.parameters == release.read(folder).parameters
+    assert found.parameters == read_release(folder).parameters
     assert found.provenance["recipe"] == "tiny-run"
     assert SPLIT in found.provenance["split"]
     assert found.manifest_sha256 == files.sha256(folder / manifest.MANIFEST)
@@ -112,14 +113,14 @@ def test_inspect_says_what_a_release_is(folder):
 
 
 def test_inspect_takes_a_release_and_its_source(folder):
-    pulled = release.read(folder, source="hf://owner/tiny@" + "a" * 40)
+    pulled = read_release(folder, source="hf://owner/tiny@" + "a" * 40)
     found = inspect(pulled)
     assert (found.folder, found.source) == (folder, pulled.source)
 
 
 def test_inspect_reads_no_weights_and_no_keras(folder):
     code = (
-        "import sys; from zoo.release.inspection import inspect; found = inspect(sys.argv[1]); "
+        "import sys; from zoo.release.inspect import inspect; found = inspect(sys.argv[1]); "
         "assert found.problems == (), found.problems; "
         "sys.exit(any(m.split('.')[0] in ('keras', 'tensorflow', 'jax', 'torch') for m in sys.modules))"
     )
