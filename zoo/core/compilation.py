@@ -1,4 +1,4 @@
-"""Programs that were compiled once are kept on this machine, so that the next process need not compile them again."""
+"""Keeps compiled programs on this machine, so that the next process need not compile them again."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from zoo.core.files import content_key
 
 @contextmanager
 def kept() -> Iterator[None]:
-    """What JAX compiles in the block is kept in `ZOO_HOME/compiled`, and taken from there the next time.
+    """Keeps the programs that JAX compiles in the block in `ZOO_HOME/compiled`, and loads them from there later.
 
     A cache that the user has set (`JAX_COMPILATION_CACHE_DIR`, `jax_compilation_cache_dir`) or switched off stays as
-    it is, and what is compiled after the block is no longer kept by us. Nothing happens on other backends, nor where
-    others than the user could write to the folder: JAX runs what it finds there.
+    it is. Does nothing on other backends, nor where other users could write to the folder, since JAX runs the programs
+    that it finds there.
+
+    >>> with kept():
+    ...     pass  # the first call of a jitted function
     """
     if backend.current() != "jax":
         yield
@@ -38,11 +41,11 @@ def kept() -> Iterator[None]:
         yield
     finally:
         jax.config.update("jax_compilation_cache_dir", theirs)
-        compilation_cache.reset_cache()  # it would go on with the folder it has opened
+        compilation_cache.reset_cache()  # else it continues to use the folder that it has opened
 
 
 def _folder() -> Path:
-    """Of this processor: programs for another one, on a home that several machines share, could end the process."""
+    """The folder for this processor: a program for another one, in a home that machines share, could crash."""
     facts = platform.machine() + platform.processor()
     with suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
@@ -51,7 +54,7 @@ def _folder() -> Path:
 
 
 def _private(folder: Path) -> Path | None:
-    """The folder, made where it is missing; None where others can write to it, or it cannot be made."""
+    """The folder, created if missing; None where other users can write to it, or it cannot be created."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         facts = folder.stat()

@@ -1,1 +1,1 @@
-"""Networks written for other runtimes."""
+"""Exports: networks in the formats of other runtimes."""

@@ -49,7 +49,7 @@ def check_choice(format: str, precision: str) -> None:
     >>> check_choice("openvino", "int8")
     >>> check_choice("onnx", "int8")
     Traceback (most recent call last):
-    zoo.core.errors.ExportError: format 'onnx' is written in float32, not in int8
+    zoo.core.errors.ExportError: format 'onnx' is written in float32, not in 'int8'
     """
     if format not in FORMATS:
         raise UnknownNameError("format", format, FORMATS)

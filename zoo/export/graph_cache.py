@@ -1,4 +1,4 @@
-"""Converted graphs and compiled models on this machine, below `ZOO_HOME`: made once, checked each time."""
+"""Exported graphs and compiled models on this machine, below `ZOO_HOME`: made once, verified at each use."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zoo.release.folder import ReleaseFolder
 
 
 def folder_of(found: ReleaseFolder, members: Sequence[str] | None, format: str, precision: str) -> Path:
-    """Where the graph of a release lies: for these members, this precision, and the versions that run."""
+    """The folder for the graph of these members of a release, in this precision, with the installed versions."""
     names = [m.name for m in found.spec.members if members is None or m.name in members]
     # "logits": the graphs of earlier versions divided them by the temperature, under other keys.
     facts = ("logits", found.manifest_sha256, names, format, precision, exporting.versions(), exports.EXPORT_VERSION)
@@ -26,19 +26,19 @@ def folder_of(found: ReleaseFolder, members: Sequence[str] | None, format: str, 
 
 
 def compiled() -> Path:
-    """OpenVINO's own cache of compiled models."""
+    """The folder of OpenVINO's own cache of compiled models."""
     return home.home() / "compiled"
 
 
 def obtain(folder: Path, make: Callable[[Path], object]) -> Export:
-    """The export in a folder of the cache, made where it is missing or damaged; by one process at a time.
+    """The export in a folder of the cache, which one process at a time makes where it is missing or damaged.
 
     Args:
-        folder: Of `folder_of`.
+        folder: A folder of `folder_of`.
         make: Writes the export into the folder, whole or not at all.
 
     Raises:
-        ReleaseError: What was just made cannot be read.
+        ReleaseError: The export that `make` wrote cannot be read.
     """
     found = peek(folder)
     if found is not None:
@@ -52,7 +52,7 @@ def obtain(folder: Path, make: Callable[[Path], object]) -> Export:
 
 
 def peek(folder: Path) -> Export | None:
-    """The export in a folder of the cache, each file checked; None where it is missing or damaged."""
+    """The export in a folder of the cache, each file verified; None where it is missing or damaged."""
     with suppress(ReleaseError, OSError):
         return exports.read(folder)
     return None
@@ -60,7 +60,7 @@ def peek(folder: Path) -> Export | None:
 
 @contextmanager
 def locked(place: Path) -> Iterator[None]:
-    """One process at a time has this place; another waits."""
+    """In the block no other process holds the lock of this path; others wait for it."""
     place.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(place.with_name(f".{place.name}.lock")):
         yield

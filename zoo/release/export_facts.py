@@ -149,8 +149,10 @@ class Acceptance:
 class ExportFacts:
     """export.json: a network in a form that needs no Keras, and how it was compared with Keras.
 
-    Preprocessing and temperature are inside the graph: it takes grey levels and gives calibrated log-odds, of which a
-    sigmoid makes probabilities. A calibrator or a prior shift of the decision is not in it.
+    The preprocessing is inside the graph: it takes grey levels and returns logits divided by `temperature`. In files of
+    `zoo export` that is the release's temperature, so that a sigmoid of the logits is the probability; in exports that a
+    release carries it is 1 (the release's in those of earlier versions). A calibrator or a prior shift of the decision
+    is not in the graph.
 
     Attributes:
         format_version: Version of this file's form.
@@ -160,7 +162,7 @@ class ExportFacts:
         members: Those in it.
         findings: Columns of the output, in order.
         image_size: Height and width in pixels.
-        temperature: What the logits are divided by: one number, or one a finding.
+        temperature: The divisor of the logits inside the graph: one number, or one a finding.
         input: What the network takes.
         output: What it gives.
         source: The release that it was made from.

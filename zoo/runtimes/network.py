@@ -1,6 +1,6 @@
-"""A Keras network as a function from pixels to logits, called in the fastest way that the current backend has.
+"""A Keras network as a function from pixels to logits, in the fastest form that the running backend offers.
 
-Several threads may call such a function at once: none of them changes the variables of the model.
+Several threads may call such a function at once: it does not change the variables of the model.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from zoo.core import compilation
 
-#: uint8 (n, height, width, channels) and the images of a full batch -> float32 (n, findings).
+#: uint8 (n, height, width, channels) and the number of images of a full batch -> float32 (n, findings).
 Function = Callable[[np.ndarray, int], np.ndarray]
 
 
@@ -28,7 +28,14 @@ def function(model: Any, few: int = 0) -> Function:
 
     Returns:
         A function of uint8 pixels (n, height, width, channels) and the number of images of a full batch, which returns
-        float32 logits (n, findings). Where a program is compiled for each shape, a short batch is filled up.
+        float32 logits (n, findings). Where a program is compiled for each shape, a short batch is padded to a full one.
+
+    Example:
+        >>> pixels = keras.Input((8, 8, 1), dtype="uint8")
+        >>> mean = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(0.5)(pixels))
+        >>> logits = function(keras.Model(pixels, mean))
+        >>> logits(np.full((1, 8, 8, 1), 6, np.uint8), 4).tolist()
+        [[3.0]]
     """
     if keras.config.backend() == "tensorflow" and not model.jit_compile:
         return _on_tensorflow(model, few)
@@ -36,7 +43,7 @@ def function(model: Any, few: int = 0) -> Function:
 
 
 def _on_tensorflow(model: Any, few: int) -> Function:
-    """One graph for every number of images, traced when it pays: its logits are within 1e-6 of the operations'."""
+    """One graph for every number of images; its logits are within 1e-6 of those without a graph."""
     import tensorflow as tf
 
     pixels = tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)
@@ -59,14 +66,14 @@ def _on_tensorflow(model: Any, few: int) -> Function:
 def _on_jax(model: Any) -> Callable[[np.ndarray], Any]:
     """The network as one compiled program without state.
 
-    `keras.Model.predict_on_batch` donates the buffers of the variables to each call and puts the results back: of two
-    threads that do so at once, one finds its buffers deleted.
+    `keras.Model.predict_on_batch` donates the buffers of the variables to each call and stores the returned ones: if
+    two threads do so at once, one of them uses deleted buffers.
     """
     import jax
 
     @jax.jit
     def logits(values: list[Any], pixels: Any) -> Any:
-        # `variables` has one order whatever is trainable; `stateless_call` sorts by that, which may change.
+        # The order of `variables` does not depend on what is trainable, unlike the arguments of `stateless_call`.
         with keras.StatelessScope(state_mapping=list(zip(model.variables, values, strict=True))):
             return model(pixels, training=False)
 
@@ -77,7 +84,7 @@ def _on_jax(model: Any) -> Callable[[np.ndarray], Any]:
 
 
 def _by_keras(model: Any) -> Callable[[np.ndarray], Any]:
-    """`predict_on_batch`, one call at a time: it is made for a single thread."""
+    """`predict_on_batch`, one call at a time, since it is not safe for threads."""
     lock = threading.Lock()
 
     def run(pixels: np.ndarray) -> Any:
@@ -88,7 +95,7 @@ def _by_keras(model: Any) -> Callable[[np.ndarray], Any]:
 
 
 def _of_fixed_shapes(run: Callable[[np.ndarray], Any]) -> Function:
-    """Fills short batches up to the full number, so that few shapes are compiled, and each by one thread alone."""
+    """Pads short batches to the full number, so that few shapes are compiled, each by one thread."""
     compiled: set[int] = set()
     compiling = threading.Lock()
 

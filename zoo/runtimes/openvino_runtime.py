@@ -17,7 +17,7 @@ from zoo.core.process import require_own_process
 
 
 def openvino() -> Any:
-    """The library. Its import would tell its makers so over the network, from a fork of this process: not from here."""
+    """The OpenVINO package, imported without its telemetry, which would fork this process and use the network."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
@@ -30,19 +30,20 @@ _FIRST_REQUEST = threading.Lock()
 
 @cache
 def core() -> Any:
-    """The process' one `Core`, which is never dropped.
+    """The one `Core` of the process, which is never released.
 
-    Its CPU plugin gives the calling thread a signal stack and takes it back when it goes. Of two plugins the first to
-    go leaves the other a stack to restore that is no longer mapped: the next signal, be it Ctrl-C, ends the process.
+    Its CPU plugin gives the calling thread a signal stack, and restores the former one when it is unloaded. If one of
+    two plugins is unloaded before the other, the other later restores a stack that is no longer mapped: the next
+    signal, such as Ctrl-C, ends the process.
     """
     kept = openvino().Core()
-    kept.get_versions("CPU")  # loads the plugin: before any that others make, so that theirs lie within
+    kept.get_versions("CPU")  # loads the plugin before any other `Core` does, so that those are unloaded first
     return kept
 
 
 @cache
 def native() -> frozenset[str]:
-    """Number types that this CPU computes in by itself: of "float32", "bfloat16" and "int8"."""
+    """The number types with native arithmetic on this CPU, among "float32", "bfloat16" and "int8"."""
     has = core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     names = {"FP32": "float32", "BF16": "bfloat16", "INT8": "int8"}
     return frozenset(names[name] for name in has if name in names)
@@ -53,11 +54,11 @@ class OpenVinoRuntime:
 
     Args:
         path: `model.xml`, with `model.bin` beside it; their hashes were verified before.
-        precision: "float32", "bfloat16" or "int8": what the export is.
+        precision: The export's: "float32", "bfloat16" or "int8".
         rest: Number type of the layers that int8 leaves in floating point.
         divisor: What the graph divides its logits by, to be undone: one number, or one a finding. int8 exports of
             earlier versions have one; graphs of today give the logits as they are.
-        compiled: Folder where OpenVINO keeps what it compiled, or None.
+        compiled: Folder where OpenVINO keeps compiled models, or None.
 
     Raises:
         ReleaseError: OpenVINO cannot load it.
@@ -76,7 +77,7 @@ class OpenVinoRuntime:
     ) -> None:
         self.precision = precision
         self._divisor = None if set(divisor) == {1.0} else np.asarray(divisor, np.float32)
-        # OpenVINO would take bfloat16 by itself where the CPU has it.
+        # By default OpenVINO computes in bfloat16 where the CPU can.
         kind = "bf16" if "bfloat16" in (precision, rest) else "f32"
         options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": kind}
         if compiled is not None:
@@ -88,7 +89,7 @@ class OpenVinoRuntime:
         self._requests = threading.local()
         requests = int(self._model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
         self._pool = ThreadPoolExecutor(requests)
-        # The last images of a batch leave some streams idle: the longer it is, the less.
+        # At the end of a batch some streams are idle: a smaller share of the time in a longer batch.
         self.batch_size = 16 * requests
         self._first_request()
 
@@ -101,8 +102,8 @@ class OpenVinoRuntime:
     def _first_request(self) -> None:
         """Answers one request in this thread, before the pool has any.
 
-        The first request of a process fills a table in OpenVINO's Python module. Two threads that come to it together
-        wait for ever, each for what the other holds: that table's lock, or the interpreter.
+        The first request of a process fills a table in OpenVINO's Python module. Two threads that enter it together
+        deadlock: one holds the lock of that table, the other the lock of the interpreter.
         """
         shape = [size.get_length() if size.is_static else 1 for size in self._model.input(0).get_partial_shape()]
         with _FIRST_REQUEST:

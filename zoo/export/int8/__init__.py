@@ -1,1 +1,1 @@
-"""Networks in int8, kept after an accepted loss."""
+"""Networks in int8, kept where their losses are within the limits."""

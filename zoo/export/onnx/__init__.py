@@ -1,1 +1,1 @@
-"""A network as an ONNX graph."""
+"""Writes a network as an ONNX graph."""

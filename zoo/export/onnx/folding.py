@@ -1,4 +1,4 @@
-"""Factors and summands a channel that follow a convolution, folded into its kernel and bias."""
+"""Folds the scale and shift of each channel that follow a convolution into its kernel and bias."""
 
 from __future__ import annotations
 
@@ -23,14 +23,20 @@ class Node:
 
 
 def fold(nodes: Sequence[Node], constants: Mapping[str, np.ndarray]) -> tuple[list[Node], dict[str, np.ndarray]]:
-    """Does away with every `Mul` and `Add` of a constant a channel that alone follows a convolution.
+    """Removes each `Mul` and `Add` of one constant a channel that is the only reader of a convolution's output.
 
     Args:
         nodes: In the order in which they compute.
-        constants: By name; float64, so that folding one into the other rounds once.
+        constants: Name -> value; float64, so that folding one into the other rounds once.
 
     Returns:
-        The nodes that are left, and the constants that they use.
+        The remaining nodes, and the constants that they use.
+
+    Example:
+        >>> nodes = [Node("Conv", "conv", ("x", "kernel"), ("y",), {}), Node("Mul", "mul", ("y", "two"), ("z",), {})]
+        >>> folded, constants = fold(nodes, {"kernel": np.ones((1, 1, 1, 1)), "two": np.full(1, 2.0)})
+        >>> [(node.kind, node.outputs) for node in folded], constants["kernel"].item()
+        ([('Conv', ('z',))], 2.0)
     """
     readers = Counter(name for node in nodes for name in node.inputs)
     values = dict(constants)
@@ -51,7 +57,7 @@ def fold(nodes: Sequence[Node], constants: Mapping[str, np.ndarray]) -> tuple[li
 
 
 def _split(node: Node, values: Mapping[str, np.ndarray]) -> tuple[str, str]:
-    """The tensor and the constant of a sum or product of the two; ("", "") of anything else."""
+    """The tensor and the constant of a sum or product of the two; ("", "") for any other node."""
     if node.kind not in ("Mul", "Add") or len(node.inputs) != 2:
         return "", ""
     a, b = node.inputs
@@ -65,12 +71,12 @@ def _per_channel(value: np.ndarray) -> bool:
 
 
 def _absorb(conv: Node, node: Node, value: np.ndarray, values: dict[str, np.ndarray]) -> Node:
-    """The convolution with the factor or summand in it, under the name of what it now computes."""
+    """The convolution with the factor or summand folded in; its output has the name of the removed node's."""
     kernel, *rest = conv.inputs[1:]
     channels = values[kernel].shape[0]
     each = np.broadcast_to(value.ravel(), (channels,))
     bias = values[rest[0]] if rest else np.zeros(channels)
-    # Constants have one reader each: what they are changed to concerns no other node.
+    # Constants have one reader each: changing one affects no other node.
     if node.kind == "Mul":
         values[kernel], bias = values[kernel] * each[:, None, None, None], bias * each
     else:

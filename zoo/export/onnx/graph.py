@@ -1,4 +1,4 @@
-"""An ONNX graph while it is written: nodes, constants, and values that know how they lie in memory."""
+"""An ONNX graph while it is written: nodes, constants, and values with their layout in memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zoo.export.onnx.folding import Node, fold
 if TYPE_CHECKING:
     import onnx
 
-#: Old enough for every runtime in use, new enough for all that is written here.
+#: Old enough for every runtime in use, new enough for all operations written here.
 OPSET, IR_VERSION = 17, 8
 
 #: A protobuf ends at 2 GB; the structure beside the constants needs some.
@@ -29,11 +29,11 @@ FIRST = (0, 2, 3, 1)
 
 @dataclass(frozen=True)
 class Value:
-    """A tensor of the graph. One of four axes lies channels first, whatever Keras calls its axes.
+    """A tensor of the graph. A tensor of four axes has its channels first there, and last in Keras.
 
     Attributes:
-        name: In the graph.
-        spec: Shape and dtype as Keras has them.
+        name: Its name in the graph.
+        spec: Its shape and dtype in Keras.
     """
 
     name: str
@@ -41,12 +41,18 @@ class Value:
 
     @property
     def shape(self) -> tuple[int | None, ...]:
-        """As Keras has it: the batch is None, channels are last."""
+        """The shape in Keras: the batch is None, channels are last."""
         return tuple(self.spec.shape)
 
 
 class Graph:
-    """Collects nodes in the order in which they compute."""
+    """Collects nodes, in the order in which they compute, and constants.
+
+    >>> graph = Graph()
+    >>> with graph.inside("head"):
+    ...     graph.add("Relu", "x")
+    'head/Relu_0'
+    """
 
     def __init__(self) -> None:
         self._nodes: list[Node] = []
@@ -55,7 +61,7 @@ class Graph:
 
     @contextmanager
     def inside(self, name: str) -> Iterator[None]:
-        """Names of what is added inside begin with this."""
+        """In the block the names of added nodes and constants begin with this name."""
         self._scope.append(name)
         try:
             yield
@@ -64,7 +70,7 @@ class Graph:
 
     @property
     def scope(self) -> str:
-        """Where in the model the graph is at."""
+        """The names of the enclosing `inside` blocks, as a path."""
         return "/".join(self._scope)
 
     def add(self, kind: str, *inputs: str, **attributes: Any) -> str:
@@ -72,7 +78,7 @@ class Graph:
         return self.add_many(kind, 1, *inputs, **attributes)[0]
 
     def add_as(self, name: str, kind: str, *inputs: str) -> None:
-        """Adds a node whose output has this very name: one of the graph's outputs."""
+        """Adds a node whose output has exactly this name: one of the graph's outputs."""
         self._nodes.append(Node(kind, name, inputs, (name,), {}))
 
     def add_many(self, kind: str, outputs: int, *inputs: str, **attributes: Any) -> list[str]:
@@ -83,25 +89,25 @@ class Graph:
         return names
 
     def constant(self, array: Any, dtype: str = "float32") -> str:
-        """Adds a constant, float32 or int64 in the end, and returns its name."""
+        """Adds a constant, which is written as float32 or int64, and returns its name."""
         name = self._name("constant")
-        # More digits until the constants are folded into each other.
+        # float64 until the constants are folded into each other.
         self._constants[name] = np.asarray(array, "float64" if dtype == "float32" else dtype)
         return name
 
     def model(
         self, inputs: Sequence[Any], outputs: Sequence[Any], facts: Mapping[str, str], *, half: bool = False
     ) -> onnx.ModelProto:
-        """The whole, with what follows a convolution folded into it, checked.
+        """The finished ONNX model: convolutions folded, and verified by ONNX's own checker.
 
         Args:
-            inputs: Value infos, of `onnx.helper`.
-            outputs: The same.
+            inputs: Value infos, from `onnx.helper`.
+            outputs: Value infos, from `onnx.helper`.
             facts: Metadata, key -> text.
-            half: Store constants of two and more axes in bfloat16, with a cast behind each.
+            half: Store constants of two and more axes in bfloat16, with a cast to float32 behind each.
 
         Raises:
-            ExportError: All constants together are more than one ONNX file holds.
+            ExportError: The constants together exceed what one ONNX file can hold.
         """
         import onnx
         from onnx import helper
@@ -122,7 +128,7 @@ class Graph:
 
 
 def _halved(nodes: Sequence[Node], constants: Mapping[str, np.ndarray]) -> tuple[list[Node], dict[str, np.ndarray]]:
-    """Kernels in bfloat16, each behind a cast that a runtime does once."""
+    """Stores kernels in bfloat16, each behind a cast that a runtime computes once."""
     from onnx import TensorProto
 
     large = {name for name, value in constants.items() if value.dtype.kind == "f" and value.ndim > 1}
@@ -144,12 +150,16 @@ def _tensors(constants: Mapping[str, np.ndarray]) -> list[onnx.TensorProto]:
 
 
 def axes_of(axes: int | Sequence[int] | None, rank: int) -> list[int]:
-    """Keras' axes (negative ones count from the end, None is all) as ONNX has them."""
+    """Converts Keras' axes (negative ones count from the end, None means all) to those of the graph.
+
+    >>> axes_of(-1, 4), axes_of((1, 2), 4), axes_of(-1, 2)
+    ([1], [2, 3], [1])
+    """
     listed = range(rank) if axes is None else [axes] if isinstance(axes, int) else axes
     found = [axis % rank for axis in listed]
     return sorted(FIRST[axis] for axis in found) if rank == 4 else sorted(found)
 
 
 def channels_first(array: np.ndarray) -> np.ndarray:
-    """A constant of four axes as its values lie in the graph."""
+    """A constant with its channels, of four axes the last, moved to where the graph has them."""
     return np.transpose(array, np.argsort(FIRST)) if array.ndim == 4 else array

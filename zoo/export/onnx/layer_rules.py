@@ -1,4 +1,4 @@
-"""Layers that cannot be taken apart into operations: Keras computes them past `keras.ops`, or cannot tell shapes."""
+"""Rules for layers that cannot be split into `keras.ops`: they compute without them, or Keras cannot infer shapes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy as np
 from zoo.export.onnx.graph import Graph, Value
 from zoo.export.onnx.operations import RULES
 
-#: A rule is given the graph, the layer and its input, and returns what comes before the layer's activation.
+#: A rule is called with the graph, the layer and its input; returns the layer's output before its activation.
 LayerRule = Callable[[Graph, Any, Value], Value]
 
 
 def rule_of(layer: keras.layers.Layer) -> LayerRule | None:
-    """The rule of a layer that needs one."""
+    """The rule for a layer; None where the layer is split into its operations."""
     if getattr(layer, "groups", 1) > 1 and isinstance(layer, keras.layers.Conv2D):
         return _grouped
     if isinstance(layer, keras.layers.BatchNormalization) and not (layer.center and layer.scale):
@@ -27,7 +27,7 @@ def rule_of(layer: keras.layers.Layer) -> LayerRule | None:
 
 @contextmanager
 def symbolic_activation(layer: Any) -> Iterator[None]:
-    """`hard_silu` is the one activation that Keras turns into a tensor of the backend first, whatever comes."""
+    """In the block the layer's activation accepts symbolic tensors: Keras converts the input of `hard_silu` alone."""
     if getattr(layer, "activation", None) is not keras.activations.hard_silu:
         yield
         return
@@ -39,7 +39,7 @@ def symbolic_activation(layer: Any) -> Iterator[None]:
 
 
 def _grouped(graph: Graph, layer: Any, x: Value) -> Value:
-    """The shape of a grouped convolution is what Keras knows of the layer and not of the operation."""
+    """Keras infers the shape of a grouped convolution from the layer, and not from the operation."""
     shape = layer.compute_output_shape(x.shape)
     name = RULES["Conv"](graph, layer, shape, x, layer.kernel)
     result = Value(name, keras.KerasTensor(shape, "float32"))
@@ -47,7 +47,7 @@ def _grouped(graph: Graph, layer: Any, x: Value) -> Value:
 
 
 def _bare_batch_norm(graph: Graph, layer: Any, x: Value) -> Value:
-    """Keras' operation takes none without an offset or a scale."""
+    """Keras' operation requires an offset and a scale, this layer has only one of them or none."""
     offset, scale = (v if used else None for v, used in ((layer.beta, layer.center), (layer.gamma, layer.scale)))
     values = layer.moving_mean, layer.moving_variance, offset, scale
     return Value(RULES["BatchNorm"](graph, layer, x.shape, x, *values), x.spec)

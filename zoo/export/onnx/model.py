@@ -1,8 +1,7 @@
-"""A Keras model as an ONNX graph, on any backend: every layer is taken apart into operations, each written by a rule.
+"""Writes a Keras model as an ONNX graph, on any backend: every layer is split into operations, each with a rule.
 
-Keras' own exports go through TensorFlow, take minutes for three backbones, leave inputs without a source
-(EfficientNet's normalisation) or dozens of outputs that nobody asked for. This takes seconds, and JAX needs no
-TensorFlow for it.
+Keras' own exports (through TensorFlow, or jax2onnx on JAX) take 10 to 60 times as long, fail for some backbones, and
+write graphs that run at the same speed or slower. This one needs no TensorFlow on JAX.
 """
 
 from __future__ import annotations
@@ -42,24 +41,31 @@ def to_onnx(
 
     Args:
         model: With its weights; for grey images.
-        image_size: Height and width in pixels.
+        image_size: Height and width of an image in pixels.
         temperature: Divides the logits: one number, or one a finding. None leaves them as they are.
         facts: Metadata, key -> text.
         half: Store kernels in bfloat16.
 
     Returns:
-        A model of "pixels", uint8 (n, image_size, image_size, 1) grey levels, to "logits", float32 (n, findings). n is
-        any number, under the name "n".
+        A model with the input "pixels", uint8 (n, image_size, image_size, 1) grey levels, and the output "logits",
+        float32 (n, findings), for any n.
 
     Raises:
-        ExportError: A layer does what no rule is written for; names it.
+        ExportError: There is no rule for an operation of a layer; names both.
         ImportError: `onnx` is not installed.
+
+    Example:
+        >>> pixels = keras.Input((8, 8, 1))
+        >>> logits = keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(pixels))
+        >>> graph = to_onnx(keras.Model(pixels, logits), 8).graph
+        >>> [node.op_type for node in graph.node], [output.name for output in graph.output]
+        (['Reshape', 'Cast', 'ReduceMean', 'MatMul', 'Add', 'Identity'], ['logits'])
     """
     from onnx import TensorProto, helper
 
     graph, shape = Graph(), (None, image_size, image_size, 1)
     pixels = helper.make_tensor_value_info(INPUT, TensorProto.UINT8, ("n", *shape[1:]))
-    # One channel: the order of the axes is a matter of words.
+    # With one channel, a reshape moves the channel axis.
     grey = graph.add("Reshape", INPUT, graph.constant((0, 1, image_size, image_size), "int64"))
     image = Value(graph.add("Cast", grey, to=TensorProto.FLOAT), keras.KerasTensor(shape, "float32"))
     result = _emit(graph, model, image)
@@ -72,7 +78,7 @@ def to_onnx(
 
 
 def _emit(graph: Graph, operation: Any, *args: Any, **kwargs: Any) -> Any:
-    """What an operation, a layer or a model makes of values, as values."""
+    """Adds an operation, a layer or a model to the graph; returns its outputs as values."""
     if isinstance(operation, keras.Model) and hasattr(operation, "operations"):
         with graph.inside(operation.name):
             return keras_compat.run_graph(operation, args, partial(partial, _emit, graph))
@@ -95,7 +101,7 @@ def _emit(graph: Graph, operation: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def _apart(graph: Graph, layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
-    """A layer as the operations that its `call` is made of, in inference."""
+    """Adds the operations that a layer's `call` consists of in inference."""
     kwargs = {key: value for key, value in kwargs.items() if key != "training"}
     if "training" in inspect.signature(layer.call).parameters:
         kwargs["training"] = False

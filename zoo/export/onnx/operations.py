@@ -1,4 +1,4 @@
-"""How each operation of `keras.ops` is written in ONNX. A layer needs no rule: it is taken apart into these."""
+"""A rule for each operation of `keras.ops`: how it is written in ONNX. Layers are split into these operations."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import numpy as np
 from zoo.core.errors import ExportError
 from zoo.export.onnx.graph import FIRST, Graph, Value, axes_of, channels_first
 
-#: A rule is given the graph, the operation, the shape of its result as Keras has it, and the arguments. It returns the
-#: name of the result, or the names of several.
+#: A rule is called with the graph, the operation, the shape of its result in Keras, and the operation's arguments; it
+#: returns the name of the result, or the names of several.
 Rule = Callable[..., Any]
 
 
 def _same(kind: str, **attributes: Any) -> Rule:
-    """One tensor in, one of the same shape out."""
+    """The rule for an operation from one tensor to one of the same shape."""
     return lambda g, op, shape, x: g.add(kind, x.name, **attributes)
 
 
 def _pair(kind: str) -> Rule:
-    """Two tensors, or a tensor and a constant, broadcast against each other."""
+    """The rule for an operation on two tensors, or a tensor and a constant, that are broadcast."""
     return lambda g, op, shape, a, b: g.add(kind, _operand(g, a, shape), _operand(g, b, shape))
 
 
@@ -84,7 +84,7 @@ def _softmax(g: Graph, op: Any, shape: Any, x: Value) -> str:
 
 
 def _cast(g: Graph, op: Any, shape: Any, x: Value) -> str:
-    """The graph computes in float32 throughout: what it computes in elsewhere, a runtime is told."""
+    """The graph states float32 throughout; a runtime's options choose the arithmetic."""
     if not str(op.dtype).startswith(("float", "bfloat")):
         raise ExportError(f"{g.scope}: a cast to {op.dtype} is not exported")
     return x.name
@@ -119,7 +119,7 @@ def _pool(kind: str) -> Rule:
 def _batch_norm(
     g: Graph, op: Any, shape: Any, x: Value, mean: Any, variance: Any, offset: Any = None, scale: Any = None
 ) -> str:
-    """One factor and one summand a channel, which are folded into a convolution in front of it."""
+    """One factor and one summand a channel, which are folded into a preceding convolution."""
     if len(x.shape) not in (2, 4) or op.axis % len(x.shape) != len(x.shape) - 1:
         raise ExportError(f"{g.scope}: a batch norm over another axis than the last is not exported")
     factor = 1.0 / np.sqrt(_array(variance) + op.epsilon) * (1.0 if scale is None else _array(scale))
@@ -172,7 +172,7 @@ def _split(g: Graph, op: Any, shape: Any, x: Value) -> list[str]:
 
 
 def _reshape(g: Graph, op: Any, shape: Any, x: Value) -> str:
-    """By way of the order that Keras has; where maps have one place there is but one order."""
+    """Reshapes in Keras' order of axes, by transposing before and after; maps of one pixel need no transposing."""
     name = x.name
     if len(x.shape) == 4 and x.shape[1:3] != (1, 1):
         name = g.add("Transpose", name, perm=[0, 2, 3, 1])
@@ -191,7 +191,7 @@ def _two(value: Any) -> tuple[int, int]:
 def _window(
     g: Graph, op: Any, x: Value, window: Sequence[int], strides: Sequence[int], dilation: Sequence[int]
 ) -> dict[str, Any]:
-    """Attributes of a window that slides; "same" padding puts the odd pixel at the end, as TensorFlow does."""
+    """Attributes of a sliding window; "same" padding puts the odd pixel at the end, as TensorFlow does."""
     if op.data_format not in (None, "channels_last") or len(x.shape) != 4:
         raise ExportError(f"{g.scope}: only two-dimensional maps with channels last are exported")
     pads = [(0, 0), (0, 0)]
@@ -204,7 +204,7 @@ def _window(
 
 
 def _operand(g: Graph, x: Any, shape: Sequence[int | None]) -> str:
-    """Name of a value, or of a constant as it broadcasts against a result of this shape."""
+    """The name of a value, or of a constant shaped to broadcast against a result of this shape."""
     rank = len(shape)
     if isinstance(x, Value):
         if len(x.shape) not in (0, rank):
@@ -222,7 +222,7 @@ def _array(x: Any) -> np.ndarray:
     return np.asarray(x if isinstance(x, np.ndarray) or np.isscalar(x) else keras.ops.convert_to_numpy(x), np.float64)
 
 
-#: Name of the class of an operation -> its rule.
+#: Class name of an operation -> its rule.
 RULES: dict[str, Rule] = {
     **dict.fromkeys(("Add", "BatchAdd"), _pair("Add")),
     **{name: _pair(kind) for name, kind in {"Subtract": "Sub", "Multiply": "Mul", "Power": "Pow"}.items()},
