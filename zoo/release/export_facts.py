@@ -150,9 +150,9 @@ class ExportFacts:
     """export.json: a network in a form that needs no Keras, and how it was compared with Keras.
 
     The preprocessing is inside the graph: it takes grey levels and returns logits divided by `temperature`. In files of
-    `zoo export` that is the release's temperature, so that a sigmoid of the logits is the probability; in exports that a
-    release carries it is 1 (the release's in those of earlier versions). A calibrator or a prior shift of the decision
-    is not in the graph.
+    `zoo export` that is the release's temperature, so that a sigmoid of the logits is the probability; in exports that
+    a release carries it is 1 (the release's in those of earlier versions). A calibrator or a prior shift of the
+    decision is not in the graph.
 
     Attributes:
         format_version: Version of this file's form.
