@@ -1,11 +1,11 @@
-"""Renders the committed cards from the facts beside them.
+"""Renders the committed model cards.
 
-    python hub_cards/render.py                          every card again, after a change of template.md or of its words
-    python hub_cards/render.py xrayslam-demo RUN        that card with the results of a finished run of `zoo train`
-    python hub_cards/render.py xrayslam-demo RUN --readme    and prints the README's tables of these results
+    python hub_cards/render.py                             renders every card, after a change of template.md or a .toml
+    python hub_cards/render.py xrayslam-demo RUN           renders one card with the results of a finished `zoo train`
+    python hub_cards/render.py xrayslam-demo RUN --readme  also prints the README's tables of these results
 
-`facts.json` holds what the card shows of a run, and no more: the whole `metrics.json` of a run is a hundred times as
-long. Run it in a checkout, with `PYTHONPATH=.` where the package is not installed.
+`facts.json` holds the part of a run's results that the card shows; the whole `metrics.json` is a hundred times as long.
+Run the script in a checkout, with `PYTHONPATH=.` if the package is not installed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _SHOWN = ("auc", "average_precision", "ece", "brier")
 
 
 def render(name: str) -> str:
-    """The card of a model: from its facts where it was trained, else from its recipe."""
+    """Renders the card of a model: from its facts if it was trained, otherwise from its recipe."""
     facts = CARDS / name / "facts.json"
     if not facts.is_file():
         recipe = to_dict(load_recipe(name.removesuffix("-ensemble")))
@@ -45,7 +45,7 @@ def render(name: str) -> str:
 
 
 def read_facts(path: Path) -> tuple[EnsembleSpec, Evaluation, dict[str, Any]]:
-    """Spec, result, and the further arguments of `card.render`."""
+    """Reads the spec, the result, and the other arguments of `card.render`."""
     facts = json.loads(path.read_text("utf-8"))
     spec = from_dict(EnsembleSpec, facts["spec"])
     decision = Decision.from_dict(facts["decision"], spec.findings)
@@ -53,7 +53,7 @@ def read_facts(path: Path) -> tuple[EnsembleSpec, Evaluation, dict[str, Any]]:
 
 
 def facts_of(run: Path) -> dict[str, Any]:
-    """What a card shows of the release in a run's folder."""
+    """Collects the part of the release in a run's folder that a card shows."""
     config, metrics, decision, provenance = (
         manifest.read_json(run / "release" / f"{name}.json") for name in ("config", "metrics", "decision", "provenance")
     )
@@ -66,7 +66,7 @@ def facts_of(run: Path) -> dict[str, Any]:
 
 
 def shown(result: Evaluation) -> Evaluation:
-    """The part of a result that a card shows."""
+    """Selects the part of a result that a card shows."""
     called = [Measure(name, point) for name in ("f1", "sensitivity", "specificity") for point in (HALF, result.point)]
     wanted = {*map(Measure, _SHOWN), *called}
     numbers = {
@@ -133,7 +133,7 @@ def _decision(decision: Decision) -> Decision:
 
 
 def lines(facts: Mapping[str, Mapping[str, Any]]) -> str:
-    """JSON with a line for each block, so that a change of one is seen as such."""
+    """Formats JSON with one line for each block, so that a diff shows which block changed."""
     parts = (
         f"{json.dumps(name)}: {{\n"
         + ",\n".join(f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in block.items())
@@ -144,7 +144,7 @@ def lines(facts: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def readme_tables(run: Path) -> str:
-    """The README's tables: the models compared, and each finding's AUC."""
+    """The README's tables: the comparison of models, and the AUC of each finding."""
     report = (run / "report.md").read_text("utf-8").splitlines()
     models = report[next(i for i, line in enumerate(report) if line.startswith("| Model |")) :]
     rows = [line.split(" | ")[:4] for line in report if line.startswith("| ")]

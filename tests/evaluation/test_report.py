@@ -152,7 +152,7 @@ def test_the_table_says_what_it_must(typed):
     assert "one class is missing: Finding 1." in text
     assert "**Not shown to learn** (the interval of the AUC covers 0.5): Finding 4." in text
     assert "F1 at `max_f1`" in text
-    assert "AUC of ensemble less this" in text
+    assert "AUC of ensemble minus this" in text
     assert "nan" not in text.lower()
 
 

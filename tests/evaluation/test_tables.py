@@ -23,7 +23,7 @@ def test_names_break_no_table(named):
     assert "| Edema\\|left |" in text
     assert "| Effusion \\| right |" in text  # escaped already
     assert "| New line |" in text
-    assert "AUC of ours\\|1 less this" in text
+    assert "AUC of ours\\|1 minus this" in text
     tables = [block for block in text.split("\n\n") if block.startswith("|")]
     for table in tables:
         widths = {line.replace("\\|", "").count("|") for line in table.splitlines()}

@@ -88,6 +88,6 @@ def test_thresholds_have_three_digits(value, shown):
     assert digits(value) == shown
 
 
-def test_columns_of_words_are_known():
+def test_columns_of_text_are_known():
     table = Table("Things", ("Name", "Kind", "n", "Note"), (("a", "x", 1, ""), ("b", "", 2, "")))
-    assert table.of_words == {0, 1}
+    assert table.text_columns == {0, 1}

@@ -111,7 +111,7 @@ def test_what_the_numbers_do_not_show_is_said_first(page):
 def test_sections_say_what_their_blocks_say(page, everything):
     largest = everything["subgroups"]["groupings"]["sex"]["gaps"]["auc"]["largest"]
     assert f"{largest['finding']}: {largest['higher']} above {largest['lower']} by" in page.section("subgroups")
-    assert "b.png is a.png of the training part (by its bytes)." in page.section("leakage")
+    assert "b.png is the same image as a.png of the training part (equal bytes)." in page.section("leakage")
     assert "Reader A" in page.section("readers")
     assert "other" in page.section("models")
     assert "small: loss" in page.section("training")
@@ -142,7 +142,7 @@ def test_a_page_without_blocks_says_what_is_missing(bare_page):
     assert len(absent) == 11
     drawn = {e.attributes["id"] for e in bare_page.all("h3")}
     assert drawn == {"figure-roc", "figure-precision-recall"}
-    assert "Patients are not known" in bare_page.section("notes")
+    assert "Patients are unknown" in bare_page.section("notes")
 
 
 def test_one_file_that_asks_for_nothing_else(page, written):

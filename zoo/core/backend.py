@@ -1,4 +1,4 @@
-"""Which Keras backend runs: chosen once, before Keras is imported."""
+"""Chooses the Keras backend, once and before Keras is imported."""
 
 from __future__ import annotations
 
@@ -6,21 +6,30 @@ import os
 import sys
 from importlib.util import find_spec
 
-#: Backends that can be chosen. On Torch, networks are loaded and predict; that is not tested.
+#: Backends that can be chosen. On Torch, only loading and prediction work, and they are not tested.
 BACKENDS = ("tensorflow", "jax", "torch")
 
-#: Backends on which everything runs and is tested.
+#: Backends on which everything works and is tested.
 TESTED = ("tensorflow", "jax")
 
 
 def choose(name: str | None = None) -> None:
-    """Sets `KERAS_BACKEND` for the Keras import to come.
+    """Sets `KERAS_BACKEND` before Keras is imported.
 
-    An imported Keras stays as it is. Then `name`, then the environment, then the first of TensorFlow, JAX and
-    Torch that is installed (Keras' own default is TensorFlow, installed or not).
+    Without `name`, an existing `KERAS_BACKEND` stays; otherwise the first installed backend of TensorFlow, JAX and
+    Torch is chosen (Keras itself defaults to TensorFlow even if it is not installed). If Keras is already imported, nothing
+    changes.
+
+    Args:
+        name: A name of `BACKENDS`, or None.
 
     Raises:
-        ValueError: `name` is no backend, is not installed, or Keras already runs on another one.
+        UsageError: `name` is unknown or not installed, or Keras already runs on another backend.
+
+    >>> choose()
+    >>> choose("theano")
+    Traceback (most recent call last):
+    zoo.core.errors.UsageError: unknown backend 'theano': use one of tensorflow, jax, torch
     """
     if name is not None:
         _check(name)
@@ -45,16 +54,21 @@ def _check(name: str) -> None:
 
 
 def current() -> str | None:
-    """The backend of the imported Keras, or None while Keras is not imported."""
+    """The backend of Keras, or None if Keras is not imported.
+
+    >>> import keras
+    >>> current() == keras.config.backend()
+    True
+    """
     keras = sys.modules.get("keras")
     return keras.config.backend() if keras is not None and hasattr(keras, "config") else None
 
 
 def require_tested(what: str) -> str:
-    """Returns the backend of the imported Keras where it is TensorFlow or JAX.
+    """Returns the backend of the imported Keras, and refuses others than TensorFlow and JAX.
 
     Args:
-        what: What needs one of the two, as the subject of the error's sentence: "training".
+        what: The step that needs one of the two, as the subject of the error message: "training".
 
     Raises:
         UsageError: Keras is not imported, or runs on another backend.

@@ -1,4 +1,4 @@
-"""A CSV file, packed or not, read by column name; it knows on which line of the file each value stands."""
+"""Reads CSV files, gzipped or not, by column name, and keeps the line number of each row for error messages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from zoo.core.errors import TableError, closest
 
-#: How tables write that a value is not there.
+#: Texts that mean a missing value.
 MISSING = frozenset(("", "na", "n/a", "nan", "none", "null", "<na>"))
 
 _GZIP = b"\x1f\x8b"
@@ -27,8 +27,12 @@ class CsvColumns:
 
     Attributes:
         path: The file.
-        lines: Line of the file, from 1, of each row.
-        columns: Header as the file spells it -> one stripped text a row.
+        lines: Line number in the file, from 1, of each row.
+        columns: Header as the file spells it -> text of each row.
+
+    >>> table = CsvColumns(Path("t.csv"), (2, 3), {"Patient ID": ("7", "na")})
+    >>> table.header("patient_id"), table.numbers("Patient ID").tolist()
+    ('Patient ID', [7.0, nan])
     """
 
     path: Path
@@ -39,15 +43,15 @@ class CsvColumns:
         return len(self.lines)
 
     def header(self, *names: str) -> str | None:
-        """The file's spelling of the first of `names` that it has (see `same_name`), or None."""
+        """The header of the first of `names` that the file has, in any spelling (see `same_name`), or None."""
         own = {same_name(header): header for header in self.columns}
         return next((own[same_name(name)] for name in names if same_name(name) in own), None)
 
     def required(self, name: str, hint: str = "") -> str:
-        """The file's spelling of a column.
+        """The header of a column that must exist, in any spelling.
 
         Raises:
-            TableError: There is no such column; names the closest one, or all, and then says `hint`.
+            TableError: There is no such column; the message names the closest header, or all, and ends with `hint`.
         """
         header = self.header(name)
         if header is None:
@@ -57,14 +61,14 @@ class CsvColumns:
         return header
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """The texts of a column that has to be there, by any spelling of its name; errors as `required`."""
+        """The texts of a column that must exist, by any spelling of its name; errors as `required`."""
         return self.columns[self.required(name)]
 
     def numbers(self, header: str, *, missing: frozenset[str] = MISSING) -> np.ndarray:
-        """A column as float64, NaN where nothing is there.
+        """A column as float64, with NaN for missing values.
 
         Raises:
-            TableError: A text that is no number.
+            TableError: A text is not a number.
         """
         values = np.empty(len(self))
         for row, text in enumerate(self.columns[header]):
@@ -75,7 +79,7 @@ class CsvColumns:
         return values
 
     def is_numeric(self, header: str) -> bool:
-        """Whether the column's first text, leaving out what is missing, is a number."""
+        """Whether the column's first value that is not missing is a number."""
         first = next((text for text in self.columns[header] if text.lower() not in MISSING), "")
         try:
             float(first)
@@ -84,21 +88,28 @@ class CsvColumns:
         return True
 
     def error(self, row: int, header: str, problem: str) -> TableError:
-        """The error for a value in `row` (counted from 0), to be raised by the caller."""
+        """Makes the error for a value in `row` (counted from 0), which the caller raises."""
         return TableError(f"{self.path}, line {self.lines[row]}, column {header!r}: {problem}")
 
 
 def read_columns(path: str | Path, *, strip: bool = True) -> CsvColumns:
-    """Reads a comma-separated UTF-8 file, gzipped or not; rows without any text are left out.
+    """Reads a comma-separated UTF-8 file, gzipped or not; empty rows are left out.
 
     Args:
         path: The file.
-        strip: Whether texts lose the blanks around them, which the header loses in any case.
+        strip: Whether to strip spaces around texts; headers are always stripped.
 
     Raises:
-        FileNotFoundError: No such file.
-        TableError: No text, a damaged archive, no header, no rows, two columns of one name, or a row longer or
-            shorter than the header (a file cut off in the middle ends in a short one).
+        FileNotFoundError: There is no such file.
+        TableError: The file is not text or a damaged archive, has no header or no rows, has two columns of one name, or
+            a row is longer or shorter than the header (a truncated file ends in a short row).
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "t.csv")
+    ...     _ = path.write_text("Image,Edema\\na.png,1\\n")
+    ...     dict(read_columns(path).columns)
+    {'Image': ('a.png',), 'Edema': ('1',)}
     """
     path = Path(path)
     if not path.is_file():
@@ -113,12 +124,20 @@ def read_columns(path: str | Path, *, strip: bool = True) -> CsvColumns:
 
 
 def same_name(name: str) -> str:
-    """The form in which two spellings of a name are compared: case, spaces and signs do not count."""
+    """Normalises a name for comparison: case, spaces and punctuation do not count.
+
+    >>> same_name("Patient_ID") == same_name("patient id")
+    True
+    """
     return re.sub(r"[\W_]+", "", name.lower())
 
 
 def shortened(names: Iterable[str], most: int = 8) -> str:
-    """Names in quotes, the first `most` of them."""
+    """Lists names in quotes, at most `most` of them.
+
+    >>> shortened(["a", "b", "c"], 2)
+    "'a', 'b' and 1 more"
+    """
     found = list(names)
     more = f" and {len(found) - most} more" if len(found) > most else ""
     return ", ".join(map(repr, found[:most])) + more
@@ -127,7 +146,7 @@ def shortened(names: Iterable[str], most: int = 8) -> str:
 def _records(path: Path, strip: bool) -> list[tuple[int, list[str]]]:
     with path.open("rb") as file:
         packed = file.read(2) == _GZIP
-    # utf-8-sig: a byte order mark would become a part of the first column's name.
+    # utf-8-sig, since a byte order mark would become part of the first column's name.
     opened = gzip.open if packed else Path.open
     try:
         with opened(path, "rt", encoding="utf-8-sig", newline="") as text:
@@ -141,7 +160,7 @@ def _records(path: Path, strip: bool) -> list[tuple[int, list[str]]]:
 
 
 def _header(path: Path, fields: list[str]) -> list[str]:
-    # NIH's first release ends each line, the header too, in a comma: a column without name and content.
+    # In NIH's first release every line, including the header, ends in a comma: an empty column without a name.
     while not fields[-1]:
         fields = fields[:-1]
     if len(fields) == 1 and re.search(r"[;\t|]", fields[0]):

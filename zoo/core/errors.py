@@ -1,7 +1,7 @@
-"""Errors that teach: what was wrong, what came, what would be right.
+"""The errors of the package. A message says what was wrong, what was given, and what would be right.
 
-Every error that a user can mend is a `ZooError`, and also the built-in error that Python code expects there. Whatever
-else leaves the package is a fault of the package.
+Every error that a user can correct is a `ZooError`, and also the built-in error that Python code expects in its place.
+Any other error that leaves the package is a bug of the package.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 
 class ZooError(Exception):
-    """The base of every error that the user can mend; its text is one line.
+    """Base class of every error that the user can correct; its message is one line.
 
     >>> from zoo.core.errors import TableError, ZooError
     >>> issubclass(TableError, ZooError) and issubclass(TableError, ValueError)
@@ -19,13 +19,16 @@ class ZooError(Exception):
 
 
 class UnknownNameError(ZooError, KeyError):
-    """A name that is not in a table; says the closest ones and the whole list.
+    """An unknown name; the message lists the closest names and all known ones.
 
     Args:
-        kind: What the name should have been, such as "backbone".
-        name: What came.
-        known: The names that would have been right.
-        hint: A last sentence on what to do.
+        kind: The kind of name, such as "backbone".
+        name: The name that was given.
+        known: The known names.
+        hint: A final sentence on what to do.
+
+    >>> print(UnknownNameError("backbone", "resnet5", ["resnet50"]))
+    unknown backbone 'resnet5'; did you mean 'resnet50'? Known: resnet50.
     """
 
     def __init__(self, kind: str, name: object, known: Iterable[str], hint: str = "") -> None:
@@ -45,30 +48,30 @@ class UnknownNameError(ZooError, KeyError):
         return self.message
 
     def __reduce__(self) -> tuple[type, tuple[object, ...]]:
-        # Exceptions are pickled by their message alone, which the constructor does not take.
+        # By default an exception is pickled with its message only, which is not what the constructor takes.
         return type(self), (self.kind, self.name, self.known, self.hint)
 
 
 class UsageError(ZooError, ValueError):
-    """A value that a function or command does not take; says what came and what would be right."""
+    """A value that a function or command does not accept; the message says what was given and what would be right."""
 
 
 class UsageTypeError(ZooError, TypeError):
-    """A value of a type that a function does not take; names the types that it takes."""
+    """A value of a type that a function does not accept; the message names the accepted types."""
 
 
 class StateError(ZooError, RuntimeError):
-    """Something that cannot be done here or now, such as predicting after a fork; says where it can."""
+    """An operation that is impossible in the current state, such as predicting after a fork."""
 
 
 class MissingExtraError(ZooError, ImportError):
-    """A library that is not installed; says the command that installs it.
+    """A library that is not installed; the message gives the command that installs it.
 
     Args:
         what: What needs the library, such as "the report's figures".
-        library: The library that is missing.
-        extra: The extra of xrayslam-zoo that brings it.
-        hint: A last sentence on what else would do.
+        library: The missing library.
+        extra: The extra of xrayslam-zoo that installs it.
+        hint: A final sentence on alternatives.
 
     >>> from zoo.core.errors import MissingExtraError
     >>> print(MissingExtraError("Parquet", "pyarrow", "parquet", "or write .csv"))
@@ -86,59 +89,63 @@ class MissingExtraError(ZooError, ImportError):
 
 
 class EvaluationError(ZooError, ValueError):
-    """Labels, predictions or groups that cannot be evaluated as asked; says what they lack."""
+    """Labels, predictions or groups that cannot be evaluated as requested."""
 
 
 class TableError(ZooError, ValueError):
-    """A label table (CSV) that cannot be read as asked; names the file, and the row or column."""
+    """A table (CSV) that cannot be read as requested; the message names the file, and the row or column."""
 
 
 class ImageError(ZooError, ValueError):
-    """A file that is not a readable image; names the file and the reason."""
+    """A file that is not a readable image; the message names the file and the reason."""
 
 
 class CacheError(ZooError, ValueError):
-    """A cache of decoded films that cannot be used or filled as asked; names its folder."""
+    """A cache of decoded images that cannot be used or filled as requested; the message names its folder."""
 
 
 class SplitError(ZooError, ValueError):
-    """A split that cannot be made, or that is not the one a step must use."""
+    """A split that cannot be made, or that is not the one that a step requires."""
 
 
 class RecipeError(ZooError, ValueError):
-    """A recipe or an override of it that cannot be used; names the field."""
+    """A recipe, or an override of one of its fields, that cannot be used; the message names the field."""
 
 
 class WeightsError(ZooError, ValueError):
-    """Weights that are missing, cannot be fetched, or belong to another model."""
+    """Weights that are missing, cannot be downloaded, or belong to another model."""
 
 
 class CheckpointError(ZooError, ValueError):
-    """A run folder, or a file in the making, that cannot be resumed as asked."""
+    """A run folder or an unfinished file that cannot be resumed as requested."""
 
 
 class TrainingError(ZooError, ValueError):
-    """Training that cannot go on; names the stage and epoch."""
+    """Training that cannot continue; the message names stage and epoch."""
 
 
 class ReleaseError(ZooError, ValueError):
-    """A release that is incomplete, of another model, of a newer format, or does not say what it must."""
+    """A release that is incomplete, belongs to another model, has a newer format, or lacks required information."""
 
 
 class IntegrityError(ReleaseError):
-    """A file of a release that is missing, or is not the one its manifest lists."""
+    """A file of a release that is missing or differs from its entry in the manifest."""
 
 
 class ExportError(ZooError, ValueError):
-    """A model that cannot be exported, or an export that is not the model; says where and by how much."""
+    """A model that cannot be exported, or an export whose outputs differ from the model's."""
 
 
 class HubError(ReleaseError):
-    """A Hub, or the cache of it, cannot give or take what was asked."""
+    """A failed download from, or upload to, a Hub."""
 
 
 def closest(name: str, known: Iterable[str], n: int = 3) -> list[str]:
-    """The up to `n` names of `known` nearest to `name`, compared without case; best first."""
+    """Finds up to `n` names of `known` that are closest to `name`, ignoring case; best first.
+
+    >>> closest("Edma", ["Edema", "Fracture"])
+    ['Edema']
+    """
     import difflib  # only here: importing the package stays free
 
     lowered = {k.lower(): k for k in known}

@@ -1,12 +1,12 @@
-"""Names taken in one step: a folder beside its target, held by its process, exchanged with it, recovered after a kill.
+"""Replaces folders atomically, and recovers after a process was killed in between.
 
-What is written lies first in `.NAME-xxxxxxxx.part/new`. A folder takes the place of an older one in one step
-(`renameat2`). Where the system or the file system cannot do that, it takes two renames, and the names `ready` and `old`
-below `.NAME-xxxxxxxx.part` tell what lies between them, so that `recover` can finish the exchange.
+A new folder is first written to `.NAME-xxxxxxxx.part/new` beside its target. It replaces an existing folder in one step
+(`renameat2`). If the system or the file system does not support that, two renames are needed; the names `ready` and
+`old` in `.NAME-xxxxxxxx.part` then show the state between them, so that `recover` can finish the exchange.
 
-The process that writes holds a lock (`flock`) on its `.part` folder, which the system drops when the process ends,
-however it ends. So the next write or `recover` of the same name can sweep what a killed process left, and leaves alone
-what a living one is writing. Where there are no such locks (Windows, some network file systems) nothing is swept.
+The writing process holds a lock (`flock`) on its `.part` folder, which the system releases when the process ends in any
+way. The next write or `recover` of the same name therefore deletes what a killed process left, but nothing that a
+running process is writing. On systems without such locks (Windows, some network file systems) nothing is deleted.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ except ImportError:  # Windows
 
 _PART = re.compile(r"\.(?P<name>.+)-[0-9a-f]{8}\.part")
 
-#: In such a folder: what is being written, what is written and about to take the name, and what had the name before.
+#: Names in a `.part` folder: unfinished content, finished content before its last rename, and the replaced content.
 _NEW, _READY, _OLD = "new", "ready", "old"
 
-#: How long a folder's lock is waited for.
+#: Longest time to wait for the lock of a folder.
 WAIT_SECONDS = 2.0
 
-#: Answers of a file system that has no locks, and of one that cannot exchange two names.
+#: Error codes of file systems without locks, and of those that cannot exchange two names.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EINVAL)
 _NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM)
 
@@ -44,9 +44,15 @@ _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 @contextmanager
 def beside(target: Path) -> Iterator[Path]:
-    """A new, empty folder beside `target`, held by this process and gone with the block; parents are made.
+    """Creates an empty folder beside `target`, locked by this process, and deletes it at the end of the block.
 
-    `target` is a path as `real_path` gives it.
+    Args:
+        target: A path as returned by `real_path`; missing parents are created.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as parent, beside(Path(parent, "x")) as new:
+    ...     new.is_dir()
+    True
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     with locked(target.parent) as alone:
@@ -57,22 +63,22 @@ def beside(target: Path) -> Iterator[Path]:
         part.mkdir()
         held = _hold(part, wait=False)
     try:
-        new = part / _NEW  # not the folder that is held: whoever writes into this one locks it for moments
+        new = part / _NEW  # not the locked folder itself, since writers lock the folder they write to
         new.mkdir()
         yield new
     finally:
         _release(held)
-        # By now it holds the older folder, or what was written before an error. Not being able to delete it must not
-        # hide that error, nor turn a finished write into a failed one; the next write tries again.
+        # The folder now holds the replaced content, or unfinished content after an error. If it cannot be deleted, that
+        # must not hide the error or make a finished write fail; the next write tries again.
         shutil.rmtree(part, ignore_errors=True)
         recover(target)
 
 
 def recover(target: str | Path) -> None:
-    """Finishes an exchange of `target` that a kill interrupted, and sweeps what dead processes left beside it.
+    """Finishes an interrupted exchange of `target`, and deletes what killed processes left beside it.
 
-    Costs a look into the parent folder where there is nothing to do. A reader of a folder written by `whole_folder`
-    calls this first.
+    Call this before reading a folder that was written by `whole_folder`. If there is nothing to do, it only lists the
+    parent folder.
     """
     target = real_path(target)
     if _leftovers(target):
@@ -83,7 +89,7 @@ def recover(target: str | Path) -> None:
 
 
 def recover_inside(folder: str | Path) -> None:
-    """Does what `recover` does, for every name in a folder."""
+    """Calls `recover` for every name in a folder."""
     names: set[str] = set()
     with suppress(OSError), os.scandir(folder) as entries:  # no such folder, or one that may not be listed
         names = {left["name"] for entry in entries if (left := _PART.fullmatch(entry.name))}
@@ -92,7 +98,7 @@ def recover_inside(folder: str | Path) -> None:
 
 
 def take_place(new: Path, target: Path) -> None:
-    """Gives a finished folder the name of `target`; an older one then lies beside `new`, or at it."""
+    """Renames the finished folder `new` to `target`; a replaced folder is then at `new` or beside it."""
     if not os.path.lexists(target):
         new.rename(target)
     elif not _exchange(new, target):
@@ -102,7 +108,7 @@ def take_place(new: Path, target: Path) -> None:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Exchanges two names in one step; False where the system or the file system cannot."""
+    """Exchanges two names in one step; False if the system or the file system does not support it."""
     if sys.platform != "linux":
         return False
     import ctypes
@@ -118,19 +124,19 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 def _finish(target: Path) -> None:
-    """Finishes an exchange that stopped between its two renames; the parent is locked, so nobody is in the middle."""
+    """Finishes an exchange that stopped between its two renames; the caller holds the lock of the parent folder."""
     for part in _leftovers(target):
-        # Without `ready` the exchange was finished, and the target was deleted since.
+        # Without `ready` the exchange was finished, and the target was deleted later.
         if not os.path.lexists(target) and (part / _OLD).is_dir() and (part / _READY).is_dir():
             (part / _READY).rename(target)
 
 
 def _sweep(target: Path) -> None:
-    """Deletes what dead processes left beside `target`; the parent is locked."""
+    """Deletes what killed processes left beside `target`; the caller holds the lock of the parent folder."""
     for path in _leftovers(target):
         held = _hold(path, wait=False)
         if held is not None:
-            shutil.rmtree(path, ignore_errors=True)  # what is another user's stays
+            shutil.rmtree(path, ignore_errors=True)  # folders of other users stay
             _release(held)
 
 
@@ -143,11 +149,11 @@ def _leftovers(target: Path) -> list[Path]:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[bool]:
-    """One process and thread at a time moves names in `folder`.
+    """Locks `folder`, so that only one process and thread at a time renames files in it.
 
     Yields:
-        Whether nobody else does. False where the system has no locks, and where somebody holds the folder for longer
-        than `WAIT_SECONDS`: another program, such as `flock FOLDER zoo train ...`.
+        Whether the lock was obtained. False on systems without locks, and if another program (such as `flock FOLDER zoo
+        train ...`) holds the lock for longer than `WAIT_SECONDS`.
     """
     held = _hold(folder, wait=True)
     try:
@@ -157,7 +163,7 @@ def locked(folder: Path) -> Iterator[bool]:
 
 
 def _hold(folder: Path, *, wait: bool) -> int | None:
-    """Locks a folder; None where another one holds it, it has just gone or is another user's, or there are no locks."""
+    """Locks a folder; None if it is locked, deleted or another user's, or if there are no locks."""
     if fcntl is None:
         return None
     try:
@@ -182,12 +188,16 @@ def _hold(folder: Path, *, wait: bool) -> int | None:
 
 def _release(held: int | None) -> None:
     if held is not None:
-        fcntl.flock(held, fcntl.LOCK_UN)  # closing alone would leave it with a child that was forked meanwhile
+        fcntl.flock(held, fcntl.LOCK_UN)  # closing is not enough: a forked child would keep the lock
         os.close(held)
 
 
 def real_path(target: str | Path) -> Path:
-    """Where a target lies, links followed: a rename would replace the link."""
-    path = Path(os.path.abspath(target))  # noqa: PTH100 - `resolve` would follow the parents' links
-    # `resolve` raises at a link to itself.
+    """Follows a link at `target`, since a rename would replace the link itself.
+
+    >>> real_path("/a/../b")
+    PosixPath('/b')
+    """
+    path = Path(os.path.abspath(target))  # noqa: PTH100 - `resolve` would follow the links of the parents
+    # `resolve` raises an error for a link to itself.
     return Path(os.path.realpath(path)) if path.is_symlink() else path

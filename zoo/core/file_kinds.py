@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, whatever its name says."""
+"""Recognises the kind of a file by its first bytes, whatever its name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-#: So many bytes at the start of a file say what it is: a DICOM file has its mark behind 128 others.
+#: Number of bytes at the start of a file that suffice; DICOM has its mark after 128 bytes.
 HEAD = 256
 
 UNKNOWN = "another file"
@@ -17,8 +17,11 @@ class ImageKind:
     """A kind of image file.
 
     Attributes:
-        name: For counts, such as "HEIC".
-        advice: What to do with a file of a kind that is not read; "" for the kinds that are.
+        name: Short name, such as "HEIC".
+        advice: What to do with a file of an unsupported kind; "" for supported kinds.
+
+    >>> str(ImageKind("GIF", "save its first frame as PNG")), ImageKind("PNG").readable
+    ('a GIF image', True)
     """
 
     name: str
@@ -26,7 +29,7 @@ class ImageKind:
 
     @property
     def readable(self) -> bool:
-        """Whether the zoo decodes it."""
+        """Whether the zoo can decode this kind."""
         return not self.advice
 
     def __str__(self) -> str:
@@ -61,10 +64,10 @@ _IMAGES = (
     (b"NRRD000", ImageKind("NRRD", "save its slice as PNG")),
 )
 
-#: Two letters alone begin many texts: the sizes of a Netpbm image follow them, perhaps behind comments.
+#: Netpbm has only two letters as its mark, which many texts begin with; so the image size must follow.
 _NETPBM = re.compile(rb"P[1-6]\s+(#[^\n]*\n\s*)*\d+\s+\d+\s")
 
-#: A DICOMDIR lists other files and holds no image.
+#: A DICOMDIR file lists other files and holds no image.
 _DICOM_DIRECTORY = b"1.2.840.10008.1.3.10\0"
 
 #: Brands of ISO media files (bytes 8 to 12, behind "ftyp") that hold still images.
@@ -73,10 +76,10 @@ _BRANDS = {
     **dict.fromkeys((b"avif", b"avis"), _AVIF),
 }
 
-#: Lengths of the header that follows the 14 bytes at the start of a BMP: two letters alone begin many texts.
+#: Header lengths of BMP (bytes 14 to 18). BMP has only two letters as its mark, which many texts begin with.
 _BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
 
-#: First bytes -> what has them. Texts are compared without case and leading blanks.
+#: First bytes -> kind of file. Texts are compared without case and leading spaces.
 _BINARY = (
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file (.h5), which is not read from a download"),
     (b"PK\x03\x04", "a zip archive"),
@@ -98,7 +101,7 @@ _TEXT = (
     (b"{", "a JSON text"),
 )
 
-#: Name of a zip archive's first entry -> whose archive it is.
+#: Name of the first entry of a zip archive -> kind of archive.
 _ARCHIVES = (
     (b"metadata.json", "a Keras archive (.keras), which can run code and is never read"),
     (b"config.json", "a Keras archive (.keras), which can run code and is never read"),
@@ -108,7 +111,7 @@ _ARCHIVES = (
 
 
 def image_kind(head: bytes) -> ImageKind | None:
-    """The kind of image that a file is by its first `HEAD` bytes; None where it is no image that is known.
+    """The kind of an image file by its first `HEAD` bytes; None if it is not a known kind of image.
 
     >>> image_kind(b"GIF89a" + bytes(250)).readable
     False
@@ -129,14 +132,14 @@ def image_kind(head: bytes) -> ImageKind | None:
 
 
 def file_kind(head: bytes) -> str:
-    """What a file that should have been something else seems to be, by its first `HEAD` bytes, or `UNKNOWN`.
+    """Describes a file of an unexpected kind by its first `HEAD` bytes; `UNKNOWN` if nothing is recognised.
 
     >>> file_kind(b"%PDF-1.7")
     'a PDF document'
     """
     if not head:
         return "an empty file"
-    # A safetensors file begins with a length, whose bytes can be those of any of the others.
+    # First, since safetensors begins with a length, whose bytes can equal any of the other marks.
     if head[8:9] == b"{" and head[4:8] == bytes(4):
         return "a safetensors file"
     image = image_kind(head)
@@ -155,9 +158,14 @@ def file_kind(head: bytes) -> str:
 
 
 def looks_like(path: Path) -> str:
-    """`file_kind` of a file, of which nothing but the start is read.
+    """Describes a file as `file_kind` does; only its first bytes are read.
 
-    A safetensors file has no mark of its own but the first byte of its header.
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "a.png")
+    ...     _ = path.write_bytes(b"%PDF-1.7")
+    ...     looks_like(path)
+    'a PDF document'
     """
     with path.open("rb") as file:
         return file_kind(file.read(HEAD))

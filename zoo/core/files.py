@@ -1,7 +1,7 @@
-"""Files and folders that appear under their name whole or not at all, and keys made of what a thing is.
+"""Atomic writing of files and folders, hashes of files, and keys made from contents.
 
-Whatever is written lies first beside its target, and takes its name when all of it is on the disk; `zoo.core.exchange`
-says how, and what happens after a kill.
+Content is first written beside its target and renamed when it is completely on disk; `zoo.core.exchange` describes how,
+and what happens if the process is killed.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from zoo.core.exchange import recover_inside as recover_inside
 
 @contextmanager
 def whole_folder(target: str | Path) -> Iterator[Path]:
-    """A new, empty folder that becomes `target` when the block ends. It vanishes when the block raises or deletes it.
+    """Writes a folder atomically: an empty folder becomes `target` when the block ends without an error.
 
-    Whenever the process is killed, `target` is the old folder or the new one, complete; after two renames
-    (see `zoo.core.exchange`) once `recover` has been called, which a reader of such a folder calls first.
+    If the block raises an error or deletes the folder, `target` stays as it was. If the process is killed, `target` is
+    the complete old or the complete new folder. Where two renames are needed (see `zoo.core.exchange`), this holds
+    after `recover`, which readers of such a folder call first.
 
     Args:
-        target: The folder to make, or to replace. A link to a folder stays, and the folder behind it is replaced.
+        target: The folder to create or replace. A link stays, and the folder that it points to is replaced.
 
     Yields:
         The folder to fill.
@@ -64,13 +65,20 @@ def whole_folder(target: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """A path, in a folder of its own, whose file becomes `path` when the block ends, and vanishes when it raises.
+    """Writes a file atomically: the file written in the block becomes `path` if the block ends without an error.
 
     Args:
-        path: The file to make, or to replace. Missing folders are made. A link stays, and its file is replaced.
+        path: The file to create or replace. Missing folders are created. A link stays, and its target is replaced.
 
     Yields:
-        The path to write to, with the name that the file will have.
+        The temporary path to write to; it has the same file name.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with whole_file(Path(folder, "a.txt")) as new:
+    ...         _ = new.write_text("1")
+    ...     Path(folder, "a.txt").read_text()
+    '1'
     """
     path = real_path(path)
     with beside(path) as folder:
@@ -82,23 +90,23 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
-    """Writes a file whole or not at all; see `whole_file`."""
+    """Writes bytes to a file atomically; see `whole_file`."""
     with whole_file(path) as new:
         new.write_bytes(content)
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Writes a file in UTF-8, with its line ends as they are, whole or not at all; see `whole_file`."""
+    """Writes text to a file atomically, in UTF-8 and without changing line ends; see `whole_file`."""
     write_bytes(path, text.encode())
 
 
 def write_json(path: str | Path, data: object) -> None:
-    """Writes JSON (indented, numbers finite), whole or not at all; see `whole_file`."""
+    """Writes JSON to a file atomically, indented; numbers must be finite. See `whole_file`."""
     write_text(path, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def sync(path: Path) -> None:
-    """Has the operating system put a file, or a folder's list of names, on the disk."""
+    """Flushes a file, or the names in a folder, to disk."""
     if path.is_dir() and sys.platform == "win32":
         return  # a folder cannot be opened there
     handle = os.open(path, os.O_RDONLY)
@@ -109,17 +117,22 @@ def sync(path: Path) -> None:
 
 
 def sha256(path: Path) -> str:
-    """Hex sha256 of a file, read in blocks."""
+    """The SHA-256 of a file as 64 hex digits; the file is read in blocks.
+
+    >>> import os
+    >>> sha256(Path(os.devnull))[:8]
+    'e3b0c442'
+    """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def content_key(facts: object, digits: int = 32) -> str:
-    """A name for what `facts` say: hex digits of the sha256 of their JSON, whatever the order of their keys.
+    """A key for JSON data: the first hex digits of the SHA-256 of its JSON text, independent of the order of keys.
 
     Args:
-        facts: Anything that JSON holds; tuples count as lists.
-        digits: How many of the 64 hex digits.
+        facts: JSON-compatible data; tuples count as lists.
+        digits: Number of hex digits, at most 64.
 
     >>> from zoo.core.files import content_key
     >>> content_key({"a": 1, "b": (2, 3)}, 8) == content_key({"b": [2, 3], "a": 1}, 8)
@@ -130,6 +143,6 @@ def content_key(facts: object, digits: int = 32) -> str:
 
 
 def _settle(file: Path, like: Path) -> None:
-    """Gives a file the permissions that the user's mask gives a new one (some writers leave out all others)."""
+    """Gives a file the permissions of a new one under the user's umask (some writers set fewer), and flushes it."""
     file.chmod(file.stat().st_mode | like.stat().st_mode & 0o666)
     sync(file)

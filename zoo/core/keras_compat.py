@@ -15,6 +15,8 @@ from typing import Any
 
 import keras
 
+from zoo.core.errors import UsageTypeError
+
 #: Library -> the version on which every use below was checked.
 CHECKED = {"keras": "3.15.1", "tensorflow": "2.21.0"}
 
@@ -129,7 +131,7 @@ def change_class(layer: keras.layers.Layer, cls: type[keras.layers.Layer]) -> No
     subclass must add no state. Uses `Layer.__class__`.
 
     Raises:
-        TypeError: `cls` is not a subclass of the layer's class.
+        UsageTypeError: `cls` is not a subclass of the layer's class.
 
     Example:
         >>> class Doubled(keras.layers.Identity):
@@ -141,7 +143,7 @@ def change_class(layer: keras.layers.Layer, cls: type[keras.layers.Layer]) -> No
         2.0
     """
     if not issubclass(cls, type(layer)):
-        raise TypeError(f"{cls.__name__} is no subclass of {type(layer).__name__}")
+        raise UsageTypeError(f"{cls.__name__} is no subclass of {type(layer).__name__}")
     layer.__class__ = cls
 
 

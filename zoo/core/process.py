@@ -1,4 +1,4 @@
-"""Networks run in the process that first used a backend: a process forked from it would wait for ever."""
+"""Refuses to run networks in forked processes, where they would never return."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _first: int | None = None
 
 
 def require_own_process() -> None:
-    """Notes the calling process at the first call, and refuses processes that were forked from it later.
+    """Records the calling process at the first call, and refuses processes that were forked from it later.
 
-    A fork copies the locks of TensorFlow, JAX, OpenVINO and ONNX Runtime, but not the threads that would release them:
-    the first prediction in the new process would never return.
+    A fork copies the locks of TensorFlow, JAX, OpenVINO and ONNX Runtime, but not the threads that would release them,
+    so the first prediction in the new process would never return.
 
     Raises:
         StateError: This process was forked from one that had already loaded a model.

@@ -1,4 +1,4 @@
-"""Who is told how far long work is; the work itself never prints."""
+"""The interface for reporting the progress of long work, which itself never prints."""
 
 from __future__ import annotations
 
@@ -9,51 +9,68 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Told of each step; draws bars, writes logs, or does nothing."""
+    """Receives the progress of long work, and draws bars, writes logs, or does nothing.
+
+    >>> progress: Progress = Silent()
+    >>> with progress.task("images", total=2) as advance:
+    ...     advance()
+    """
 
     def message(self, text: str) -> None:
-        """Something a person may want to read."""
+        """Reports a line of text for the user."""
 
     def task(self, title: str, total: int, done: int = 0) -> AbstractContextManager[Callable[..., None]]:
-        """A bar of `total` items, `done` of them before; the block gets a function that moves it on by one, or by n."""
+        """Starts a task of `total` items, `done` of them finished; yields a function that advances it by one or n."""
 
     def on_job(self, title: str, epochs: int, steps: int) -> None:
-        """The ensemble or a member begins a stage of at most `epochs` epochs of `steps` batches."""
+        """Reports that the ensemble or a member starts a stage of at most `epochs` epochs of `steps` batches."""
 
     def on_step(self, title: str, epoch: int, step: int, steps: int, loss: float) -> None:
-        """`step` of `steps` batches of an epoch (from 0) are done; `loss` is the epoch's mean so far.
+        """Reports that `step` of `steps` batches of an epoch (from 0) are done; `loss` is the epoch's mean so far.
 
-        Called some times a second, not for every batch: reading the loss makes the device wait.
+        Called a few times per second instead of for every batch, since reading the loss makes the device wait.
         """
 
     def on_epoch(self, title: str, epoch: int, logs: dict[str, float]) -> None:
-        """An epoch (from 0) is done and validated."""
+        """Reports that an epoch (from 0) is done and validated."""
 
 
 class Silent:
-    """Tells nobody."""
+    """A `Progress` that reports nothing.
+
+    >>> Silent().message("not shown")
+    """
 
     def message(self, text: str) -> None:
-        """Nothing."""
+        """Does nothing."""
 
     @contextmanager
     def task(self, title: str, total: int, done: int = 0) -> Iterator[Callable[..., None]]:
-        """Nothing."""
+        """Does nothing."""
         yield lambda n=1: None
 
     def on_job(self, title: str, epochs: int, steps: int) -> None:
-        """Nothing."""
+        """Does nothing."""
 
     def on_step(self, title: str, epoch: int, step: int, steps: int, loss: float) -> None:
-        """Nothing."""
+        """Does nothing."""
 
     def on_epoch(self, title: str, epoch: int, logs: dict[str, float]) -> None:
-        """Nothing."""
+        """Does nothing."""
 
 
 @contextmanager
 def tell_warnings(progress: Progress) -> Iterator[list[str]]:
-    """Inside it, a `UserWarning` becomes a message of `progress`; the list gets their texts when the block ends."""
+    """Turns each `UserWarning` of the block into a message of `progress`.
+
+    Yields:
+        A list that holds the texts of these warnings after the block.
+
+    >>> with tell_warnings(Silent()) as texts:
+    ...     warnings.warn("few images")
+    >>> texts
+    ['few images']
+    """
     texts: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)

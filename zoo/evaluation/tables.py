@@ -85,12 +85,12 @@ def _calibration(block: Calibration) -> str:
         for measure, change in block.macro.items()
     )
     if block.method == "none":
-        return f"Calibration: none; cross-validation on the {block.split} part found nothing that is better."
+        return f"Calibration: none; in cross-validation on the {block.split} part no method was better."
     return f"Calibration ({block.method}, fitted on the {block.split} part), means over findings: {changes}."
 
 
 def _model_table(result: Evaluation) -> list[str]:
-    lines = [f"| Model | Mean AUC | Mean AP | AUC of {_name(result.model)} less this |", "|---|---:|---:|---:|"]
+    lines = [f"| Model | Mean AUC | Mean AP | AUC of {_name(result.model)} minus this |", "|---|---:|---:|---:|"]
     for name, block in {result.model: result.numbers, **result.models}.items():
         cells = [_cell(block.macro.auc), _cell(block.macro.get("average_precision"))]
         cells.append(_cell(result.differences[name].macro.auc, "+.3f") if name != result.model else "")

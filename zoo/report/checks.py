@@ -1,4 +1,4 @@
-"""The sections on what should not be: contradictions between findings, and images or patients trained on."""
+"""The sections on contradictions between findings and on data leakage."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from zoo.report.layout import Cell, Section, Table, listed
 
 
 def coherence(result: Evaluation) -> Section:
-    """What `coherence.contradictions` found."""
+    """The section on contradictions between findings, as counted by `coherence.contradictions`."""
     block = result.coherence
     if block is None or not (block.children or block.normal):
         return Section(
-            "coherence", "Coherence", absent="These findings have no rules between them that could be broken."
+            "coherence", "Coherence", absent="There are no rules between these findings, so nothing was checked."
         )
     contradictions = {f"{child} without {own.parent}": own for child, own in block.children.items()}
     rows: list[tuple[Cell, ...]] = [
@@ -39,8 +39,8 @@ def coherence(result: Evaluation) -> Section:
         "coherence",
         "Coherence",
         words=(
-            "A finding contradicts its parent where it is the more probable of the two, and the normal finding where "
-            "both add up to more than 1. Calls are those at the operating point.",
+            "A finding contradicts its parent if it is more probable than the parent. It contradicts the normal "
+            "finding if the two probabilities add up to more than 1. Calls are those at the operating point.",
         ),
         notes=tuple(f"Not checked, since a finding is missing: {rule}." for rule in block.skipped),
         tables=tuple(tables),
@@ -48,7 +48,7 @@ def coherence(result: Evaluation) -> Section:
 
 
 def _projection(projection: Mapping[str, Reordering]) -> Table:
-    """What `coherence.reordering` found."""
+    """The table of `coherence.reordering`."""
     rows = tuple(
         (
             finding,
@@ -63,7 +63,7 @@ def _projection(projection: Mapping[str, Reordering]) -> Table:
 
 
 def leakage(result: Evaluation) -> Section:
-    """What `leakage` found: patients and file names in common with training, and images that occur twice."""
+    """The section on data leakage: patients and files shared with training, and images that occur more than once."""
     blocks = result.leakage or {}
     rows: list[tuple[Cell, ...]] = []
     notes: list[str] = []
@@ -71,23 +71,23 @@ def leakage(result: Evaluation) -> Section:
     for name, found in blocks.items():
         if isinstance(found, SharedNames):
             rows.append((f"{name}: shared with training", *_share(found.shared)))
-            rows.append((f"{name}: images concerned", *_share(found.rows)))
+            rows.append((f"{name}: affected images", *_share(found.rows)))
             notes += _said_of_names(name, found)
             compared = True
         else:
             if found.with_train is not None:
                 rows.append((f"{name}: the same image in training", *_share(found.with_train)))
                 compared = True
-            rows.append((f"{name}: the same image twice here", *_share(found.within)))
+            rows.append((f"{name}: repeats another evaluated image", *_share(found.within)))
             notes += _said_of_images(name, found)
-    nothing = "The training images were not given, so nothing was compared with them."
+    nothing = "The training images were not given, so they were not compared."
     if not rows:
         return Section("leakage", "Leakage", absent=nothing)
     table = Table("What the evaluated images share with training", ("What", "Found", "Of", "Share"), tuple(rows))
     return Section(
         "leakage",
         "Leakage",
-        words=("Results on images, or on patients, that a model was trained on are too optimistic.",),
+        words=("Results on images or patients that a model was trained on are too optimistic.",),
         notes=tuple(notes if compared else [nothing, *notes]),
         tables=(table,),
     )
@@ -96,7 +96,7 @@ def leakage(result: Evaluation) -> Section:
 def _said_of_names(name: str, found: SharedNames) -> list[str]:
     said = []
     if found.unknown:
-        said.append(f"{name}: {found.unknown:,} images have none, and can be neither shared nor cleared.")
+        said.append(f"{name}: unknown for {found.unknown:,} images, which could not be checked.")
     if found.names:
         said.append(f"{name} shared with training: {listed(found.names)}.")
     return said
@@ -104,7 +104,7 @@ def _said_of_names(name: str, found: SharedNames) -> list[str]:
 
 def _said_of_images(name: str, found: SameImages) -> list[str]:
     said = [f"{name}: {found.not_compared:,} images could not be compared."] if found.not_compared else []
-    said += [f"{p.evaluated} is {p.train} of the training part (by its {p.by})." for p in found.pairs]
+    said += [f"{p.evaluated} is the same image as {p.train} of the training part (equal {p.by})." for p in found.pairs]
     return said + [f"The same image: {listed(group)}." for group in found.groups]
 
 

@@ -19,12 +19,15 @@ _READER: dict[str, Any] = {"color": LIGHT["vermillion"], "marker": "^", "markers
 
 @dataclass(frozen=True)
 class Marks:
-    """What stands beside a curve.
+    """Text and marks that are drawn with a curve.
 
     Attributes:
         words: Two lines above the curve.
-        point: Name, abscissa and ordinate of the operating point, or None.
+        point: Name, x and y of the operating point, or None.
         readers: Points of the readers.
+
+    >>> Marks(("AUC 0.8",)).readers
+    ()
     """
 
     words: tuple[str, ...] = ()
@@ -33,7 +36,7 @@ class Marks:
 
 
 def roc(title: str, description: str, curve: Roc, marks: Marks) -> Panel:
-    """Sensitivity over false positive rate, with the readers."""
+    """Draws sensitivity against false positive rate, with the readers' points."""
 
     def draw(axes: Any) -> None:
         axes.plot([0, 1], [0, 1], label="chance", **_CHANCE)
@@ -50,12 +53,12 @@ def roc(title: str, description: str, curve: Roc, marks: Marks) -> Panel:
 
 
 def precision_recall(title: str, description: str, curve: PrecisionRecall, prevalence: float, marks: Marks) -> Panel:
-    """PPV over sensitivity; calling images at random has the prevalence as its PPV."""
+    """Draws PPV against sensitivity; random calls have a PPV equal to the prevalence."""
 
     def draw(axes: Any) -> None:
         axes.plot([0, 1], [prevalence, prevalence], label="chance", **_CHANCE)
         recall, precision = _known(curve.recall), _known(curve.precision)
-        # Between two cuts the precision of the later one holds: a straight line would claim more.
+        # Steps: a straight line between two cuts would overstate the precision.
         axes.plot(recall, precision, label="model", drawstyle="steps-pre", **_line(0))
         _finish(axes, "Sensitivity (recall)", "PPV (precision)", marks)
 
@@ -63,10 +66,10 @@ def precision_recall(title: str, description: str, curve: PrecisionRecall, preva
 
 
 def reliability(title: str, description: str, stages: Mapping[str, ReliabilityCurve], words: tuple[str, ...]) -> Panel:
-    """Observed frequency over predicted probability, `before` and, where anything was fitted, `after` calibration."""
+    """Draws observed frequency against predicted probability, before and (if one was fitted) after calibration."""
     last = list(stages)[-1]
     top = max([0.0, *(v for c in stages.values() for v in (*c.predicted, *c.observed) if v is not None)])
-    # A rare finding's bins lie in a corner of the whole square.
+    # The bins of a rare finding lie in one corner of the unit square, so only that corner is drawn.
     top = 1.0 if top > 0.6 else 1.15 * top or 1.0
 
     def draw(axes: Any) -> None:
@@ -88,9 +91,9 @@ def reliability(title: str, description: str, stages: Mapping[str, ReliabilityCu
 def over_thresholds(
     title: str, description: str, curve: OverThresholds, point: tuple[str, float] | None, words: tuple[str, ...]
 ) -> Panel:
-    """Sensitivity, specificity, PPV and F1 over the threshold, and where the operating point is."""
+    """Draws sensitivity, specificity, PPV and F1 against the threshold, and marks the operating point."""
     x = _known(curve.threshold)
-    # Where no image is called positive any more there is nothing left to see.
+    # The axis ends where hardly any image is called positive.
     top = next((t for t, s in zip(x, _known(curve.sensitivity), strict=True) if s < 0.02), 1.0)
     top = min(1.0, max(top, 1.4 * point[1] if point else 0.0))
 
@@ -113,7 +116,7 @@ def over_thresholds(
 
 
 def _cross(axes: Any, x: Estimate, y: Estimate) -> None:
-    """A reader's two intervals."""
+    """Draws the two intervals of a reader's point."""
     thin = {"color": LIGHT["vermillion"], "linewidth": 0.7, "zorder": 2}
     if x.low is not None:
         axes.plot([x.low, x.high], [y.value, y.value], **thin)
@@ -130,7 +133,7 @@ def _finish(axes: Any, x: str, y: str, marks: Marks, top: float = 1.0, columns: 
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.legend(loc="upper center", bbox_to_anchor=(0.42, -0.15), ncols=columns, columnspacing=1.0, handletextpad=0.5)
-    # Above the axes: inside them, some curve would run through any corner.
+    # Above the axes, since inside them a curve can run through any corner.
     axes.text(-0.16, 1.02, "\n".join(marks.words), transform=axes.transAxes, va="bottom", size=8, linespacing=1.3)
 
 
@@ -143,5 +146,5 @@ def _no_size(style: dict[str, Any]) -> dict[str, Any]:
 
 
 def _known(values: Sequence[float | None]) -> list[float]:
-    """Undefined values as NaN, which is a gap in a line."""
+    """Replaces undefined values by NaN, which makes a gap in a line."""
     return [float("nan") if v is None else v for v in values]

@@ -1,4 +1,4 @@
-"""The sections drawn as curves: ranking, calibration, and measures over the threshold."""
+"""The sections with curves: ranking, calibration, and measures against the threshold."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ _LOSSES = {Measure("log_loss"): "Log loss", Measure("brier"): "Brier", Measure("
 
 
 def ranking(result: Evaluation) -> Section:
-    """ROC and precision-recall curves of each finding with both classes."""
+    """The section with ROC and precision-recall curves of each finding that has both classes."""
     rows = _rows(result)
     roc = tuple(_roc(finding, row, row.roc, result) for finding, row in rows.items() if row.roc)
     pr = tuple(_precision_recall(finding, row, row.pr, result) for finding, row in rows.items() if row.pr)
     if not roc:
-        return Section("curves", "ROC and precision-recall", absent="There are no curves in the numbers given.")
+        return Section("curves", "ROC and precision-recall", absent="The result holds no curves.")
     charts = (
-        Chart("roc", "ROC curves", roc, "Sensitivity over false positive rate; the dotted line is chance."),
+        Chart("roc", "ROC curves", roc, "Sensitivity against false positive rate; the dotted line is chance."),
         Chart(
             "precision-recall",
             "Precision-recall curves",
             pr,
-            "PPV over sensitivity; the dotted line is chance, that is the prevalence.",
+            "PPV against sensitivity; the dotted line is chance (the prevalence).",
         ),
     )
     return Section("curves", "ROC and precision-recall", charts=charts)
 
 
 def calibration(result: Evaluation) -> Section:
-    """Reliability curves and losses, before and after calibration."""
+    """The section with reliability curves and losses, before and after calibration."""
     title, block = "Calibration", result.calibration
     rows = {finding: row.reliability for finding, row in _rows(result).items() if row.reliability}
     if not rows and not block:
-        return Section("calibration", title, absent="There are no probabilities, or no curves, in the numbers given.")
+        return Section("calibration", title, absent="The result holds no probabilities or no curves.")
     notes = [f"{note.rstrip('.')}." for note in block.notes] if block else []
     if block:
-        how = f"How it was fitted: {block.method}, on the {block.split} part."
+        how = f"Method: {block.method}, fitted on the {block.split} part."
         if block.method == "none":
-            how = f"None: cross-validation on the {block.split} part found nothing that is better."
+            how = f"No calibration: in cross-validation on the {block.split} part no method was better."
         shifted = " Probabilities were then adjusted to a target prevalence." if block.shifted else ""
         words = (how + shifted,)
     else:
-        words = ("The probabilities are as they came: no calibration was fitted.",)
+        words = ("No calibration was fitted; these are the probabilities of the model itself.",)
     pooled = result.curves.pooled if result.curves else None
     panels = [_reliability("All findings together", pooled.reliability, "", result)] if pooled else []
     panels += [_reliability(finding, stages, finding, result) for finding, stages in rows.items()]
@@ -56,14 +56,14 @@ def calibration(result: Evaluation) -> Section:
         "reliability",
         "Reliability curves",
         tuple(panels),
-        "Bins of equal numbers of images; upright lines are 95% intervals of the frequency, by patient.",
+        "Bins hold equal numbers of images; vertical lines are 95% intervals of the frequency, clustered by patient.",
     )
     tables = _loss_tables(block) if block else ()
     return Section("calibration", title, words, tuple(notes), (chart,) if panels else (), tables)
 
 
 def thresholds(result: Evaluation) -> tuple[Chart, ...]:
-    """Measures over the threshold, with the operating point; nothing where there are no curves."""
+    """The chart of measures against the threshold, with the operating point; empty if there are no curves."""
     point = result.point
     panels = []
     for finding, row in _rows(result).items():
@@ -77,7 +77,7 @@ def thresholds(result: Evaluation) -> tuple[Chart, ...]:
             f"Sensitivity, specificity, PPV and F1 of {finding} over the threshold. At {named(point)}: {reached}."
         )
         panels.append(curve_panels.over_thresholds(finding, description, row.thresholds, marked, (_counted(row),)))
-    words = "The upright line is the threshold of the operating point. Each number is exact at its threshold."
+    words = "The vertical line is the threshold of the operating point. Each value is exact at its threshold."
     return (Chart("thresholds", "Threshold curves", tuple(panels), words),) if panels else ()
 
 
@@ -96,13 +96,13 @@ def _roc(finding: str, row: FindingCurves, curve: Roc, result: Evaluation) -> Pa
     readers, side = _readers(finding, result)
     if side and readers:
         words.append(f"{side.under} of {side.of} readers under")
-        description += f" Of {side.of} readers {side.under} lie under the curve, {side.over} over it."
+        description += f" {side.under} of {side.of} readers lie under the curve, and {side.over} above it."
     words = [words[0], "; ".join([_counted(row), *words[1:]])]
     return curve_panels.roc(finding, description, curve, Marks(tuple(words), place, readers))
 
 
 def _readers(finding: str, result: Evaluation) -> tuple[list[ReaderPoint], Side | None]:
-    """The readers' points, and on which side of the curve they lie."""
+    """The readers' points, and how many lie on which side of the curve."""
     block = result.readers
     if block is None or result.model not in block.models:
         return [], None
@@ -127,7 +127,7 @@ def _counted(row: FindingCurves) -> str:
 
 
 def _reliability(title: str, stages: Mapping[str, ReliabilityCurve], finding: str, result: Evaluation) -> Panel:
-    """The panel of one finding, or of all labels pooled where `finding` is ""."""
+    """The panel of one finding, or of all labels pooled if `finding` is ""."""
     block, ece = result.calibration, Measure("ece")
     if block:
         change = (block.findings[finding] if finding else block.micro)[ece]
@@ -152,5 +152,5 @@ def _loss_tables(block: Calibration) -> tuple[Table, ...]:
     head = ("Finding", *(f"{title}, {stage}" for title in names.values() for stage in ("before", "after")))
     return (
         Table("Before and after calibration; lower is better", head, tuple(both), last_is_mean=True),
-        Table("After less before", ("Finding", *names.values()), tuple(changes), last_is_mean=True, folded=True),
+        Table("After minus before", ("Finding", *names.values()), tuple(changes), last_is_mean=True, folded=True),
     )

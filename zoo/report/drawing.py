@@ -1,4 +1,4 @@
-"""Panels drawn with matplotlib, one figure each: as SVG in the colours of the page, and on a sheet as PNG."""
+"""Draws panels with matplotlib, one figure each: as SVG in the colours of the page, and together as PNG."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from zoo.report.layout import Chart, Panel
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Name -> colour on white. The hues are those of Okabe and Ito (2008), told apart by every kind of colour vision;
-#: the lighter ones of their set would be too faint for lines on white.
+#: Name -> colour on white. The hues are those of Okabe and Ito (2008), which people with any kind of colour vision can
+#: distinguish; the lighter ones of their set would be too faint for lines on white.
 LIGHT = {
     "ink": "#1b1f24",
     "muted": "#59636e",
@@ -41,7 +41,7 @@ DARK = {
     "purple": "#e08fc0",
 }
 
-#: Colour, line and marker of the first, second, ... series: never told apart by colour alone.
+#: Colour, line and marker of the first, second, ... series, so that no two differ in colour only.
 SERIES: tuple[dict[str, Any], ...] = (
     {"color": LIGHT["blue"], "linestyle": "-", "marker": "o"},
     {"color": LIGHT["vermillion"], "linestyle": "--", "marker": "s"},
@@ -51,10 +51,10 @@ SERIES: tuple[dict[str, Any], ...] = (
     {"color": LIGHT["muted"], "linestyle": (0, (1, 1)), "marker": "P"},
 )
 
-#: Pixels an inch of the PNG.
+#: Resolution of the PNG in pixels per inch.
 DPI = 150
 
-#: Room for a panel's title above it, in inches; the page has titles of its own.
+#: Height of a panel's title on the PNG, in inches; the page has titles of its own.
 _TITLE = 0.3
 
 _STYLE: Any = {
@@ -82,24 +82,24 @@ _STYLE: Any = {
     "legend.fontsize": 8,
     "legend.frameon": False,
     "legend.handlelength": 2.6,
-    # Names of findings are other people's text: "$" in them starts no formula.
+    # A "$" in the name of a finding must not start a formula.
     "text.parse_math": False,
-    # Text stays text: it can be searched, read aloud and follows the theme.
+    # Text stays text, so that it can be searched and read aloud, and follows the theme.
     "svg.fonttype": "none",
     "svg.hashsalt": "zoo",
 }
 
 
 def render(chart: Chart, folder: Path) -> list[str]:
-    """Draws each panel of a chart once, and writes it as one PNG and as markup for the page.
+    """Draws each panel of a chart once, writes all of them to one PNG, and returns SVG for the page.
 
     Args:
-        chart: Its panels stand on one white sheet, `<folder>/<chart.name>.png`.
-        folder: Must exist.
+        chart: The panels; the PNG is `<folder>/<chart.name>.png`.
+        folder: An existing folder.
 
     Returns:
-        One `<svg>` a panel, which fills the width it is given; ids begin with the chart's name. Colours are
-        `var(--ink)` and the like, as `LIGHT` names them.
+        One `<svg>` for each panel, which fills the available width; ids begin with the chart's name. Colours are CSS
+        variables named as in `LIGHT`, such as `var(--ink)`.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -112,8 +112,8 @@ def render(chart: Chart, folder: Path) -> list[str]:
 
 
 def _figure(panel: Panel) -> Figure:
-    """The axes where the panel's margins leave room, and its title above the panel."""
-    # Without pyplot: no window system, nothing global, nothing left open.
+    """The panel's axes within its margins, with its title above."""
+    # Without pyplot, which would need a window system and keep figures open globally.
     from matplotlib.figure import Figure
 
     (width, height), margins = panel.size, panel.margins
@@ -127,7 +127,7 @@ def _figure(panel: Panel) -> Figure:
 
 
 def _write_sheet(chart: Chart, figures: Sequence[Figure], path: Path) -> None:
-    """All panels with their titles, row by row, on one white picture."""
+    """Writes all panels with their titles, row by row, to one white image."""
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
@@ -154,10 +154,10 @@ def _picture(figure: Figure) -> Any:
 
 
 def _markup(panel: Panel, figure: Figure, name: str) -> str:
-    """The panel's SVG without its title, for a page with many of them, and named for screen readers.
+    """The panel's SVG without its title, with a name and a description for screen readers.
 
-    matplotlib's own markup stays as it is, but for what a page of several figures needs: different ids, colours of the
-    page's theme, and the page's font.
+    matplotlib's markup is changed only as a page with several figures requires: unique ids, the colours of the theme,
+    and the font of the page.
     """
     from matplotlib.transforms import Bbox
 
@@ -180,13 +180,13 @@ def _markup(panel: Panel, figure: Figure, name: str) -> str:
 
 
 def _themed(style: str) -> str:
-    """Colours become variables of the theme; the page chooses the font, of which size and weight are kept."""
+    """Replaces colours by variables of the theme, and removes the font family but keeps size and weight."""
     for name, colour in LIGHT.items():
         style = style.replace(colour, f"var(--{name})")
     kept = []
     for declaration in filter(None, map(str.strip, style.split(";"))):
         found = re.match(r"font: (.*?)([\d.]+px)", declaration)
-        if found:  # a matplotlib before 3.11 puts all of a font into one
+        if found:  # matplotlib before 3.11 writes one declaration for the whole font
             kept += [f"font-{'weight' if word.isdecimal() else 'style'}: {word}" for word in found[1].split()]
             kept.append(f"font-size: {found[2]}")
         elif not declaration.startswith("font-family"):
@@ -203,6 +203,6 @@ def _style() -> Iterator[None]:
     with matplotlib.rc_context(), warnings.catch_warnings():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)
-        # A script that the PNG's font lacks is no reason to lose the report.
+        # A character that the PNG's font lacks is not an error.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         yield

@@ -1,4 +1,4 @@
-"""Forest plots: numbers with their intervals under each other, narrow enough for a phone."""
+"""Forest plots: values with their intervals below each other, narrow enough for a phone."""
 
 from __future__ import annotations
 
@@ -11,23 +11,26 @@ from zoo.evaluation.result import Estimate
 from zoo.report.drawing import LIGHT, SERIES
 from zoo.report.layout import Draw, Margins, Panel, decimals, spoken
 
-#: Inches of a line, of a heading above some lines, and of the gap under them.
+#: Height of a line, of a heading, and of the gap below a group of lines, in inches.
 _LINE, _HEADING, _GAP = 0.15, 0.19, 0.07
 
-#: Lines of one panel; more go on in the next one.
+#: Lines of one panel; further lines go to the next panel.
 _LINES = 36
 
-#: Letters of a line's name.
+#: Largest number of characters of a line's name.
 _LETTERS = 16
 
 
 @dataclass(frozen=True)
 class Row:
-    """One heading and the lines under it.
+    """One heading and the lines below it.
 
     Attributes:
         title: The heading.
-        numbers: Name of the line -> its number; None, or an undefined value, for one that is not shown.
+        numbers: Name of the line -> its value and interval; "not shown" is drawn for None or an undefined value.
+
+    >>> list(Row("Edema", {"model": Estimate(0.8, 0.7, 0.9, 50, 10)}).numbers)
+    ['model']
     """
 
     title: str
@@ -35,13 +38,16 @@ class Row:
 
 
 def forest(title: str, axis: str, rows: Sequence[Row], *, reference: float | None = None) -> tuple[Panel, ...]:
-    """Panels of some rows, all on the same axis.
+    """Makes one or more panels of rows, all with the same axis.
 
     Args:
-        title: Title of the panels; where there are several, their first and last heading follow.
-        axis: What the numbers are.
-        rows: In order.
-        reference: Where to draw a line, such as 0.5 for AUC.
+        title: Title of the panel; if there are several panels, their first and last headings are added.
+        axis: Label of the axis.
+        rows: The rows, from top to bottom.
+        reference: Position of a reference line, such as 0.5 for AUC.
+
+    >>> [panel.title for panel in forest("AUC", "AUC", [Row("Edema", {"model": Estimate(0.8, 0.7, 0.9, 50, 10)})])]
+    ['AUC']
     """
     limits = _limits([n for row in rows for n in row.numbers.values()], reference)
     parts = _parts(rows)
@@ -95,7 +101,7 @@ def _draw(rows: Sequence[Row], axis: str, limits: tuple[float, float], reference
 
 
 def _series(axes: Any, style: Mapping[str, Any], places: Sequence[tuple[float, Estimate]]) -> None:
-    """The same line of each row: all its intervals, then all its values."""
+    """Draws the same line of every row: first all intervals, then all values."""
     if not places:
         return
     spans = [(y, number) for y, number in places if number.low is not None]
@@ -115,7 +121,7 @@ def _limits(numbers: Sequence[Estimate | None], reference: float | None) -> tupl
 
 
 def _parts(rows: Sequence[Row]) -> list[list[Row]]:
-    """Rows for panels of about one height, none much over `_LINES`."""
+    """Divides the rows into panels of about equal height, none much above `_LINES`."""
     count = math.ceil(sum(len(row.numbers) + 2 for row in rows) / _LINES)
     share = math.ceil(len(rows) / max(1, count))
     return [list(rows[i : i + share]) for i in range(0, len(rows), share)]
@@ -126,7 +132,7 @@ def _height(row: Row) -> float:
 
 
 def _described(axis: str, rows: Sequence[Row]) -> str:
-    """The same in words; of many lines the values alone, since a table has their intervals."""
+    """The panel in words; with many lines only the values, since a table has the intervals."""
     say = spoken if sum(len(row.numbers) for row in rows) <= 8 else _value
     sentences = [f"{row.title}: " + ", ".join(f"{k} {say(n)}" for k, n in row.numbers.items()) for row in rows]
     return f"{axis}. {'; '.join(sentences)}."

@@ -1,4 +1,4 @@
-"""The section on subgroups: for whom the model works less well."""
+"""The section on performance in subgroups."""
 
 from __future__ import annotations
 
@@ -11,27 +11,25 @@ _ID, _TITLE = "subgroups", "Subgroups"
 
 _AUC = Measure("auc")
 
-#: Name of a measure -> what it is called.
+#: Measure -> its title.
 NAMES = {
     "auc": "AUC",
     "sensitivity": "Sensitivity",
     "specificity": "Specificity",
     "ece": "Calibration error",
-    "calibration_in_the_large": "Observed less predicted",
+    "calibration_in_the_large": "Observed minus predicted",
 }
 
 
 def section(result: Evaluation) -> Section:
-    """What `subgroups.subgroups` found, as forest plots and tables, the largest gaps named."""
+    """The section with forest plots and tables of each group, and the largest gaps between groups."""
     block = result.subgroups
     if block is None or not block.groupings:
-        return Section(
-            _ID, _TITLE, absent="The images came without sex, age, view or source, so no groups are compared."
-        )
+        return Section(_ID, _TITLE, absent="The images have no sex, age, view or source, so no groups are compared.")
     words = (
         f"A finding with fewer than {block.min_positives} positive or {block.min_negatives} negative images in a "
-        "group is not shown there. The interval of a gap allows for the choice of the two groups among all pairs, but "
-        f"not for the choice of the finding. Calls are made at {named(block.point)}.",
+        "group is not shown there. The interval of a gap is corrected for choosing the two groups among all pairs, but "
+        f"not for choosing the finding. Calls are made at {named(block.point)}.",
     )
     groupings = block.groupings
     return Section(
@@ -53,7 +51,11 @@ def section(result: Evaluation) -> Section:
 
 
 def title(measure: Measure) -> str:
-    """What a measure is called, with its operating point if it has one."""
+    """The title of a measure, with its operating point if it has one.
+
+    >>> title(Measure("ece"))
+    'Calibration error'
+    """
     return NAMES.get(measure.name, measure.name) + (f" at {named(measure.point)}" if measure.point else "")
 
 
@@ -63,7 +65,7 @@ def _notes(name: str, grouping: Grouping) -> list[str]:
     if largest is None:
         notes.append(f"By {name}: no two groups are large enough to be compared.")
     else:
-        shown = ", which the data do not tell from none" if largest.includes(0) else ""
+        shown = ", which is not significantly different from 0" if largest.includes(0) else ""
         notes.append(
             f"By {name}, the largest gap in AUC is that of {largest.finding}: {largest.higher} above "
             f"{largest.lower} by {spoken(largest)}{shown}."
@@ -71,8 +73,8 @@ def _notes(name: str, grouping: Grouping) -> list[str]:
     within = grouping.within
     if within and within.between.value is not None:
         notes.append(
-            f"By {name}: mean AUC inside the groups is {spoken(within.macro.auc)}, over everybody "
-            f"{spoken(within.pooled)}; {spoken(within.between)} comes from telling the groups apart."
+            f"By {name}: the mean AUC is {spoken(within.macro.auc)} within the groups and {spoken(within.pooled)} over "
+            f"all images; the difference, {spoken(within.between)}, comes from distinguishing the groups."
         )
     if grouping.unknown:
         notes.append(f"By {name}: unknown for {grouping.unknown:,} images.")
@@ -92,7 +94,7 @@ def _chart(file: str, name: str, grouping: Grouping, everybody: Group) -> Chart:
         means = Row("Mean over findings", {group: block.macro.get(*measure) for group, block in groups.items()})
         reference = 0.0 if measure.name == "calibration_in_the_large" else None
         panels += forest(title(measure), title(measure), [means], reference=reference)
-    words = "Points are values, lines their intervals. A mean is over the findings that the group is large enough for."
+    words = "Points are values, lines are intervals. Means are over the findings with enough images in the group."
     return Chart(file, f"By {name}", panels, words, columns=3)
 
 
@@ -123,7 +125,7 @@ def _gap_table(name: str, grouping: Grouping) -> Table | None:
     if not rows:
         return None
     head = ("Metric", "Finding", "Gap", "Higher", "Its value", "Lower", "Its value", "n")
-    return Table(f"Gaps by {name}: of the mean, and the largest of any finding", head, tuple(rows))
+    return Table(f"Gaps by {name}: in the mean, and the largest of any finding", head, tuple(rows))
 
 
 def _by_finding(name: str, grouping: Grouping) -> Table | None:

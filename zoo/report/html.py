@@ -1,4 +1,4 @@
-"""`report.html`: one page that opens offline, on a phone, in print and in the dark, from an evaluation."""
+"""Writes `report.html`: one page for screen, phone and print, in light and dark, that needs no network."""
 
 from __future__ import annotations
 
@@ -29,22 +29,23 @@ def write_report(
     heatmap_method: str = "",
     command: str = "",
 ) -> Path:
-    """Writes `report.html`, and its figures as `figures/<name>.png` beside it.
+    """Writes `report.html`, and its figures to `figures/<name>.png` beside it.
 
     Args:
-        result: What `evaluation.report.evaluate` gave, or more. A block that is not there is said to be missing.
-        folder: Where to; made if need be.
+        result: The result of `evaluation.report.evaluate`, perhaps with further blocks. The page says which blocks are
+            missing.
+        folder: Output folder; created if necessary.
         history: Rows of a run's `history.csv`, for the training curves.
-        mistakes: The most confident ones, grouped by finding in the order of the page.
+        mistakes: The most confident errors, grouped by finding in the order of the page.
         title: Heading; the model's name by default.
-        heatmap_method: How the mistakes' heatmaps were made, such as "Grad-CAM, mean over members".
-        command: What makes these numbers again.
+        heatmap_method: How the heatmaps of the errors were made, such as "Grad-CAM, mean over members".
+        command: The command that reproduces these numbers.
 
     Returns:
         The path of the page.
 
     Raises:
-        ImportError: matplotlib is not installed.
+        MissingExtraError: matplotlib is not installed.
     """
     out = Path(folder)
     sections = _sections(result, history)
@@ -62,7 +63,7 @@ def write_report(
             title=title or result.model,
             result=result,
             sections=sections,
-            # Drawn by us: texts in them are escaped by ElementTree.
+            # Our own drawings, whose texts `drawing` and matplotlib escape.
             pictures=pictures,
             mistakes=_grouped(mistakes),
             heatmap_method=heatmap_method,
@@ -124,6 +125,6 @@ def _environment() -> Any:
 
 
 def _share(value: float, ends: tuple[float, float]) -> str:
-    """Where a value lies between two ends, in percent for CSS."""
+    """The position of a value between two ends, in percent for CSS."""
     share = (value - ends[0]) / (ends[1] - ends[0])
     return f"{100 * min(1.0, max(0.0, share)):.1f}%"

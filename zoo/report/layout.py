@@ -1,4 +1,4 @@
-"""What the page is made of: sections of sentences, tables and charts."""
+"""The parts of the page: sections with paragraphs, tables and charts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from zoo.evaluation.result import HALF, Estimate
 
-#: Text, a count, a plain number, a number with its interval, or None: undefined.
+#: Text, a count, a number, a number with its interval, or None for an undefined value.
 Cell: TypeAlias = str | int | float | Estimate | None
 
 #: Draws on matplotlib axes.
@@ -22,12 +22,15 @@ class Table:
     """One table.
 
     Attributes:
-        caption: What it shows.
+        caption: Caption.
         head: Column names; the first column names the rows.
-        rows: Cells, as many as `head`.
-        last_is_mean: The last row sums up the others.
-        bars: Column -> (first, last) value of the bars that show its intervals; those that reach below 0.5 mark it.
-        folded: Shown when the reader opens it, and in print.
+        rows: Rows of as many cells as `head`.
+        last_is_mean: Whether the last row is the mean of the others.
+        bars: Column -> range of the bars that show its intervals; a bar that reaches below 0.5 has a mark there.
+        folded: Whether the table is closed until the reader opens it (it is always printed).
+
+    >>> sorted(Table("Labels", ("Finding", "n"), (("Edema", 3),)).text_columns)
+    [0]
     """
 
     caption: str
@@ -38,8 +41,8 @@ class Table:
     folded: bool = False
 
     @property
-    def of_words(self) -> frozenset[int]:
-        """The columns that hold words, and no numbers."""
+    def text_columns(self) -> frozenset[int]:
+        """The columns that hold text only."""
         columns = enumerate(zip(*self.rows, strict=True))
         return frozenset(i for i, cells in columns if any(cells) and all(isinstance(cell, str) for cell in cells))
 
@@ -56,15 +59,18 @@ class Margins:
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture, legible at the width of a phone.
+    """One plot, legible at the width of a phone.
 
     Attributes:
-        title: What it is of, such as a finding.
-        description: What is to be seen, in words and numbers, for who does not see it.
-        draw: Draws it.
-        size: Width and height in inches, margins included.
-        margins: Room for the words around the axes.
-        wide: Too wide for a phone: it can be moved sideways there.
+        title: Its subject, such as a finding.
+        description: Its content in words and numbers, for readers who cannot see it.
+        draw: Draws the plot on axes.
+        size: Width and height in inches, with margins.
+        margins: Space for the labels around the axes.
+        wide: Whether the plot is too wide for a phone and scrolls sideways there.
+
+    >>> Panel("Edema", "ROC curve of Edema.", lambda axes: None).wide
+    False
     """
 
     title: str
@@ -77,14 +83,17 @@ class Panel:
 
 @dataclass(frozen=True)
 class Chart:
-    """Panels that belong together: one heading on the page, one PNG.
+    """Panels that belong together, with one heading on the page and one PNG.
 
     Attributes:
-        name: Name of the PNG, without its ending.
+        name: Name of the PNG, without extension.
         title: Heading.
-        panels: In order.
-        words: How it is to be read, in a sentence or two.
-        columns: Columns of the PNG.
+        panels: The panels in order.
+        words: How to read the chart, in a sentence or two.
+        columns: Number of panels in a row of the PNG.
+
+    >>> Chart("roc", "ROC curves", ()).columns
+    4
     """
 
     name: str
@@ -102,10 +111,13 @@ class Section:
         id: Anchor.
         title: Heading.
         words: Paragraphs.
-        notes: Items of a list, after the paragraphs.
-        charts: After the notes.
-        tables: After the charts.
-        absent: Why there is nothing to show; "" where there is.
+        notes: Items of a list that follows the paragraphs.
+        charts: Charts that follow the notes.
+        tables: Tables that follow the charts.
+        absent: The reason why the section is empty; "" if it is not.
+
+    >>> Section("readers", "Readers", absent="No readers' calls were given.").tables
+    ()
     """
 
     id: str
@@ -118,7 +130,11 @@ class Section:
 
 
 def decimals(value: float | None) -> str:
-    """Three decimals; a dash for an undefined number."""
+    """Formats a number with three decimals; an undefined number is a dash.
+
+    >>> decimals(0.12345), decimals(-0.0001)
+    ('0.123', '0.000')
+    """
     if value is None:
         return DASH
     text = f"{value:.3f}".replace("-", MINUS)
@@ -126,12 +142,20 @@ def decimals(value: float | None) -> str:
 
 
 def digits(value: float | None) -> str:
-    """The same with three digits where three decimals would leave little of a number, as of a threshold of 0.00164."""
+    """Formats a number as `decimals` does, but a small one, such as a threshold of 0.00164, with three digits.
+
+    >>> digits(0.001642), digits(0.5)
+    ('0.00164', '0.500')
+    """
     return decimals(value) if value is None or value == 0 or abs(value) >= 0.0995 else f"{value:#.3g}"
 
 
 def spoken(number: Estimate | None) -> str:
-    """A number with its interval, in a sentence."""
+    """Formats a number with its interval for a sentence.
+
+    >>> spoken(Estimate(0.8, 0.7, 0.9, 50, 10))
+    '0.800 [0.700, 0.900]'
+    """
     if number is None or number.value is None:
         return "undefined"
     if number.low is None:
@@ -140,16 +164,28 @@ def spoken(number: Estimate | None) -> str:
 
 
 def percent(level: float) -> str:
-    """A level such as 0.95 as "95%"."""
+    """Formats a confidence level in percent.
+
+    >>> percent(0.95)
+    '95%'
+    """
     return f"{100 * level:.4g}%"
 
 
 def listed(names: Sequence[str], limit: int = 20) -> str:
-    """Names in a sentence, the first ones where they are many."""
+    """Lists names in a sentence, only the first ones if there are many.
+
+    >>> listed(["a", "b", "c"], 2)
+    'a, b and others'
+    """
     shown = ", ".join(names[:limit])
     return shown if len(names) <= limit else f"{shown} and others"
 
 
 def named(point: str) -> str:
-    """What an operating point is called in a sentence."""
+    """The name of an operating point in a sentence.
+
+    >>> named("half")
+    '0.5'
+    """
     return "0.5" if point == HALF else f"\u201c{point}\u201d"

@@ -20,11 +20,14 @@ class Mistake:
 
     Attributes:
         image: Name of the image.
-        finding: Which finding.
-        label: 1 or 0.
-        probability: What the model gave.
+        finding: Name of the finding.
+        label: The true label, 1 or 0.
+        probability: The model's probability.
         picture: The image, uint8 (h, w).
-        overlay: uint8 (h, w, 3), the image under its heatmap; None where there is none.
+        overlay: The image with a heatmap over it, uint8 (h, w, 3), or None.
+
+    >>> Mistake("1.png", "Edema", 0, 0.97, np.zeros((8, 8), np.uint8)).facts.probability
+    0.97
     """
 
     image: str
@@ -36,12 +39,16 @@ class Mistake:
 
     @property
     def facts(self) -> ErrorFacts:
-        """What the result holds of it: without the pictures."""
+        """The error without its images, as the result stores it."""
         return ErrorFacts(self.image, self.finding, int(self.label), float(self.probability))
 
 
 def data_uri(picture: np.ndarray) -> str:
-    """A picture, uint8 (h, w) or (h, w, 3), made no larger than a page needs, as the source of an `<img>`."""
+    """Encodes an image, uint8 (h, w) or (h, w, 3), as a JPEG of at most 512 x 512 pixels for the `src` of an `<img>`.
+
+    >>> data_uri(np.zeros((8, 8), np.uint8))[:23]
+    'data:image/jpeg;base64,'
+    """
     from PIL import Image
 
     image = Image.fromarray(picture)

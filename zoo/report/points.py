@@ -1,4 +1,4 @@
-"""The section on operating points: their thresholds, where they come from, and what they reach on this part."""
+"""The section on operating points: thresholds, their origin, and their performance on the evaluated part."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _MEASURES = {"sensitivity": "Sensitivity", "specificity": "Specificity", "ppv": 
 
 
 def section(result: Evaluation) -> Section:
-    """Thresholds by finding and point, the origin of each, and what each one reaches on this part."""
+    """The section with the thresholds of each finding and point, their origin, and their performance."""
     points, charts = result.points, curves.thresholds(result)
     if not points:
         fitted = result.macro.find("brier")
-        absent = "No thresholds were fitted: calls are made at 0.5." if fitted else _UNKNOWN_SCALE
+        absent = "No thresholds were fitted; calls are made at 0.5." if fitted else _UNKNOWN_SCALE
         return Section(_ID, _TITLE, charts=charts, absent=absent)
     words = (
-        "An image is called positive where its calibrated probability is at or above the threshold. "
-        f"Where none is named, {named(result.point)} is used.",
+        "An image is called positive if its calibrated probability is at or above the threshold. "
+        f"The default operating point is {named(result.point)}.",
     )
     findings = list(result.findings)
     tables = [_origins(points), _thresholds(points, findings), *_fitted_on(points, findings)]
@@ -44,16 +44,16 @@ def _origins(points: Mapping[str, Point]) -> Table:
         target = "" if origin.target is None else origin.target
         rows.append((name, origin.recipe, target, origin.split, origin.split_hash[:12] or DASH, origin.date))
     head = ("Point", "Recipe", "Target", "Fitted on", "Split", "Date")
-    return Table("Where the thresholds come from", head, tuple(rows))
+    return Table("Origin of the thresholds", head, tuple(rows))
 
 
 def _thresholds(points: Mapping[str, Point], findings: list[str]) -> Table:
     rows = tuple((f, *(point.thresholds[f] for point in points.values())) for f in findings)
-    return Table("Thresholds; a dash is one that could not be fitted", ("Finding", *points), rows)
+    return Table("Thresholds (a dash: none could be fitted)", ("Finding", *points), rows)
 
 
 def _fitted_on(points: Mapping[str, Point], findings: list[str]) -> list[Table]:
-    """Images and prevalence of the part, once for all points that share them."""
+    """Images and prevalence of the part that points were fitted on, one table for all points that share them."""
     tables: dict[tuple[tuple[Cell, ...], ...], list[str]] = {}
     for name, point in points.items():
         origin = point.origin
@@ -61,9 +61,9 @@ def _fitted_on(points: Mapping[str, Point], findings: list[str]) -> list[Table]:
             counts = zip(findings, origin.n, origin.positives, strict=True)
             rows = tuple((f, n, positives, point.prevalence.get(f)) for f, n, positives in counts)
             tables.setdefault(rows, []).append(name)
-    head = ("Finding", "Images", "Positives", "Prevalence that PPV and F1 held for")
+    head = ("Finding", "Images", "Positives", "Prevalence for PPV and F1")
     return [
-        Table(f"What they were fitted on: {', '.join(names)}", head, rows, folded=True)
+        Table(f"Images that the thresholds were fitted on: {', '.join(names)}", head, rows, folded=True)
         for rows, names in tables.items()
     ]
 
@@ -75,7 +75,7 @@ def _reached(name: str, result: Evaluation, folded: bool) -> Table:
         for finding, row in result.findings.items()
     ]
     rows.append(("Mean over findings", "", *(result.macro.get(measure, name) for measure in _MEASURES)))
-    caption = f"What {named(name)} reaches on the {result.split} part"
+    caption = f"Performance of {named(name)} on the {result.split} part"
     return Table(caption, ("Finding", "Threshold", *_MEASURES.values()), tuple(rows), last_is_mean=True, folded=folded)
 
 
@@ -85,15 +85,15 @@ def _adjusted(prevalence: Mapping[str, TargetPrevalence]) -> Table:
 
 
 def _abstention(block: Mapping[str, Coverage]) -> Table:
-    """Images below the point that guarantees the sensitivity are negative, those above the other one positive."""
+    """Abstention: images below the point that guarantees the sensitivity are negative, above the other one positive."""
     rows = tuple((finding, own.decided, own.sensitivity, own.specificity) for finding, own in block.items())
     head = ("Finding", "Decided", "Positives not called negative", "Negatives not called positive")
-    caption = "Images between the two guaranteed points are undecided; what the guarantees come to on this part"
+    caption = "Abstention between the two guaranteed points: shares on this part"
     return Table(caption, head, rows)
 
 
 def _notes(points: Mapping[str, Point]) -> list[Table]:
-    """What each fit has to say, once for all points that say the same."""
+    """The notes on the fits; a note that several points share appears once."""
     said: dict[str, list[str]] = {}
     for name, point in points.items():
         for note in point.origin.notes:

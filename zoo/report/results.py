@@ -1,4 +1,4 @@
-"""The sections on how well it ranks: each finding's numbers, what they do not show, the models compared, readers."""
+"""The sections with each finding's numbers, caveats, the comparison of models, and readers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zoo.evaluation.result.checks import Comparison
 from zoo.report.forest import Row, forest
 from zoo.report.layout import Cell, Chart, Section, Table, named, spoken
 
-#: Measures that need no threshold, and those that are taken at one.
+#: Measures that need no threshold, and measures at an operating point.
 _FREE = {
     "auc": "AUC",
     "average_precision": "Average precision",
@@ -22,28 +22,28 @@ _AT_A_POINT = {"sensitivity": "Sensitivity", "specificity": "Specificity", "ppv"
 
 
 def summary(result: Evaluation) -> Section:
-    """The tables by finding, and what a reader has to know about them."""
+    """The section with the tables of each finding's numbers."""
     measured = result.macro.by_measure
     lows = [row.auc.low for row in result.findings.values() if row.auc.low is not None]
     first = min([0.5, *(math.floor(10 * low) / 10 for low in lows)])
     free = {Measure(name): title for name, title in _FREE.items() if Measure(name) in measured}
     at_point = ((Measure(name, result.point), title) for name, title in _AT_A_POINT.items())
     called = {measure: title for measure, title in at_point if measure in measured}
-    tables = [_by_finding("Each finding's ranking and probabilities", result, free, {1: (first, 1.0)})]
+    tables = [_by_finding("Ranking and probabilities of each finding", result, free, {1: (first, 1.0)})]
     words = [
-        "Intervals are in brackets; a value without one was the same in every resample. Images are those whose label "
-        "of the finding is known."
+        "Intervals are in brackets; a value without an interval was the same in every resample. Only images with a "
+        "known label of the finding are counted."
     ]
     if called:
-        tables.append(_by_finding(f"Each finding's calls at {named(result.point)}", result, called))
+        tables.append(_by_finding(f"Calls of each finding at {named(result.point)}", result, called))
         words.append(f"Calls are made at {_threshold(result)}.")
     else:
-        words.append("These are scores of unknown scale: they rank, but are no probabilities.")
+        words.append("These are scores of unknown scale: they rank images, but are not probabilities.")
     return Section("summary", "Each finding", words=tuple(words), notes=tuple(_averages(result)), tables=tuple(tables))
 
 
 def notes(result: Evaluation) -> Section:
-    """What the numbers do not show."""
+    """The section with caveats about the numbers."""
     found = []
     aucs = {f: row.auc for f, row in result.findings.items() if row.auc.value is not None}
     undefined = [f for f in result.findings if f not in aucs]
@@ -59,16 +59,16 @@ def notes(result: Evaluation) -> Section:
             f"The mean is over {len(aucs)} of {len(result.findings)} findings."
         )
     if not result.patients_known:
-        found.append("Patients are not known: each image counts as one, which makes intervals too narrow.")
+        found.append("Patients are unknown: each image counts as a patient of its own, so intervals are too narrow.")
     if not result.split_hash:
-        found.append("The split has no name: nothing proves that these images were not trained or validated on.")
+        found.append("The split has no hash, so nothing proves that these images were not used in training.")
     found += [f"{note.rstrip('.')}." for note in result.notes or ()]
-    absent = "" if found else "Every finding has both classes, and an AUC whose interval is above 0.5."
+    absent = "" if found else "Every finding has both classes and an AUC whose interval lies above 0.5."
     return Section("notes", "Before you read on", notes=tuple(found), absent=absent)
 
 
 def models(result: Evaluation) -> Section:
-    """The model under report beside the others."""
+    """The section that compares the model under report with the others."""
     main = result.model
     if not result.models:
         return Section("models", "Models compared", absent="Only one model was evaluated.")
@@ -80,14 +80,17 @@ def models(result: Evaluation) -> Section:
         less = result.differences.get(name)
         differences = (less.macro.get(m) if less else "" for m in ("auc", "average_precision"))
         rows.append((name, *(block.macro.find(m) or "" for m in names), *differences))
-    head = ("Model", *names.values(), f"AUC of {main} less this", f"AP of {main} less this")
+    head = ("Model", *names.values(), f"AUC of {main} minus this", f"AP of {main} minus this")
     forest_rows = [Row("Mean over findings", {name: block.macro.auc for name, block in blocks.items()})]
     for finding in result.findings:
         forest_rows.append(Row(finding, {name: block.findings[finding].auc for name, block in blocks.items()}))
-    words = "Points are values, lines their intervals. Two intervals may overlap though the difference leaves out 0."
+    words = (
+        "Points are values, lines are intervals. The intervals of two models may overlap even if the interval of their "
+        "difference excludes 0."
+    )
     chart = Chart("models", "AUC of each model", forest("AUC", "AUC", forest_rows, reference=0.5), words, columns=3)
     mean, comparison = result.ensemble, result.comparison
-    same = "All models see the same resamples of patients, so a difference has an interval of its own."
+    same = "All models use the same resamples of patients, so the interval of a difference is paired."
     made = [f"{main} is the mean of the {mean.how} of {', '.join(mean.members)}."] if mean else []
     return Section(
         "models",
@@ -100,14 +103,14 @@ def models(result: Evaluation) -> Section:
 
 
 def readers(result: Evaluation) -> Section:
-    """Where readers lie beside the curves."""
+    """The section on readers and the models' ROC curves."""
     block = result.readers
     if block is None or not block.readers:
         return Section("readers", "Readers", absent="No readers' calls were given.")
-    head = ("Finding", "Readers", "Under", "On it", "Over", "Shown under", "Shown over")
+    head = ("Finding", "Readers", "Below", "On it", "Above", "Significantly below", "Significantly above")
     sides = [
         Table(
-            f"Readers under, on and over each curve of {model}",
+            f"Readers below, on and above each ROC curve of {model}",
             head,
             tuple(
                 (finding, side.of, side.under, side.on, side.over, side.shown_under, side.shown_over)
@@ -128,9 +131,9 @@ def readers(result: Evaluation) -> Section:
         "readers",
         "Readers",
         words=(
-            "A reader is a point in the ROC plane. A point under the curve means that the model has the higher "
-            "sensitivity at the reader's own false positive rate. Shown under or over are the readers whose margin's "
-            "interval leaves out 0. A reader whose own reading went into the labels does better here than elsewhere.",
+            "A reader is a point in the ROC plane. If the point lies below the curve, the model has the higher "
+            "sensitivity at the reader's false positive rate. It is significantly below or above if the interval of "
+            "the distance excludes 0. A reader whose own readings went into the labels appears better than elsewhere.",
         ),
         tables=(
             *sides,
@@ -176,17 +179,17 @@ def _averages(result: Evaluation) -> list[str]:
 
 def _pairs(comparison: Comparison) -> tuple[Table, ...]:
     rows = tuple((pair.a, pair.b, pair.macro.auc, pair.macro.get("auc_joint")) for pair in comparison.pairs)
-    head = ("Model", "less", "Mean AUC", "Its joint interval")
+    head = ("Model", "minus", "Mean AUC", "Its joint interval")
     by_finding = tuple(
         (finding, pair.a, pair.b, row.auc, row.get("auc_delong"))
         for pair in comparison.pairs
         for finding, row in pair.findings.items()
     )
     return (
-        Table("Each two models: difference of the mean AUC", head, rows),
+        Table("Pairs of models: difference in mean AUC", head, rows),
         Table(
-            "Each two models: difference of AUC by finding",
-            ("Finding", "Model", "less", "AUC", "AUC, DeLong"),
+            "Pairs of models: difference in AUC of each finding",
+            ("Finding", "Model", "minus", "AUC", "AUC, DeLong"),
             by_finding,
             folded=True,
         ),

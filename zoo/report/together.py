@@ -1,4 +1,4 @@
-"""The section on which findings go together, on the images and in what the model says."""
+"""The section on which findings occur together, in the labels and in the model's calls."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from zoo.evaluation.result import Evaluation
 from zoo.evaluation.result.curves import Counts
 from zoo.report.layout import Cell, Chart, Margins, Panel, Section, Table, named
 
-_ID, _TITLE = "together", "Findings that go together"
+_ID, _TITLE = "together", "Findings that occur together"
 
-#: Inches of a cell, and of a letter of a name.
+#: Size of a cell, and width of a letter of a name, in inches.
 _CELL, _LETTER = 0.34, 0.078
 
-#: From nothing to all: white to a dark blue, its lightness falling evenly.
+#: Colours of a share of 0 and of 1: white and a dark blue, between which lightness decreases evenly.
 _FROM, _TO = (0.965, 0.975, 0.985), (0.0, 0.22, 0.42)
 
 
 def section(result: Evaluation) -> Section:
-    """What `curves.cooccurrence` counted: of the images with one finding, how many have another."""
+    """The section with the counts of `curves.cooccurrence`: how many images with one finding also have another."""
     block = result.cooccurrence
     if not block:
-        return Section(_ID, _TITLE, absent="There are no calls to count, since there are no probabilities.")
+        return Section(_ID, _TITLE, absent="Without probabilities there are no calls to count.")
     findings = block.findings
     parts = {"Labels": block.labels, f"Calls at {named(block.calls.point)}": block.calls}
     words = (
-        "A row is all images with one finding; a cell counts those with the column's finding too, of those where both "
-        "are known. The darker, the larger their share. A model that puts together what the labels keep apart has "
-        "learnt something else than the findings."
+        "Each row covers the images with one finding; a cell counts those that also have the column's finding, among "
+        "images where both are known. Darker cells are larger shares. If a model's calls combine findings that do not "
+        "occur together in the labels, it has learned something other than these findings."
     )
     return Section(
         _ID,
@@ -79,7 +79,7 @@ def _table(title: str, counts: Counts, findings: Sequence[str]) -> Table:
 
 
 def _share(part: int, whole: int) -> float:
-    """What the colour shows: rare pairs would all look alike without the root."""
+    """The share that the colour shows; without the exponent all rare pairs would look alike."""
     return (part / whole) ** 0.7 if whole else 0.0
 
 

@@ -1,4 +1,4 @@
-"""How training went: the section with each member's curves, from the rows of `history.csv`."""
+"""The section with the training curves of each member, from the rows of `history.csv`."""
 
 from __future__ import annotations
 
@@ -22,10 +22,13 @@ class _Epoch:
 
 
 def section(history: Iterable[Mapping[str, Any]] | None) -> Section:
-    """Loss and AUC of each member, epoch by epoch.
+    """The section with loss and AUC of each member over the epochs.
 
     Args:
-        history: Rows with `job`, `stage`, `loss`, `val_loss` and `val_auc`, in order; text or numbers, "" for none.
+        history: Rows with `job`, `stage`, `loss`, `val_loss` and `val_auc`, in order; text or numbers, "" if missing.
+
+    >>> section(None).absent
+    'The history of a training run was not given.'
     """
     members: dict[str, list[_Epoch]] = {}
     for row in history or ():
@@ -41,7 +44,9 @@ def section(history: Iterable[Mapping[str, Any]] | None) -> Section:
         for panel in (_losses(member, epochs), _aucs(member, epochs))
         if panel is not None
     ]
-    words = "A vertical line marks a new stage. The validation part is never trained on; the test part is not shown."
+    words = (
+        "A vertical line marks a new stage. The validation part is not used for training; the test part is not shown."
+    )
     return Section(_ID, _TITLE, charts=(Chart("training", "Training curves", tuple(panels), words),))
 
 
