@@ -17,8 +17,8 @@ def choose(name: str | None = None) -> None:
     """Sets `KERAS_BACKEND` before Keras is imported.
 
     Without `name`, an existing `KERAS_BACKEND` stays; otherwise the first installed backend of TensorFlow, JAX and
-    Torch is chosen (Keras itself defaults to TensorFlow even if it is not installed). If Keras is already imported, nothing
-    changes.
+    Torch is chosen (Keras itself defaults to TensorFlow even if it is not installed). If Keras is already imported,
+    nothing changes.
 
     Args:
         name: A name of `BACKENDS`, or None.
