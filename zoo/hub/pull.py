@@ -16,9 +16,11 @@ from zoo.hub import download
 from zoo.hub.download import listing as listing
 from zoo.hub.reference import Reference, parse
 from zoo.release import manifest
+from zoo.release.documents import SMALL
 from zoo.release.exports import FOLDER
-from zoo.release.folder import SMALL, ReleaseFolder, max_bytes, unsafe_alone
+from zoo.release.folder import ReleaseFolder, max_bytes
 from zoo.release.read import read_release
+from zoo.release.unsafe import unsafe_alone
 
 #: The files beside the weights that a release is read from.
 _SMALL = (manifest.MANIFEST, *SMALL)

@@ -21,7 +21,7 @@ def build_model(release: ReleaseFolder, members: Sequence[str] | None = None) ->
     """Builds the network from our own code and fills in the release's weights; no download, no random start.
 
     Args:
-        release: From `read`.
+        release: From `read_release`.
         members: Names of the members to take; all by default.
 
     Raises:

@@ -6,11 +6,11 @@ everything; `inspect` and `verify` ask for one part after the other, and say wha
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, TypeGuard
 
 from zoo._version import __version__
@@ -22,14 +22,7 @@ from zoo.evaluation.result import Evaluation, from_json
 from zoo.models.weights.header import count_parameters
 from zoo.release import exports, golden, manifest
 from zoo.release.documents import MAX_FILES as MAX_FILES
-from zoo.release.documents import MAX_PARAMETERS
-from zoo.release.documents import SMALL as SMALL
-
-#: Endings of files that can run code when they are opened, or crash the process. No release needs one.
-_PICKLES = {".bin", ".ckpt", ".dill", ".joblib", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth"}
-_MODELS = {".h5", ".hdf5", ".keras", ".onnx", ".pb"}
-_PROGRAMS = {".dll", ".dylib", ".exe", ".ps1", ".py", ".pyc", ".pyd", ".sh", ".so"}
-UNSAFE = frozenset(_PICKLES | _MODELS | _PROGRAMS | {".tar", ".zip"})
+from zoo.release.documents import MAX_PARAMETERS, SMALL
 
 
 @dataclass(frozen=True)
@@ -47,7 +40,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class ReleaseFolder:
-    """A release folder; each part is read when it is first asked for, and then kept. From `read` all of them are.
+    """A release folder; each part is read when it is first asked for, and then kept; `read_release` reads all of them.
 
     Attributes:
         folder: Where it lies.
@@ -274,13 +267,6 @@ def listed(folder: Path, listing: Mapping[str, Any]) -> dict[str, Any]:
     if len(files) > MAX_FILES:
         raise ReleaseError(f"{folder / manifest.MANIFEST}: lists {len(files):,} files, at most {MAX_FILES:,} are read")
     return files
-
-
-def unsafe_alone(names: Iterable[str]) -> list[str]:
-    """The files that may hold weights in unsafe formats, where no file holds them in a safe one."""
-    names = list(names)
-    safe = any(name.endswith(".safetensors") for name in names)
-    return [] if safe else [name for name in names if PurePosixPath(name).suffix.lower() in _PICKLES | _MODELS]
 
 
 def max_bytes(name: str) -> int:

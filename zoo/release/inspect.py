@@ -13,8 +13,9 @@ from zoo.config.specs import EnsembleSpec, MemberSpec
 from zoo.core import files as disk
 from zoo.core.errors import IntegrityError, ReleaseError, UnknownNameError
 from zoo.release import exports, manifest, schema
-from zoo.release.folder import UNSAFE, Entry, ReleaseFolder
+from zoo.release.folder import Entry, ReleaseFolder
 from zoo.release.manifest import plain
+from zoo.release.unsafe import UNSAFE
 
 #: "edited": a card that people changed, which is no fault. "remote": not pulled. "refused": leads out of the folder.
 State = Literal["ok", "edited", "altered", "missing", "remote", "refused"]

@@ -11,7 +11,8 @@ from zoo.core.errors import ReleaseError
 from zoo.core.file_kinds import looks_like
 from zoo.release import golden, manifest
 from zoo.release.documents import MAX_FILES, SMALL
-from zoo.release.folder import ReleaseFolder, unsafe_alone
+from zoo.release.folder import ReleaseFolder
+from zoo.release.unsafe import unsafe_alone
 
 
 def read_release(
