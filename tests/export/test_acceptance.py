@@ -1,4 +1,4 @@
-"""int8 may stand in for float32 only within two limits, measured on films that it was not calibrated on."""
+"""int8 may stand in for float32 only within two limits, measured on images that it was not calibrated on."""
 
 import json
 from types import SimpleNamespace
@@ -67,7 +67,7 @@ def test_the_loss_of_auc_by_hand():
     table[list(FINDINGS3)] = [[0, 0, 1], [0, 1, 1], [1, 0, 0], [1, 1, 0]]
     plain = np.array([[-2.0, -2, 2], [-1, 1, 1], [1, -1, -1], [2, 2, -2]])
     int8 = plain.copy()
-    int8[[1, 2], 0] = plain[[2, 1], 0]  # two films change places: 3 of 4 pairs stay in order, two decisions turn
+    int8[[1, 2], 0] = plain[[2, 1], 0]  # two images change places: 3 of 4 pairs stay in order, two decisions turn
     lost = acceptance.loss(found, table, plain, int8, "test", resamples=20)
     assert lost["auc"] == 1.0
     assert lost["auc_int8"] == pytest.approx((0.75 + 1 + 1) / 3)
@@ -86,38 +86,38 @@ def test_a_decision_without_thresholds_cannot_be_kept():
         acceptance.loss(found, table, logits, logits, "test", resamples=20)
 
 
-# The films
+# The images
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("films")
+    folder = tmp_path_factory.mktemp("images")
     make_phantoms(folder, 40, size=48, n_test=0, broken=0)
     return folder
 
 
-def test_films_of_a_split_are_calibrated_on_validation_and_compared_on_test(data, tmp_path):
+def test_images_of_a_split_are_calibrated_on_validation_and_compared_on_test(data, tmp_path):
     names = pd.read_csv(data / "train2.csv")["Image_name"].tolist()
     parts = {"train": names[:10], "validation": names[10:25], "test": names[25:]}
     facts = {part: {"images": images} for part, images in parts.items()}
     (tmp_path / "split.json").write_text(json.dumps({"hash": "5" * 64, "parts": facts}))
-    films = acceptance.choose_images(data, "competition", tmp_path / "split.json")
+    images = acceptance.choose_images(data, "competition", tmp_path / "split.json")
     of = lambda table: {*table["Image_name"]}  # noqa: E731
-    assert of(films.compared) == {*parts["test"]}
-    assert of(films.calibration) | of(films.tuning) == {*parts["validation"]}
-    assert not of(films.calibration) & of(films.tuning)
-    assert (films.part, films.split_hash, films.notes) == ("test", "5" * 64, ())
+    assert of(images.compared) == {*parts["test"]}
+    assert of(images.calibration) | of(images.tuning) == {*parts["validation"]}
+    assert not of(images.calibration) & of(images.tuning)
+    assert (images.part, images.split_hash, images.notes) == ("test", "5" * 64, ())
 
 
 def test_without_a_split_no_patient_is_on_both_sides_and_the_reader_is_told(data):
-    films = acceptance.choose_images(data, "competition")
-    ours = {*films.calibration["Patient_ID"], *films.tuning["Patient_ID"]}
-    assert not ours & {*films.compared["Patient_ID"]}
-    assert films.part == "all"
-    assert "not known" in films.notes[0]
+    images = acceptance.choose_images(data, "competition")
+    ours = {*images.calibration["Patient_ID"], *images.tuning["Patient_ID"]}
+    assert not ours & {*images.compared["Patient_ID"]}
+    assert images.part == "all"
+    assert "not known" in images.notes[0]
 
 
-def test_too_few_films_are_refused(tmp_path):
+def test_too_few_images_are_refused(tmp_path):
     make_phantoms(tmp_path, 2, size=48, n_test=0, broken=0)
     with pytest.raises(SplitError, match="at least 2"):
         acceptance.choose_images(tmp_path, "competition")

@@ -1,4 +1,4 @@
-"""int8 is made with films, kept only where it was accepted, and then travels with the release."""
+"""int8 is made with images, kept only where it was accepted, and then travels with the release."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ from zoo.runtimes.openvino_runtime import core  # noqa: E402
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("films")
+    folder = tmp_path_factory.mktemp("images")
     make_phantoms(folder, 48, size=48, n_test=0, broken=1)
     return folder
 
@@ -144,14 +144,14 @@ def test_the_split_of_another_run_is_refused(data, tmp_path):
 
 
 def test_layers_given_back_compute_what_they_did(carried):
-    films = exporting.fresh_images(32, 3)
+    images = exporting.fresh_images(32, 3)
     quantised, plain = core().read_model(carried[0] / "exports" / exports.INT8 / "model.xml"), plain_of(carried[0])
     first, *others = sensitivity.runs(quantised)
     rest = [name for names in others for name in names]
     some, every = (sensitivity.give_back(quantised, plain, names) for names in (first, [*first, *rest]))
     assert [op.get_friendly_name() for op in sensitivity.quantised_layers(some)] == rest
     assert not list(sensitivity.quantised_layers(every))
-    exact, before, between, after = (outputs(model, films) for model in (plain, quantised, some, every))
+    exact, before, between, after = (outputs(model, images) for model in (plain, quantised, some, every))
     assert len({values.tobytes() for values in (exact, before, between)}) == 3
     # What int8 was moved by in the end stays.
     moved = next(op for op in every.get_ops() if op.get_friendly_name() == "moved").input_value(1).get_node().data
@@ -160,9 +160,9 @@ def test_layers_given_back_compute_what_they_did(carried):
 
 
 def test_logits_are_moved_to_where_float32_has_them_in_the_mean(carried, data):
-    """Over the films that this was measured on; of one that cannot be read the logits are NaN."""
-    films = acceptance.choose_images(data, "competition")
-    paths = [*films.calibration["Image_path"], *films.tuning["Image_path"]]
+    """Over the images that this was measured on; of one that cannot be read the logits are NaN."""
+    images = acceptance.choose_images(data, "competition")
+    paths = [*images.calibration["Image_path"], *images.tuning["Image_path"]]
     exact, ours = (
         np.concatenate([batch.logits for batch in zoo.load(carried[0], **how).stream(paths)])
         for how in ({}, {"runtime": "openvino", "precision": "int8"})
@@ -172,10 +172,10 @@ def test_logits_are_moved_to_where_float32_has_them_in_the_mean(carried, data):
 
 def test_moved_logits_keep_their_name(carried):
     plain, by = plain_of(carried[0]), np.array([0.5, -1.0, 0.0])
-    moved, films = sensitivity.change_logits(plain.clone(), "add", by), exporting.fresh_images(32, 2)
-    np.testing.assert_allclose(outputs(moved, films), outputs(plain, films) + by, rtol=1e-5, atol=1e-5)
+    moved, images = sensitivity.change_logits(plain.clone(), "add", by), exporting.fresh_images(32, 2)
+    np.testing.assert_allclose(outputs(moved, images), outputs(plain, images) + by, rtol=1e-5, atol=1e-5)
     divided = sensitivity.change_logits(plain.clone(), "divide", np.array([1.7]))
-    np.testing.assert_allclose(outputs(divided, films), outputs(plain, films) / 1.7, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(outputs(divided, images), outputs(plain, images) / 1.7, rtol=1e-5, atol=1e-5)
     for changed in (moved, divided):
         assert changed.output(0).get_names() == plain.output(0).get_names() != set()
 
@@ -259,9 +259,9 @@ def test_an_export_to_a_folder_has_the_temperature_inside(data, tmp_path, lenien
     assert carried(found.folder, found.files, found.spec, found.decision.temperature).temperature == (1.0,)
 
 
-def outputs(model, films):
+def outputs(model, images):
     compiled = core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    return np.concatenate([compiled(film[None])[0] for film in films])
+    return np.concatenate([compiled(image[None])[0] for image in images])
 
 
 def plain_of(folder):

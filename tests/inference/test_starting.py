@@ -30,7 +30,7 @@ def runtime(request):
     return request.param
 
 
-def films(n):
+def images(n):
     rng = np.random.default_rng(4)
     return [Image.fromarray(rng.integers(0, 256, (40 + i, 50), dtype=np.uint8)) for i in range(n)]
 
@@ -39,26 +39,26 @@ def test_the_same_predictor(folder, runtime):
     ours, keras = zoo.load(folder, runtime=runtime), zoo.load(folder)
     assert (ours.labels, ours.decision, ours.members) == (keras.labels, keras.decision, keras.members)
     assert f"{runtime} float32" in repr(ours)
-    expected = keras.predict(films(7))
+    expected = keras.predict(images(7))
     for size in (None, 1, 3, 7, 50):
-        np.testing.assert_allclose(ours.predict(films(7), batch_size=size), expected, atol=1e-4)
+        np.testing.assert_allclose(ours.predict(images(7), batch_size=size), expected, atol=1e-4)
     np.testing.assert_allclose(
-        ours.predict(films(7), calibrated=False), keras.predict(films(7), calibrated=False), atol=1e-4
+        ours.predict(images(7), calibrated=False), keras.predict(images(7), calibrated=False), atol=1e-4
     )
     assert ours.predict([]).shape == (0, 3)
-    assert ours.findings(films(7))["positive"].equals(keras.findings(films(7))["positive"])
+    assert ours.findings(images(7))["positive"].equals(keras.findings(images(7))["positive"])
 
 
-def test_an_unreadable_film_is_a_row(folder, runtime):
+def test_an_unreadable_image_is_a_row(folder, runtime):
     with pytest.warns(UserWarning, match="without a prediction"):
-        chances = zoo.load(folder, runtime=runtime).predict([films(1)[0], b"no film", films(2)[1]])
+        chances = zoo.load(folder, runtime=runtime).predict([images(1)[0], b"no image", images(2)[1]])
     assert np.isnan(chances).any(axis=1).tolist() == [False, True, False]
 
 
 def test_one_member_alone(folder, runtime):
     ours, keras = (zoo.load(folder, runtime=r, members=["tiny1"]) for r in (runtime, "keras"))
     np.testing.assert_allclose(
-        ours.predict(films(3), calibrated=False), keras.predict(films(3), calibrated=False), atol=1e-4
+        ours.predict(images(3), calibrated=False), keras.predict(images(3), calibrated=False), atol=1e-4
     )
     with pytest.raises((UnknownNameError, ReleaseError), match="tiny9"):
         zoo.load(folder, runtime=runtime, members=["tiny9"])
@@ -86,24 +86,24 @@ def test_what_only_keras_does_says_so(folder, runtime):
     with pytest.raises(ValueError, match="runtime='keras'"):
         ours.model  # noqa: B018
     with pytest.raises(ValueError, match="runtime='keras'"):
-        ours.explain(films(1)[0], "Edema")
+        ours.explain(images(1)[0], "Edema")
 
 
 def test_from_the_cache_it_takes_no_keras_and_no_weights(folder, runtime, tmp_path):
     copied = shutil.copytree(folder, tmp_path / "copied")
-    expected = zoo.load(copied, runtime=runtime).predict(films(2))
+    expected = zoo.load(copied, runtime=runtime).predict(images(2))
     for weights in copied.glob("tiny*.safetensors"):
         weights.unlink()
     code = (
         "import sys, numpy as np, zoo\n"
         f"model = zoo.load({str(copied)!r}, runtime={runtime!r})\n"
-        "films = np.load(sys.argv[1])\n"
-        "np.save(sys.argv[2], model.runtime.logits(films))\n"
+        "images = np.load(sys.argv[1])\n"
+        "np.save(sys.argv[2], model.runtime.logits(images))\n"
         "print([name for name in ('keras', 'tensorflow', 'jax') if name in sys.modules])\n"
     )
     pixels = np.random.default_rng(1).integers(0, 256, (2, 32, 32, 1), dtype=np.uint8)
-    np.save(tmp_path / "films.npy", pixels)
-    command = [sys.executable, "-c", code, str(tmp_path / "films.npy"), str(tmp_path / "logits.npy")]
+    np.save(tmp_path / "images.npy", pixels)
+    command = [sys.executable, "-c", code, str(tmp_path / "images.npy"), str(tmp_path / "logits.npy")]
     done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ), check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.strip() == "[]"
@@ -145,7 +145,7 @@ def test_bfloat16_is_near_or_refused(folder, monkeypatch):
 
     if "bfloat16" in openvino_runtime.native():
         ours = zoo.load(folder, runtime="openvino", precision="bfloat16")
-        np.testing.assert_allclose(ours.predict(films(3)), zoo.load(folder).predict(films(3)), atol=0.1)
+        np.testing.assert_allclose(ours.predict(images(3)), zoo.load(folder).predict(images(3)), atol=0.1)
     monkeypatch.setattr(openvino_runtime, "native", lambda: frozenset({"float32"}))
     with pytest.raises(ValueError, match=r"this CPU does not compute in bfloat16"):
         zoo.load(folder, runtime="openvino", precision="bfloat16")
@@ -232,4 +232,4 @@ def test_auto_gives_a_predictor(folder):
     pytest.importorskip("openvino", reason=EXTRA)
     ours = zoo.load(folder, runtime="openvino", precision="auto")
     assert ours.runtime.precision in ("float32", "bfloat16")
-    np.testing.assert_allclose(ours.predict(films(3)), zoo.load(folder).predict(films(3)), atol=0.1)
+    np.testing.assert_allclose(ours.predict(images(3)), zoo.load(folder).predict(images(3)), atol=0.1)
