@@ -2,12 +2,13 @@
 
 import io
 import os
+import pickle
 import threading
 
 import numpy as np
 import pytest
 from films import FILM, GREY, RAMP, encoded, png
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, ImageSequence
 
 from zoo.core.errors import ImageError, UsageError, UsageTypeError
 from zoo.data import contents
@@ -433,3 +434,64 @@ def test_real_images_are_the_same_by_every_road(nih_dir):
         loaded = Image.open(path).convert("L")
         for source in (loaded, np.asarray(loaded), np.asarray(loaded, np.float32), np.asarray(loaded.convert("RGB"))):
             assert np.abs(read_image(source, 224).astype(int) - expected).mean() < 1
+
+
+class _Stream:
+    """A file object that has `read` and nothing else."""
+
+    def __init__(self, data: bytes) -> None:
+        self.read = io.BytesIO(data).read
+
+
+class _NoPath:
+    def __fspath__(self) -> int:
+        return 5
+
+
+def test_a_file_object_with_read_alone_is_read():
+    data = encoded(FILM, "PNG")
+    np.testing.assert_array_equal(read_image(_Stream(data)), read_image(data))
+
+
+def test_a_file_that_cannot_be_read_is_not_called_damaged(tmp_path):
+    closed = io.BytesIO(encoded(FILM, "PNG"))
+    closed.close()
+    with pytest.raises(ImageError, match="a closed file: open it again"):
+        read_image(closed)
+    with (tmp_path / "new").open("wb") as writing, pytest.raises(ImageError, match="opened for writing"):
+        read_image(writing)
+
+
+def test_what_gives_no_path_is_named():
+    with pytest.raises(UsageTypeError, match="_NoPath is not readable as a path"):
+        read_image(_NoPath())
+
+
+def test_a_webp_that_was_pickled_gives_its_pixels():
+    data = encoded(FILM, "WEBP", lossless=True)
+    again = pickle.loads(pickle.dumps(Image.open(io.BytesIO(data))))
+    np.testing.assert_array_equal(read_image(again), read_image(data))
+
+
+def test_grey_with_premultiplied_transparency_is_laid_on_black():
+    image = Image.fromarray(np.dstack([GREY, 255 - GREY]), "LA")
+    difference = np.abs(read_image(image.convert("La")).astype(int) - read_image(image))
+    assert difference.max() <= 1
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "PNG"])
+def test_pages_of_one_file_are_held_as_they_were_given(kind):
+    pages = [FILM, ImageOps.invert(FILM), ImageOps.flip(FILM), ImageOps.mirror(FILM)]
+    file = io.BytesIO(encoded(pages[0], kind, save_all=True, append_images=pages[1:]))
+    held = list(hold_each(ImageSequence.Iterator(Image.open(file))))
+    for page, found in zip(pages, held, strict=True):
+        np.testing.assert_array_equal(read_image(found), np.asarray(page)[..., None])
+
+
+def test_a_generator_may_draw_on_the_image_that_it_gave():
+    def drawn():
+        image = FILM.copy()
+        yield image
+        image.paste(0, (0, 0, *image.size))
+
+    np.testing.assert_array_equal(read_image(next(iter([*hold_each(drawn())]))), read_image(FILM))

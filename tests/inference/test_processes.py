@@ -1,5 +1,6 @@
 """A predictor in several threads, after a fork, and sent to another process."""
 
+import copy
 import multiprocessing
 import os
 import pickle
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -61,6 +63,9 @@ def test_eight_threads_explain_what_one_explains(folder):
 FORK = """
 import os, signal, sys, time
 import numpy as np, zoo
+from zoo.export import exporting
+from zoo.names import sources
+from zoo.runs import train
 folder, *runtimes = sys.argv[1:]
 models = {runtime: zoo.load(folder, runtime=runtime) for runtime in runtimes}
 image = np.arange(1600, dtype=np.uint8).reshape(40, 40)
@@ -69,6 +74,8 @@ acts = {f"{runtime} predict": lambda model=model: model.predict(image) for runti
     "scores": lambda: models["keras"].scores(image, np.zeros((1, 3))),
     "explain": lambda: models["keras"].explain(image, "Edema"),
     "load": lambda: zoo.load(folder),
+    "export": lambda: exporting.export(sources.find(folder), folder + "-export", "onnx"),
+    "train": lambda: train.train(None, None, None, None),
 }
 for model in models.values():
     model.predict(image)
@@ -98,7 +105,7 @@ def test_after_a_fork_there_is_an_error_and_no_hang(folder):
     names = [name for name, library in LIBRARIES.items() if find_spec(library)]
     command = [sys.executable, "-c", FORK, str(folder), *names]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    acts = [*(f"{name} predict" for name in names), "findings", "scores", "explain", "load"]
+    acts = [*(f"{name} predict" for name in names), "findings", "scores", "explain", "load", "export", "train"]
     assert done.stdout.splitlines() == [*(f"{act} StateError True" for act in acts), "parent (1, 3)"]
 
 
@@ -145,6 +152,49 @@ def test_a_release_that_changed_meanwhile_is_refused(folder, tmp_path):
     tiny_release(place, seed=5)
     with pytest.raises(ReleaseError, match="holds another release"):
         pickle.loads(sent)
+
+
+def _in_pool(method: str, folder: str, sent: str) -> str:
+    """What a pool's caller gets whose workers cannot load the predictor that they are sent; a hang is killed."""
+    code = (
+        "import multiprocessing, shutil, sys\n"
+        "import numpy as np, zoo\n"
+        "if __name__ == '__main__':\n"
+        "    image = np.random.default_rng(0).integers(0, 256, (40, 40), dtype=np.uint8)\n"
+        f"    model = zoo.load({folder!r})\n"
+        f"    context = multiprocessing.get_context({method!r})\n"
+        f"    if {method!r} == 'spawn': shutil.rmtree({folder!r})\n"
+        "    with context.Pool(1) as pool:\n"
+        "        try:\n"
+        f"            pool.apply_async({sent}, (image,)).get(timeout=120)\n"
+        "        except Exception as error:\n"
+        "            print(type(error).__name__)\n"
+    )
+    script = Path(folder).with_name(f"pool_{method}.py")
+    script.write_text(code)
+    return subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=200).stdout.strip()
+
+
+@pytest.mark.parametrize(("method", "error"), [("fork", "StateError"), ("spawn", "FileNotFoundError")])
+def test_a_pool_whose_workers_cannot_load_the_predictor_says_why(tmp_path, method, error):
+    place = str(tiny_release(tmp_path / "tiny"))
+    assert _in_pool(method, place, "model.predict") == error
+
+
+def test_a_copy_shares_the_network_and_not_the_settings(folder):
+    model = zoo.load(folder)
+    other = copy.copy(model)
+    other.limits = type(model.limits)(seconds=3.0)
+    assert other.runtime is model.runtime
+    assert model.limits != other.limits
+    np.testing.assert_array_equal(other.predict(images()), model.predict(images()))
+    assert copy.copy(stand_in()).labels == stand_in().labels
+
+
+def test_no_decision_goes_along_as_none(folder):
+    model = zoo.load(folder)
+    model.decision = None
+    assert pickle.loads(pickle.dumps(model)).decision is None
 
 
 def test_what_came_from_no_release_cannot_be_sent():

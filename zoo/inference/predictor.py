@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import multiprocessing
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from zoo.config.specs import EnsembleSpec
-from zoo.core.errors import ReleaseError, StateError, UnknownNameError, UsageError
+from zoo.core.errors import ReleaseError, StateError, UnknownNameError, UsageError, ZooError
 from zoo.core.process import require_own_process
 from zoo.core.warn import warn_user
 from zoo.data.images.limits import DEFAULT, Limits
@@ -97,6 +99,11 @@ class Predictor:
             raise StateError(f"{self!r} was not loaded from a release, so that another process could not load it again")
         decision = None if self.decision is None else self.decision.to_dict()
         return _load_again, (self.origin, self.manifest_sha256, decision, self.name, self.limits)
+
+    def __copy__(self) -> Predictor:
+        other = object.__new__(type(self))
+        other.__dict__ |= self.__dict__
+        return other
 
     def __repr__(self) -> str:
         how = f"{self.runtime.name} {self.runtime.precision}"
@@ -252,8 +259,8 @@ class Predictor:
             decision = Decision.from_dict(manifest.read_json(Path(decision)))
         # The findings are compared of a decision that was given, too.
         decision = Decision.from_dict(decision.to_dict(), self.labels)
-        other = object.__new__(Predictor)
-        other.__dict__ |= self.__dict__ | {"decision": decision}
+        other = copy.copy(self)
+        other.decision = decision
         return other
 
     def stream(
@@ -295,10 +302,43 @@ class Predictor:
         return wide_table(batch, self.labels, self.decision)
 
 
+class _NotLoaded(Predictor):
+    """A predictor that a worker process could not load: each use raises the reason."""
+
+    def __init__(self, error: Exception, sent: tuple[Any, ...]) -> None:
+        self.__dict__ |= {"_error": error, "_sent": sent}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _load_again, self._sent
+
+    def __repr__(self) -> str:
+        return f"Predictor({self._error})"
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        raise self._error
+
+
 def _load_again(
     origin: Origin, manifest_sha256: str, decision: dict[str, Any] | None, name: str, limits: Limits
 ) -> Predictor:
-    """A predictor that was pickled, in the process that it was sent to."""
+    """A predictor that was pickled, in the process that it was sent to.
+
+    In a worker of `multiprocessing` an error is raised at the first use: raised here, while the worker reads its task,
+    it would end the worker, and the pool would start another one for ever.
+    """
+    try:
+        return _loaded_again(origin, manifest_sha256, decision, name, limits)
+    except (ZooError, OSError) as error:
+        if multiprocessing.parent_process() is None:
+            raise
+        return _NotLoaded(error, (origin, manifest_sha256, decision, name, limits))
+
+
+def _loaded_again(
+    origin: Origin, manifest_sha256: str, decision: dict[str, Any] | None, name: str, limits: Limits
+) -> Predictor:
     found = Predictor.load(*origin)
     if found.manifest_sha256 != manifest_sha256:
         raise ReleaseError(
@@ -306,4 +346,5 @@ def _load_again(
             f"({manifest_sha256[:12]}): load the model again"
         )
     found.name, found.limits = name, limits
-    return found if decision is None else found.with_decision(Decision.from_dict(decision))
+    found.decision = None if decision is None else Decision.from_dict(decision)
+    return found

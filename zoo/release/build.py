@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from zoo.config.specs import EnsembleSpec
 from zoo.core.errors import ReleaseError, UnknownNameError, WeightsError
+from zoo.core.process import require_own_process
 from zoo.evaluation.decision import Decision
 from zoo.release import golden, manifest
 from zoo.release.folder import ReleaseFolder
@@ -26,9 +27,11 @@ def build_model(release: ReleaseFolder, members: Sequence[str] | None = None) ->
 
     Raises:
         ReleaseError: The weights are not those of the network, not finite, or not readable.
+        StateError: This process was forked from one that had already loaded a model.
     """
     from zoo.models.heads import HEADS
 
+    require_own_process()
     spec = release.spec
     if strange := [m.head for m in spec.members if m.head not in HEADS]:
         unknown = UnknownNameError("head", strange[0], HEADS, "zoo.register_head adds one.")

@@ -18,6 +18,7 @@ from zoo.config.specs import to_dict
 from zoo.core import home
 from zoo.core.errors import CacheError, CheckpointError
 from zoo.core.files import write_json
+from zoo.core.process import require_own_process
 from zoo.core.progress import Progress, tell_warnings
 from zoo.data import scan, splits
 from zoo.data.cache import ImageCache, cache_images
@@ -81,7 +82,9 @@ def train(
 
     Raises:
         CacheError: `cache` cannot be used.
+        StateError: This process was forked from one that had already loaded or trained a model.
     """
+    require_own_process()
     run.mkdir(parents=True, exist_ok=True)
     table, read, digests = readable_table(recipe, data, run, progress, dataset, cache)
     held = DataIdentity.of(table, recipe.ensemble.findings, digests)

@@ -168,6 +168,8 @@ def flatten(image: Image.Image, bits: int | None = None) -> Image.Image:
         raise ImageError("float pixels have no defined range: save the image in 8 or 16 bits")
     if image.mode.startswith("I"):
         return Image.fromarray(_in_8_bits(np.asarray(image), bits))
+    if image.mode == "La":  # which Pillow converts to "LA" alone
+        image = image.convert("LA")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         black = Image.new("RGB", image.size)

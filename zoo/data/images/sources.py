@@ -13,7 +13,7 @@ from PIL import Image, ImageFile
 
 from zoo.core.errors import ImageError, UsageError, UsageTypeError
 from zoo.data.images.arrays import CHANNELS, is_array, to_array
-from zoo.data.images.decode import DECODE_ERRORS, FORMATS, explain_fault
+from zoo.data.images.decode import DECODE_ERRORS, FORMATS, decode_loaded, explain_fault
 from zoo.data.images.limits import DEFAULT, Limits
 
 #: Bytes that are read at once from a file that does not tell its size.
@@ -96,7 +96,7 @@ def hold(source: Any, limits: Limits = DEFAULT, copy: bool = False) -> Held:
     Args:
         source: One image.
         limits: Of the bytes that are read.
-        copy: Copy arrays as well, since their owner goes on to use them.
+        copy: Copy arrays and loaded Pillow images as well, since their owner goes on to use them.
 
     Raises:
         ImageError: A file that is closed, not binary, or too large.
@@ -105,11 +105,12 @@ def hold(source: Any, limits: Limits = DEFAULT, copy: bool = False) -> Held:
     if isinstance(source, str | bytes):
         return source
     if isinstance(source, os.PathLike):
-        return os.fsdecode(source)
+        return _of_path(source)
     if isinstance(source, bytearray | memoryview):
         return _of_memory(memoryview(source))
     if isinstance(source, Image.Image):
-        return _of_pillow(source, limits)
+        held = _of_pillow(source, limits)
+        return _copied(held) if copy and isinstance(held, Image.Image) else held
     if hasattr(source, "read"):
         return _of_file(source, limits)
     if is_array(source):
@@ -185,6 +186,21 @@ def _of_array(array: np.ndarray) -> Iterable[Any]:
     )
 
 
+def _of_path(path: os.PathLike[Any]) -> str:
+    try:
+        return os.fsdecode(path)
+    except TypeError as error:
+        raise UsageTypeError(f"a {type(path).__name__} is not readable as a path: {error}") from None
+
+
+def _copied(image: Image.Image) -> Image.Image:
+    """The pixels of a loaded image as they are now: `seek` and `paste` change an image in its place."""
+    try:
+        return decode_loaded(image).copy()
+    except DECODE_ERRORS as error:
+        raise ImageError(f"{name_of(image)}: {explain_fault(error)}") from error
+
+
 def _of_memory(view: memoryview) -> bytes:
     if view.ndim != 1 or view.itemsize != 1:
         raise UsageTypeError(f"memory of {view.ndim} dimensions is no file: give np.asarray of it for pixels")
@@ -195,12 +211,13 @@ def _of_pillow(image: Image.Image, limits: Limits) -> bytes | Image.Image:
     """The file of an image that was only opened, so that it is decoded as every file; any other, loaded."""
     if isinstance(image, ImageFile.ImageFile):
         # A WebP has no tiles before it is loaded; a loaded image has none, and but for some TIFFs no file.
-        unloaded = bool(image.tile) or (image.format == "WEBP" and image.fp is not None)
-        if unloaded and (image.fp is None or image.fp.closed):
+        fp = getattr(image, "fp", None)  # a WebP that was pickled has none
+        unloaded = bool(image.tile) or (image.format == "WEBP" and fp is not None)
+        if unloaded and (fp is None or fp.closed):
             raise ImageError(f"{name_of(image)}: closed or verified before it was read: open it again")
         # A later page that was sought for is not what the file gives.
         if unloaded and not image.tell() and image.format in (*FORMATS, "MPO"):
-            return _of_file(image.fp, limits)
+            return _of_file(fp, limits)
     try:
         limits.check_size(*image.size)
         image.load()
@@ -214,7 +231,11 @@ def _of_file(file: Any, limits: Limits) -> bytes:
     try:
         if isinstance(file, io.TextIOBase):
             raise ImageError("opened as text: open it with mode 'rb'")
-        if not getattr(file, "seekable", lambda: True)():
+        if getattr(file, "closed", False):
+            raise ImageError("a closed file: open it again")
+        if not getattr(file, "readable", lambda: True)():
+            raise ImageError("opened for writing: open it with mode 'rb'")
+        if not getattr(file, "seekable", lambda: hasattr(file, "seek") and hasattr(file, "tell"))():
             return _of_stream(file, limits)
         place = file.tell()
         try:
