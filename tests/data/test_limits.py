@@ -13,7 +13,7 @@ from PIL import Image
 
 from zoo.core.errors import ImageError, UsageError
 from zoo.data.images.limits import Limits, TimedBytes
-from zoo.data.images.reading import check_images, read_image
+from zoo.data.images.reading import read_image
 
 RNG = np.random.default_rng(0)
 NOISE = Image.fromarray(RNG.integers(0, 256, (64, 80), dtype=np.uint8))
@@ -224,13 +224,6 @@ def test_limits_are_frozen_positive_and_pillows_at_most():
     for wrong in ({"bytes": 0}, {"seconds": -1}, {"seconds": float("nan")}, {"pixels": 10**9}):
         with pytest.raises(UsageError, match=next(iter(wrong))):
             Limits(**wrong)
-
-
-def test_a_check_of_many_files_takes_limits(tmp_path):
-    (tmp_path / "a.jpg").write_bytes(JPEG)
-    assert check_images([tmp_path / "a.jpg"]) == {}
-    (reason,) = check_images([tmp_path / "a.jpg"], limits=Limits(bytes=1000)).values()
-    assert "at most 1,000 bytes" in reason
 
 
 @pytest.mark.parametrize(

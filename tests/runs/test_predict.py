@@ -117,7 +117,7 @@ def test_every_backend_goes_on_after_a_kill_to_the_very_bytes(folder, films, tmp
     assert not out.exists()
     told = Told()
     assert predict.write_findings(load(folder), [films], out, told, batch_size=2) == predict.Counts(5, 1)
-    assert told.messages == ["going on after 4 of 5 images, which an earlier run has written"]
+    assert told.messages == ["resuming after 4 of 5 images, which an earlier run has written"]
     assert told.tasks == [("scoring images", 5, 4, [1])]
     assert out.read_bytes() == whole.read_bytes()
 

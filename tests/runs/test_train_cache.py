@@ -97,7 +97,7 @@ def test_without_room_auto_goes_on_with_the_files_and_always_stops(data, tmp_pat
     table, read, _ = readable(data, tmp_path / "run", "auto", told)
     assert read is read_image
     pd.testing.assert_frame_equal(table, without[0])
-    assert told.messages[0].startswith("going on without a cache: ")
+    assert told.messages[0].startswith("continuing without a cache: ")
     assert "make room" in told.messages[0]
     with pytest.raises(CacheError, match="make room"):
         readable(data, tmp_path / "run", "always")

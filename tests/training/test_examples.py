@@ -1,4 +1,4 @@
-"""Every film of a run is read by the reader it was given: in training, in validation, in the last assessment."""
+"""Every image of a run is read by the reader it was given: in training, in validation, in the last assessment."""
 
 from collections import Counter
 from pathlib import Path
@@ -18,7 +18,7 @@ from zoo.training.examples import Examples
 
 @pytest.fixture
 def counted():
-    """A reader, and how often it read each film."""
+    """A reader, and how often it read each image."""
     counts = Counter()
 
     def read(path: str, size: int, channels: int) -> np.ndarray:
@@ -28,7 +28,7 @@ def counted():
     return read, counts
 
 
-def test_the_reader_reads_each_film_of_a_part_once(tmp_path, counted):
+def test_the_reader_reads_each_image_of_a_part_once(tmp_path, counted):
     read, counts = counted
     recipe, table = make_recipe(), make_table(tmp_path)
     split = split_of(table, recipe)

@@ -1,4 +1,4 @@
-"""Whether an accelerator would wait for films: what is measured, what is estimated, and what is said."""
+"""Whether an accelerator would wait for images: what is measured, what is estimated, and what is said."""
 
 import dataclasses
 
@@ -43,23 +43,29 @@ def test_need_follows_from_members_and_pixels():
         (
             259.0,
             True,
-            "input: 259 images/s are decoded here, about 130/s are trained (an estimate): below 2 times that",
+            "input: this machine decodes 259 images/s, and the device trains about 130 images/s (an estimate): "
+            "below 2 times that rate",
         ),
-        (261.0, False, "input: 261 images/s are decoded here, about 130/s are trained (an estimate): enough without"),
+        (
+            261.0,
+            False,
+            "input: this machine decodes 261 images/s, and the device trains about 130 images/s (an estimate): "
+            "no cache is needed",
+        ),
     ],
 )
 def test_the_measured_rate_decides_and_is_told(paths, monkeypatch, rate, starved, says):
     monkeypatch.setattr(devices, "_capability", lambda: (7, 5))
-    monkeypatch.setattr(feeding, "input_rate", lambda recipe, films: rate)
+    monkeypatch.setattr(feeding, "input_rate", lambda recipe, images: rate)
     told = Told()
     assert feeding.starves(sized(224), paths, told) == starved
     assert len(told.messages) == 1
     assert told.messages[0].startswith(says)
 
 
-def test_the_rate_is_that_of_films_with_unreadable_ones_among_them(paths, tmp_path, monkeypatch):
+def test_the_rate_is_that_of_images_with_unreadable_ones_among_them(paths, tmp_path, monkeypatch):
     broken = tmp_path / "broken.png"
-    broken.write_text("no film")
+    broken.write_text("no image")
     seen = []
     read = feeding.read_image
     monkeypatch.setattr(feeding, "read_image", lambda path, *args: (seen.append(path), read(path, *args))[1])

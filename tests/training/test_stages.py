@@ -182,12 +182,12 @@ def test_a_run_stopped_after_each_step_ends_like_one_that_never_was(table, short
         assert train(short, table, split, tmp_path, progress=Terminator()).stopped == "SIGTERM"
     newest = max((tmp_path / "checkpoint").iterdir()) / "variables.safetensors"
     newest.write_bytes(newest.read_bytes()[:-1])
-    with pytest.warns(UserWarning, match="damaged .* going back to the one before"):
+    with pytest.warns(UserWarning, match="damaged .* going back to the previous one"):
         train(short, table, split, tmp_path, progress=Terminator())
     assert train(short, table, split, tmp_path, progress=Terminator()).stopped == "SIGTERM"
     progress = Recorder()
     last = train(short, table, split, tmp_path, progress=progress)
-    assert progress.messages == ["going on after 0 epochs and 3 steps"]
+    assert progress.messages == ["resuming after 0 epochs and 3 steps"]
     assert digest(whole.run_dir) == digest(tmp_path)
     assert last.history[0]["loss"] == whole.history[0]["loss"], "the mean over the whole epoch, not its last part"
 
@@ -246,7 +246,7 @@ def test_another_recipe_split_or_trainer_in_the_folder_is_refused(table, short, 
     with stages._locked(tmp_path), pytest.raises(CheckpointError, match="another process is training"):
         train(recipe, table, split, tmp_path)
     monkeypatch.setattr(stages, "__version__", "99.0")
-    with pytest.warns(UserWarning, match=r"goes on under zoo 99\.0"):
+    with pytest.warns(UserWarning, match=r"is resumed under zoo 99\.0"):
         train(recipe, table, split, tmp_path)
 
 

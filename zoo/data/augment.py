@@ -1,4 +1,4 @@
-"""Augmentation of batches: NumPy and Pillow, a pure function of the random numbers it is given."""
+"""Augmentation of image batches with NumPy and Pillow, as a pure function of given random numbers."""
 
 from __future__ import annotations
 
@@ -17,30 +17,33 @@ from zoo.core.errors import RecipeError, UsageError
 
 @dataclass(frozen=True)
 class AugmentSpec:
-    """What is done to a training image, and how likely or how far; 0 (or a range of 1 to 1) turns a step off.
+    """The augmentation of training images; 0 (or a range of 1 to 1) switches a step off.
 
-    The steps run in the order of these fields. Saturation and hue change nothing on grey pixels: they act on
-    3-channel images and are the identity on one channel.
+    The steps are applied in the order of these fields. Saturation and hue have an effect on 3-channel images only, and
+    none on grey pixels. "Targeted" steps apply to images with a rare finding only; see `targeted_images`.
 
     Attributes:
-        flip_left_right: Probability. A mirrored chest has its heart on the right: no default.
-        rot90: Probability of a turn by -90, 0 or 90 degrees, one of the three at random. No default either.
-        rotation: Largest angle in degrees, to either side.
-        translation: Largest shift, as a part of the side length.
-        zoom: Largest enlargement or reduction, as a part of 1.
-        brightness: Largest shift, as a part of the full range: 0.1 is 25.5 grey levels. (The original applied 0.1 to
-            pixels in 0..255, where it did nothing.)
-        contrast_low: Lowest factor on the distance from the image's mean.
+        flip_left_right: Probability of a horizontal flip. Off by default: a mirrored chest has its heart on the right.
+        rot90: Probability of a rotation by -90, 0 or 90 degrees, chosen at random. Off by default.
+        rotation: Largest angle in degrees, in both directions.
+        translation: Largest shift, as a fraction of the side length.
+        zoom: Largest relative enlargement or reduction.
+        brightness: Largest shift, as a fraction of the full range: 0.1 is 25.5 grey levels. (The original solution
+            applied 0.1 to pixels in 0..255, which had no effect.)
+        contrast_low: Lowest factor on the deviation from the image's mean.
         contrast_high: Highest factor.
-        targeted_saturation_low: Lowest factor, on targeted images only, as all the following.
+        targeted_saturation_low: Lowest factor on the saturation.
         targeted_saturation_high: Highest factor.
-        targeted_hue: Largest shift, as a part of the colour circle.
-        targeted_flip_up_down: Probability.
+        targeted_hue: Largest shift of the hue, as a fraction of the colour circle.
+        targeted_flip_up_down: Probability of a vertical flip.
         targeted_noise: Standard deviation of Gaussian noise in grey levels (0..255).
         targeted_noise_probability: Probability that the noise is added.
-        kerascv: One of KerasCV's augmentations on whole batches after the steps above. It draws from a generator of
-            its own: runs are then no longer reproducible bit for bit.
+        kerascv: One of KerasCV's augmentations, applied to whole batches after the steps above. It uses its own random
+            generator, so runs are no longer reproducible bit for bit.
         kerascv_strength: RandAugment's magnitude (0..1), or MixUp's alpha (Zhang et al. 2018).
+
+    Raises:
+        RecipeError: A value is out of range.
     """
 
     flip_left_right: float = 0.0
@@ -82,7 +85,7 @@ _HIGHEST = {
     "targeted_noise": 255.0,
 }
 
-#: The random numbers of an image, in their order. Each step has its own, so that turning one off changes no other.
+#: Names of an image's random numbers, in order. Each step has its own, so switching one off does not change the others.
 DRAWS = (
     "flip_left_right",
     "turned",
@@ -100,10 +103,10 @@ DRAWS = (
     "noise",
 )
 
-#: Images as they are.
+#: No augmentation.
 NONE = AugmentSpec()
 
-#: What a repositioned patient and another exposure would change, and nothing that anatomy forbids.
+#: Changes that another position of the patient or another exposure would cause; none that contradict anatomy.
 DEFAULT = AugmentSpec(
     rotation=7.0,
     translation=0.05,
@@ -115,7 +118,7 @@ DEFAULT = AugmentSpec(
     targeted_noise_probability=0.3,
 )
 
-#: The original solution's set (github.com/hannahjan06/X-ray-Slab-B-Kaggle), its brightness in the range it meant.
+#: The original solution's augmentation (github.com/hannahjan06/X-ray-Slab-B-Kaggle), with its brightness corrected.
 ORIGINAL = AugmentSpec(
     flip_left_right=0.5,
     rot90=0.5,
@@ -134,21 +137,26 @@ ORIGINAL = AugmentSpec(
 def augment(
     images: np.ndarray, draws: np.ndarray, spec: AugmentSpec, targeted: np.ndarray | Sequence[bool] | None = None
 ) -> np.ndarray:
-    """A batch of images, each changed by its own random numbers alone; equal images where the spec asks for nothing.
+    """Augments a batch of images; each image depends on its own random numbers only, not on the rest of the batch.
 
-    What an image becomes does not depend on the others of its batch. KerasCV's options are not applied here.
+    KerasCV's options are not applied here.
 
     Args:
         images: uint8 (n, h, w, 1) or (n, h, w, 3), 0..255; not changed.
-        draws: (n, k) uniform in [0, 1), a column for each of the k names in `DRAWS`.
-        spec: What to do.
-        targeted: bool (n,): images that also get what the spec keeps for under-represented findings; none by default.
+        draws: (n, k) uniform in [0, 1), with a column for each of the k names in `DRAWS`.
+        spec: The augmentation.
+        targeted: bool (n,): images that also get the targeted steps; none by default.
 
     Returns:
         uint8 of the same shape.
 
     Raises:
         ValueError: `spec.rot90` on images that are not square, or draws of another shape.
+
+    Example:
+        >>> images = np.arange(4, dtype=np.uint8).reshape(1, 2, 2, 1)
+        >>> augment(images, np.zeros((1, len(DRAWS))), AugmentSpec(flip_left_right=0.5))[0, ..., 0].tolist()
+        [[1, 0], [3, 2]]
     """
     if draws.shape != (len(images), len(DRAWS)):
         raise UsageError(f"{len(images)} images need draws of ({len(images)}, {len(DRAWS)}), got {draws.shape}")
@@ -165,14 +173,18 @@ def augment(
 
 
 def rare_findings(labels: np.ndarray, below: float = 0.2) -> np.ndarray:
-    """Which findings are under-represented: their share of positives among the known labels is less than `below`.
+    """Tells which findings are rare: the share of positives among their known labels is less than `below`.
 
     Args:
-        labels: (n, k), 1, 0 and NaN (unknown); of the training part alone.
+        labels: (n, k) of 1, 0 and NaN (unknown), of the training part alone.
         below: The share.
 
     Returns:
-        bool (k,); False where nothing is known.
+        bool (k,); False where no label is known.
+
+    Example:
+        >>> rare_findings(np.array([[1, 0], [1, 0], [0, np.nan]])).tolist()
+        [False, True]
     """
     labels = np.asarray(labels)
     known, positives = np.sum(~np.isnan(labels), axis=0), np.sum(labels == 1, axis=0)
@@ -180,7 +192,14 @@ def rare_findings(labels: np.ndarray, below: float = 0.2) -> np.ndarray:
 
 
 def targeted_images(labels: np.ndarray, below: float = 0.2) -> np.ndarray:
-    """Which images get the targeted steps: those with a positive in a finding of `rare_findings`; bool (n,)."""
+    """Tells which images get the targeted steps: bool (n,), True for images with a positive label of a rare finding.
+
+    Example:
+        >>> labels = np.zeros((10, 1))
+        >>> labels[3] = 1
+        >>> np.flatnonzero(targeted_images(labels)).tolist()
+        [3]
+    """
     return np.any(np.asarray(labels)[:, rare_findings(labels, below)] == 1, axis=1)
 
 
@@ -199,7 +218,7 @@ def _quarter_turns(images: np.ndarray, drawn: Mapping[str, np.ndarray], spec: Au
 
 
 def _move(images: np.ndarray, drawn: Mapping[str, np.ndarray], spec: AugmentSpec) -> None:
-    """Rotation, zoom and shift about the centre in one bilinear step; what comes into view is black."""
+    """Rotates, zooms and shifts in one bilinear resampling; pixels from outside the image are black."""
     height, width, channels = images.shape[1:]
     angle = np.radians(_between(-spec.rotation, spec.rotation, drawn["angle"]))
     scale = 1.0 / _between(1.0 - spec.zoom, 1.0 + spec.zoom, drawn["zoom"])
@@ -207,10 +226,10 @@ def _move(images: np.ndarray, drawn: Mapping[str, np.ndarray], spec: AugmentSpec
     shift_y = height * _between(-spec.translation, spec.translation, drawn["shift_y"])
     cos, sin = scale * np.cos(angle), scale * np.sin(angle)
     centre_x, centre_y = width / 2, height / 2
-    # Pillow asks where each pixel of the result comes from: the inverse of the movement.
+    # Pillow takes the inverse transform, from a pixel of the result to its source.
     from_x, from_y = centre_x + shift_x, centre_y + shift_y
     rows = (cos, sin, centre_x - cos * from_x - sin * from_y, -sin, cos, centre_y + sin * from_x - cos * from_y)
-    # Image by image: in NumPy or TensorFlow the same step on a whole batch takes as long, or half as long again.
+    # Image by image, since a whole batch in NumPy or TensorFlow takes as long or half as long again.
     for image, matrix in zip(images, np.stack(rows, axis=1).tolist(), strict=True):
         picture = Image.fromarray(image[..., 0] if channels == 1 else image)
         moved = picture.transform((width, height), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
@@ -218,7 +237,7 @@ def _move(images: np.ndarray, drawn: Mapping[str, np.ndarray], spec: AugmentSpec
 
 
 def _light(images: np.ndarray, drawn: Mapping[str, np.ndarray], spec: AugmentSpec) -> None:
-    """(x - mean) * contrast + mean + brightness, by one table of 256 values an image and channel."""
+    """Applies (x - mean) * contrast + mean + brightness, with a lookup table for each image and channel."""
     pixels = images.shape[1] * images.shape[2]
     means = images.sum((1, 2), dtype=np.uint64)[..., None] / pixels
     factors = _between(spec.contrast_low, spec.contrast_high, drawn["contrast"])[:, None, None]
@@ -239,7 +258,7 @@ def _targeted(images: np.ndarray, drawn: Mapping[str, np.ndarray], spec: Augment
     if spec.targeted_noise:
         levels = _noise_levels(spec.targeted_noise)
         for row in np.flatnonzero(targeted & (drawn["noisy"] < spec.targeted_noise_probability)):
-            # All 53 bits of the draw are the seed of the image's own noise.
+            # All 53 bits of the random number are the seed of the image's own noise.
             rng = np.random.Generator(np.random.PCG64(int(drawn["noise"][row] * 2**53)))
             noise = np.take(levels, rng.integers(0, len(levels), images[row].shape, dtype=np.uint16))
             images[row] = np.clip(images[row] + noise, 0, 255)
@@ -247,16 +266,16 @@ def _targeted(images: np.ndarray, drawn: Mapping[str, np.ndarray], spec: Augment
 
 @lru_cache(maxsize=4)
 def _noise_levels(deviation: float) -> np.ndarray:
-    """Whole grey levels, int16 (65536,), each as likely as the others, that together are Gaussian noise.
+    """Gaussian quantiles at 65,536 equal steps, rounded to grey levels, int16 (65536,).
 
-    The normal distribution's inverse at the middles of 65,536 equal steps: a quarter of the time of drawing floats.
+    A uniform choice among them is Gaussian noise in a quarter of the time that drawing floats takes.
     """
     normal = NormalDist(0.0, deviation)
     return np.rint([normal.inv_cdf((i + 0.5) / 2**16) for i in range(2**16)]).astype(np.int16)
 
 
 def _colour(image: np.ndarray, saturation: float, hue: float) -> np.ndarray:
-    """Saturation times a factor and hue moved round the circle, in HSV; a grey pixel stays as it is."""
+    """Multiplies the saturation and shifts the hue in HSV; grey pixels stay as they are."""
     hsv = np.array(Image.fromarray(image).convert("HSV"))
     hsv[..., 0] += np.uint8(round(256 * hue) % 256)
     hsv[..., 1] = np.take(_to_bytes(np.arange(256) * saturation), hsv[..., 1])

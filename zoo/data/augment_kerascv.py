@@ -1,7 +1,7 @@
-"""KerasCV's RandAugment and MixUp as options, on whole batches; the only data module that needs KerasCV.
+"""KerasCV's RandAugment and MixUp as optional augmentation of whole batches; the only data module that needs KerasCV.
 
-Both draw from generators that are not part of a checkpoint, and KerasCV 0.9's MixUp pays no regard to its seed: with
-either, a resumed run is no longer bit for bit the uninterrupted one, and two runs of one seed may differ.
+The state of their random generators is not part of a checkpoint, and MixUp of KerasCV 0.9 ignores its seed: a resumed
+run is then not identical to an uninterrupted one, and two runs with one seed may differ.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ BatchAugmentation = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndar
 def batch_augmentation(
     name: Literal["randaugment", "mixup"], strength: float, seed: tuple[int, int]
 ) -> BatchAugmentation:
-    """A function of a batch of images and labels that returns the changed batch.
+    """Returns a function that augments a batch of images and labels.
 
-    RandAugment (Cubuk et al. 2020) makes two changes of magnitude `strength` to each image. MixUp (Zhang et al. 2018)
-    mixes pairs of images, and their labels in the same proportion: they become fractions, and a label that is
-    unknown (NaN) in either image of a pair is unknown in the mix.
+    RandAugment (Cubuk et al. 2020) applies two changes of magnitude `strength` to each image. MixUp (Zhang et al. 2018)
+    mixes pairs of images and, in the same proportion, their labels, which become fractions. A label that is unknown
+    (NaN) in one image of a pair is unknown in the mixture.
 
     Args:
-        name: Which of the two.
+        name: Name of the augmentation.
         strength: RandAugment's magnitude, 0..1, or MixUp's alpha, above 0.
         seed: (seed of the run, epoch).
 
@@ -51,7 +51,7 @@ def batch_augmentation(
 
 def _randaugment(layer: keras.Layer) -> BatchAugmentation:
     def apply(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        # The layer takes colour images only; three equal channels stay equal.
+        # The layer accepts colour images only; three equal channels stay equal.
         colour = np.broadcast_to(images, (*images.shape[:3], 3)).astype(np.float32)
         return _pixels(layer(colour, training=True))[..., : images.shape[3]], labels
 

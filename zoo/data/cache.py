@@ -1,4 +1,4 @@
-"""Images decoded once: a folder of `zoo.data.shards`, brought up to date by every call, in front of the decoder."""
+"""A cache of decoded images: a folder of `zoo.data.shards` that every call brings up to date."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ from zoo.data.images.decode import DECODER
 from zoo.data.images.reading import read_image
 from zoo.data.shards import CachedImage, Shard
 
-#: So much makes a shard, at most. A kill loses what was decoded for one or two, and so much is in memory.
+#: Largest shard. A kill loses the images of one or two unfinished shards, and one or two shards are held in memory.
 SHARD_IMAGES, SHARD_BYTES = 1024, 64 * 2**20
 
-#: Images that are decoded anew when a cache is opened.
+#: Images that are decoded again when a cache is opened, to check that the decoder still gives the same pixels.
 _SAMPLE = 8
 
 Item = TypeVar("Item")
 
 
 class ImageCache:
-    """Decoded images; `read` takes the place of `zoo.data.images.read_image` and gives the same pixels.
+    """Decoded images; `read` replaces `zoo.data.images.reading.read_image` and gives the same pixels.
 
     Attributes:
-        folder: Where the shards lie.
+        folder: Folder of the shards.
         size: Height and width of the images in pixels.
-        nbytes: Bytes of the shards together.
-        source_nbytes: Bytes of the images' files together.
-        unreadable: Path -> reason of each image that cannot be read, in the order they were given.
-        digests: Path -> digest of its file (`zoo.data.contents`), "" where a cache of an older version has none.
+        nbytes: Size of all shards in bytes.
+        source_nbytes: Size of all image files in bytes.
+        unreadable: Path -> reason, for each image that cannot be read, in the order given.
+        digests: Path -> digest of its file (`zoo.data.contents`), "" if a cache of an older version has none.
     """
 
     def __init__(self, folder: Path, size: int, shards: Sequence[Shard], images: Mapping[str, CachedImage]) -> None:
@@ -58,11 +58,11 @@ class ImageCache:
         self._places = {path: places[image] for path, image in images.items() if image in places}
 
     def __len__(self) -> int:
-        """How many images can be read."""
+        """Number of readable images."""
         return len(self._places)
 
     def read(self, path: str, size: int, channels: int = 1) -> np.ndarray:
-        """uint8 (size, size, channels) of one image, read-only; what the cache does not hold is decoded."""
+        """Returns one image, read-only uint8 (size, size, channels); decodes the file if it is not in the cache."""
         if path not in self._places or (size, channels) != (self.size, 1):
             return read_image(path, size, channels)
         pixels, row = self._places[path]
@@ -78,23 +78,32 @@ def cache_images(
     progress: Progress | None = None,
     workers: int | None = None,
 ) -> ImageCache:
-    """The cache of these images; what is missing in it, has changed or was damaged is decoded first.
+    """Opens or creates a cache of these images; decodes those that are missing, changed or damaged.
 
-    May be killed at any instant and called again. Calls that share a folder wait for each other, and images of other
-    calls stay in it. Where nothing is missing nothing is written: the folder may then be read-only.
+    It may be killed at any moment and called again. Calls that share a folder wait for each other, and the folder keeps
+    the images of other calls. If nothing is missing, nothing is written, so that the folder may be read-only.
 
     Args:
         paths: Image files.
-        folder: Of the cache; made when missing.
+        folder: Folder of the cache; created if missing.
         size: Height and width in pixels.
-        root: Folder of the data. An image is known by its path from there, so that both may be moved.
-        progress: Told of every image.
-        workers: Threads that decode; the number of processors by default.
+        root: Folder of the data. The cache stores paths relative to it, so that both folders may be moved.
+        progress: Receives the progress after each image.
+        workers: Number of decoding threads; the number of processors by default.
 
     Raises:
-        CacheError: The folder holds something else, images of another size or from a newer version; it cannot be
-            written, or there is no room.
+        CacheError: The folder holds other files, images of another size or a cache of a newer version; it cannot be
+            written; or the disk is full.
         ValueError: `size` is out of range.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> Image.linear_gradient("L").save(folder / "a.png")
+        >>> images = cache_images([folder / "a.png"], folder / "cache", size=16, root=folder)
+        >>> images.read(str(folder / "a.png"), 16).shape
+        (16, 16, 1)
     """
     if not 1 <= size <= MAX_IMAGE_SIZE:
         raise UsageError(f"size must be 1 to {MAX_IMAGE_SIZE} pixels, got {size}")
@@ -140,9 +149,9 @@ def _locked(folder: Path, progress: Progress) -> Iterator[None]:
 def _usable(
     folder: Path, size: int, names: Mapping[str, str], progress: Progress
 ) -> tuple[list[Shard], dict[str, CachedImage]]:
-    """The finished shards that are undamaged and hold what a decode would give; the others are removed.
+    """The finished shards that are undamaged and up to date with the decoder; the others are removed.
 
-    And path -> image, in the order of `names`, of the files that are still what these shards hold.
+    Also returns path -> image, in the order of `names`, for the files that have not changed since.
     """
     shards = shard_files.finished(folder)
     for shard in shards:
@@ -169,7 +178,7 @@ def _held(shards: Sequence[Shard], names: Mapping[str, str]) -> dict[str, Cached
 
 
 def _newest(shards: Iterable[Shard]) -> dict[str, CachedImage]:
-    """Name -> the image of the last shard that has it."""
+    """Name -> image, from the last shard that holds it."""
     return {image.name: image for shard in shards for image in shard.images}
 
 
@@ -183,7 +192,7 @@ def _damaged(shards: Sequence[Shard], progress: Progress) -> list[Shard]:
 
 
 def _same_pixels(shards: Sequence[Shard], images: Mapping[str, CachedImage]) -> bool:
-    """Whether some images, decoded now, are what the cache holds: another Pillow may read a file otherwise."""
+    """Whether some images, decoded again, equal the cached ones; another version of Pillow may decode differently."""
     places = _places(shards)
     held = [path for path, image in images.items() if image in places]
     for path in held[:: max(1, len(held) // _SAMPLE)]:
@@ -195,7 +204,7 @@ def _same_pixels(shards: Sequence[Shard], images: Mapping[str, CachedImage]) -> 
 
 
 def _places(shards: Iterable[Shard]) -> dict[CachedImage, tuple[np.ndarray, int]]:
-    """Where the pixels of each image are: an array of images, and a row of it."""
+    """Image -> the array that holds its pixels, and its row in that array."""
     found: dict[CachedImage, tuple[np.ndarray, int]] = {}
     for shard in shards:
         pixels = shard.pixels()
@@ -220,7 +229,7 @@ def _write(
     advance: Callable[[], None],
     workers: int | None,
 ) -> Iterator[Shard]:
-    """Decodes images and writes them shard by shard; each is finished when it is given."""
+    """Decodes images and writes them shard by shard; each shard is complete when it is yielded."""
     a_shard = max(1, min(SHARD_IMAGES, SHARD_BYTES // shard_files.nbytes(1, size)))
     pool = Threads(workers or os.cpu_count())
     try:
@@ -235,10 +244,10 @@ def _write(
 def _decoded(
     pool: Threads, names: Mapping[str, str], size: int, ahead: int
 ) -> Iterator[tuple[CachedImage, np.ndarray | str]]:
-    """Each image with its pixels or its fault, in order, at most `ahead` decoded before the one that is taken."""
+    """Yields each image with its pixels or its error, in order, decoding at most `ahead` images in advance."""
 
     def work(path: str, name: str) -> tuple[CachedImage, np.ndarray | str]:
-        # Hashed first: the decoder then finds the file in memory. What is rewritten in between is found next time.
+        # Hashed first, so that the decoder finds the file in memory. A file rewritten in between is noticed next time.
         image = CachedImage(name, *contents.of(path))
         return image, _decode(path, size)
 
@@ -258,7 +267,7 @@ def _counted(items: Iterable[Item], advance: Callable[[], None]) -> Iterator[Ite
 
 
 def _decode(path: str, size: int) -> np.ndarray | str:
-    """The pixels of an image, or why it cannot be read."""
+    """The pixels of an image, or the reason why it cannot be read."""
     try:
         return read_image(path, size)
     except ImageError as error:
@@ -266,7 +275,7 @@ def _decode(path: str, size: int) -> np.ndarray | str:
 
 
 def _without_superseded(shards: Sequence[Shard]) -> list[Shard]:
-    """Removes the shards of whose images every one has a newer state in a later shard."""
+    """Removes the shards whose images are all superseded by later shards."""
     needed = set({image.name: shard.records for shard in shards for image in shard.images}.values())
     for shard in shards:
         if shard.records not in needed:

@@ -1,7 +1,7 @@
-"""What image files contain: hashed once, then told by name and size.
+"""Hashes of image files, computed once and then recognised by name and size.
 
-A file is read again only where its size is another, or where a few files look rewritten. A changed time alone means
-nothing: where data are attached to a machine anew, all files have new times.
+A file is hashed again only if its size changed, or if its modification time changed and so did that of few others.
+When a data set is attached to another machine, all files have new times though nothing has changed.
 """
 
 from __future__ import annotations
@@ -13,22 +13,23 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-#: So many files with another time and the old size are read again; if there are more, the data were attached anew.
+#: Up to this many files with a new time and the old size are hashed again; if there are more, the data set was
+#: attached again.
 REREAD = 1000
 
-#: Hex digits of a sha256 that are kept: 128 bits, which no two images share by chance.
+#: Number of hex digits of the sha256 that are kept: 128 bits, so that collisions do not occur by chance.
 DIGITS = 32
 
 _CHUNK = 1024
 
 
 class Content(NamedTuple):
-    """A file as it was found.
+    """Size, modification time and hash of a file.
 
     Attributes:
-        bytes: Its size; -1 for a file that is not there.
-        mtime_ns: When it was written.
-        digest: The first `DIGITS` hex digits of its sha256, "" where it was not read.
+        bytes: Size in bytes; -1 for a missing file.
+        mtime_ns: Modification time in nanoseconds.
+        digest: The first `DIGITS` hex digits of the sha256, "" if the file was not read.
     """
 
     bytes: int
@@ -37,7 +38,7 @@ class Content(NamedTuple):
 
 
 def state(path: str | Path) -> Content:
-    """Size and time of a file, which is not read."""
+    """Returns size and time of a file without reading it."""
     try:
         found = Path(path).stat()
     except (OSError, ValueError):  # a name with a NUL
@@ -46,9 +47,9 @@ def state(path: str | Path) -> Content:
 
 
 def digest(path: str | Path) -> str:
-    """The digest of a file; "" where it cannot be read."""
+    """Returns the digest of a file; "" if it cannot be read."""
     try:
-        if not Path(path).is_file():  # a pipe would be waited for
+        if not Path(path).is_file():  # opening a pipe would block
             return ""
         with Path(path).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:DIGITS]
@@ -57,12 +58,17 @@ def digest(path: str | Path) -> str:
 
 
 def of(path: str | Path) -> Content:
-    """The content of a file; reads it."""
+    """Reads a file and returns its content.
+
+    Example:
+        >>> of("no such file")
+        Content(bytes=-1, mtime_ns=0, digest='')
+    """
     return state(path)._replace(digest=digest(path))
 
 
 def read(paths: Sequence[str], on_file: Callable[[], None] | None = None, workers: int | None = None) -> list[Content]:
-    """The content of each file, in order; reads every file."""
+    """Reads all files and returns their contents in order; calls `on_file` after each."""
     found = []
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
         for start in range(0, len(paths), _CHUNK):
@@ -74,15 +80,15 @@ def read(paths: Sequence[str], on_file: Callable[[], None] | None = None, worker
 
 
 def unchanged(known: Mapping[str, Content], paths: Iterable[str]) -> dict[str, Content]:
-    """The files that still hold what is known of them, with their present time.
+    """Finds the files that have not changed.
 
     Args:
-        known: Path -> what it held.
-        paths: Files to look at.
+        known: Path -> content when the file was hashed.
+        paths: Files to check.
 
     Returns:
-        Path -> content, of those of `paths` that are known and have not changed. The others are new, have another
-        size, or are some of at most `REREAD` files with another time, which were read and found to be others.
+        Path -> content with the present time, for each of `paths` that is known and has not changed. A file counts as
+        changed if its size differs, or if it is among at most `REREAD` files with another time and its hash differs.
     """
     same: dict[str, Content] = {}
     touched: dict[str, Content] = {}

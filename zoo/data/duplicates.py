@@ -1,4 +1,4 @@
-"""Fingerprints by which an image is found again under another name, or in another format or size of file."""
+"""Hashes that identify an image under another file name or in another file format."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Fingerprints:
     """Hashes of image files.
 
     Attributes:
-        hashes: Path -> {"bytes": hex sha256 of the file, "pixels": hex sha256 of what it decodes to}, in the order
-            given. A file that is no readable image has no "pixels", one that cannot be opened has neither.
-        unreadable: Path -> why it cannot be opened or decoded.
+        hashes: Path -> {"bytes": hex sha256 of the file, "pixels": hex sha256 of its decoded pixels}, in the order
+            given. A file that cannot be decoded has no "pixels"; one that cannot be opened has neither.
+        unreadable: Path -> the reason why it cannot be opened or decoded.
     """
 
     hashes: dict[str, dict[str, str]]
@@ -39,14 +39,19 @@ def fingerprints(
     workers: int | None = None,
     on_file: Callable[[], None] | None = None,
 ) -> Fingerprints:
-    """Hashes every file, each read once; a file that cannot be read is reported and does not stop the others.
+    """Hashes image files; unreadable files are listed in the result and do not stop the others.
 
     Args:
         paths: Image files.
-        pixels: Whether to decode them too, which finds an image that was saved again without loss (as PNG, or with
-            other metadata), at some 10 ms an image. The pixels are those of `read_image`: grey, 0..255, full size.
-        workers: Threads; the number of processors by default.
+        pixels: Whether to hash the decoded pixels as well, which finds images that were saved again without loss (as
+            PNG, or with other metadata). It takes about 10 ms per image. The pixels are those of `read_image`: grey,
+            0..255, full size.
+        workers: Number of threads; the number of processors by default.
         on_file: Called after each file, in the caller's thread.
+
+    Example:
+        >>> fingerprints(["missing.png"]).unreadable
+        {'missing.png': 'no such file'}
     """
     found = Fingerprints({}, {})
     with Threads(workers or os.cpu_count()) as pool:
@@ -63,21 +68,24 @@ def fingerprints(
 
 @dataclass(frozen=True)
 class SplitImages:
-    """Images of one part of a split: their names, and the patient of each, or () where the manifest has none."""
+    """Images of one part of a split: their names, and the patient of each, or () if the manifest lists none."""
 
     names: tuple[str, ...]
     patients: tuple[str, ...] = ()
 
 
 def split_images(path: str | Path) -> dict[str, SplitImages]:
-    """Part -> its images, as a split's manifest lists them; without the table, which may be on another machine.
+    """Reads the images of each part from a split's manifest; the table is not needed.
 
     Args:
         path: `split.json`, or the run folder that holds it.
 
+    Returns:
+        Part -> its images.
+
     Raises:
         FileNotFoundError: No such file.
-        SplitError: Not a split's manifest.
+        SplitError: The file is not a split manifest.
     """
     path = _split_file(path)
     try:
@@ -96,7 +104,7 @@ def split_images(path: str | Path) -> dict[str, SplitImages]:
 
 
 def split_hash(path: str | Path) -> str:
-    """The hash that a split's manifest states of itself; arguments and errors are those of `split_images`."""
+    """Reads the hash in a split's manifest; arguments and errors are those of `split_images`."""
     path = _split_file(path)
     try:
         stated = json.loads(path.read_text("utf-8"))["hash"]
@@ -127,5 +135,5 @@ def _hash(path: str, pixels: bool) -> tuple[dict[str, str], str]:
         image = read_image(data)
     except ImageError as error:
         return hashes, str(error).partition(": ")[2]
-    # The shape belongs to the content: the same bytes in other rows are another image.
+    # The shape is hashed too: the same bytes in another shape are another image.
     return hashes | {"pixels": hashlib.sha256(str(image.shape).encode() + image.tobytes()).hexdigest()}, ""

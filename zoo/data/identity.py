@@ -1,4 +1,4 @@
-"""What data a run was trained on: the labels and the content of every image, kept so that a change can be named."""
+"""The data a run was trained on: labels and file hashes of all images, so that changes can be detected and named."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from zoo.data.tables.reading import labels_of
 
 FORMAT = 1
 
-#: Names that a message shows of each kind of change.
+#: Number of image names that a message shows for each kind of change.
 _SHOWN = 3
 
 
 @dataclass(frozen=True, eq=False)
 class DataIdentity:
-    """The data of a run.
+    """Labels and file hashes of the images of a run.
 
     Attributes:
-        findings: Whose labels these are.
-        labels: Image name -> its labels, a character a finding: "1", "0", or "-" where unknown.
-        digests: Image name -> digest of its file (`zoo.data.contents`), "" where it was not taken.
+        findings: The findings that are labelled.
+        labels: Image name -> its labels, one character per finding: "1", "0", or "-" if unknown.
+        digests: Image name -> digest of its file (`zoo.data.contents`), "" if it was not computed.
     """
 
     findings: tuple[str, ...]
@@ -38,12 +38,12 @@ class DataIdentity:
     def of(
         cls, table: pd.DataFrame, findings: Sequence[str], digest_of: Mapping[str, str] | None = None
     ) -> DataIdentity:
-        """The identity of a canonical table.
+        """Makes the identity of a canonical table.
 
         Args:
-            table: With the columns `Image_name`, `Image_path` and the findings.
-            findings: Whose labels count.
-            digest_of: Path -> digest of the file; None where contents are not known.
+            table: Table with the columns `Image_name`, `Image_path` and the findings.
+            findings: The findings whose labels count.
+            digest_of: Path -> digest of the file, or None if the files were not hashed.
         """
         names, labels = table["Image_name"].astype(str), labels_of(table, findings)
         letters = np.where(np.isnan(labels), "-", np.where(labels == 1, "1", "0"))
@@ -58,13 +58,13 @@ class DataIdentity:
 
     @property
     def key(self) -> dict[str, str]:
-        """A hash of the labels and one of the contents ("" where not all are known), for a checkpoint."""
+        """One hash of the labels and one of the image files ("" if not all are known), for a checkpoint."""
         whole = bool(self.digests) and all(self.digests.values())
         labels = content_key([self.findings, sorted(self.labels.items())])
         return {"labels": labels, "images": content_key(sorted(self.digests.items())) if whole else ""}
 
     def changes(self, now: DataIdentity) -> list[str]:
-        """What is another in the data of now, a phrase each: labels, contents, images that were added or removed.
+        """Describes how the data differ now: changed labels or contents, and images that were added or removed.
 
         Example:
             >>> before = DataIdentity(("Edema",), {"a": "1", "b": "0"}, {"a": "00", "b": "11"})
@@ -83,16 +83,16 @@ class DataIdentity:
         return found
 
     def save(self, path: Path) -> None:
-        """Writes it as JSON, whole or not at all."""
+        """Writes it as JSON, atomically."""
         images = {name: [text, self.digests.get(name, "")] for name, text in self.labels.items()}
         write_text(path, json.dumps({"format": FORMAT, "findings": self.findings, "images": images}, indent=0) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> DataIdentity:
-        """Reads what `save` wrote.
+        """Reads a file that `save` wrote.
 
         Raises:
-            CheckpointError: It is not such a file.
+            CheckpointError: The file has another format.
         """
         try:
             saved = json.loads(path.read_text("utf-8"))
@@ -107,16 +107,16 @@ class DataIdentity:
 
 
 def refuse_other_data(before: DataIdentity, now: DataIdentity, run: Path) -> None:
-    """Raises where a run would go on with other data than it began with.
+    """Raises if a run would be resumed on data other than those it began with.
 
     Raises:
-        CheckpointError: Labels or contents differ, or images were added or removed; names some of them.
+        CheckpointError: Labels or contents differ, or images were added or removed; the message names some of them.
     """
     changes = before.changes(now)
     if changes:
         raise CheckpointError(
-            f"{run}: trained on other data than these ({'; '.join(changes)}): give it the data it began with, or use "
-            "another run folder (--run)"
+            f"{run}: trained on other data than these ({'; '.join(changes)}): resume it with the data it began with, "
+            "or use another run folder (--run)"
         )
 
 

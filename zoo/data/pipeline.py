@@ -1,7 +1,7 @@
-"""Batches for training and evaluation: tf.data around the one decoder, for every Keras backend.
+"""Batches for training and evaluation, as tf.data pipelines for every Keras backend.
 
-The order of the images and the augmentation of each are pure functions of (seed, epoch, index). Nothing needs to be
-stored for a resume, and neither the batch size nor the number of threads nor a cache of the films changes a pixel.
+The order of the images and the augmentation of each are pure functions of (seed, epoch, index). No state has to be
+stored for a resume, and batch size, number of threads and a cache of the images do not affect the pixels.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from zoo.data.augment import DRAWS, AugmentSpec
 from zoo.data.augment import augment as augment_images
 from zoo.data.images.reading import Reader, read_image
 
-# The third word of a generator's seed: the order and the augmentation are different streams.
+# Third word of a generator's seed, so that order and augmentation use different random streams.
 _ORDER, _AUGMENT = 1, 2
 
-#: Parts of a batch for each thread, so that one that is done early takes from what is left.
+#: Parts of a batch per thread, so that a thread that finishes early takes over another part.
 _PARTS = 4
 
 
@@ -45,31 +45,40 @@ def training_batches(
     workers: int | None = None,
     read: Reader = read_image,
 ) -> tf.data.Dataset:
-    """One epoch of shuffled, augmented batches; each image comes once.
+    """Makes one epoch of shuffled, augmented batches in which each image occurs once.
 
-    A batch is decoded when its turn comes, two ahead of the model, so that memory does not grow with the data set.
-    Iterate inside `image_errors()` to get an unreadable file as an `ImageError`.
+    Two batches are decoded ahead of the model, so memory does not grow with the data set. Iterate inside
+    `image_errors()` to get an `ImageError` for an unreadable file.
 
     Args:
         paths: n image files.
-        labels: float (n, k), 1, 0 and NaN.
+        labels: float (n, k) of 1, 0 and NaN.
         image_size: Height and width in pixels.
-        batch_size: Images a batch.
-        seed: Of the run.
-        epoch: Counted over the whole run, from 0.
-        augment: What is done to each image.
-        targeted: bool (n,): images that get the spec's targeted steps too.
-        start_step: First step to give; a resumed epoch sees the very batches that were still to come.
+        batch_size: Images per batch.
+        seed: Seed of the run.
+        epoch: Number of the epoch in the whole run, from 0.
+        augment: Augmentation of the images.
+        targeted: bool (n,): images that also get the targeted steps of the augmentation.
+        start_step: First step; a resumed epoch gets the same batches that an uninterrupted one would have had.
         channels: 1 (grey) or 3 (RGB).
-        drop_remainder: Leave out the last, smaller batch.
-        workers: Threads that decode; the number of processors by default.
-        read: Gives the pixels of one file; `zoo.data.images.read_image` or a cache in front of it.
+        drop_remainder: Whether to leave out the last batch if it is smaller.
+        workers: Number of decoding threads; the number of processors by default.
+        read: Reads the pixels of one file: `zoo.data.images.reading.read_image`, or the `read` of a cache.
 
     Returns:
         Dataset of (uint8 (b, image_size, image_size, channels), float32 (b, k)).
 
     Raises:
-        ValueError: Lengths differ, there is not one whole batch, or `start_step` lies past the epoch's end.
+        ValueError: Lengths differ, there is not one whole batch, or `start_step` is beyond the epoch's end.
+
+    Example:
+        >>> from zoo.data.augment import DEFAULT
+        >>> def grey(path: str, size: int, channels: int) -> np.ndarray:
+        ...     return np.full((size, size, channels), 128, np.uint8)
+        >>> batches = training_batches(["a.png", "b.png"], np.zeros((2, 14)), image_size=8, batch_size=2, seed=0,
+        ...                            epoch=0, augment=DEFAULT, read=grey)
+        >>> [(images.shape, labels.shape) for images, labels in batches.as_numpy_iterator()]
+        [((2, 8, 8, 1), (2, 14))]
     """
     n = len(paths)
     steps = _check(n, labels, batch_size, drop_remainder)
@@ -106,22 +115,22 @@ def evaluation_batches(
     workers: int | None = None,
     read: Reader = read_image,
 ) -> tf.data.Dataset:
-    """All images once, in the given order and as they are; the last batch may be smaller.
+    """Makes batches of all images in the given order, without augmentation; the last batch may be smaller.
 
     Args:
         paths: n image files.
         labels: float (n, k), or None for images alone.
         image_size: Height and width in pixels.
-        batch_size: Images a batch.
+        batch_size: Images per batch.
         channels: 1 (grey) or 3 (RGB).
-        workers: Threads that decode; the number of processors by default.
-        read: Gives the pixels of one file.
+        workers: Number of decoding threads; the number of processors by default.
+        read: Reads the pixels of one file.
 
     Returns:
         Dataset of (uint8 (b, image_size, image_size, channels), float32 (b, k)), or of the images alone.
 
     Raises:
-        ValueError: No images, or another number of labels.
+        ValueError: There are no images, or the number of labels differs.
     """
     n = len(paths)
     steps = _check(n, labels, batch_size, drop_remainder=False)
@@ -140,26 +149,43 @@ def evaluation_batches(
 
 
 def epoch_order(n: int, seed: int, epoch: int) -> np.ndarray:
-    """The order of `n` images in an epoch: int64 permutation (n,), a pure function of its arguments."""
+    """Returns the order of `n` images in an epoch: int64 permutation (n,), a pure function of its arguments.
+
+    Example:
+        >>> sorted(epoch_order(4, seed=42, epoch=0).tolist())
+        [0, 1, 2, 3]
+    """
     return _generator(seed, epoch, _ORDER).permutation(n).astype(np.int64)
 
 
 def epoch_draws(n: int, seed: int, epoch: int) -> np.ndarray:
-    """The random numbers of `n` images' augmentation in an epoch: float64 (n, k) in [0, 1), k as in `augment.DRAWS`.
+    """Returns the random numbers for the augmentation of `n` images in an epoch.
 
-    A row is a pure function of (seed, epoch, its place), whatever `n` is.
+    A row is a pure function of (seed, epoch, row) and does not depend on `n`.
+
+    Returns:
+        float64 (n, k) in [0, 1), with the k columns of `augment.DRAWS`.
+
+    Example:
+        >>> bool((epoch_draws(2, seed=42, epoch=0) == epoch_draws(3, seed=42, epoch=0)[:2]).all())
+        True
     """
     return _generator(seed, epoch, _AUGMENT).random((n, len(DRAWS)))
 
 
 def steps_per_epoch(n: int, batch_size: int, drop_remainder: bool = True) -> int:
-    """Batches in an epoch of `n` images."""
+    """Returns the number of batches in an epoch of `n` images.
+
+    Example:
+        >>> steps_per_epoch(10, 4), steps_per_epoch(10, 4, drop_remainder=False)
+        (2, 3)
+    """
     return n // batch_size if drop_remainder else -(-n // batch_size)
 
 
 @contextmanager
 def image_errors() -> Iterator[None]:
-    """Inside it, TensorFlow's wrapper of an unreadable file becomes the `ImageError` that names the file.
+    """Context manager that turns TensorFlow's error for an unreadable file into the `ImageError` that names the file.
 
     Example:
         >>> with image_errors():                      # doctest: +SKIP
@@ -174,8 +200,9 @@ def image_errors() -> Iterator[None]:
         raise ImageError(found.group(1)) from error
 
 
-# TensorFlow holds a function that it was given until the process ends, one more each epoch. So the functions above hold
-# only what every epoch shares: order and draws come from small caches, and one pool of threads serves all.
+# TensorFlow keeps every function passed to a dataset until the process ends, so there is one more after each epoch.
+# The functions above therefore hold only what all epochs share: order and random numbers come from small caches, and
+# there is one thread pool.
 _kept_order = lru_cache(maxsize=2)(epoch_order)
 _kept_draws = lru_cache(maxsize=2)(epoch_draws)
 
@@ -194,7 +221,7 @@ def _in_parts(load: Callable[[np.ndarray], np.ndarray], rows: np.ndarray, worker
 def _dataset(
     batch: Callable[[int], list[np.ndarray]], start: int, stop: int, shapes: Sequence[tuple[int | None, ...]]
 ) -> tf.data.Dataset:
-    """Steps `start` to `stop` of `batch`: uint8 images and, where there is a second shape, float32 labels."""
+    """Steps `start` to `stop` of `batch`: uint8 images and, if there is a second shape, float32 labels."""
     types = [tf.uint8, tf.float32][: len(shapes)]
 
     @tf.autograph.experimental.do_not_convert
@@ -205,8 +232,8 @@ def _dataset(
         return tuple(tensors) if len(shapes) > 1 else tensors[0]
 
     options = tf.data.Options()
-    # Nothing here is for it to tune, and its thread looks around at intervals that double, up to a minute: each epoch
-    # would end with a wait for the next look, almost as long as the epoch.
+    # There is nothing to autotune, and the autotuner's thread sleeps for intervals that double up to a minute: each
+    # epoch would end by waiting for it, almost as long as the epoch itself.
     options.autotune.enabled = False
     return tf.data.Dataset.range(start, stop).map(step).prefetch(2).with_options(options)
 
@@ -216,7 +243,7 @@ def _batch_augmentation(
 ) -> Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
     if spec.kerascv is None:
         return lambda images, labels: (images, labels)
-    from zoo.data.augment_kerascv import batch_augmentation  # an optional package that takes seconds to import
+    from zoo.data.augment_kerascv import batch_augmentation  # imports KerasCV, which is optional and takes seconds
 
     return batch_augmentation(spec.kerascv, spec.kerascv_strength, seed)
 
@@ -226,12 +253,12 @@ def _generator(*words: int) -> np.random.Generator:
 
 
 def _by_position(paths: Sequence[str | Path]) -> Sequence[str | Path]:
-    """`paths` itself, or a list of a pandas column, whose [i] goes by index and not by position."""
+    """`paths`, as a list if it is a pandas column, in which [i] is looked up by index and not by position."""
     return paths if isinstance(paths, list | tuple | np.ndarray) else list(paths)
 
 
 def _check(n: int, labels: np.ndarray | None, batch_size: int, drop_remainder: bool) -> int:
-    """The number of steps, after a look at what was given."""
+    """Checks the arguments and returns the number of steps."""
     if labels is not None and (np.ndim(labels) != 2 or len(labels) != n):
         raise UsageError(f"labels must be ({n}, findings) for {n} images, got {np.shape(labels)}")
     if batch_size < 1:

@@ -1,4 +1,4 @@
-"""Which images can be read, and what their files contain: found in one pass, kept in a file, and brought up to date."""
+"""Finds unreadable images and hashes all image files in one pass; the result is saved and later brought up to date."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from zoo.data.images.reading import read_image
 
 FORMAT = 2
 
-#: A JPEG is read to its end also where it is scaled down.
+#: Size to which images are decoded; a JPEG is read to its end also when it is scaled down.
 _SIZE = 64
 
 _CHUNK = 1024
@@ -27,10 +27,10 @@ _CHUNK = 1024
 
 @dataclass(frozen=True)
 class Scan:
-    """What a pass over images found.
+    """The result of `scan`.
 
     Attributes:
-        unreadable: Path -> reason of each image that cannot be read, in the order of the paths.
+        unreadable: Path -> reason, for each image that cannot be read, in the order of the paths.
         digests: Path -> digest of its file (`zoo.data.contents`).
     """
 
@@ -39,13 +39,13 @@ class Scan:
 
 
 def scan(paths: Sequence[str], record: Path, root: str | Path, progress: Progress) -> Scan:
-    """Decodes and hashes every image, each file read once; those that `record` knows are not read again.
+    """Decodes and hashes every image; files that are unchanged since an earlier pass are not read again.
 
     Args:
         paths: Image files.
-        record: JSON file of an earlier pass; written anew where something is found.
-        root: Folder of the data. A file is known by its path from there, so that the data may be moved.
-        progress: Told of every file that is read.
+        record: JSON file with the result of an earlier pass; rewritten if there are new or changed files.
+        root: Folder of the data. Paths are stored relative to it, so that the data may be moved.
+        progress: Receives the progress after each file.
     """
     names = {path: os.path.relpath(path, root).replace(os.sep, "/") for path in paths}
     earlier = _load(record)
@@ -66,8 +66,8 @@ def scan(paths: Sequence[str], record: Path, root: str | Path, progress: Progres
 
 
 def _examine(path: str) -> tuple[Content, str]:
-    """The content of a file, and why it is no readable image or ""."""
-    # Hashed first: the decoder then finds the file in memory.
+    """The content of a file, and the reason why it cannot be read as an image or ""."""
+    # Hashed first, so that the decoder finds the file in memory.
     content = contents.of(path)
     try:
         read_image(path, size=_SIZE)
@@ -77,7 +77,7 @@ def _examine(path: str) -> tuple[Content, str]:
 
 
 def _load(record: Path) -> dict[str, tuple[Content, str]]:
-    """Name -> content and error of an earlier pass; nothing where there is none, or one of another form."""
+    """Name -> content and error from an earlier pass; empty if there is none, or one in another format."""
     try:
         saved = json.loads(record.read_text("utf-8"))
         if saved["format"] != FORMAT:
@@ -85,7 +85,7 @@ def _load(record: Path) -> dict[str, tuple[Content, str]]:
         files = saved["files"].items()
         return {name: (Content(int(n), int(time), str(digest)), str(why)) for name, (n, time, digest, why) in files}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return {}  # it only saves time
+        return {}  # the record only saves time
 
 
 def _save(record: Path, found: Mapping[str, tuple[Content, str]]) -> None:

@@ -1,13 +1,14 @@
-"""The files of a cache: TFRecords of images as raw pixels, each with a JSON file that says what is in it.
+"""The shards of a cache: TFRecord files of images as raw pixels, each with a JSON file that lists its images.
 
-An image is one record of size x size bytes, so that a shard is an array: a memory map finds any image by arithmetic,
-and `tf.data.TFRecordDataset` reads the shard as well. Beside each `films-*.tfrecord` lies a JSON file that says which
-images it holds, how large and how old their files were, what they contained, and the shard's sha256. Both are written
-aside and moved, the JSON last: a shard without it was never finished.
+An image is one record of size x size bytes, so a shard can be memory-mapped as an array; `tf.data.TFRecordDataset` can
+read it as well. The JSON file beside each `films-*.tfrecord` lists the images, the size, time and hash of their files,
+and the sha256 of the shard. Both are written under temporary names and renamed, the JSON last: a shard without a JSON
+file is incomplete.
 
-Measured at 224 px, in microseconds of one core an image: reading at random takes 10 through the memory map, 50 from an
-ArrayRecord, and 105 from a compressed one, which is a sixth smaller and takes ten times as long to write. sha256 takes
-38 and TensorFlow's pass over its own checksums 80: so shards are checked by sha256, once, when a cache is opened.
+Measured at 224 px, in microseconds of one core per image: random reading takes 10 with the memory map, 50 from an
+ArrayRecord, and 105 from a compressed ArrayRecord, which is a sixth smaller and takes ten times as long to write.
+sha256 takes 38 and TensorFlow's check of its own checksums 80. Shards are therefore checked by sha256, once, when a
+cache is opened.
 """
 
 from __future__ import annotations
@@ -24,17 +25,17 @@ from zoo.core.errors import CacheError
 from zoo.core.files import recover_inside, sha256, whole_file, write_text
 from zoo.data.images.decode import DECODER
 
-#: 2 has each file's digest; 1 is read without.
+#: Format 2 has a digest of each file; format 1, without digests, can still be read.
 FORMAT = 2
 
-#: Shards end with a number, and are in order by it; what lies under the other name is being written.
+#: Shards are named by this prefix and a number that gives their order.
 _SHARDS = "films-"
 
 
 class CachedImage(NamedTuple):
-    """An image's file as it was found: its path from the data's folder, and its content (`zoo.data.contents`).
+    """An image file when it was decoded: path relative to the data folder, and content (`zoo.data.contents`).
 
-    A file that is not there has -1 bytes.
+    A missing file has -1 bytes.
     """
 
     name: str
@@ -45,14 +46,14 @@ class CachedImage(NamedTuple):
 
 @dataclass(frozen=True)
 class Shard:
-    """A finished shard.
+    """A complete shard.
 
     Attributes:
         records: The TFRecord file.
         size: Height and width of its images in pixels.
-        decoder: `zoo.data.images.decode.DECODER` of the code that decoded them.
-        sha256: Of the file.
-        images: CachedImage -> "", or why it cannot be read; the readable ones have a record each, in this order.
+        decoder: `zoo.data.images.decode.DECODER` of the version that decoded them.
+        sha256: Hash of the TFRecord file.
+        images: Image -> "", or the reason why it cannot be read. Each readable image has a record, in this order.
     """
 
     records: Path
@@ -67,32 +68,37 @@ class Shard:
         return [image for image, error in self.images.items() if not error]
 
     def pixels(self) -> np.ndarray:
-        """The records as uint8 (n, size, size, 1), read-only, from the disk as they are used."""
+        """The records as a read-only memory map, uint8 (n, size, size, 1)."""
         if not self.readable:  # an empty file cannot be mapped
             return np.empty((0, self.size, self.size, 1), np.uint8)
         return np.memmap(self.records, _frame(self.size), mode="r")["pixels"].view(np.ndarray)
 
     def is_sound(self) -> bool:
-        """Whether the file is still the one that was written; reads all of it."""
+        """Reads the whole file and tells whether it is undamaged."""
         there = self.records.is_file() and self.records.stat().st_size == nbytes(len(self.readable), self.size)
         return there and sha256(self.records) == self.sha256
 
     def remove(self) -> None:
-        """Deletes it, the JSON first."""
+        """Deletes the shard, its JSON file first."""
         self.records.with_suffix(".json").unlink(missing_ok=True)
         self.records.unlink(missing_ok=True)
 
 
 def nbytes(n: int, size: int) -> int:
-    """Bytes of `n` records of images of `size` pixels."""
+    """Returns the size in bytes of `n` records of images of `size` pixels.
+
+    Example:
+        >>> nbytes(10, 224)
+        501920
+    """
     return n * _frame(size).itemsize
 
 
 def finished(folder: Path) -> list[Shard]:
-    """The shards in a folder, in the order they were made; the caller holds its lock. Changes nothing.
+    """Lists the complete shards in a folder, in the order in which they were written; the caller holds its lock.
 
     Raises:
-        CacheError: Files that are no cache's, or a newer version's.
+        CacheError: The folder holds other files, or a cache of a newer version.
     """
     shown = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     if shown and not any(name.startswith(_SHARDS) for name in shown):
@@ -101,7 +107,7 @@ def finished(folder: Path) -> list[Shard]:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Deletes what a killed process left."""
+    """Deletes incomplete shards of a killed process."""
     recover_inside(folder)
     for path in folder.glob(f"{_SHARDS}*.tfrecord"):
         if not path.with_suffix(".json").is_file():
@@ -109,10 +115,16 @@ def remove_unfinished(folder: Path) -> None:
 
 
 def write(folder: Path, number: int, size: int, images: Iterable[tuple[CachedImage, np.ndarray | str]]) -> Shard:
-    """Writes a shard of images, given as their pixels or as the reason why there are none; whole or not at all.
+    """Writes a shard atomically.
+
+    Args:
+        folder: Folder of the cache.
+        number: Number of the shard.
+        size: Height and width of the images in pixels.
+        images: Each image with its pixels, uint8 (size, size, 1), or with the reason why it cannot be read.
 
     Raises:
-        OSError: A full disk, or another reason not to write.
+        OSError: The file cannot be written, for example on a full disk.
     """
     records = folder / f"{_SHARDS}{number:05d}.tfrecord"
     with whole_file(records) as new:
@@ -125,12 +137,12 @@ def write(folder: Path, number: int, size: int, images: Iterable[tuple[CachedIma
 
 
 def next_number(shards: Iterable[Shard]) -> int:
-    """The number of the shard that is written after these."""
+    """Returns the number of the next shard."""
     return 1 + max((int(shard.records.stem.removeprefix(_SHARDS)) for shard in shards), default=-1)
 
 
 def _frame(size: int) -> np.dtype:
-    """TFRecord's frame of one image: length, its masked CRC-32C, the bytes, theirs."""
+    """Layout of one image in a TFRecord file: length, masked CRC-32C of the length, pixels, and their CRC-32C."""
     return np.dtype([("length", "<u8"), ("length_crc", "<u4"), ("pixels", "u1", (size, size, 1)), ("crc", "<u4")])
 
 
@@ -153,7 +165,9 @@ def _read(path: Path) -> Shard:
     try:
         facts = json.loads(path.read_text("utf-8"))
         if facts["format"] > FORMAT:
-            raise CacheError(f"{path}: made by a newer zoo (format {facts['format']}): give a new folder, or update")
+            raise CacheError(
+                f"{path}: made by a newer zoo (format {facts['format']}): give a new folder, or update the package"
+            )
         images = {CachedImage(*image): str(error) for *image, error in facts["films"]}  # format 1: without digest
         return Shard(path.with_suffix(".tfrecord"), facts["size"], facts["decoder"], facts["sha256"], images)
     except (KeyError, TypeError, json.JSONDecodeError) as error:

@@ -1,7 +1,7 @@
-"""Train, validation and test parts: made by patient (or, as the original did, by image), saved with a hash.
+"""Splits of a table into training, validation and test parts, by patient or by image, saved with a hash.
 
-The train part is learnt from. The validation part serves early stopping, the choice of the checkpoint, temperature and
-thresholds. The test part is reported and nothing else.
+The training part fits the weights. The validation part is used for early stopping, the choice of the best weights,
+temperature and thresholds. The test part is used for evaluation only.
 """
 
 from __future__ import annotations
@@ -31,13 +31,21 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class SplitSpec:
-    """How to split.
+    """How to split a table.
 
     Attributes:
-        by: "patient" keeps all images of a patient in one part; "image" lets them leak (the original's way).
-        fractions: Shares of train, validation and test in the images, or () for the usual ones: 0.7, 0.1, 0.2 by
-            patient, and by image 0.8, 0.1, 0.1 (the original's training part, its validation part halved).
-        seed: Of the one random draw.
+        by: "patient" keeps all images of a patient in one part. "image" does not and causes data leakage; it is there
+            to reproduce the original solution.
+        fractions: Shares of training, validation and test images, or () for the defaults: 0.7, 0.1 and 0.2 by patient;
+            0.8, 0.1 and 0.1 by image (the original's training part, and its validation part halved).
+        seed: Seed of the random assignment.
+
+    Raises:
+        SplitError: `by` is neither "patient" nor "image", or the fractions are not above 0 with sum 1.
+
+    Example:
+        >>> SplitSpec(by="image").shares
+        (0.8, 0.1, 0.1)
     """
 
     by: Literal["patient", "image"] = "patient"
@@ -53,23 +61,24 @@ class SplitSpec:
 
     @property
     def shares(self) -> tuple[float, ...]:
-        """The fractions that hold: the given ones, or the usual ones of `by`."""
+        """The fractions in effect: the given ones, or the defaults of `by`."""
         return self.fractions or {"patient": (0.7, 0.1, 0.2), "image": (0.8, 0.1, 0.1)}[self.by]
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Which rows of a table are in which part. Two splits are the same when their hashes are.
+    """The rows of a table in each part. Two splits are equal if their hashes are equal.
 
     Attributes:
         parts: Part -> sorted int64 row positions.
         by: "patient" or "image".
-        seed: The seed it was made with.
-        hash: Hex sha256 over part, image name and patient of every row; the order of the rows does not count.
-        fractions: The shares asked for.
+        seed: Seed of the random assignment.
+        hash: Hex sha256 over part, image name and patient of every row, independent of the order of the rows.
+        fractions: The requested shares.
         names: Part -> image names, in the order of `parts`.
-        patients: Part -> patient of each of these images, "" where unknown: then it is taken for one of its own.
-        positives: Part -> finding -> images with a 1.
+        patients: Part -> patient of each of these images, "" if unknown. Each image without a patient is treated as
+            a patient of its own.
+        positives: Part -> finding -> number of images with a positive label.
     """
 
     parts: Mapping[str, np.ndarray]
@@ -82,13 +91,13 @@ class Split:
     positives: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def rows(self, part: str) -> np.ndarray:
-        """Sorted int64 row positions of a part; `SplitError` on a name that is none."""
+        """Returns the sorted int64 row positions of a part; raises `SplitError` if there is no such part."""
         if part not in self.parts:
             raise SplitError(f"no part {part!r} in this split; there are {', '.join(self.parts)}")
         return self.parts[part]
 
     def save(self, path: str | Path) -> None:
-        """Writes the manifest (JSON) in one step: a reader finds the old file or the whole new one."""
+        """Writes the manifest (JSON) atomically."""
         parts = {
             part: {
                 "n": len(names),
@@ -104,11 +113,12 @@ class Split:
 
     @classmethod
     def load(cls, path: str | Path, table: pd.DataFrame) -> Split:
-        """Reads a manifest and finds its images in `table`, whose rows may have another order.
+        """Reads a manifest and finds its images in a table, whose rows may be in another order.
 
         Raises:
             FileNotFoundError: No such file.
-            SplitError: No manifest, a newer one, other images than the table's, an altered part or patient.
+            SplitError: The file is no manifest or one of a newer version, the table has other images, or a part or
+                patient was altered.
         """
         saved = _read(Path(path))
         names = {part: tuple(held["images"]) for part, held in saved["parts"].items()}
@@ -119,7 +129,7 @@ class Split:
         parts = {part: np.sort(np.array([row_of[n] for n in found], np.int64)) for part, found in names.items()}
         if _hash(table, parts) != saved["hash"]:
             raise SplitError(f"{path}: its hash is not that of its parts and the table's patients; one was altered")
-        # The hash is over the names that the file has: older ones say "tune".
+        # The hash covers the part names in the file; older files call the validation part "tune".
         parts = {part_of(part): rows for part, rows in parts.items()}
         positives = {part_of(part): held["positives"] for part, held in saved["parts"].items()}
         in_order = {part: tuple(table["Image_name"].iloc[rows]) for part, rows in parts.items()}
@@ -131,21 +141,29 @@ class Split:
 def make_split(table: pd.DataFrame, findings: Sequence[str], spec: SplitSpec) -> Split:
     """Splits the rows of a canonical table.
 
-    By patient, whole patients are shared out by iterative stratification: sizes and the prevalence of every finding
-    follow the fractions, and a finding that three patients have reaches every part. The order of the rows does not
-    count. A row without a patient is taken for a patient of its own; a warning counts these, since images of one
-    person may then be in several parts.
+    By patient, all images of a patient go to one part. Iterative stratification makes the number of images and the
+    prevalence of every finding follow the fractions, and a finding of at least three patients occurs in every part.
+    The result does not depend on the order of the rows. A row without a patient is treated as a patient of its own; a
+    warning counts these rows, since images of one person may then be in several parts.
 
-    By image, train is exactly what scikit-learn's `train_test_split(rows, test_size=..., random_state=seed)` gives, and
-    its rest is split again in the same way; a warning counts the patients that this leaks.
+    By image, the training part is that of scikit-learn's `train_test_split(rows, test_size=..., random_state=seed)`,
+    and the rest is split again in the same way. A warning counts the patients with images in several parts.
 
     Args:
         table: A canonical table.
-        findings: What to stratify by.
+        findings: The findings to stratify by.
         spec: How to split.
 
     Raises:
-        SplitError: No row names its patient (by patient), or too few patients or images for three parts.
+        SplitError: No row has a patient (by patient), or there are too few patients or images for three parts.
+
+    Example:
+        >>> names = [f"{i}.png" for i in range(20)]
+        >>> patients = [str(i // 2) for i in range(20)]
+        >>> table = pd.DataFrame({"Image_name": names, "Patient_ID": patients, "Edema": [1.0, 0.0] * 10})
+        >>> split = make_split(table, ["Edema"], SplitSpec(fractions=(0.6, 0.2, 0.2)))
+        >>> {part: len(rows) for part, rows in split.parts.items()}, leaked_patients(table, split)
+        ({'train': 12, 'validation': 4, 'test': 4}, 0)
     """
     assign = _by_patient if spec.by == "patient" else _by_image
     parts = {part: np.sort(rows).astype(np.int64) for part, rows in assign(table, findings, spec).items()}
@@ -170,12 +188,12 @@ def make_split(table: pd.DataFrame, findings: Sequence[str], spec: SplitSpec) ->
 
 
 def patients_of(table: pd.DataFrame) -> np.ndarray:
-    """(n,) object array: each row's patient as text; a row without one is a patient of its own, and of no other."""
+    """Returns each row's patient as text, object (n,); a row without a patient gets an identifier of its own."""
     return facts.patients(list(_patients(table)), list(table["Image_name"]))
 
 
 def leaked_patients(table: pd.DataFrame, split: Split) -> int:
-    """Number of patients with images in more than one part; rows without a patient are not counted."""
+    """Counts the patients with images in more than one part; rows without a patient are left out."""
     part_of = np.full(len(table), "", object)
     for part, rows in split.parts.items():
         part_of[rows] = part
@@ -194,7 +212,7 @@ def _by_patient(table: pd.DataFrame, findings: Sequence[str], spec: SplitSpec) -
     if len(patients) < len(PARTS):
         raise SplitError(f"a split by patient needs at least {len(PARTS)} patients, got {len(patients)}")
     labels = labels_of(table, findings)
-    # Negatives count as labels too: where labels have gaps they decide the prevalence, and an AUC needs both.
+    # Negatives are stratified too: with unknown labels they determine the prevalence, and an AUC needs both classes.
     marks = np.concatenate([labels == 1, labels == 0], axis=1)
     counts = np.stack([np.bincount(group, weights=mark, minlength=len(patients)) for mark in marks.T], axis=1)
     part_of = stratify_groups(counts, np.bincount(group), spec.shares, spec.seed)
@@ -207,7 +225,7 @@ def _by_image(table: pd.DataFrame, findings: Sequence[str], spec: SplitSpec) -> 
     if len(table) < 2 * len(PARTS):
         raise SplitError(f"a split by image needs at least {2 * len(PARTS)} images, got {len(table)}")
     _, validation, test = spec.shares
-    # Rounded, since 0.1 + 0.2 lies a hair above 0.3 and scikit-learn rounds the number of images up.
+    # Rounded, since 0.1 + 0.2 is slightly above 0.3 and scikit-learn rounds the number of images up.
     held_out = round(validation + test, 9)
     train_rows, rest = train_test_split(np.arange(len(table)), test_size=held_out, random_state=spec.seed)
     n_test = min(max(round(len(rest) * test / held_out), 1), len(rest) - 1)
@@ -219,14 +237,14 @@ def _warn_of_leaks(table: pd.DataFrame, split: Split) -> None:
     leaked = leaked_patients(table, split) if split.by == "image" else 0
     if leaked:
         warn_user(
-            f"split by image: {leaked} patients have images in more than one part, so scores will flatter; "
-            "by='patient' avoids it"
+            f"split by image: {leaked} patients have images in more than one part (data leakage), so scores will be "
+            "too high; by='patient' avoids this"
         )
     unknown = np.flatnonzero(table["Patient_ID"].isna())
     if len(unknown):
         some = f"{len(unknown):,} of {len(table):,} rows do not name their patient"
         warn_user(
-            f"split by {split.by}: {some} (first: {table['Image_name'].iloc[unknown[0]]!r}); each is taken for a "
+            f"split by {split.by}: {some} (first: {table['Image_name'].iloc[unknown[0]]!r}); each is treated as a "
             "patient of its own, so images of one person may be in several parts without being counted"
         )
 
@@ -238,7 +256,7 @@ def _hash(table: pd.DataFrame, parts: Mapping[str, np.ndarray]) -> str:
 
 
 def _patients(table: pd.DataFrame) -> np.ndarray:
-    """(n,) objects: each row's patient as text, "" where unknown."""
+    """Each row's patient as text, object (n,), "" if unknown."""
     known = table["Patient_ID"].notna().to_numpy()
     return np.where(known, table["Patient_ID"].astype(str).to_numpy(object), "")
 

@@ -1,4 +1,4 @@
-"""The columns of tables that describe a row, by the names that data sets give them."""
+"""Names that data sets give to the columns that describe an image: identifiers, patient, split, age, sex, view."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FACTS = frozenset(map(same_name, _NAMES))
 
 
 def is_fact(header: str) -> bool:
-    """Whether a column describes the row (an identifier, age, view) or has no name, and thus is no finding.
+    """Whether a column describes the image (identifier, age, view) or has no name, so that it is not a finding.
 
     Example:
         >>> is_fact("Patient Age"), is_fact("Edema")

@@ -1,4 +1,4 @@
-"""The 14 findings in the one order every array uses, and how other data sets' labels map on them."""
+"""The 14 findings, in the order that every array uses, and the mapping of other data sets' labels to them."""
 
 from __future__ import annotations
 
@@ -28,12 +28,16 @@ FINDINGS: tuple[str, ...] = (
 
 @dataclass(frozen=True)
 class LabelSchema:
-    """Which findings a data set labels, and how its own label names read as ours.
+    """The findings that a data set labels, and the mapping of its own label names to them.
 
     Attributes:
         name: Name of the schema, as saved in a release.
         findings: Names in array order.
-        aliases: The data set's own spelling -> one of `findings`.
+        aliases: Label name of the data set -> one of `findings`.
+
+    Example:
+        >>> NIH.translate("Effusion"), NIH.index("Edema")
+        ('Pleural Effusion', 3)
     """
 
     name: str
@@ -45,13 +49,13 @@ class LabelSchema:
             self.index(finding)
 
     def index(self, finding: str) -> int:
-        """Column of `finding`; a `KeyError` with the closest name when there is none."""
+        """Returns the column of `finding`; raises `UnknownNameError` with the closest name if there is none."""
         if finding not in self.findings:
             raise UnknownNameError("finding", finding, self.findings)
         return self.findings.index(finding)
 
     def translate(self, own_name: str) -> str | None:
-        """Our name of one of the data set's labels, or None where the schema does not carry it."""
+        """Returns the finding of one of the data set's labels, or None if the schema has no such finding."""
         if own_name in self.findings:
             return own_name
         return self.aliases.get(own_name)
@@ -77,10 +81,10 @@ NIH_FINDINGS: tuple[str, ...] = (
     "Pneumothorax",
 )
 
-#: NIH ChestX-ray14 on the 14: what NIH does not label is unknown (NaN), never negative.
+#: NIH ChestX-ray14 mapped to the 14 CheXpert findings; findings that NIH does not label are unknown (NaN).
 NIH = LabelSchema("nih-on-chexpert-14", aliases={"Effusion": "Pleural Effusion"})
 
-#: The same with the debatable mappings, which a user has to ask for.
+#: The same mapping with debatable entries, which are used on request only.
 NIH_DEBATABLE = LabelSchema(
     "nih-on-chexpert-14-debatable",
     aliases={
@@ -94,7 +98,12 @@ NIH_DEBATABLE = LabelSchema(
 
 
 def check_findings(findings: Iterable[str], schema: LabelSchema = CHEXPERT) -> tuple[str, ...]:
-    """Returns `findings` as a tuple when each is in `schema`; raises `UnknownNameError` on the first that is not."""
+    """Returns `findings` as a tuple, or raises `UnknownNameError` for the first one that is not in `schema`.
+
+    Example:
+        >>> check_findings(["Edema"])
+        ('Edema',)
+    """
     names = tuple(findings)
     for name in names:
         schema.index(name)

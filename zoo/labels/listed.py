@@ -1,4 +1,4 @@
-"""Labels written as a list of names in one field, such as NIH's "Effusion|Mass": the one reader of them."""
+"""Reads labels that are written as a list of names in one field, such as NIH's "Effusion|Mass"."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from zoo.labels.columns import FINDING_LABELS
 from zoo.labels.facts import is_unknown
 from zoo.labels.findings import NIH_FINDINGS
 
-#: NIH's own names, as "Finding Labels" holds them. "No Finding" means none of the other 14.
+#: NIH's label names in the column "Finding Labels". "No Finding" means none of the other 14.
 NIH_LABELS = tuple(sorted((*NIH_FINDINGS, "No Finding")))
 
-#: "nih": any other name is a typing error, which would count as a negative. "any": one's own names. "auto": NIH's
-#: where one of them is there.
+#: "nih": only NIH's names are allowed, so that a misspelled name does not count as a negative. "any": any names.
+#: "auto": "nih" if one of NIH's names occurs, else "any".
 Vocabulary: TypeAlias = Literal["nih", "any", "auto"]
 
 
 @dataclass(frozen=True, eq=False)
 class ListedLabels:
-    """A column of lists.
+    """A column of label lists.
 
     Attributes:
-        texts: (n,) the field of each row.
-        sets: Text of a field -> the names in it as they are compared; empty where the row's labels are unknown.
-        names: The names that the data set labels, as they are compared.
-        compared: Name -> the form in which it is compared.
+        texts: The n fields of the column.
+        sets: Field -> normalised names in it; empty if the row's labels are unknown.
+        names: Normalised names of all labels of the data set.
+        compared: Normalises a name for comparison.
     """
 
     texts: tuple[str, ...]
@@ -39,9 +39,9 @@ class ListedLabels:
     compared: Callable[[str], str]
 
     def labels(self, own: Collection[str]) -> np.ndarray | None:
-        """(n,) float64: 1 where one of `own` is listed, 0 where none is, NaN where the row is unknown.
+        """Returns float64 (n,): 1 if one of `own` is listed, 0 if none is, NaN if the row's labels are unknown.
 
-        None where the data set labels none of `own`.
+        Returns None if the data set labels none of `own`.
         """
         wanted = frozenset(map(self.compared, own)) & self.names
         if not wanted:
@@ -51,17 +51,18 @@ class ListedLabels:
 
 
 def read_listed(table: CsvColumns, vocabulary: Vocabulary = "auto", *, exact: bool = False) -> ListedLabels:
-    """Reads the column `Finding Labels`, whose fields are split at "|" and never searched for substrings.
+    """Reads the column `Finding Labels`, whose fields are split at "|" and not searched for substrings.
 
-    A blank field, or "nan", is no label at all: the row is unknown in every finding.
+    If a field is blank or "nan", all labels of its row are unknown.
 
     Args:
         table: The file, which must have the column.
-        vocabulary: Which names may be there.
-        exact: Whether NIH's spelling counts; otherwise case, spaces and signs do not.
+        vocabulary: The names that are allowed.
+        exact: Whether names must be spelled as by NIH; by default case, spaces and punctuation are ignored.
 
     Raises:
-        TableError: No such column, a name that is not NIH's, or "No Finding" beside another; names line and column.
+        TableError: No such column, a name that is not NIH's, or "No Finding" with another finding; the message gives
+            line and column.
     """
     field = table.required(FINDING_LABELS)
     texts, compared = table.columns[field], str if exact else same_name
@@ -74,12 +75,12 @@ def read_listed(table: CsvColumns, vocabulary: Vocabulary = "auto", *, exact: bo
         if problems[text]:
             raise table.error(row, field, problems[text])
     sets = {text: frozenset(map(compared, names)) for text, names in lists.items()}
-    # A data set that uses NIH's names labels all of them, also those that none of these rows has.
+    # A data set that uses NIH's names labels all of them, even those that do not occur in these rows.
     return ListedLabels(texts, sets, frozenset(seen | nih if is_nih else seen), compared)
 
 
 def split_names(text: str) -> tuple[str, ...]:
-    """The names in a field, () where its labels are unknown.
+    """Splits a field into names; () if the labels are unknown.
 
     Example:
         >>> split_names("Effusion | Mass"), split_names("nan")

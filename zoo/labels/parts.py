@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-#: Learnt from; fitted and chosen on (early stopping, temperature, thresholds); reported and nothing else.
+#: Training fits the weights, validation chooses weights, temperature and thresholds, and test is only evaluated.
 PARTS = ("train", "validation", "test")
 
 _SPELLINGS = {
     **dict.fromkeys(("train", "training"), "train"),
-    # "tune" is what files of version 0.1's first drafts hold.
+    # "tune" occurs in files of early drafts of version 0.1.
     **dict.fromkeys(("validation", "val", "valid", "dev", "tune"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
 
 
 def part_of(text: str) -> str:
-    """The part that a text names, in any usual spelling; "" where it names none.
+    """Returns the part that a text names in any usual spelling, or "" if it names none.
 
     Example:
         >>> part_of("Valid"), part_of("tune"), part_of("holdout")

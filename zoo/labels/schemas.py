@@ -12,13 +12,13 @@ from zoo.core.errors import TableError, UnknownNameError, UsageError, closest
 from zoo.labels.columns import is_fact
 from zoo.labels.findings import FINDINGS, NIH, NIH_FINDINGS, LabelSchema
 
-#: "auto", "chexpert", "nih", a schema, or one's own findings, all of which a file must then have.
+#: "auto", "chexpert", "nih", a schema, or a list of findings, all of which a file must then have.
 Schema: TypeAlias = str | LabelSchema | Sequence[str]
 
 #: NIH's own findings, not mapped to CheXpert's.
 NIH_14 = LabelSchema("nih-14", NIH_FINDINGS, aliases={"Pleural Effusion": "Effusion"})
 
-#: Any findings: the columns that predictions and labels share. Two data sets' names of one finding are one name.
+#: Any findings: the columns that predictions and labels share. Names of two data sets for one finding are equivalent.
 AUTO = LabelSchema("auto", tuple(dict.fromkeys((*FINDINGS, *NIH_14.findings))), aliases=NIH.aliases)
 
 SCHEMAS: Mapping[str, LabelSchema] = {
@@ -27,7 +27,7 @@ SCHEMAS: Mapping[str, LabelSchema] = {
     "nih": NIH_14,
 }
 
-#: What may stand in front of each finding's name, as in "prob_Edema" (compared without signs).
+#: Prefixes of finding names, as in "prob_Edema" (compared without punctuation).
 _LOGITS = {"logit", "logits"}
 _PREDICTIONS = {"prob", "probs", "probability", "p", "pred", "prediction", "score", *_LOGITS}
 _LABELS = {"label", "labels", "true", "truth", "groundtruth", "gt", "target", "y"}
@@ -39,8 +39,8 @@ class Chosen:
 
     Attributes:
         headers: Finding -> the file's header.
-        prefix: What stands in front of each finding's name, "" for nothing.
-        notes: What was left out, one sentence each.
+        prefix: Prefix of each finding's name, "" for none.
+        notes: A sentence for each group of columns that was left out or renamed.
     """
 
     headers: Mapping[str, str]
@@ -49,7 +49,7 @@ class Chosen:
 
     @property
     def are_logits(self) -> bool:
-        """Whether the prefix says so."""
+        """Whether the prefix says that the columns hold logits."""
         return same_name(self.prefix) in _LOGITS
 
 
@@ -57,8 +57,12 @@ def find_schema(schema: Schema) -> LabelSchema:
     """Returns the schema with that name, the schema itself, or a new one for a list of findings.
 
     Raises:
-        UnknownNameError: A name that is none of `SCHEMAS`.
-        ValueError: One's own list is empty, or has a name twice.
+        UnknownNameError: A name that is not in `SCHEMAS`.
+        ValueError: The list of findings is empty, or has a name twice.
+
+    Example:
+        >>> find_schema(["Edema", "Mass"]).findings
+        ('Edema', 'Mass')
     """
     if isinstance(schema, LabelSchema):
         return schema
@@ -73,7 +77,7 @@ def find_schema(schema: Schema) -> LabelSchema:
 
 
 def names_of(finding: str, schema: LabelSchema) -> tuple[str, ...]:
-    """The names of a finding in the data sets that the schema knows, its own name first.
+    """Returns the names of a finding in the data sets that the schema knows, its own name first.
 
     Example:
         >>> names_of("Effusion", find_schema("nih"))
@@ -91,13 +95,14 @@ def prediction_columns(
 
     Args:
         table: The file.
-        schema: See `Schema`. Of a named schema those findings are taken that the file has. "auto" takes the columns
-            behind a prefix, or those of CheXpert's, NIH's and the names `among`; of no such name, all numbers.
-        prefix: What stands in front of each finding's name; found out where it is not given.
+        schema: See `Schema`. With a named schema, those of its findings that the file has are taken. "auto" takes the
+            columns with a common prefix, or those named as in CheXpert, NIH or `among`; otherwise all numeric columns.
+        prefix: Prefix of each finding's name; detected if not given.
         among: Names that have labels.
 
     Raises:
-        TableError: No column is a finding's, one's own finding has none, or several prefixes are possible.
+        TableError: No column is named like a finding, a finding of the given list has no column, or several prefixes
+            are possible.
     """
     known = find_schema(schema)
     prefix = _prefix(table, known) if prefix is None else _given(table, prefix)
@@ -124,7 +129,7 @@ def prediction_columns(
 
 
 def without_label_prefix(header: str) -> str:
-    """The name behind a prefix such as "label_", in the form in which names are compared.
+    """Removes a prefix such as "label_" and normalises the name for comparison.
 
     Example:
         >>> without_label_prefix("label_Pleural Effusion")
@@ -141,13 +146,13 @@ def _given(table: CsvColumns, prefix: str) -> str:
 
 
 def _prefix(table: CsvColumns, known: LabelSchema) -> str:
-    """The prefix that the most findings share; labels' prefixes do not count, nor do labels that have none."""
+    """The most common prefix of findings, not counting prefixes of labels and columns that hold labels."""
     headers, wanted = [header for header in table.columns if not is_fact(header)], _wanted(known)
     found = _grouped((_split(header, wanted), header) for header in headers)
     if not found and known.name == "auto":
         found = _grouped((_usual(header), header) for header in headers if table.is_numeric(header))
     usual = [prefix for prefix in found if same_name(prefix) in _PREDICTIONS]
-    # A first word may be a part of the name ("Left Effusion"); that of several findings is a prefix.
+    # The first word may belong to the name ("Left Effusion"); if several findings share it, it is a prefix.
     other = [p for p in found if p and p not in usual and same_name(p) not in _LABELS and len(found[p]) > 1]
     plain = [""] if "" in found and not ((usual or other) and _are_labels(table, found[""])) else []
     most = max((len(found[prefix]) for prefix in (*usual, *plain, *other)), default=0)
@@ -158,7 +163,7 @@ def _prefix(table: CsvColumns, known: LabelSchema) -> str:
 
 
 def _grouped(pairs: Iterable[tuple[str | None, str]]) -> dict[str, list[str]]:
-    """Prefix -> the headers that have it; those without a prefix (None) are left out."""
+    """Prefix -> the headers with this prefix; headers whose prefix is None are left out."""
     found: dict[str, list[str]] = {}
     for prefix, header in pairs:
         if prefix is not None:
@@ -167,18 +172,18 @@ def _grouped(pairs: Iterable[tuple[str | None, str]]) -> dict[str, list[str]]:
 
 
 def _split(header: str, wanted: Collection[str]) -> str | None:
-    """What stands before a finding's name, or None where the header ends in no finding."""
+    """The prefix of a finding's name, or None if the header does not end in a finding."""
     heads = ["", *_heads(header)]
     return next((head for head in heads if same_name(header[len(head) :]) in wanted), None)
 
 
 def _usual(header: str) -> str:
-    """What stands before any name, where it is one of the usual words for a prediction or a label."""
+    """The prefix of any name if it is a usual word for predictions or labels, else ""."""
     return next((head for head in _heads(header) if same_name(head) in _PREDICTIONS | _LABELS), "")
 
 
 def _heads(header: str) -> list[str]:
-    """The header's beginnings, up to each sign in it."""
+    """The beginnings of the header up to each separator in it."""
     return [header[: match.end()] for match in re.finditer(r"[\W_]+", header)]
 
 
@@ -191,10 +196,10 @@ def _headers(table: CsvColumns, known: LabelSchema, prefix: str, among: Collecti
             continue
         name = header[len(prefix) :]
         finding = wanted.get(same_name(name))
-        # A column of the finding's own name goes before one of an alias.
+        # A column with the finding's own name takes precedence over one with an alias.
         if finding is not None and (finding not in headers or same_name(finding) == same_name(name)):
             headers[finding] = header
-        # Any name will do where the labels' own names decide; text and "label_Edema" are no predictions.
+        # With "auto" any numeric column may hold predictions, but not "label_Edema".
         elif (
             known.name == "auto"
             and name
@@ -210,19 +215,19 @@ def _headers(table: CsvColumns, known: LabelSchema, prefix: str, among: Collecti
 
 
 def _wanted(known: LabelSchema) -> dict[str, str]:
-    """Compared name -> finding. Under "auto" a finding keeps the name of its data set."""
+    """Normalised name -> finding. With "auto" a finding keeps the name that its data set uses."""
     aliases = {} if known.name == "auto" else {same_name(alias): of for alias, of in known.aliases.items()}
     return aliases | {same_name(finding): finding for finding in known.findings}
 
 
 def _are_labels(table: CsvColumns, headers: Iterable[str]) -> bool:
-    """Whether columns hold nothing but labels or words."""
+    """Whether columns hold only labels or text."""
     texts = {text.lower() for header in headers if table.is_numeric(header) for text in table.columns[header]}
     return {text.removesuffix(".0") for text in texts - MISSING} <= {"-1", "0", "1"}
 
 
 def _unused(table: CsvColumns, known: LabelSchema, headers: Mapping[str, str]) -> tuple[str, ...]:
-    """A note on the schema's findings without a column, with the nearest unread column of the first."""
+    """A note on findings without a column, with the closest unused column of the first."""
     rest = [header for header in table.columns if header not in headers.values() and not is_fact(header)]
     absent = [finding for finding in known.findings if finding not in headers] if known.name != "auto" else []
     if not absent:

@@ -1,1 +1,1 @@
-"""The steps behind each command."""
+"""The steps that the commands of `zoo.cli` run."""

@@ -1,4 +1,4 @@
-"""`zoo demo`: the whole road in some minutes, on synthetic films or on your own."""
+"""`zoo demo`: all steps from training to prediction in some minutes, on synthetic images or on your own."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from zoo.release import install
 from zoo.runs import train
 from zoo.training.recipe import apply_overrides, load_recipe
 
-#: Films that the demo draws, and the unseen ones it predicts at the end.
+#: Number of images that the demo draws for training and evaluation, and of unseen images that it predicts at the end.
 PHANTOMS, UNSEEN = 1500, 8
 
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo came to.
+    """The result of the demo.
 
     Attributes:
-        name: What the trained model is installed as.
-        table: The results as text.
+        name: Name under which the trained model is installed.
+        table: The results as Markdown.
         report: Path of the report.
     """
 
@@ -39,14 +39,14 @@ class Demo:
 
 
 def run(data: Path | None, dataset: str, folder: Path | None, overrides: Sequence[str], progress: Progress) -> Demo:
-    """Makes films if none are given, trains, evaluates, releases, installs, loads and predicts.
+    """Trains, evaluates, releases, installs and loads a small ensemble, then predicts with it.
 
     Args:
-        data: Folder of films and table, or None for synthetic ones.
-        dataset: Form of the table in `data`.
-        folder: Folder of the run.
-        overrides: "path=value" changes of the recipe.
-        progress: Told of every step.
+        data: Folder of images and table, or None to draw synthetic ones.
+        dataset: Format of the table in `data`.
+        folder: Folder of the run, or None for `runs/<name>`.
+        overrides: Changes of the recipe in the form "path=value".
+        progress: Receives the progress of every step.
     """
     recipe = apply_overrides(load_recipe("xrayslam_demo"), overrides)
     name = "xrayslam-demo" if data is None else f"xrayslam-demo-{dataset}"
@@ -66,12 +66,12 @@ def run(data: Path | None, dataset: str, folder: Path | None, overrides: Sequenc
 
 def _draw(data: Path, seed: int, progress: Progress) -> None:
     if not (data / "train2.csv").is_file():
-        with progress.task("drawing synthetic films", PHANTOMS + UNSEEN) as advance:
+        with progress.task("drawing synthetic images", PHANTOMS + UNSEEN) as advance:
             make_phantoms(data, PHANTOMS, seed=seed, n_test=UNSEEN, on_image=advance)
 
 
 def _predict_unseen(name: str, data: Path, run_folder: Path, progress: Progress) -> str:
-    """The findings of some films that were not trained on: the competition's own test films, or the held-out part."""
+    """Predicts some images that were not trained on: those of the competition's test folder, or of the test part."""
     if (data / "test2").is_dir():
         paths = list_images(data / "test2")
     else:
@@ -79,12 +79,12 @@ def _predict_unseen(name: str, data: Path, run_folder: Path, progress: Progress)
         pairs = zip(rows.texts("Image_name"), rows.texts("split"), strict=True)
         names = [name for name, part in pairs if part == "test"]
         paths = [Path(path) for path in locate_images(names, [data], "predictions.csv").existing()]
-    progress.message(f"loading {name!r} and predicting {len(paths[:UNSEEN])} films it has not seen")
+    progress.message(f"loading {name!r} and predicting {len(paths[:UNSEEN])} images that it has not seen")
     return _most_likely(load.load(name).findings(paths[:UNSEEN]))
 
 
 def _most_likely(table: pd.DataFrame) -> str:
-    lines = ["| film | most likely findings (probability, * = at or above its threshold) |", "| --- | --- |"]
+    lines = ["| image | most likely findings (probability, * = at or above its threshold) |", "| --- | --- |"]
     for image, rows in table[table["error"] == ""].groupby("image", sort=False):
         top = rows.nlargest(3, "probability")
         stars = ["*" if s else "" for s in top["positive"].fillna(False)]

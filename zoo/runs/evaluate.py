@@ -1,4 +1,4 @@
-"""`zoo evaluate`: a release on labelled images, or anybody's predictions against labels."""
+"""`zoo evaluate`: evaluates a release on labelled images, or files of predictions from any model."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ from zoo.runs import leaks, results
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of an evaluation, beside the numbers themselves.
+    """Options of an evaluation.
 
     Attributes:
-        fit: A decision to fit on validation data of one's own, in place of the release's; None fits none.
-        validation: These data: files of predictions, one a model, or one folder of images. () takes the rows that the
-            files say are of the validation part, or a share of the patients.
-        validation_share: That share of the patients, who are then not reported.
-        prevalence: Finding -> local prevalence that the decision is moved to; {} moves none.
-        coherent: Whether to report what projecting the probabilities to coherent ones does.
-        trained_on: Run folder or `split.json` of the training, to count what leaked.
-        training_images: Folder of the training images, to find copies of them by their content.
+        fit: How to fit a decision on validation data, to replace that of the release; None fits none.
+        validation: Validation data: files of predictions, one per model, or one folder of images. () takes the rows
+            that the files assign to the validation part, or a share of the patients.
+        validation_share: Share of the patients to use as validation data; they are left out of the report.
+        prevalence: Finding -> target prevalence to which the decision is adjusted.
+        coherent: Whether to report the effect of projecting the probabilities to coherent ones.
+        trained_on: Run folder or `split.json` of the training, to detect data leakage.
+        training_images: Folder of the training images, to find copies of them by content.
         resamples: Number of bootstrap resamples.
-        seed: Seed of the resamples and of the share.
-        command: What makes these numbers again, for the report.
+        seed: Seed of the resamples and of the validation share.
+        command: Command line that reproduces the evaluation, for the report.
     """
 
     fit: Fit | None = None
@@ -66,17 +66,17 @@ class Request:
         if self.validation and self.validation_share is not None:
             raise UsageError("validation data come from files of their own or are a share of the patients, not both")
         if self.training_images is not None and self.trained_on is None:
-            raise UsageError("which images were trained on is told by the run's split: give --trained-on RUN as well")
+            raise UsageError("the run's split tells which images were trained on: give --trained-on RUN as well")
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What an evaluation came to.
+    """The result of an evaluation.
 
     Attributes:
-        result: What `metrics.json` holds.
-        report: Path of the report that a person opens.
-        decision: File of the decision that was fitted or moved, which `Predictor.with_decision` takes; or None.
+        result: The evaluation, as written to `metrics.json`.
+        report: Path of the report.
+        decision: File of the fitted or adjusted decision, for `Predictor.with_decision`; or None.
     """
 
     result: Evaluation
@@ -95,17 +95,17 @@ def evaluate_release(
     dataset: str = "competition",
     request: Request = Request(),
 ) -> Evaluated:
-    """Scores every labelled image of a folder with a release, and evaluates it with its decision, or a fitted one.
+    """Scores every labelled image of a folder with a release, and evaluates its own decision or a fitted one.
 
     Args:
-        name: As for `zoo.load`.
+        name: Name, folder or reference of a release, as in `zoo.load`.
         data: Folder of images and table.
         out: Folder of the results.
-        progress: Told of each image.
-        runtime: As for `zoo.load`. The report's heatmaps are Keras' alone.
-        precision: As for `zoo.load`.
-        dataset: Form of the table.
-        request: What is asked.
+        progress: Receives the progress after each image.
+        runtime: Runtime, as in `zoo.load`. The report has heatmaps with Keras only.
+        precision: Precision, as in `zoo.load`.
+        dataset: Format of the table.
+        request: Options of the evaluation.
     """
     model = load.load(name, runtime=runtime, precision=precision)
     study, path_of = _score(model, data, dataset, progress)
@@ -139,16 +139,16 @@ def evaluate_predictions(
     request: Request = Request(),
     **reading: Any,
 ) -> Evaluated:
-    """Evaluates files of predictions, of any model.
+    """Evaluates files of predictions from any model.
 
     Args:
-        predictions: CSV files, one a model; the first is under report, or their ensemble.
+        predictions: CSV files, one per model. The report is on the first, or on the ensemble of all if `how` is given.
         out: Folder of the results.
-        progress: Told of the steps.
-        labels: CSV file of labels; None takes those in the predictions' files.
-        readers: CSV files of people's calls.
-        how: What an ensemble of all averages: "logits", "probabilities" or "ranks".
-        request: What is asked.
+        progress: Receives the progress of the steps.
+        labels: CSV file of labels; None takes the labels in the predictions' files.
+        readers: CSV files of human readers' calls.
+        how: What the ensemble averages: "logits", "probabilities" or "ranks".
+        request: Options of the evaluation.
         **reading: Further arguments of `files.study.read_files`.
     """
     validation = None
@@ -168,7 +168,7 @@ def evaluate_predictions(
 
 
 def _score(model: Predictor, folder: Path, dataset: str, progress: Progress) -> tuple[Study, Mapping[str, str]]:
-    """The images of a folder that could be read, scored; and the file of each."""
+    """Scores the readable images of a folder; also returns the file of each."""
     with tell_warnings(progress) as notes:
         table, missing = tables.drop_missing(tables.read_table(dataset, folder))
     parts, errors = [], []
@@ -192,11 +192,13 @@ def _score(model: Predictor, folder: Path, dataset: str, progress: Progress) -> 
 
 def _unknown_patients(table: pd.DataFrame) -> list[str]:
     unknown = int(table["Patient_ID"].isna().sum())
-    return [f"{unknown:,} of {len(table):,} images have no patient: each is taken for one of its own"] * bool(unknown)
+    return [f"{unknown:,} of {len(table):,} images have no patient: each is treated as a patient of its own"] * bool(
+        unknown
+    )
 
 
 def _parts(study: Study, validation: Study | None, request: Request) -> tuple[Study | None, Study]:
-    """The validation part, or None where nothing is fitted, and the one under report; both know the hash of the two."""
+    """The validation part, or None if nothing is fitted, and the test part; both carry the hash of the division."""
     reported = np.ones(len(study.ids), bool)
     if request.fit is not None and validation is None:
         share = 0.5 if request.validation_share is None else request.validation_share
@@ -215,17 +217,17 @@ def _check_apart(validation: Study | None, reported: np.ndarray, request: Reques
     if shared and not request.validation:
         raise SplitError(
             "no column of the files says which rows are validation data: give them as --validation FILE, or draw a "
-            "share of the patients, as by --validation-share 0.3"
+            "share of the patients, for example --validation-share 0.3"
         )
     if shared:
         raise SplitError(
-            f"{len(shared)} images are in the validation part and in the one reported (first: {str(shared[0])!r}): "
-            "numbers on images that were fitted on would flatter"
+            f"{len(shared)} images are in both the validation and the test part (first: {str(shared[0])!r}): figures "
+            "on images that the decision was fitted on would be too good"
         )
 
 
 def _named(study: Study | None, part: str) -> Iterator[list[str]]:
-    """Part, image and patient of each row, by which two divisions of images are the same or not."""
+    """Part, image and patient of each row; the hash over these identifies the division."""
     if study is not None:
         patients = next(iter(study.scores.values())).patients
         known = np.full(len(study.ids), "") if patients is None else patients
@@ -241,7 +243,7 @@ def _decide(
     how: How | None = None,
     trained: Sequence[bool] = (),
 ) -> Decision | None:
-    """The decision under report: a fitted one, or the given one; at the prevalence that was asked for."""
+    """The decision to evaluate: a fitted one or the given one, adjusted to the target prevalence if there is one."""
     findings = next(iter(study.scores.values())).findings
     if request.fit is not None and validation is not None:
         fitted_on = next(iter(with_ensemble(validation, how).values())).subset(findings=findings)
@@ -249,7 +251,7 @@ def _decide(
     if not request.prevalence:
         return decision
     if decision is None:
-        raise UsageError("a local prevalence moves a fitted decision, and there is none: say --fit auto as well")
+        raise UsageError("a target prevalence adjusts a fitted decision, and there is none: say --fit auto as well")
     return shift_decision(decision, request.prevalence)
 
 
@@ -262,7 +264,7 @@ def _measure(
     how: How | None = None,
     leakage: Mapping[str, SharedNames | SameImages],
 ) -> Evaluation:
-    """All numbers of the report."""
+    """Computes all figures of the report."""
     with progress.task("resampling", 2) as advance:
         drawn: Drawn = {"resamples": request.resamples, "seed": request.seed, "level": 0.95}
         result = evaluate_study(study, how=how, decision=decision, coherent=request.coherent, **drawn)
@@ -274,7 +276,7 @@ def _measure(
 
 
 def _keep(decision: Decision | None, out: Path, request: Request) -> Path | None:
-    """Writes a decision that was made here."""
+    """Writes the decision if it was fitted or adjusted in this evaluation."""
     if decision is None or (request.fit is None and not request.prevalence):
         return None
     write_json(out / "decision.json", decision.to_dict())

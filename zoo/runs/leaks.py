@@ -1,4 +1,4 @@
-"""What an evaluated set shares with the training and validation parts: names, patients, and the content of images."""
+"""Data leakage: names, patients and images that an evaluated set shares with the training and validation parts."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ def find(
     training_images: Path | None = None,
     paths: Sequence[str] = (),
 ) -> dict[str, SharedNames | SameImages]:
-    """What the images under report share with those that a model or a decision was fitted on.
+    """Finds what the evaluated images share with those that the model or the decision was fitted on.
 
     Args:
-        study: Under report.
-        validation: What a decision was fitted on, or None.
-        progress: Told of every image that is read, and of what was found.
+        study: The evaluated images.
+        validation: The images that the decision was fitted on, or None.
+        progress: Receives the progress after each image, and a message for each kind of leakage.
         trained_on: Run folder or `split.json` of the training.
         training_images: Folder of the training images.
-        paths: (n,) file of each image under report; none where there are predictions alone.
+        paths: The n files of the evaluated images; empty if there are only predictions.
 
     Returns:
-        By name: "patients of the validation data", "files" and "patients" (names in common), and "content" (the same
-        images); what cannot be compared is left out.
+        By name: "patients of the validation data", "files" and "patients" (names in common), and "content" (identical
+        images). Comparisons that are not possible are left out.
     """
     found: dict[str, SharedNames | SameImages] = {}
     patients = next(iter(study.scores.values())).patients
@@ -66,7 +66,7 @@ def find(
 def _same_content(
     paths: Sequence[str], trained: Sequence[str], training_images: Path | None, progress: Progress
 ) -> SameImages:
-    """Images that are there twice, or in the training data under another name; decoded only to compare with these."""
+    """Finds duplicates among the images and copies of training images; decodes them only if these are given."""
     before: list[str] = []
     if training_images is not None:
         located = locate_images(trained, [training_images], "the training's split")

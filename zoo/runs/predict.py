@@ -1,4 +1,4 @@
-"""The findings of the images of a folder, as CSV or Parquet."""
+"""`zoo predict`: writes the findings of all images in a folder to CSV or Parquet."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from zoo.runtimes.runtime import FEW
 
 @dataclass(frozen=True)
 class Counts:
-    """How many images were scored, and how many of them could not be read."""
+    """Number of scored images, and how many of them could not be read."""
 
     images: int
     unreadable: int
@@ -46,45 +46,47 @@ def write_findings(
     wide: bool = False,
     restart: bool = False,
 ) -> Counts:
-    """Writes `Predictor.findings` of every image as CSV or Parquet, batch by batch; the file appears when it is whole.
+    """Writes `Predictor.findings` of every image as CSV or Parquet, batch by batch; `out` appears when it is complete.
 
-    Reading, the network and writing go on at the same time. After a kill the same call goes on behind the last batch
-    that was written, and ends with the same file: each image is computed in the batch it would have been in. Images
-    that were added since then come last.
+    Reading, prediction and writing run in parallel. After a kill, the same call resumes after the last batch that was
+    written. Each image is computed in the same batch as in an uninterrupted run. Images that were added in the meantime
+    come last.
 
     Args:
         predictor: The model, with its decision and its limits for an image.
         sources: Image files and folders.
-        out: `.csv` or `.parquet` to write.
-        progress: Told of each image.
-        point: Operating point; the release's default one otherwise.
-        batch_size: Images to the network at once; the runtime's own number by default.
-        strict: True stops at the first unreadable image; otherwise it is a row with an error.
-        wide: A row for each image with the probabilities, as `Predictor.wide_table`; else one for each finding of it.
-        restart: Begin again, whatever an earlier call left behind.
+        out: `.csv` or `.parquet` file to write.
+        progress: Receives the progress after each batch.
+        point: Operating point; that of the release by default.
+        batch_size: Images per batch; the runtime's default if None.
+        strict: Whether to stop at the first unreadable image; otherwise it becomes a row with an error.
+        wide: Whether to write one row per image with the probabilities (`Predictor.wide_table`) instead of one row per
+            image and finding.
+        restart: Whether to start again and discard the results of an earlier call.
 
     Raises:
-        CheckpointError: An earlier call of another job was stopped, one is still running, or images that it scored
-            have changed or are gone.
-        ValueError: Another ending of `out`, an operating point for the wide form, or no thresholds for the other.
+        CheckpointError: An earlier call with other settings was stopped, one is still running, or images that it
+            scored have changed or are gone.
+        ValueError: `out` has another extension, an operating point was given for the wide form, or the release has no
+            thresholds for the long form.
         UnknownNameError: No such operating point.
-        ImageError: With `strict`, an image that cannot be read.
+        ImageError: With `strict`, an image cannot be read.
     """
     kind = writers.format_of(out)
     if wide and point is not None:
-        raise UsageError(f"the wide form holds probabilities alone: it has no use for the operating point {point!r}")
+        raise UsageError(f"the wide form holds probabilities only, so the operating point {point!r} has no effect")
     paths = find_images(sources, progress.message)
     batch_size = predictor.runtime.batch_size if batch_size is None else batch_size
     job = _job(predictor, batch_size) | {"form": f"{'wide' if wide else 'long'} {kind.name}"}
     if not wide:
-        predictor.findings([], point=point)  # a point that is not there shows before an image is read
+        predictor.findings([], point=point)  # raises for an unknown point before any image is read
         job["operating point"] = point or "the release's own"
     if predictor.limits != DEFAULT:
         job["limits"] = str(predictor.limits)
     with resume.open_journal(out, job, restart=restart, whole=kind.whole) as log:
         paths = _in_order(log.files, paths, out)
         if predictor.runtime.name == "keras" and batch_size <= FEW:
-            # It may answer a first, small batch otherwise than later ones, and a resumed run has another first.
+            # Keras may compute a first, small batch slightly differently, and a resumed run has another first batch.
             predictor.runtime.logits(np.zeros((FEW + 1, *2 * [predictor.spec.image_size], 1), np.uint8))
 
         def write(batch: Prediction) -> None:
@@ -96,13 +98,13 @@ def write_findings(
 
         start = log.done.items
         if start:
-            progress.message(f"going on after {start:,} of {len(paths):,} images, which an earlier run has written")
+            progress.message(f"resuming after {start:,} of {len(paths):,} images, which an earlier run has written")
         _beside(write, scored(predictor, paths, progress, batch_size, strict, start))
     return Counts(log.done.items, log.done.failed)
 
 
 def _in_order(scored_before: Sequence[tuple[str, Content]], paths: Sequence[str], out: Path) -> list[str]:
-    """The images that an earlier run scored, in its order, and then those that it did not get to.
+    """The images that an earlier run scored, in its order, followed by the remaining ones.
 
     Raises:
         CheckpointError: Some of its images have changed or are gone.
@@ -117,7 +119,7 @@ def _in_order(scored_before: Sequence[tuple[str, Content]], paths: Sequence[str]
         if some:
             raise CheckpointError(
                 f"{out}: {len(some):,} of {len(before):,} images that an earlier run has written are {what} "
-                f"(first: {some[0]}): --restart (restart=True) begins again"
+                f"(first: {some[0]}): --restart (restart=True) starts again"
             )
     for path in before:
         left[path] = 0
@@ -126,7 +128,7 @@ def _in_order(scored_before: Sequence[tuple[str, Content]], paths: Sequence[str]
 
 
 def _job(predictor: Predictor, batch_size: int) -> dict[str, str | int]:
-    """What makes the bytes of a file of findings, but for its form."""
+    """Everything but the format that determines the content of a file of findings."""
     decision = predictor.decision.to_dict() if predictor.decision is not None else None
     runtime = predictor.runtime
     return {
@@ -141,14 +143,19 @@ def _job(predictor: Predictor, batch_size: int) -> dict[str, str | int]:
 
 
 def printable(texts: Sequence[str]) -> list[str]:
-    """What is no UTF-8 in the name of a file, as its code: tables are UTF-8."""
+    """Replaces bytes of file names that are not UTF-8 by escape sequences, since tables are UTF-8.
+
+    Example:
+        >>> printable(["a.png", "b\\udcff.png"])
+        ['a.png', 'b\\\\udcff.png']
+    """
     return [text.encode(errors="backslashreplace").decode() for text in texts]
 
 
 def scored(
     predictor: Predictor, paths: Sequence[str], progress: Progress, batch_size: int | None, strict: bool, start: int = 0
 ) -> Iterator[Prediction]:
-    """The predictions of images, batch by batch, while `progress` is told; those before `start` are passed over."""
+    """Yields the predictions of images, batch by batch, beginning at image `start`, and reports the progress."""
     with progress.task("scoring images", len(paths), start) as advance:
         left = islice(paths, start, None)
         for batch in predictor.stream(left, batch_size=batch_size, strict=strict, start=start):
@@ -157,7 +164,7 @@ def scored(
 
 
 def _beside(write: Callable[[Prediction], None], batches: Iterable[Prediction]) -> None:
-    """Writes each batch in a thread of its own, while the next one is worked on; not further behind than that."""
+    """Writes each batch in another thread while the next one is computed; at most one batch waits."""
     with ThreadPoolExecutor(1) as thread:
         writing: Future[None] | None = None
         for batch in batches:

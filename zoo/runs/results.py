@@ -1,4 +1,4 @@
-"""What an evaluation leaves behind: every figure in `metrics.json`, and the reports that show them."""
+"""Completes the result of an evaluation, and writes `metrics.json` and the reports."""
 
 from __future__ import annotations
 
@@ -26,12 +26,19 @@ if TYPE_CHECKING:
     from zoo.models.ensemble import Ensemble
     from zoo.report.mistakes import Mistake
 
-#: How the heatmaps of the report are made.
+#: Method of the heatmaps in the report.
 METHOD = "gradcam"
 
 
 def groups_of(table: pd.DataFrame) -> dict[str, np.ndarray]:
-    """The groupings of a canonical table's rows that say something: at least two groups, or one and unknown rows."""
+    """Returns the subgroups of a canonical table's rows by sex, view, source and age.
+
+    Args:
+        table: Canonical table of n rows.
+
+    Returns:
+        Grouping -> (n,) group of each row, "" if unknown. Groupings with fewer than two groups are left out.
+    """
     columns = {"sex": "Sex", "view": "ViewPosition", "source": "Source"}
     groups = {name: table[column].fillna("").to_numpy(str) for name, column in columns.items()}
     groups["age"] = np.asarray(age_bands(table["Age"].to_numpy(float)), str)
@@ -46,17 +53,17 @@ def complete(
     groups: Mapping[str, np.ndarray] | None = None,
     leakage: Mapping[str, SharedNames | SameImages] | None = None,
 ) -> Evaluation:
-    """The result of `report.evaluate` with what else there is to say of the model under report.
+    """Adds subgroups, coherence and leakage to the result of `report.evaluate`.
 
-    Subgroups, coherence and leakage; with a decision that gives guarantees, what abstaining between its guaranteed
-    points comes to; with one adjusted to a target prevalence, that prevalence.
+    If the decision gives guarantees, the effect of abstaining between its guaranteed points is added; if it was
+    adjusted to a target prevalence, that prevalence.
 
     Args:
-        result: As `report.evaluate` gave it.
-        scores: Scores of the model under report.
-        decision: Its decision.
-        groups: Grouping -> (n,) name of each row's group.
-        leakage: What `evaluation.leakage` found, by name.
+        result: Result of `report.evaluate`.
+        scores: Scores of the main model.
+        decision: Decision of the main model.
+        groups: Grouping -> (n,) group of each row.
+        leakage: Results of `evaluation.leakage`, by name.
     """
     drawn, found, prevalence = result.interval, None, None
     if groups:
@@ -91,14 +98,15 @@ def mistakes(
     *,
     heatmaps: bool = True,
 ) -> list[Mistake]:
-    """The most confident errors: each finding's positive of lowest and negative of highest probability.
+    """Finds the most confident errors: for each finding, the positive with the lowest probability and the negative
+    with the highest.
 
     Args:
-        model: The ensemble whose scores these are, or None where there is none in Keras: then without heatmaps.
-        paths: (n,) image file of each row.
+        model: The ensemble whose scores these are, or None if it does not run in Keras; then there are no heatmaps.
+        paths: The n image files of the rows.
         scores: Scores of the model.
-        decision: Its calibration.
-        heatmaps: Whether to show where the network looked.
+        decision: Decision with the model's calibration.
+        heatmaps: Whether to add heatmaps.
     """
     from zoo.explain.explanation import explain
     from zoo.report.mistakes import Mistake
@@ -119,11 +127,11 @@ def mistakes(
 
 
 def method(model: Ensemble) -> str:
-    """How the heatmaps of a model's mistakes are made, and how coarse they are, for a reader."""
+    """Describes the method and the resolution of the heatmaps, for the report."""
     places = sorted({f"{m.backbone.output_shape[1]} x {m.backbone.output_shape[2]}" for m in model.members})
     return (
-        f"Grad-CAM, mean over {len(model.members)} members, from maps of {' and '.join(places)} places; without "
-        "colour: nothing in the image speaks for the finding"
+        f"Grad-CAM, mean over {len(model.members)} members, from feature maps of {' and '.join(places)} cells; no "
+        "colour means that nothing in the image supports the finding"
     )
 
 
@@ -136,18 +144,18 @@ def write(
     method: str = "",
     command: str = "",
 ) -> Path:
-    """Writes `metrics.json`, `report.md` and, where matplotlib is installed, `report.html` with its figures.
+    """Writes `metrics.json`, `report.md` and, if matplotlib is installed, `report.html` with its figures.
 
     Args:
-        result: As of `complete`.
-        folder: Where to; made if need be.
-        history: A run's `history.csv`.
-        mistakes: As of `mistakes`.
-        method: As of `method`.
-        command: What makes these numbers again.
+        result: Result of `complete`.
+        folder: Folder to write; created if missing.
+        history: `history.csv` of a run.
+        mistakes: Result of `mistakes`.
+        method: Result of `method`.
+        command: Command line that reproduces the evaluation.
 
     Returns:
-        The report that a person opens.
+        Path of the HTML report, or of the Markdown report without matplotlib.
     """
     result = replace(result, mistakes=tuple(mistake.facts for mistake in mistakes) or None)
     write_json(folder / "metrics.json", to_json(result))

@@ -1,4 +1,4 @@
-"""The competition's submission file."""
+"""`zoo submit`: writes the competition's submission file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from zoo.inference.predictor import Predictor
 from zoo.labels.columns import IMAGE_IDS
 from zoo.runs.predict import Counts, printable, scored
 
-#: Unreadable images that a message names.
+#: Number of unreadable images that a message names.
 _NAMED = 10
 
 
@@ -36,26 +36,26 @@ def write_submission(
     batch_size: int | None = None,
     strict: bool = False,
 ) -> Counts:
-    """Writes the competition's submission: the images' names and a probability for each finding.
+    """Writes the competition's submission: the name of each image and a probability for each finding.
 
-    A row is needed for every image: an unreadable one gets each finding's mean over the readable ones, which moves
-    the ranking least, and a finding that the model was not trained on gets 0.5. Messages say which.
+    A submission needs a row for every image. An unreadable image gets each finding's mean over the readable images,
+    which affects the ranking least; a finding that the model was not trained on gets 0.5. Messages name both.
 
     Args:
         predictor: The model, with its limits for an image.
         sources: Image files and folders.
-        out: CSV to write, whole or not at all.
-        progress: Told of each image.
-        sample: The competition's sample submission, or a list of the images' names. Its rows, identifiers and columns
-            are taken as they are; which image an identifier means is told by `zoo.core.joining.join`. By default the
-            rows are the images in order, under "Image_name", and the columns the model's findings.
-        batch_size: Images to the network at once; the runtime's own number by default.
-        strict: True stops at the first unreadable image.
+        out: CSV file, written atomically.
+        progress: Receives the progress after each batch.
+        sample: The competition's sample submission, or a list of image names. Its rows, identifiers and columns are
+            kept; `zoo.core.joining.join` finds the image of each identifier. By default there is a row for each image,
+            in order, under "Image_name", and a column for each of the model's findings.
+        batch_size: Images per batch; the runtime's default if None.
+        strict: Whether to stop at the first unreadable image.
 
     Raises:
-        TableError: The sample has other columns than the model has findings, or names an image that is not there; an
-            identifier means two images.
-        ImageError: No image can be read, or with `strict` one cannot.
+        TableError: The columns of the sample are not the model's findings, it names a missing image, or an identifier
+            matches two images.
+        ImageError: No image can be read; with `strict`, an image cannot be read.
     """
     found = find_images(sources, progress.message)
     form = _of_names(found) if sample is None else _read_sample(sample, sources, found, progress)
@@ -163,7 +163,7 @@ def _probabilities(
 
 
 def _filled(values: np.ndarray, errors: Mapping[int, str], findings: Sequence[str], progress: Progress) -> np.ndarray:
-    """The probabilities without gaps; says what was put into them."""
+    """The probabilities with all gaps filled; messages say what was filled."""
     read = np.delete(values, list(errors), axis=0)
     untrained = np.isnan(read).all(axis=0)
     if untrained.any():

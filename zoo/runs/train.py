@@ -1,4 +1,4 @@
-"""From a folder of images to a release: the steps behind `zoo train` and `zoo demo`, in order."""
+"""The steps of `zoo train` and `zoo demo`, from a folder of images to a release."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ from zoo.training.recipe import Recipe
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run came to.
+    """The result of a run.
 
     Attributes:
-        run: Its folder.
-        stopped: Why it stopped before its end ("" when it is done): the same command goes on.
-        result: What `metrics.json` holds; None when stopped.
-        report: Path of the report, or None when stopped.
-        release: Folder of the release, or None when stopped.
+        run: Folder of the run.
+        stopped: Why it stopped before its end, "" if it is done; the same command resumes it.
+        result: The evaluation, as written to `metrics.json`; None if stopped.
+        report: Path of the report; None if stopped.
+        release: Folder of the release; None if stopped.
     """
 
     run: Path
@@ -64,21 +64,21 @@ def train(
     max_hours: float | None = None,
     cache: Path | None = None,
 ) -> Outcome:
-    """Trains a recipe on a folder of images, evaluates it on held-out patients and writes a release.
+    """Trains a recipe on a folder of images, evaluates it on the test part and writes a release.
 
-    The same call goes on where a killed or stopped one was. The run folder holds `recipe.json`, `skipped.csv`,
+    The same call resumes a killed or stopped run. The run folder holds `recipe.json`, `skipped.csv`,
     `split.json`, checkpoints, logs, weights, `predictions.csv`, `decision.json`, `metrics.json`, `provenance.json`,
     `report.md`, `report.html` and `release/`.
 
     Args:
-        recipe: What to train.
+        recipe: The recipe.
         data: Folder of images and table.
-        run: Folder of the run; made when missing.
-        progress: Told of every step.
-        dataset: Form of the table, if another than the recipe's.
-        data_name: What the images are, for the card: "phantoms", or a name of your own.
-        max_hours: Stop cleanly after so many hours.
-        cache: Folder of decoded images, which is made or brought up to date; by default as the recipe says.
+        run: Folder of the run; created if missing.
+        progress: Receives the progress of every step.
+        dataset: Format of the table, if it differs from the recipe's.
+        data_name: Name of the data set, for the model card.
+        max_hours: Stops cleanly after this many hours.
+        cache: Folder of decoded images, which is created or brought up to date; by default the recipe decides.
 
     Raises:
         CacheError: `cache` cannot be used.
@@ -107,10 +107,13 @@ def readable_table(
     dataset: str | None = None,
     cache: Path | None = None,
 ) -> tuple[pd.DataFrame, Reader, Mapping[str, str]]:
-    """The table without the rows whose image cannot be read, what reads the others, and path -> digest of each file.
+    """Reads the table and leaves out the rows whose image cannot be read.
 
-    Every image is decoded and hashed once, into a cache or to be checked; a later call on the same files knows what
-    the first found. The rows that are left out go to `skipped.csv`, with the reason.
+    Every image is decoded and hashed once, for a cache or as a check; later calls on the same files reuse the result.
+    The rows that are left out are written to `skipped.csv` with the reason.
+
+    Returns:
+        The table, a function that reads its images, and path -> digest of each image file.
     """
     with tell_warnings(progress):
         table = reading.read_table(dataset or recipe.dataset, data, uncertain=recipe.uncertain)
@@ -127,15 +130,15 @@ def readable_table(
 def cache(
     data: Path, dataset: str, size: int, folder: Path, progress: Progress, workers: int | None = None
 ) -> ImageCache:
-    """Decodes the images of a data set once, for `train(..., cache=folder)`; what cannot be read goes to a list.
+    """Decodes the images of a data set once, for `train(..., cache=folder)`, and lists those that cannot be read.
 
     Args:
         data: Folder of images and table.
-        dataset: Form of the table.
+        dataset: Format of the table.
         size: Height and width in pixels.
-        folder: Of the cache.
-        progress: Told of every image.
-        workers: Threads that decode; the number of processors by default.
+        folder: Folder of the cache.
+        progress: Receives the progress after each image.
+        workers: Number of decoding threads; the number of processors by default.
     """
     with tell_warnings(progress):
         table, missing = reading.drop_missing(reading.read_table(dataset, data))
@@ -148,7 +151,7 @@ def cache(
 
 
 def make_split(recipe: Recipe, table: pd.DataFrame, run: Path, progress: Progress) -> splits.Split:
-    """The run's split: made once, saved as `split.json`, and read from there afterwards."""
+    """Makes the split of a run and saves it as `split.json`, or reads it from there."""
     path = run / "split.json"
     if path.is_file():
         split = splits.Split.load(path, table)
@@ -175,7 +178,7 @@ def finish(
     data_facts: dict[str, Any],
     read: Reader = read_image,
 ) -> Outcome:
-    """Calibrates on the validation part, reports the test part, writes the release; `data_facts` names the data."""
+    """Fits the decision on the validation part, evaluates the test part, and writes the report and the release."""
     found = assess.assess(recipe, table, split, run, progress, read)
     facts = provenance(recipe, table, split, data_facts)
     tested = table.iloc[split.rows("test")]
@@ -210,7 +213,7 @@ def finish(
 def provenance(
     recipe: Recipe, table: pd.DataFrame, split: splits.Split, data_facts: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Where a release came from: data, recipe, split, seed, code and versions."""
+    """Returns the origin of a release: data, recipe, split, seed, code and versions."""
     import keras
 
     return {
@@ -234,7 +237,7 @@ def provenance(
 
 
 def _code() -> str:
-    """sha256 over the package's own source: tells two builds of one version apart."""
+    """sha256 over the package's source code, which distinguishes two builds of one version."""
     root = home.PACKAGE
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*.py")):
@@ -249,7 +252,7 @@ def _split_of(recipe: Recipe) -> tuple[str, int, tuple[float, ...]]:
 def _cached(
     recipe: Recipe, paths: Sequence[str], data: Path, run: Path, given: Path | None, progress: Progress
 ) -> ImageCache | None:
-    """The images' cache, made or brought up to date, where it was asked for or an accelerator would starve."""
+    """The cache of the images, created or brought up to date, if it was requested or would speed up an accelerator."""
     folder, by_itself = given or run / "cache", given is None and recipe.cache == "auto"
     if given is None and recipe.cache == "never":
         return None
@@ -260,7 +263,7 @@ def _cached(
     except CacheError as error:
         if not by_itself:
             raise
-        progress.message(f"going on without a cache: {error}")
+        progress.message(f"continuing without a cache: {error}")
         return None
 
 
@@ -268,4 +271,6 @@ def _list_skipped(skipped: pd.DataFrame, kept: int, path: Path, progress: Progre
     skipped.to_csv(path, index=False)
     if len(skipped):
         names = ", ".join(skipped["Image_name"].head(5)) + (" ..." if len(skipped) > 5 else "")
-        progress.message(f"skipped {len(skipped)} of {kept + len(skipped)} images: {names} ({path.name} says why)")
+        progress.message(
+            f"skipped {len(skipped)} of {kept + len(skipped)} images: {names} (reasons are in {path.name})"
+        )

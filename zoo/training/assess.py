@@ -1,4 +1,4 @@
-"""How good a trained run is: logits of the validation and test parts, the decision fitted, the test part reported."""
+"""Assesses a trained run: predicts validation and test parts, fits the decision on validation, evaluates on test."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from zoo.models.ensemble import Ensemble
 from zoo.models.weights.files import uninitialized
 from zoo.training.recipe import Recipe
 
-#: Films a step.
+#: Images per prediction step.
 BATCH = 32
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """What `assess` found.
+    """The result of `assess`.
 
     Attributes:
-        model: The ensemble with its released weights, float32.
+        model: The ensemble with the weights to release, in float32.
         decision: Temperature and thresholds of the ensemble.
-        member_decisions: The same of each member alone.
-        result: Every number, but for what `runs.results.complete` adds.
-        scores: The ensemble's on the test part.
+        member_decisions: Temperature and thresholds of each member alone.
+        result: The evaluation, to which `runs.results.complete` adds subgroups and checks.
+        scores: The ensemble's scores on the test part.
     """
 
     model: Ensemble
@@ -50,10 +50,18 @@ class Assessment:
 def assess(
     recipe: Recipe, table: pd.DataFrame, split: Split, run: Path, progress: Progress, read: Reader = read_image
 ) -> Assessment:
-    """Scores the validation and the test part with a finished run's best weights; `read` gives the pixels of an image.
+    """Scores the validation and test parts with the best weights of a finished run.
 
-    The decision is fitted on validation; test is only reported, beside each member and the pixel baseline. Also writes
-    `predictions.csv`: a row for each image of both parts with its logits.
+    The decision is fitted on the validation part. The test part is only evaluated: the ensemble, each member, and the
+    pixel baseline. The logits of every image of both parts are written to `predictions.csv` in the run folder.
+
+    Args:
+        recipe: The recipe of the run.
+        table: Canonical table.
+        split: Split of the table.
+        run: Folder of the finished run.
+        progress: Receives the progress.
+        read: Reads the pixels of an image.
     """
     model = load_best(recipe, run)
     rows = {part: split.rows(part) for part in ("validation", "test")}
@@ -73,7 +81,7 @@ def assess(
 
 
 def load_best(recipe: Recipe, run: Path) -> Ensemble:
-    """The ensemble with the best weights of the last stage, in float32, ready to predict."""
+    """Loads the ensemble with the best weights of the last stage, in float32, ready to predict."""
     with uninitialized():
         model = Ensemble.from_spec(recipe.ensemble)
     model.load_weights(run / recipe.stages[-1].best_weights)
@@ -89,24 +97,24 @@ def predict_logits(
     progress: Progress,
     read: Reader = read_image,
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Logits of the ensemble and of each member on some parts of a table, in one pass over the images.
+    """Computes the logits of the ensemble and of each member on some parts of a table, in one pass over the images.
 
     Args:
         model: The ensemble.
         table: Canonical table.
         rows: Name of each part -> its rows.
-        recipe: Says image size and names.
-        progress: Told of each batch.
-        read: Gives the pixels of an image.
+        recipe: Gives the image size and the names of the models.
+        progress: Receives the progress after each batch.
+        read: Reads the pixels of an image.
 
     Returns:
-        Part -> model -> float32 (rows, findings); the ensemble's under its own name.
+        Part -> model name -> logits, float32 (rows, findings).
     """
     from zoo.data.pipeline import evaluation_batches, image_errors
 
     outputs = {recipe.ensemble.name: model.output}
     if len(model.members) > 1:
-        # The graph has them already: calling the members once more would compute everything twice.
+        # The members' logits are taken from the ensemble's graph; calling the members would compute them twice.
         outputs |= {m.name: z for m, z in zip(model.members, model.get_layer("logits").input, strict=True)}
     all_at_once = keras.Model(model.input, outputs)
     found = {}
@@ -118,7 +126,7 @@ def predict_logits(
             progress.task(f"predicting {part}, {BATCH} images a step", -(-len(places) // BATCH)) as advance,
         ):
             logits = all_at_once.predict(batches, verbose=0, callbacks=[_Steps(advance)])
-        # By name, the ensemble first: JAX gives dictionaries back in alphabetical order.
+        # Put the ensemble first again: JAX returns dictionaries in alphabetical order.
         found[part] = {name: np.asarray(logits[name], np.float32) for name in outputs}
     return found
 
@@ -145,13 +153,13 @@ def _scores(table: pd.DataFrame, split: Split, part: str, logits: np.ndarray, re
 
 
 def _trained(table: pd.DataFrame, split: Split, recipe: Recipe) -> list[bool]:
-    """Which findings had both classes in training; the outputs of the others mean nothing."""
+    """Whether each finding had both classes in the training part; the outputs for the others are meaningless."""
     labels = reading.labels_of(table, recipe.ensemble.findings)[split.rows("train")]
     return [bool((column == 1).any() and (column == 0).any()) for column in labels.T]
 
 
 def _baseline(table: pd.DataFrame, split: Split, recipe: Recipe, progress: Progress) -> Scores:
-    """What a logistic regression on 32 px images reaches on the same parts: the figure a network has to beat."""
+    """Scores of a logistic regression on 32 px images, trained and tested on the same parts, for comparison."""
     from zoo.data.pipeline import evaluation_batches, image_errors
 
     rows = np.concatenate([split.rows("train"), split.rows("test")])

@@ -1,4 +1,4 @@
-"""Keras callbacks of a stage: one inside the epoch, and Keras' own between epochs, with states that can be saved."""
+"""Keras callbacks of a stage: one for the steps of an epoch, and Keras' own between epochs, with saved state."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zoo.training.recipe import Stage
 #: Seconds between two reports of the loss.
 REPORT_EVERY = 0.25
 
-#: What of Keras' callbacks decides later epochs; `BackupAndRestore` loses it.
+#: Attributes of Keras' callbacks that affect later epochs and that `BackupAndRestore` does not save.
 _STATES: dict[type, tuple[str, ...]] = {
     keras.callbacks.EarlyStopping: ("wait", "best", "best_epoch", "stopped_epoch"),
     keras.callbacks.ReduceLROnPlateau: ("wait", "best", "cooldown_counter"),
@@ -24,14 +24,14 @@ _STATES: dict[type, tuple[str, ...]] = {
 
 
 class StepCallback(keras.callbacks.Callback):
-    """Counts the steps of one epoch, reports them, and saves or stops in the middle when asked to.
+    """Counts and reports the steps of one epoch, and saves or stops in the middle of it when asked.
 
     Args:
-        start_step: Steps of the epoch that are done already.
-        trackers: Values of the model's metric variables after those steps; `fit` sets them to 0.
-        on_loss: Told the step and the mean loss so far, some times a second.
-        due: Asked after each step: "save", "stop" (save, then end the epoch), or "".
-        save: Called with the step.
+        start_step: Number of steps of the epoch that are already done.
+        trackers: Values of the model's metric variables after those steps; `fit` resets them to 0.
+        on_loss: Called a few times a second with the step and the mean loss so far.
+        due: Called after each step; returns "save", "stop" (save, then end the epoch), or "".
+        save: Called with the step to write a checkpoint.
     """
 
     def __init__(
@@ -49,13 +49,13 @@ class StepCallback(keras.callbacks.Callback):
         self._reported = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Puts the sums behind the epoch's loss back."""
+        """Restores the running sums of the epoch's loss."""
         if self._trackers:
             for variable, value in zip(self.model.metrics_variables, self._trackers, strict=True):
                 variable.assign(value)
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Reports, saves, stops."""
+        """Reports the loss, then saves or stops if that is due."""
         self.step += 1
         now = time.monotonic()
         if logs and now - self._reported >= REPORT_EVERY:
@@ -69,14 +69,14 @@ class StepCallback(keras.callbacks.Callback):
 
 
 def epoch_callbacks(stage: Stage, model: keras.Model, logs: Path) -> keras.callbacks.CallbackList:
-    """EarlyStopping and ReduceLROnPlateau as the stage says, TensorBoard where it is installed.
+    """Builds EarlyStopping and ReduceLROnPlateau as the stage defines them, and TensorBoard if it is installed.
 
-    For a loop that drives them itself, between the epochs.
-    Their `on_epoch_end` wants `val_auc` and `val_loss`; `model.stop_training` is then what EarlyStopping says.
+    The caller runs them between epochs: `on_epoch_end` needs `val_auc` and `val_loss`, and EarlyStopping then sets
+    `model.stop_training`.
     """
     callbacks: list[keras.callbacks.Callback] = []
     if find_spec("tensorboard") is not None:
-        # The first in the list: the learning rate it writes is then the epoch's own.
+        # First in the list, so that it logs the learning rate of this epoch and not the one reduced after it.
         callbacks.append(keras.callbacks.TensorBoard(str(logs), write_graph=False))
     if stage.early_stopping_patience is not None:
         callbacks.append(
@@ -96,7 +96,7 @@ def epoch_callbacks(stage: Stage, model: keras.Model, logs: Path) -> keras.callb
 
 
 def callback_states(callbacks: keras.callbacks.CallbackList) -> dict[str, dict[str, Any]]:
-    """What the callbacks remember of earlier epochs, JSON-able."""
+    """Returns the state of the callbacks as values that can be written as JSON."""
     return {
         type(callback).__name__: {name: getattr(callback, name, None) for name in _STATES[type(callback)]}
         for callback in callbacks.callbacks
@@ -105,7 +105,7 @@ def callback_states(callbacks: keras.callbacks.CallbackList) -> dict[str, dict[s
 
 
 def restore_callbacks(callbacks: keras.callbacks.CallbackList, states: Mapping[str, Mapping[str, Any]]) -> None:
-    """Sets what `callback_states` gave; after `on_train_begin`, which clears it."""
+    """Restores the state from `callback_states`; call it after `on_train_begin`, which resets the state."""
     for callback in callbacks.callbacks:
         for name, value in states.get(type(callback).__name__, {}).items():
             setattr(callback, name, value)

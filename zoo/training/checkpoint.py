@@ -1,8 +1,8 @@
-"""Checkpoints that survive a kill at any instant: written aside, checksummed, renamed, read back.
+"""Checkpoints that survive a kill at any moment: written under a temporary name, renamed, and verified by checksum.
 
-A checkpoint is a folder of three files: every variable in `variables.safetensors`, the rest in `state.json`, and the
-sha256 of both in `sha256.json`. It holds what Keras' own weight files leave out, the states of dropout's seed
-generators and the optimiser's variables among it, all in one folder, so that no two files can disagree.
+A checkpoint is a folder of three files: all variables in `variables.safetensors`, the remaining state in `state.json`,
+and the sha256 of both in `sha256.json`. Unlike Keras' weights files it includes the dropout seeds and the optimizer's
+variables, so that training resumes exactly.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from zoo.core.warn import warn_user
 
 VARIABLES, STATE, CHECKSUMS = "variables.safetensors", "state.json", "sha256.json"
 
-#: The newest, and the one before in case the newest is damaged later.
+#: Number of checkpoints that are kept: the newest, and the one before it in case the newest gets damaged.
 KEPT = 2
 
 
@@ -35,7 +35,7 @@ class Snapshot:
 
     Attributes:
         arrays: Name -> value of every variable.
-        state: The rest, as it was given to `Checkpoints.save`.
+        state: The state given to `Checkpoints.save`.
     """
 
     arrays: Mapping[str, np.ndarray]
@@ -43,10 +43,17 @@ class Snapshot:
 
 
 class Checkpoints:
-    """The checkpoints of one run. One process at a time: the caller holds the run's lock.
+    """The checkpoints of one run. The caller must hold the run's lock, so that one process writes at a time.
 
     Args:
-        folder: Where they lie; made when missing. What a killed process left half-written there is removed.
+        folder: Folder of the checkpoints; created if missing. Incomplete checkpoints of a killed process are removed.
+
+    Example:
+        >>> import tempfile
+        >>> checkpoints = Checkpoints(Path(tempfile.mkdtemp()))
+        >>> _ = checkpoints.save({"model/00000": np.zeros(2)}, {"epoch": 3})
+        >>> checkpoints.load().state
+        {'epoch': 3}
     """
 
     def __init__(self, folder: Path) -> None:
@@ -58,10 +65,17 @@ class Checkpoints:
             raise CheckpointError(f"{folder}: cannot keep checkpoints here ({error})") from error
 
     def save(self, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> Path:
-        """Writes a checkpoint; the ones before it go only when it is safely on the disk, and all but one of them.
+        """Writes a checkpoint; once it is safely on disk, all older ones but the last are deleted.
+
+        Args:
+            arrays: Name -> value of every variable.
+            state: Further state that can be written as JSON.
+
+        Returns:
+            Folder of the new checkpoint.
 
         Raises:
-            CheckpointError: It cannot be written (a full disk); the one before is kept.
+            CheckpointError: It cannot be written, for example on a full disk; the previous checkpoint is kept.
         """
         existing = self._folders()
         target = self.folder / f"{int(existing[-1].name) + 1 if existing else 1:08d}"
@@ -71,33 +85,35 @@ class Checkpoints:
             _verify(target)
         except (OSError, SafetensorError) as error:
             shutil.rmtree(target, ignore_errors=True)
-            raise CheckpointError(f"{self.folder}: no checkpoint written ({error}); the one before is kept") from error
+            raise CheckpointError(
+                f"{self.folder}: the checkpoint cannot be written ({error}); the previous one is kept"
+            ) from error
         for old in [*existing, target][:-KEPT]:
             shutil.rmtree(old)
         return target
 
     def load(self) -> Snapshot | None:
-        """The newest checkpoint that verifies, with a warning for each damaged one; None when there is none at all.
+        """Loads the newest undamaged checkpoint, with a warning for each damaged one; None if there is none at all.
 
         Raises:
-            CheckpointError: There are some, and all are damaged.
+            CheckpointError: All checkpoints are damaged.
         """
         damaged: list[Path] = []
         for folder in reversed(self._folders()):
             try:
                 snapshot = _read(folder)
             except (OSError, ValueError, SafetensorError) as error:
-                warn_user(f"{folder}: damaged ({error}); going back to the one before")
+                warn_user(f"{folder}: damaged ({error}); going back to the previous one")
                 damaged.append(folder)
                 continue
-            # They would count among the ones that are kept.
+            # Damaged checkpoints must not count towards `KEPT`.
             for useless in damaged:
                 shutil.rmtree(useless)
             return snapshot
         if damaged:
             raise CheckpointError(
                 f"{self.folder}: every checkpoint is damaged ({', '.join(p.name for p in damaged)}); "
-                "delete the folder to start anew"
+                "delete the folder to start again"
             )
         return None
 
@@ -127,17 +143,18 @@ def _verify(folder: Path) -> None:
 
 
 def variables_of(model: keras.Model) -> dict[str, keras.Variable]:
-    """Every variable that training changes, by kind and position: names made by Keras differ between processes.
+    """Collects every variable that training changes, named by kind and position.
 
-    Weights, batch-norm statistics, seed generators; the optimiser's moments, counters, loss scale and average of the
-    weights; the sums behind the loss of the epoch that runs.
+    Keras' own names are not used, since they differ between processes. Included are weights, batch-norm statistics and
+    seed generators; the optimizer's moments, counters, loss scale and averaged weights; and the running sums of the
+    current epoch's loss.
     """
     kinds: dict[str, Sequence[keras.Variable]] = {
         "model": model.variables,
         "optimizer": model.optimizer.variables,
         "metrics": model.metrics_variables,
     }
-    # Some Keras versions list a compiled model's metric or optimiser variables among its own.
+    # Some Keras versions list the metric or optimizer variables of a compiled model among its own.
     seen: set[int] = set()
     found: dict[str, keras.Variable] = {}
     for kind, variables in kinds.items():
@@ -148,22 +165,24 @@ def variables_of(model: keras.Model) -> dict[str, keras.Variable]:
 
 
 def collect(model: keras.Model) -> dict[str, np.ndarray]:
-    """The value of each of `variables_of`, copied."""
+    """Copies the value of each variable in `variables_of`."""
     return {k: np.array(keras.ops.convert_to_numpy(v)) for k, v in variables_of(model).items()}
 
 
 def restore(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
-    """Sets each of `variables_of`; compares number, shapes and dtypes before the first is set.
+    """Sets each variable in `variables_of` after comparing their number, shapes and dtypes.
 
     Raises:
-        CheckpointError: The arrays are of another model or optimiser.
+        CheckpointError: The arrays belong to another model or optimizer; no variable was changed.
     """
     variables = variables_of(model)
     for name in {**variables, **arrays}:
         here = _form(variables[name]) if name in variables else "nothing"
         saved = _form(arrays[name]) if name in arrays else "nothing"
         if here != saved:
-            raise CheckpointError(f"the checkpoint is of another model: {name} is {saved} in it, and {here} here")
+            raise CheckpointError(
+                f"the checkpoint belongs to another model: {name} is {saved} in the checkpoint and {here} in this model"
+            )
     for name, variable in variables.items():
         variable.assign(arrays[name])
 

@@ -1,4 +1,4 @@
-"""What the device that runs is good at: precision and compilation."""
+"""Precision and compilation that suit the device Keras runs on."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ Precision = Literal["float32", "mixed_float16", "mixed_bfloat16"]
 
 
 def resolve_precision(name: str) -> Precision:
-    """The dtype policy of a recipe's `precision`; "auto" asks the device.
+    """Returns the Keras dtype policy for a recipe's `precision`.
 
-    "auto" is float32 on a CPU (float16 is emulated there), mixed_bfloat16 on GPUs of compute capability 8.0 or more
-    (Ampere) and on TPUs, mixed_float16 on older GPUs such as the T4.
+    "auto" is float32 on a CPU (where float16 is emulated), mixed_bfloat16 on GPUs of compute capability 8.0 or more
+    (Ampere) and on TPUs, and mixed_float16 on older GPUs such as the T4.
 
     Raises:
-        ValueError: Another name.
+        ValueError: `name` is none of the policies.
+
+    Example:
+        >>> resolve_precision("mixed_float16")
+        'mixed_float16'
     """
     if name == "auto":
         capability = _capability()
@@ -35,7 +39,7 @@ def resolve_precision(name: str) -> Precision:
 
 @contextmanager
 def precision(name: str) -> Iterator[Precision]:
-    """Keras' global dtype policy is `resolve_precision(name)` in the block, and what it was after it."""
+    """Sets Keras' global dtype policy to `resolve_precision(name)` inside the block and restores it afterwards."""
     before = keras.config.dtype_policy()
     resolved = resolve_precision(name)
     keras.config.set_dtype_policy(resolved)
@@ -46,16 +50,16 @@ def precision(name: str) -> Iterator[Precision]:
 
 
 def jit_compile() -> bool | Literal["auto"]:
-    """`jit_compile` for `Model.compile`: off for TensorFlow on a CPU, where XLA takes minutes and gains nothing."""
+    """Returns `jit_compile` for `Model.compile`: off for TensorFlow on a CPU, where XLA takes minutes to no benefit."""
     return False if require_tested("training") == "tensorflow" and _capability() is None else "auto"
 
 
 def build_graphs_quickly() -> None:
-    """Leaves out TensorFlow's graph optimisers on a CPU, for the whole process.
+    """Switches off TensorFlow's graph optimization on a CPU, for the whole process.
 
-    They rewrite the unrolled optimiser of some hundred variables for the better part of a minute and gain little:
-    for the three-backbone ensemble at 64 px the first step fell from 91 to 55 s, each further one went from about
-    1.6 to 1.8 s.
+    It spends most of a minute on the optimizer's graph of several hundred variables and gains little. Without it, the
+    first step of the three-backbone ensemble at 64 px takes 55 s instead of 91 s, and each further step about 1.8 s
+    instead of 1.6 s.
     """
     if keras.config.backend() == "tensorflow" and _capability() is None:
         import tensorflow as tf
@@ -64,21 +68,21 @@ def build_graphs_quickly() -> None:
 
 
 def leave_gpu_to_the_backend() -> None:
-    """Keeps TensorFlow, when it only feeds another backend, from taking that backend's GPU memory."""
+    """Hides the GPUs from TensorFlow if it only loads data for another backend, which needs their memory."""
     if keras.config.backend() == "tensorflow":
         return
     import tensorflow as tf
 
-    # Devices can be hidden only until TensorFlow first uses one; `visible` is then what it was.
+    # Devices can be hidden only before TensorFlow first uses one.
     if tf.config.get_visible_devices("GPU"):
         tf.config.set_visible_devices([], "GPU")
 
 
 def capability() -> tuple[int, int] | None:
-    """Compute capability of the first accelerator ((99, 0) for a TPU), None on a CPU.
+    """Returns the compute capability of the first accelerator ((99, 0) for a TPU), or None on a CPU.
 
     Raises:
-        UsageError: Keras runs on another backend than TensorFlow and JAX.
+        UsageError: Keras runs on a backend other than TensorFlow and JAX.
     """
     return _capability()
 

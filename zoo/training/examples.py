@@ -1,4 +1,4 @@
-"""The training and validation part of a table as what the pipeline takes."""
+"""The training and validation parts of a table, as paths and labels for the input pipeline."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from zoo.training.recipe import Recipe, Stage
 
 @dataclass(frozen=True)
 class Examples:
-    """Paths and labels of both parts.
+    """Paths and labels of the training and validation parts.
 
     Attributes:
-        recipe: Whose images and findings these are.
-        paths: Training images.
-        labels: float32 (n, findings) of 1, 0, NaN.
-        targeted: bool (n,): images with a rare finding, for the extra augmentation.
-        validation_paths: Tuning images.
-        validation_labels: float32 (m, findings).
-        read: Gives the pixels of an image.
+        recipe: Gives image size, findings and augmentation.
+        paths: n training images.
+        labels: float32 (n, findings) of 1, 0 and NaN (unknown).
+        targeted: bool (n,): images with a rare finding, which get the targeted augmentation.
+        validation_paths: m validation images.
+        validation_labels: float32 (m, findings) of 1, 0 and NaN.
+        read: Reads the pixels of an image.
     """
 
     recipe: Recipe
@@ -40,11 +40,11 @@ class Examples:
 
     @classmethod
     def from_table(cls, recipe: Recipe, table: pd.DataFrame, split: Split, read: Reader = read_image) -> Examples:
-        """Takes the "train" and "validation" rows of a table.
+        """Takes the rows of a table that are in the training and validation parts.
 
         Raises:
-            SplitError: No finding has both classes in the validation part, so that val_auc would not exist.
-            RecipeError: A stage's batch is larger than the training part.
+            SplitError: No finding has both classes in the validation part, so val_auc is undefined.
+            RecipeError: The batch size of a stage exceeds the number of training images.
         """
         labels, paths = reading.labels_of(table, recipe.ensemble.findings), table["Image_path"].to_numpy()
         train, validation = split.rows("train"), split.rows("validation")
@@ -64,11 +64,11 @@ class Examples:
         )
 
     def steps(self, stage: Stage) -> int:
-        """Batches an epoch; the last, incomplete one is left out."""
+        """Number of batches per epoch; the last, incomplete batch is left out."""
         return pipeline.steps_per_epoch(len(self.paths), stage.batch_size)
 
     def batches(self, stage: Stage, seed: int, epoch: int, start_step: int) -> Any:
-        """Training batches of an epoch of the whole run, from one of its steps on."""
+        """Training batches of an epoch (counted over the whole run), beginning at `start_step`."""
         return pipeline.training_batches(
             self.paths,
             self.labels,
@@ -83,7 +83,7 @@ class Examples:
         )
 
     def validation_batches(self, batch_size: int) -> Any:
-        """The validation images in order; the last is repeated to fill the last batch: XLA compiles one shape."""
+        """Validation images in order; the last one is repeated to fill the last batch, so that XLA compiles once."""
         missing = -len(self.validation_paths) % batch_size
         paths = self.validation_paths + self.validation_paths[-1:] * missing
         return pipeline.evaluation_batches(

@@ -1,4 +1,4 @@
-"""Whether decoding images would keep an accelerator waiting: this machine's measured rate against the device's need."""
+"""Estimates whether decoding images is slower than training on them, so that a cache of decoded images pays off."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from zoo.data.pipeline import training_batches
 from zoo.training import devices
 from zoo.training.recipe import Recipe
 
-#: Images a second that a T4 trains of three backbones at 224 px, in float16; an estimate, never measured by us.
+#: Images per second that a T4 trains with three backbones at 224 px in float16; an estimate that was not measured.
 _T4 = 130.0
 
-#: How many times faster devices with bfloat16 are at most; an estimate too.
+#: How many times faster than a T4 devices with bfloat16 are at most; also an estimate.
 _NEWER = 8.0
 
-#: The estimates may be low, and training takes a part of the cores. A cache for nothing costs little, since checking
-#: the images decodes each of them anyway; a missing one costs every epoch.
+#: Safety factor: the estimates may be low, and training uses some of the cores. An unnecessary cache costs little,
+#: since every image is decoded once for the check anyway; a missing one slows every epoch.
 _HEADROOM = 2.0
 
 _SAMPLE, _BATCH, _SECONDS = 256, 16, 5.0
 
 
 def starves(recipe: Recipe, paths: Sequence[str], progress: Progress) -> bool:
-    """Whether training from the files would be slower than the device; False on a CPU, without looking.
+    """Whether decoding the image files is likely to be slower than the accelerator; always False on a CPU.
 
     Args:
-        recipe: What is trained, at which size.
+        recipe: Gives the members and the image size.
         paths: The images; a sample of them is decoded and augmented for some seconds.
-        progress: Told the figures.
+        progress: Receives a message with both rates.
     """
     capability = devices.capability()
     if capability is None:
@@ -42,21 +42,22 @@ def starves(recipe: Recipe, paths: Sequence[str], progress: Progress) -> bool:
     need, rate = needed_rate(recipe, capability), input_rate(recipe, paths)
     starved = rate < _HEADROOM * need
     progress.message(
-        f"input: {rate:,.0f} images/s are decoded here, about {need:,.0f}/s are trained (an estimate): "
-        + (f"below {_HEADROOM:g} times that, so the images are cached" if starved else "enough without a cache")
+        f"input: this machine decodes {rate:,.0f} images/s, and the device trains about {need:,.0f} images/s (an "
+        "estimate): "
+        + (f"below {_HEADROOM:g} times that rate, so the images are cached" if starved else "no cache is needed")
     )
     return starved
 
 
 def needed_rate(recipe: Recipe, capability: tuple[int, int]) -> float:
-    """Images/s that a device of this compute capability trains, estimated from a T4's by members and pixels."""
+    """Estimates the images/s that a device trains, from the rate of a T4, the number of members and the image size."""
     members = len(recipe.ensemble.members) if recipe.members == "joint" else 1
     device = _NEWER if capability >= (8, 0) else 1.0
     return device * _T4 * 3 / members * (224 / recipe.ensemble.image_size) ** 2
 
 
 def input_rate(recipe: Recipe, paths: Sequence[str]) -> float:
-    """Images/s that the uncached path gives on this machine: read, decoded, augmented, in batches."""
+    """Measures the images/s that this machine reads, decodes, augments and batches without a cache."""
     sample = list(paths[:: max(1, len(paths) // _SAMPLE)])
     batches = training_batches(
         sample,
@@ -79,5 +80,5 @@ def input_rate(recipe: Recipe, paths: Sequence[str]) -> float:
 def _read(path: str, size: int, channels: int) -> np.ndarray:
     try:
         return read_image(path, size, channels)
-    except ImageError:  # the check of all images is still to come
+    except ImageError:  # all images are checked later
         return np.zeros((size, size, channels), np.uint8)

@@ -1,4 +1,4 @@
-"""One job: a model through one stage, epoch by epoch, in such a way that it can be killed at any instant."""
+"""Trains one job (a model through one stage), epoch by epoch, so that it can be killed and resumed at any moment."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Surroundings:
     """What all jobs of a run share.
 
     Attributes:
-        examples: What is trained on.
-        loss: What is minimised.
+        examples: Training and validation images with their labels.
+        loss: The loss that is minimised.
         logs: Folder of TensorBoard's files.
         checkpoint_minutes: Longest time between two checkpoints.
-        interruption: Why to stop.
-        progress: Who is told.
-        save: Writes a checkpoint of these variables and the run's position.
+        interruption: Tells whether to stop.
+        progress: Receives steps, epochs and messages.
+        save: Writes a checkpoint of the given variables and the run's position.
     """
 
     examples: Examples
@@ -49,18 +49,19 @@ class Surroundings:
 
 
 def fit_job(job: Job, around: Surroundings, position: Position, arrays: Mapping[str, np.ndarray] | None) -> str:
-    """Trains a job to its end, from its beginning or from a checkpoint of its middle.
+    """Trains a job to its end, from the beginning or from a checkpoint.
 
-    The best weights are a file as soon as they are measured. When the job is done, `position` is at the next one.
+    The best weights are saved at the end of the epoch that reached them. When the job is done, `position` points to
+    the next job.
 
     Args:
-        job: What to do.
-        around: What it shares with the other jobs.
-        position: Moved on.
-        arrays: The variables of a checkpoint, or None to begin.
+        job: The model and the stage.
+        around: What the job shares with the other jobs.
+        position: How far the run is; updated in place.
+        arrays: The variables of a checkpoint, or None to start the job.
 
     Returns:
-        "" when the job is done, otherwise why it stopped; there is then a checkpoint.
+        "" when the job is done, otherwise the reason why it stopped; a checkpoint was then written.
 
     Raises:
         TrainingError: The weights are no longer finite.
@@ -80,7 +81,7 @@ def fit_job(job: Job, around: Surroundings, position: Position, arrays: Mapping[
 
 
 def build(job: Job, fresh: bool = True) -> Ensemble:
-    """The job's model with the weights it begins from, the right layers unfrozen; without any if not `fresh`."""
+    """Builds the job's model with the weights that it starts from, or with uninitialized ones if not `fresh`."""
     keras.utils.set_random_seed(job.seed)
     if fresh and job.start is None:
         model = Ensemble.from_spec(job.spec, start=True)
@@ -95,8 +96,8 @@ def build(job: Job, fresh: bool = True) -> Ensemble:
 
 
 def save_weights(model: keras.Model, path: Path) -> None:
-    """Writes a `.weights.h5` file of the model alone, whole or not at all."""
-    # Keras would add a compiled model's optimiser, which trebles the file.
+    """Writes the model's weights to a `.weights.h5` file, atomically and without the optimizer."""
+    # Keras would include the optimizer of a compiled model, which makes the file three times as large.
     optimizer, model.optimizer = getattr(model, "optimizer", None), None
     try:
         with whole_file(path) as new:
@@ -119,7 +120,7 @@ class _Fitting:
             optimizer=build_optimizer(self.model, job.stage, self.steps * job.stage.epochs),
             loss=around.loss,
             jit_compile=devices.jit_compile(),
-            # `build_optimizer` has seen to it, by the policy in force.
+            # `build_optimizer` has already added loss scaling if the dtype policy needs it.
             auto_scale_loss=False,
         )
         if arrays is not None:
@@ -136,11 +137,11 @@ class _Fitting:
             self.around.progress.message(f"{self.job.title}: {name}: {trainable}")
 
     def epoch(self) -> str:
-        """Trains what is left of an epoch, validates, saves; returns why to stop, or ""."""
+        """Trains the rest of an epoch, validates and saves; returns the reason to stop, or ""."""
         position, started = self.position, time.monotonic()
         if position.step < self.steps and not self._train():
             return self.around.interruption.reason
-        # The mean over the whole epoch: after a resume, too, since the sums behind it are in the checkpoint.
+        # The loss is the mean over the whole epoch, also after a resume: its running sums are in the checkpoint.
         logs = {
             "loss": float(self.model.get_metrics_result()["loss"]),
             "learning_rate": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
@@ -159,7 +160,7 @@ class _Fitting:
         return self.around.interruption.reason
 
     def _train(self) -> bool:
-        """Runs the rest of the epoch; False if it was stopped on the way (and saved)."""
+        """Runs the remaining steps of the epoch; returns False if it was stopped before the end (and saved)."""
         position, model = self.position, self.model
         trackers = [np.array(keras.ops.convert_to_numpy(v)) for v in model.metrics_variables] if position.step else []
         callback = StepCallback(position.step, trackers, self._report, self._due, self._save_step)
@@ -192,7 +193,7 @@ class _Fitting:
         self._saved_at = time.monotonic()
 
     def _validate(self) -> dict[str, float]:
-        """Exact loss and AUC over the whole validation part, not means of batches."""
+        """Computes loss and mean AUC over the whole validation part, not as a mean over batches."""
         examples = self.around.examples
         labels = examples.validation_labels
         with image_errors():
@@ -202,7 +203,7 @@ class _Fitting:
         if not np.isfinite(logits).all():
             raise TrainingError(
                 f"{self.job.title}, epoch {self.position.epoch + 1}: the network gives NaN or infinite logits; "
-                "lower learning_rate, or use another precision"
+                "use a lower learning_rate or another precision"
             )
         return {
             "val_loss": float(self.around.loss(labels, logits)),
@@ -210,7 +211,7 @@ class _Fitting:
         }
 
     def _keep_best(self, val_auc: float) -> None:
-        """A copy on the disk: weights kept by reference would be the last ones in the end."""
+        """Saves the weights if they are the best so far."""
         if self.position.best is None or val_auc > self.position.best:
             self.position.best = val_auc
             save_weights(self.model, self.job.folder / self.job.stage.best_weights)

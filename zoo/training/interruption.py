@@ -1,4 +1,4 @@
-"""Reasons to stop before the end, cleanly: a limit on hours, SIGTERM."""
+"""Reasons to stop training cleanly before its end: a time limit, or SIGTERM."""
 
 from __future__ import annotations
 
@@ -13,10 +13,18 @@ from zoo.core.errors import UsageError
 
 
 class Interruption:
-    """Asked after each step whether to stop.
+    """Tells, after each step, whether to stop.
 
     Args:
-        max_hours: Hours from now, or None.
+        max_hours: Time limit in hours from now, or None.
+
+    Example:
+        >>> interruption = Interruption(max_hours=11.5)
+        >>> interruption.reason
+        ''
+        >>> interruption.on_signal(signal.SIGTERM, None)
+        >>> interruption.reason
+        'SIGTERM'
     """
 
     def __init__(self, max_hours: float | None = None) -> None:
@@ -25,20 +33,21 @@ class Interruption:
 
     @property
     def reason(self) -> str:
-        """Why to stop, "" to go on."""
+        """The reason to stop, or "" to continue."""
         if self._signalled:
             return "SIGTERM"
         return "max_hours" if self._deadline is not None and time.monotonic() >= self._deadline else ""
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
-        """A signal handler: the step that runs is finished first."""
+        """Signal handler; training stops after the current step."""
         self._signalled = True
 
 
 @contextmanager
 def watch(max_hours: float | None = None) -> Iterator[Interruption]:
-    """An `Interruption` that knows of SIGTERM in the block; outside the main thread, where Python allows no handlers,
-    of the hours alone.
+    """Yields an `Interruption` that also reacts to SIGTERM inside the block.
+
+    Outside the main thread, where Python allows no signal handlers, only the time limit applies.
 
     Raises:
         ValueError: `max_hours` is not above 0.

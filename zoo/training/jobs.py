@@ -1,4 +1,4 @@
-"""What a run consists of, and how far it is."""
+"""The jobs of a training run, and the position of a run among them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from zoo.training.recipe import Recipe, Stage
 
 @dataclass(frozen=True)
 class Job:
-    """The ensemble, or one member, through one stage.
+    """Training of the ensemble, or of one member, through one stage.
 
     Attributes:
-        title: Its name in the history.
-        spec: What is trained: the ensemble, or an ensemble of one member.
-        stage: How.
-        folder: Where its weights files go.
-        start: Weights to begin from, or None for the spec's own.
-        seed: Of initial weights, dropout, order and augmentation.
-        first_epoch: Epochs of the stages before it, so that no stage repeats the order of another.
+        title: Name in the history.
+        spec: The model that is trained: the ensemble, or an ensemble of one member.
+        stage: The stage.
+        folder: Folder of its weights files.
+        start: Weights file to start from, or None for the weights that the spec names.
+        seed: Seed of initial weights, dropout, image order and augmentation.
+        first_epoch: Number of epochs in the stages before it, so that no stage repeats the image order of another.
     """
 
     title: str
@@ -36,16 +36,16 @@ class Job:
 
 @dataclass
 class Position:
-    """How far a run is: what a checkpoint holds beside the variables.
+    """How far a run has got; a checkpoint holds this besides the variables.
 
     Attributes:
-        job: Position of the job in the plan.
-        begun: Whether the variables saved with this are that job's; False between jobs.
-        epoch: Epochs of the job that are done.
-        step: Steps of the next epoch that are done.
-        best: The job's best val_auc.
-        callbacks: What its callbacks remember.
-        history: A row an epoch, of all jobs.
+        job: Index of the current job in the plan.
+        begun: Whether the saved variables belong to that job; False between jobs.
+        epoch: Number of finished epochs of the job.
+        step: Number of finished steps of the next epoch.
+        best: Best val_auc of the job.
+        callbacks: State of the job's callbacks.
+        history: One row per epoch, of all jobs.
     """
 
     job: int = 0
@@ -57,13 +57,19 @@ class Position:
     history: list[dict[str, Any]] = field(default_factory=list)
 
     def next_job(self) -> None:
-        """Moves to the beginning of the job after this one."""
+        """Moves to the start of the next job."""
         self.job, self.begun, self.epoch, self.step = self.job + 1, False, 0, 0
         self.best, self.callbacks = None, {}
 
 
 def plan(recipe: Recipe, run_dir: Path) -> list[Job]:
-    """The jobs of a recipe in order: each stage of the ensemble, or of each member in turn."""
+    """Returns the jobs of a recipe in order: the stages of the ensemble, or of each member in turn.
+
+    Example:
+        >>> from zoo.training.recipe import load_recipe
+        >>> [job.title for job in plan(load_recipe("xrayslam_demo"), Path("run"))][:2]
+        ['resnet50 stage1', 'resnet50 stage2']
+    """
     if recipe.members == "joint":
         return _stages(recipe, recipe.ensemble, run_dir, recipe.seed, "")
     jobs = []
@@ -74,13 +80,13 @@ def plan(recipe: Recipe, run_dir: Path) -> list[Job]:
 
 
 def single(spec: EnsembleSpec, index: int) -> EnsembleSpec:
-    """The ensemble of one of its members alone."""
+    """Returns the spec of an ensemble that holds one member alone."""
     member = spec.members[index]
     return dataclasses.replace(spec, name=f"{spec.name}-{member.name}", members=(member,), member_weights=())
 
 
 def member_folder(run_dir: Path, member: str) -> Path:
-    """Where the weights files of a member that is trained alone lie."""
+    """Returns the folder of the weights files of a member that is trained on its own."""
     return run_dir / "members" / member
 
 

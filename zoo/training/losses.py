@@ -1,4 +1,4 @@
-"""Multi-label losses from logits: unknown labels masked, findings weighted, on every backend the same."""
+"""Multi-label losses on logits that mask unknown labels and weight the findings; equal on every backend."""
 
 from __future__ import annotations
 
@@ -16,18 +16,17 @@ Form = Literal["both_terms", "positive_only"]
 
 
 class FindingLoss(keras.losses.Loss):
-    """Base of the losses: checks, masks, weights and averages; a subclass says what one label costs.
+    """Base class of the losses: checks, masks, weights and averages. A subclass defines the loss of one label.
 
-    The value is the mean over the known labels of a batch; a label of NaN counts neither in the sum nor in the number.
-    A batch without any known label costs 0, with gradients of 0.
+    The value is the mean over the known labels of a batch; NaN labels are counted neither in the sum nor in the
+    denominator. A batch without known labels has loss 0 and gradient 0.
 
     Labels are (batch, findings) of 1, 0 and NaN; predictions are logits of the same shape. All arithmetic is float32.
 
     Args:
-        label_weights: One number a finding, or None for 1 each; see `label_weights`.
-        form: "both_terms" weights a finding's positives and negatives alike, "positive_only" its positives.
-        smoothing: Share s of each label moved to the middle: 1 becomes 1 - s / 2, 0 becomes s / 2
-            (Szegedy et al. 2016, with two classes).
+        label_weights: One weight per finding, or None for weights of 1; see the function `label_weights`.
+        form: "both_terms" weights the positives and negatives of a finding, "positive_only" its positives alone.
+        smoothing: Label smoothing s: 1 becomes 1 - s / 2 and 0 becomes s / 2 (Szegedy et al. 2016, two classes).
         name: Name of the loss.
     """
 
@@ -50,17 +49,20 @@ class FindingLoss(keras.losses.Loss):
         self.smoothing = float(smoothing)
 
     def terms(self, logits: Any) -> tuple[Any, Any]:
-        """Pure: what each logit costs if the finding is present, and if it is absent; both of the logits' shape."""
+        """Returns the loss of each logit if the finding is present, and if it is absent, each in the logits' shape.
+
+        Subclasses override this pure function.
+        """
         raise NotImplementedError
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """The mean cost of the known labels, a float32 scalar.
+        """Returns the mean loss over the known labels, a float32 scalar.
 
         Raises:
-            ValueError: The shapes differ, or weights of images are given.
+            ValueError: The shapes differ, or `sample_weight` is given.
         """
         if sample_weight is not None:
-            # fit(class_weight=) arrives here too: Keras turns it into weights of images by each row's argmax.
+            # fit(class_weight=) arrives here too: Keras turns it into sample weights by each row's argmax.
             raise UsageError(
                 f"{type(self).__name__} takes no sample_weight or class_weight: Keras reads class_weight by the argmax "
                 "of each row, which means nothing for several findings; give label_weights to the loss"
@@ -68,10 +70,10 @@ class FindingLoss(keras.losses.Loss):
         return super().__call__(y_true, y_pred)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Cost of each image, (batch,) float32, scaled such that the batch's mean is the mean over its known labels."""
+        """Returns the loss of each image, float32 (batch,), scaled so that its mean is the mean over known labels."""
         self._check(y_true, y_pred)
         known = ops.logical_not(ops.isnan(y_true))
-        # Before the arithmetic: 0 * NaN is NaN, in the value and in the gradient.
+        # NaN is replaced before the arithmetic, since 0 * NaN is NaN in the value and in the gradient.
         labels = ops.where(known, y_true, 0.0)
         labels = labels * (1.0 - self.smoothing) + 0.5 * self.smoothing
         present, absent = self.terms(y_pred)
@@ -91,17 +93,23 @@ class FindingLoss(keras.losses.Loss):
             raise UsageError(f"{len(self.label_weights)} label_weights for {y_pred.shape[-1]} findings")
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make the same loss again."""
+        """Returns the constructor's arguments, as Keras' serialization needs them."""
         weights = None if self.label_weights is None else list(self.label_weights)
         return {"label_weights": weights, "form": self.form, "smoothing": self.smoothing, "name": self.name}
 
 
 @keras.saving.register_keras_serializable("zoo")
 class WeightedBCE(FindingLoss):
-    """Binary cross-entropy of the sigmoid, weighted by finding. Arguments as `FindingLoss`."""
+    """Binary cross-entropy on logits with a weight for each finding; the arguments are those of `FindingLoss`.
+
+    Example:
+        >>> labels = np.array([[1.0, np.nan], [0.0, 1.0]], "float32")  # NaN: unknown, not counted
+        >>> round(float(WeightedBCE()(labels, np.zeros((2, 2), "float32"))), 4)  # log 2 at a logit of 0
+        0.6931
+    """
 
     def terms(self, logits: Any) -> tuple[Any, Any]:
-        """-log p and -log(1 - p), from the logits: finite where p rounds to 0 or 1."""
+        """Returns -log p and -log(1 - p), from the logits, so that they stay finite where p rounds to 0 or 1."""
         return ops.softplus(-logits), ops.softplus(logits)
 
 
@@ -110,9 +118,14 @@ class FocalLoss(FindingLoss):
     """Focal loss: cross-entropy times (1 - p of the true class) ** gamma (Lin et al. 2017, arXiv:1708.02002).
 
     Args:
-        gamma: How strongly easy labels fade; 0 gives cross-entropy.
-        alpha: Weight of present against 1 - alpha of absent findings, or None for neither.
-        **options: As `FindingLoss`.
+        gamma: Focusing parameter: how strongly easy labels are down-weighted; 0 gives cross-entropy.
+        alpha: Weight of present findings; absent ones get 1 - alpha. None weights neither.
+        **options: Arguments of `FindingLoss`.
+
+    Example:
+        >>> labels, logits = np.ones((1, 1), "float32"), np.zeros((1, 1), "float32")
+        >>> round(float(FocalLoss(gamma=2.0, alpha=None)(labels, logits)), 4)  # log(2) / 4
+        0.1733
     """
 
     def __init__(self, gamma: float = 2.0, alpha: float | None = 0.25, **options: Any) -> None:
@@ -122,7 +135,7 @@ class FocalLoss(FindingLoss):
         self.gamma, self.alpha = float(gamma), alpha
 
     def terms(self, logits: Any) -> tuple[Any, Any]:
-        """Powers of p and 1 - p are exponentials of log-sigmoids, so that no gradient divides by 0."""
+        """Returns both terms; powers of p and 1 - p are exponentials of log-sigmoids, so no gradient divides by 0."""
         minus_log_p, minus_log_not_p = ops.softplus(-logits), ops.softplus(logits)
         present = ops.exp(-self.gamma * minus_log_not_p) * minus_log_p
         absent = ops.exp(-self.gamma * minus_log_p) * minus_log_not_p
@@ -131,21 +144,27 @@ class FocalLoss(FindingLoss):
         return self.alpha * present, (1.0 - self.alpha) * absent
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make the same loss again."""
+        """Returns the constructor's arguments, as Keras' serialization needs them."""
         return {**super().get_config(), "gamma": self.gamma, "alpha": self.alpha}
 
 
 @keras.saving.register_keras_serializable("zoo")
 class AsymmetricLoss(FindingLoss):
-    """Asymmetric loss: absent findings fade faster, and below a margin altogether (Ridnik et al. 2021).
+    """Asymmetric loss: down-weights easy absent findings more, and ignores them below a margin (Ridnik et al. 2021).
 
     present: (1 - p) ** gamma_positive * -log p;   absent: q ** gamma_negative * -log(1 - q), q = max(p - margin, 0).
 
     Args:
-        gamma_positive: Focusing of present findings.
-        gamma_negative: Focusing of absent findings: 0, or at least 1 (its gradient is infinite at 0 in between).
-        margin: Probability below which an absent finding costs nothing.
-        **options: As `FindingLoss`.
+        gamma_positive: Focusing parameter of present findings.
+        gamma_negative: Focusing parameter of absent findings: 0, or at least 1 (between them the gradient is infinite
+            at q = 0).
+        margin: Probability below which an absent finding has no loss.
+        **options: Arguments of `FindingLoss`.
+
+    Example:
+        >>> labels, logits = np.zeros((1, 1), "float32"), np.full((1, 1), -4.0, "float32")  # p = 0.018
+        >>> float(AsymmetricLoss(margin=0.05)(labels, logits))
+        0.0
     """
 
     def __init__(
@@ -161,7 +180,7 @@ class AsymmetricLoss(FindingLoss):
         self.margin = float(margin)
 
     def terms(self, logits: Any) -> tuple[Any, Any]:
-        """The two formulas above; without a margin -log(1 - p) comes from the logit, where 1 - p would round to 0."""
+        """Returns both terms; without a margin, -log(1 - p) is computed from the logit, since 1 - p may round to 0."""
         minus_log_not_p = ops.softplus(logits)
         present = ops.exp(-self.gamma_positive * minus_log_not_p) * ops.softplus(-logits)
         q = ops.maximum(ops.sigmoid(logits) - self.margin, 0.0)
@@ -171,7 +190,7 @@ class AsymmetricLoss(FindingLoss):
         return present, absent
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make the same loss again."""
+        """Returns the constructor's arguments, as Keras' serialization needs them."""
         own = {
             "gamma_positive": self.gamma_positive,
             "gamma_negative": self.gamma_negative,
@@ -180,7 +199,7 @@ class AsymmetricLoss(FindingLoss):
         return {**super().get_config(), **own}
 
 
-#: Name in a recipe -> class, or any function of the same keyword arguments.
+#: Name in a recipe -> class, or any function that takes the same keyword arguments.
 LOSSES: dict[str, Callable[..., keras.losses.Loss]] = {
     "weighted_bce": WeightedBCE,
     "focal": FocalLoss,
@@ -189,10 +208,14 @@ LOSSES: dict[str, Callable[..., keras.losses.Loss]] = {
 
 
 def register_loss(name: str, loss: Callable[..., keras.losses.Loss]) -> None:
-    """Makes a loss known to recipes: called with `label_weights`, `form`, `smoothing` and the recipe's options.
+    """Registers a loss for use in recipes.
+
+    Args:
+        name: Name that recipes give in `LossSpec.name`.
+        loss: Called with `label_weights`, `form`, `smoothing` and the recipe's options.
 
     Raises:
-        ValueError: The name is taken by another loss.
+        ValueError: Another loss has this name.
     """
     if LOSSES.get(name, loss) is not loss:
         raise UsageError(f"loss {name!r} is registered already: {LOSSES[name]!r}")
@@ -200,7 +223,19 @@ def register_loss(name: str, loss: Callable[..., keras.losses.Loss]) -> None:
 
 
 def build_loss(name: str, **options: Any) -> keras.losses.Loss:
-    """The loss called `name`; an `UnknownNameError` with the closest names when there is none."""
+    """Builds the loss that is registered under `name`.
+
+    Args:
+        name: Such as "weighted_bce", "focal" or "asymmetric".
+        **options: Arguments of the loss.
+
+    Raises:
+        UnknownNameError: No such loss; the message shows the closest names.
+
+    Example:
+        >>> build_loss("focal", gamma=1.5).gamma
+        1.5
+    """
     if name not in LOSSES:
         raise UnknownNameError("loss", name, LOSSES)
     return LOSSES[name](**options)
@@ -209,19 +244,23 @@ def build_loss(name: str, **options: Any) -> keras.losses.Loss:
 def label_weights(
     labels: np.ndarray, low: float = 0.5, high: float = 3.0, findings: Sequence[str] | None = None
 ) -> np.ndarray:
-    """Weight of each finding, negatives / positives clipped to [low, high], from the training labels alone.
+    """Computes the weight of each finding from the training labels: negatives / positives, clipped to [low, high].
 
     Args:
-        labels: (n, k) of 1, 0 and NaN (not counted).
-        low: Least weight.
-        high: Greatest weight.
+        labels: (n, k) of 1, 0 and NaN (not counted), of the training part alone.
+        low: Smallest weight.
+        high: Largest weight.
         findings: k names for the warning.
 
     Returns:
-        float32 (k,); 1 for a finding without positives, which cannot be learned: a warning names it.
+        float32 (k,). A finding without positives gets 1: it cannot be learned, and a warning names it.
 
     Raises:
         TableError: No finding has both positives and negatives.
+
+    Example:
+        >>> label_weights(np.array([[1, 1], [0, 1], [0, 0], [0, np.nan]])).tolist()
+        [3.0, 0.5]
     """
     positives, negatives = np.sum(labels == 1, axis=0), np.sum(labels == 0, axis=0)
     if not np.any((positives > 0) & (negatives > 0)):

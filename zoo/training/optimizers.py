@@ -1,4 +1,4 @@
-"""The optimiser of a stage: AdamW, what it decays, its learning rate, its average of the weights."""
+"""The optimizer of a stage: AdamW with its learning-rate schedule, weight decay and moving average of the weights."""
 
 from __future__ import annotations
 
@@ -15,26 +15,32 @@ from zoo.training.recipe import Stage
 
 @keras.saving.register_keras_serializable("zoo")
 class AdamW(keras.optimizers.AdamW):
-    """Keras' AdamW, but `fit` never replaces the weights by their average.
+    """Keras' AdamW, except that `fit` does not replace the weights by their moving average.
 
-    Keras does so at the end of every `fit`; here `fit` is called once an epoch, and training has to go on with the
-    weights themselves. `averaged_weights` shows the average instead.
+    Keras replaces them at the end of every `fit`. Here `fit` is called once per epoch, and training must continue with
+    the weights themselves; `averaged_weights` gives access to the average.
     """
 
     def finalize_variable_values(self, var_list: Any) -> None:
-        """Leaves the weights as they are."""
+        """Does nothing, so that the weights stay as they are."""
 
 
 def build_optimizer(model: keras.Model, stage: Stage, total_steps: int) -> keras.optimizers.Optimizer:
-    """AdamW for the model's trainable variables, as the stage says; scaled losses under mixed_float16.
+    """Builds the AdamW optimizer that a stage describes, with loss scaling under mixed_float16.
 
     Args:
-        model: Frozen and unfrozen already.
-        stage: Its numbers.
-        total_steps: Batches of the whole stage, for the schedule.
+        model: Its layers must already be frozen or unfrozen as the stage trains them.
+        stage: Learning rate, schedule, decay and the other settings.
+        total_steps: Number of batches of the whole stage, for the schedule.
 
     Returns:
-        An optimiser whose variables exist, so that they can be saved and restored.
+        An optimizer whose variables are built, so that they can be saved and restored.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> stage = Stage(name="stage1", epochs=1, batch_size=4, learning_rate=0.5, schedule="constant")
+        >>> float(keras.ops.convert_to_numpy(build_optimizer(model, stage, total_steps=10).learning_rate))
+        0.5
     """
     optimizer: Any = AdamW(
         learning_rate=_learning_rate(stage, total_steps),
@@ -45,7 +51,7 @@ def build_optimizer(model: keras.Model, stage: Stage, total_steps: int) -> keras
         gradient_accumulation_steps=stage.accumulate if stage.accumulate > 1 else None,
     )
     if stage.weight_decay and not stage.decay_norms_and_biases:
-        # Biases, and the scales and shifts of norms, are the variables of one axis.
+        # The variables with one axis are biases and the scales and offsets of normalization layers.
         optimizer.exclude_from_weight_decay(var_list=[v for v in model.trainable_variables if len(v.shape) < 2])
     if keras.config.dtype_policy().name == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
@@ -68,7 +74,7 @@ def _learning_rate(stage: Stage, total_steps: int) -> Any:
 
 
 def skipped_steps(optimizer: Any, steps: int) -> int:
-    """How many of `steps` batches an overflow under float16 made the optimiser skip; the weights took no harm."""
+    """Counts the batches, of `steps`, that the optimizer skipped because gradients overflowed under float16."""
     if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return 0
     inner = optimizer.inner_optimizer
@@ -77,11 +83,11 @@ def skipped_steps(optimizer: Any, steps: int) -> int:
 
 @contextmanager
 def averaged_weights(model: keras.Model) -> Iterator[None]:
-    """In the block the model's trainable weights are their moving average, where the optimiser keeps one."""
+    """Sets the model's weights to their moving average inside the block, if the optimizer keeps one."""
     optimizer: Any = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     pairs = keras_compat.moving_averages(optimizer)
     variables, averages = [variable for variable, _ in pairs], [average for _, average in pairs]
-    # Through NumPy: JAX frees the arrays of a model when it predicts, and two variables must not share one.
+    # Copied through NumPy: JAX frees a model's arrays when it predicts, so two variables must not share one.
     kept, shown = ([np.array(keras.ops.convert_to_numpy(v)) for v in group] for group in (variables, averages))
     _assign(variables, shown)
     try:

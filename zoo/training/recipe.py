@@ -1,4 +1,4 @@
-"""Recipes: everything a training run is made of, as frozen dataclasses in a short Python file."""
+"""Recipes: frozen dataclasses in a short Python file that define a whole training run."""
 
 from __future__ import annotations
 
@@ -14,36 +14,45 @@ from zoo.core.errors import RecipeError, UnknownNameError
 from zoo.data.augment import DEFAULT, AugmentSpec
 from zoo.data.splits import SplitSpec
 
-#: Fields that change when checkpoints are written, where images are read from and what is listed, not what is trained.
+#: Fields that do not affect the trained weights: a run may be resumed with other values of them.
 FREE_FIELDS = frozenset({"checkpoint_minutes", "cache", "fill_missing"})
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of training: from the best weights of the stage before, with a new optimiser.
+    """One stage of training. It starts from the best weights of the stage before it, with a new optimizer.
 
     Attributes:
         name: Name in logs and in the history.
-        epochs: Epochs at most.
-        batch_size: Images a step.
-        learning_rate: AdamW's, or the peak of the schedule.
-        weight_decay: Decoupled, a step and unit of learning rate (Loshchilov & Hutter 2019).
-        decay_norms_and_biases: Decay variables of one axis too, as plain `keras.optimizers.AdamW` does.
-        clipnorm: Greatest norm of each variable's gradient, or None.
-        schedule: "plateau": halved (`reduce_lr_factor`) when val_loss has not improved for `reduce_lr_patience` epochs;
-            "constant"; or "warmup_cosine": linear over `warmup_steps`, then a cosine down to `min_learning_rate`
-            (Loshchilov & Hutter 2017).
-        warmup_steps: Optimiser steps of warm-up; with "warmup_cosine" only.
-        reduce_lr_patience: Epochs; with "plateau" only.
-        reduce_lr_factor: Factor; with "plateau" only.
+        epochs: Maximum number of epochs.
+        batch_size: Images per step.
+        learning_rate: Learning rate of AdamW, or the peak of the schedule.
+        weight_decay: Decoupled weight decay (Loshchilov & Hutter 2019).
+        decay_norms_and_biases: Whether to decay biases and normalization parameters too, as plain
+            `keras.optimizers.AdamW` does.
+        clipnorm: Largest norm of each variable's gradient, or None.
+        schedule: "plateau" multiplies the learning rate by `reduce_lr_factor` when val_loss has not improved for
+            `reduce_lr_patience` epochs; "constant"; or "warmup_cosine", linear over `warmup_steps`, then a cosine down
+            to `min_learning_rate` (Loshchilov & Hutter 2017).
+        warmup_steps: Optimizer steps of warm-up; only with "warmup_cosine".
+        reduce_lr_patience: Epochs; only with "plateau".
+        reduce_lr_factor: Factor; only with "plateau".
         min_learning_rate: Lower end of "plateau" and "warmup_cosine".
-        accumulate: Batches whose gradients make one optimiser step.
-        ema_momentum: Momentum of an average of the weights, which is then what is validated and kept; None for none.
-        early_stopping_patience: Epochs without a better val_auc before the stage ends; None for never.
-        unfreeze_top: Only the last so many layers of each backbone (and the heads) train; None for all.
-        train_batch_norm: With `unfreeze_top`: batch norm among those layers trains too.
-        best_weights: File in the run folder of the weights with the best val_auc.
-        last_weights: File of the weights at the end of the stage, or None.
+        accumulate: Batches whose gradients are accumulated into one optimizer step.
+        ema_momentum: Momentum of the moving average of the weights. If set, the average is validated and saved in
+            place of the weights.
+        early_stopping_patience: Epochs without a better val_auc before the stage ends; None never ends it early.
+        unfreeze_top: Number of layers at the end of each backbone that are trained besides the heads; None trains all.
+        train_batch_norm: With `unfreeze_top`, whether batch norm among those layers is trained too.
+        best_weights: File name, in the run folder, of the weights with the best val_auc.
+        last_weights: File name of the weights at the end of the stage, or None.
+
+    Raises:
+        RecipeError: A value is out of range; the message names the stage and the field.
+
+    Example:
+        >>> Stage(name="stage1", epochs=10, batch_size=64, learning_rate=1e-5).best_weights
+        'stage1.weights.h5'
     """
 
     name: str
@@ -95,14 +104,14 @@ class Stage:
 
 @dataclass(frozen=True)
 class LossSpec:
-    """Which loss, and how its findings are weighted.
+    """The loss, and how it weights the findings.
 
     Attributes:
         name: Registered name, such as "weighted_bce".
-        weight_range: Lower and upper clip of each finding's negatives / positives; None: no weights.
-        form: Whether weights go on "both_terms" or "positive_only".
-        smoothing: Label smoothing.
-        options: The loss' own arguments, such as {"gamma": 2.0}.
+        weight_range: Limits to which each finding's negatives / positives are clipped; None for no weights.
+        form: Whether weights apply to "both_terms" or "positive_only".
+        smoothing: Label smoothing, in [0, 1).
+        options: Further arguments of the loss, such as {"gamma": 2.0}.
     """
 
     name: str = "weighted_bce"
@@ -121,25 +130,29 @@ class LossSpec:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A training run from the table to the best weights of its last stage.
+    """A training run, from the table to the best weights of the last stage.
 
     Attributes:
         name: Name of the run.
-        ensemble: What is trained.
-        stages: One or more, in order.
-        loss: What is minimised.
-        augment: What happens to training images.
-        split: How the table is split.
-        dataset: Form of the table.
-        uncertain: What -1 and blank labels become.
-        precision: Keras' dtype policy; "auto" takes what the device is good at.
+        ensemble: The model that is trained.
+        stages: One or more stages, in order.
+        loss: The loss that is minimised.
+        augment: Augmentation of the training images.
+        split: How the table is split into training, validation and test parts.
+        dataset: Format of the table, such as "competition" or "nih".
+        uncertain: What uncertain labels (-1) become.
+        precision: Keras dtype policy; "auto" chooses by device.
         members: "joint" trains the mean of all members as one graph, "separate" one member after the other.
-        seed: Of initial weights, dropout, order and augmentation.
-        checkpoint_minutes: Longest time between checkpoints inside an epoch; each epoch ends in one as well.
-        fill_missing: "original" writes the ages and sexes as the original solution filled them (mean and mode of the
-            whole table) to `filled.csv` in the run's folder. Nothing is trained on them and no report shows them.
-        cache: Whether images are decoded once and kept in the run's folder: "auto" where decoding them would keep an
-            accelerator waiting, "always", or "never". The pixels are the same.
+        seed: Seed of initial weights, dropout, image order and augmentation.
+        checkpoint_minutes: Longest time between two checkpoints inside an epoch; a checkpoint also ends each epoch.
+        fill_missing: "original" writes the table to `filled.csv` in the run folder with missing ages and sexes filled
+            as in the original solution (mean and mode of the whole table). The filled values are neither trained on
+            nor reported.
+        cache: Whether images are decoded once and kept in the run folder: "always", "never", or "auto", which caches
+            if decoding would slow an accelerator down. The pixels are the same.
+
+    Raises:
+        RecipeError: No stage, two stages of one name or weights file, or a value out of range.
     """
 
     name: str
@@ -174,14 +187,21 @@ class Recipe:
 
 
 def load_recipe(name_or_path: str | Path) -> Recipe:
-    """Reads `recipe` from a Python file, given by its path or, if it is shipped with the package, by its name.
+    """Loads the variable `recipe` of a Python file.
 
-    The file is run as Python: name only files that you would run yourself.
+    The file is executed as Python code: load only recipes that you trust.
+
+    Args:
+        name_or_path: Name of a recipe shipped with the package, or path of a `.py` file.
 
     Raises:
-        UnknownNameError: No shipped recipe of that name; says the closest ones.
+        UnknownNameError: No shipped recipe has that name; the message shows the closest ones.
         FileNotFoundError: No such file.
-        RecipeError: The file holds no `recipe`.
+        RecipeError: The file defines no `recipe`.
+
+    Example:
+        >>> [stage.name for stage in load_recipe("xrayslam_demo").stages]
+        ['stage1', 'stage2']
     """
     path = Path(name_or_path)
     if path.suffix != ".py":
@@ -203,10 +223,18 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
 
 
 def apply_overrides(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
-    """A copy with each "path=value" set, such as "stages.1.learning_rate=1e-5", one after the other.
+    """Returns a copy of a recipe with some fields changed.
+
+    Args:
+        recipe: The recipe.
+        overrides: Changes in the form "path=value", applied in order.
 
     Raises:
-        RecipeError: No "=", no such field, or a value that does not fit; names the field.
+        RecipeError: No "=", no such field, or a value of the wrong type or range; the message names the field.
+
+    Example:
+        >>> apply_overrides(load_recipe("xrayslam_demo"), ["stages.1.epochs=3"]).stages[1].epochs
+        3
     """
     for text in overrides:
         path, equals, value = text.partition("=")
@@ -217,7 +245,7 @@ def apply_overrides(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
 
 
 def differences(saved: Mapping[str, Any], recipe: Recipe) -> list[str]:
-    """Paths of the fields in which a recipe differs from a saved one (`to_dict`), but for `FREE_FIELDS`."""
+    """Lists the paths of the fields, except `FREE_FIELDS`, in which a recipe differs from a saved one (`to_dict`)."""
     before, now = dict(_flat(saved)), dict(_flat(to_dict(recipe)))
     changed = [path for path in {**before, **now} if before.get(path) != now.get(path)]
     return [path for path in changed if path not in FREE_FIELDS]

@@ -1,4 +1,4 @@
-"""Training: a recipe's stages on the train part of a split, from wherever the last process was stopped."""
+"""Trains the stages of a recipe on the training part of a split, resuming where an earlier process stopped."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ from zoo.training.jobs import Position, member_folder, plan, single
 from zoo.training.losses import build_loss, label_weights
 from zoo.training.recipe import Recipe, differences
 
-#: File in the run folder that holds what the run was trained on.
+#: File in the run folder that records the data of the run.
 DATA = "data.json"
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a call of `train` came to.
+    """The result of `train`.
 
     Attributes:
-        run_dir: The run's folder.
-        stopped: "" when the run is done; otherwise why it is not ("max_hours", "SIGTERM"): the same call goes on.
-        history: A row an epoch, of all calls together; also in `history.csv`.
+        run_dir: Folder of the run.
+        stopped: "" when the run is done, otherwise why it stopped ("max_hours" or "SIGTERM"); the same call resumes it.
+        history: One row per epoch, of all calls together; also in `history.csv`.
         label_weights: Weight of each finding in the loss.
-        untrained: Findings without a positive in training.
-        weights: File of the last stage's best weights; not there yet when stopped before.
+        untrained: Findings without a positive label in the training part.
+        weights: File of the best weights of the last stage; missing if the run stopped before they were written.
     """
 
     run_dir: Path
@@ -73,27 +73,28 @@ def train(
     read: Reader = read_image,
     data: DataIdentity | None = None,
 ) -> RunResult:
-    """Trains all stages of a recipe, or what an earlier call left of them.
+    """Trains all stages of a recipe, or the rest of them.
 
-    After a kill, SIGTERM or `max_hours` the same call goes on from the newest checkpoint. On the same CPU, versions
-    and backend it ends with the very weights and history of a run that was never stopped.
+    After a kill, SIGTERM or `max_hours`, the same call resumes from the newest checkpoint. On the same CPU, package
+    versions and backend, the weights and history are then identical to those of an uninterrupted run.
 
-    The run folder gets `recipe.json`, `split.json`, `label_weights.json`, `history.csv`, `logs/` (TensorBoard),
+    The run folder receives `recipe.json`, `split.json`, `label_weights.json`, `history.csv`, `logs/` (TensorBoard),
     `checkpoint/` and the weights files that the stages name; with `members="separate"` also `members/`.
 
     Args:
-        recipe: What to train.
-        table: Canonical table; its "train" rows are trained on, its "validation" rows validate each epoch.
-        split: Of this table.
-        run_dir: Folder of the run; made when missing.
-        max_hours: Stop cleanly after so many hours.
-        progress: Told of each step and epoch.
-        read: Gives the pixels of an image; a cache's, or the decoder.
-        data: What the images contain, for `data.json`; by default the labels of `table` alone.
+        recipe: The recipe.
+        table: Canonical table. Its training rows are trained on; its validation rows are scored after each epoch.
+        split: Split of this table.
+        run_dir: Folder of the run; created if missing.
+        max_hours: Stops cleanly after this many hours.
+        progress: Receives steps, epochs and messages.
+        read: Reads the pixels of an image, from its file or from a cache.
+        data: Identity of labels and image files, for `data.json`; by default the labels of `table` alone.
 
     Raises:
-        CheckpointError: Another process trains here, or the folder is of another recipe, split, data or precision.
-        TableError: No finding has both classes in the train part.
+        CheckpointError: Another process trains in this folder, or it holds a run with another recipe, split, data or
+            precision.
+        TableError: No finding has both classes in the training part.
         TrainingError: The weights are no longer finite.
     """
     run_dir, progress = Path(run_dir), progress or Silent()
@@ -152,13 +153,13 @@ def _run_jobs(
         if stopped:
             return stopped
         arrays = None
-        # Models refer to themselves: without this two of them would be in memory at once.
+        # Models contain reference cycles: without this, two of them would be in memory at once.
         gc.collect()
     return ""
 
 
 def merge_members(recipe: Recipe, run_dir: Path) -> None:
-    """Writes the ensemble's weights files from those of members that were trained one by one."""
+    """Writes the weights files of the ensemble from those of its separately trained members."""
     with uninitialized():
         model = Ensemble.from_spec(recipe.ensemble)
         alone = [Ensemble.from_spec(single(recipe.ensemble, i)) for i in range(len(model.members))]
@@ -179,7 +180,7 @@ def _locked(run_dir: Path) -> Iterator[None]:
 
 
 def _label_weights(recipe: Recipe, examples: Examples) -> dict[str, dict[str, float]]:
-    """Finding -> its weight in the loss and the counts behind it."""
+    """Finding -> its weight in the loss, with its numbers of positives and negatives."""
     findings, (low, high) = recipe.ensemble.findings, recipe.loss.weight_range or (1.0, 1.0)
     weights = label_weights(examples.labels, low, high, findings)
     counts = [np.sum(examples.labels == value, axis=0) for value in (1, 0)]
@@ -196,10 +197,10 @@ def _loss(recipe: Recipe, weights: Mapping[str, Mapping[str, float]]) -> keras.l
 
 
 def refuse_changes(recipe: Recipe, data: DataIdentity, run_dir: Path) -> None:
-    """Raises where a run that has begun would go on with another recipe, or on other data; reads no weights.
+    """Raises if a run that has begun would be resumed with another recipe or on other data; reads no weights.
 
     Raises:
-        CheckpointError: Says what differs.
+        CheckpointError: The message names the differences.
     """
     if not any((run_dir / "checkpoint").glob("[0-9]*")) or not (run_dir / "recipe.json").is_file():
         return
@@ -209,7 +210,7 @@ def refuse_changes(recipe: Recipe, data: DataIdentity, run_dir: Path) -> None:
 
 
 def _identity(recipe: Recipe, split: Split, precision: str, data: DataIdentity) -> dict[str, Any]:
-    """What must be the same for a run to go on, and what should be."""
+    """What must be equal for a run to be resumed, and the versions, of which a change gives a warning."""
     versions = {"zoo": __version__, "keras": keras.__version__, "backend": keras.config.backend()}
     return {
         "recipe": to_dict(recipe),
@@ -223,7 +224,7 @@ def _identity(recipe: Recipe, split: Split, precision: str, data: DataIdentity) 
 def _resume(
     checkpoints: Checkpoints, now: dict[str, Any], recipe: Recipe, data: DataIdentity, progress: Progress
 ) -> tuple[Position, Mapping[str, np.ndarray] | None]:
-    """Where to go on, and with which variables; the beginning and None in a new folder."""
+    """The position and variables to resume from; the start and None in a new folder."""
     snapshot = checkpoints.load()
     if snapshot is None:
         return Position(), None
@@ -232,7 +233,7 @@ def _resume(
     _compare(snapshot.state["identity"], now, recipe, run_dir)
     position = Position(**snapshot.state["position"])
     done = f"{len(position.history)} epochs" + (f" and {position.step} steps" if position.step else "")
-    progress.message(f"going on after {done}")
+    progress.message(f"resuming after {done}")
     return position, snapshot.arrays if position.begun else None
 
 
@@ -242,24 +243,26 @@ def _compare(saved: Mapping[str, Any], now: Mapping[str, Any], recipe: Recipe, r
         if key and now["data"][what] and key != now["data"][what]:
             raise CheckpointError(f"{run_dir} was trained on other {what}: use another run folder (--run)")
     if saved["split"] != now["split"]:
-        raise CheckpointError(f"{run_dir} is of another split or table: use a new run folder")
+        raise CheckpointError(f"{run_dir} was trained with another split or table: use a new run folder")
     if saved["precision"] != now["precision"]:
         raise CheckpointError(
-            f"{run_dir} was trained in {saved['precision']}, this device would use {now['precision']}: "
-            "go on with it on a like device, or use a new run folder"
+            f"{run_dir} was trained in {saved['precision']}, but this device would use {now['precision']}: "
+            "resume it on a similar device, or use a new run folder"
         )
     for name, version in saved["versions"].items():
         if version != now["versions"].get(name):
             warn_user(
-                f"{run_dir} goes on under {name} {now['versions'].get(name)}, it began under {version}: the end will "
-                "not be bit for bit that of an uninterrupted run"
+                f"{run_dir} is resumed under {name} {now['versions'].get(name)} but began under {version}: the result "
+                "will not be bit for bit that of an uninterrupted run"
             )
 
 
 def _refuse_recipe(saved: Mapping[str, Any], recipe: Recipe, run_dir: Path) -> None:
     changed = differences(saved, recipe)
     if changed:
-        raise CheckpointError(f"{run_dir} is of another recipe (differs in {', '.join(changed)}): use a new run folder")
+        raise CheckpointError(
+            f"{run_dir} was trained with another recipe (it differs in {', '.join(changed)}): use a new run folder"
+        )
 
 
 def _write_inputs(
@@ -274,7 +277,7 @@ def _write_inputs(
 
 
 def _write_history(run_dir: Path, position: Position) -> None:
-    """The whole file anew: a row that a killed process appended could not be told from one that counts."""
+    """Rewrites the whole file: appending could leave a row of an epoch that a killed process did not finish."""
     text = io.StringIO()
     if position.history:
         writer = csv.DictWriter(text, fieldnames=list(position.history[0]), lineterminator="\n")

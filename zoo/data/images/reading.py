@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
-from functools import partial
-from pathlib import Path
+from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
 from PIL import Image
 
 from zoo.core.errors import ImageError, UsageError
-from zoo.core.warn import Threads
 from zoo.data.images.arrays import image_from_array
 from zoo.data.images.decode import DECODE_ERRORS, decode, decode_loaded, explain_fault, flatten
 from zoo.data.images.limits import DEFAULT, Limits
@@ -20,8 +16,6 @@ from zoo.data.images.sources import Held, ImageSource, file_bytes, hold, name_of
 
 #: path, size, channels -> uint8 (size, size, channels): `read_image`, or what a cache puts in its place.
 Reader: TypeAlias = Callable[[str, int, int], np.ndarray]
-
-_CHECK_SIZE, _CHECK_CHUNK = 64, 1024
 
 
 def read_image(source: ImageSource, size: int | None = None, channels: int = 1, limits: Limits = DEFAULT) -> np.ndarray:
@@ -62,43 +56,6 @@ def read_image(source: ImageSource, size: int | None = None, channels: int = 1, 
         return _finish(_load(held, size, channels, limits), size, channels)
     except DECODE_ERRORS as error:
         raise ImageError(f"{name_of(held)}: {explain_fault(error)}") from error
-
-
-def check_images(
-    paths: Sequence[str | Path],
-    workers: int | None = None,
-    on_file: Callable[[], None] | None = None,
-    limits: Limits = DEFAULT,
-) -> dict[str, str]:
-    """Decodes every file to its end, which alone finds truncated ones, and says which cannot be read.
-
-    Args:
-        paths: Image files.
-        workers: Threads; the number of processors by default.
-        on_file: Called after each file, in the caller's thread.
-        limits: What each image may cost at most.
-
-    Returns:
-        Path -> reason of each unreadable file, in the order of `paths`; empty when all are good.
-    """
-    reasons: dict[str, str] = {}
-    with Threads(workers or os.cpu_count()) as pool:
-        for start in range(0, len(paths), _CHECK_CHUNK):
-            chunk = [str(p) for p in paths[start : start + _CHECK_CHUNK]]
-            for path, reason in zip(chunk, pool.map(partial(_reason, limits=limits), chunk), strict=True):
-                if reason is not None:
-                    reasons[path] = reason
-                if on_file is not None:
-                    on_file()
-    return reasons
-
-
-def _reason(path: str, limits: Limits) -> str | None:
-    try:
-        read_image(path, size=_CHECK_SIZE, limits=limits)  # a JPEG is read to its end also when it is scaled down
-    except ImageError as error:
-        return str(error).removeprefix(f"{path}: ")
-    return None
 
 
 def _load(source: Held, size: int | None, channels: int, limits: Limits) -> Image.Image:

@@ -1,8 +1,8 @@
-"""Phantoms: drawn chest films with the 14 findings, for trying the whole chain where no data is at hand.
+"""Phantoms: synthetic chest X-rays with the 14 findings, to try every step without patient data.
 
-A phantom is a line drawing of a chest film, not a simulation of one: its lungs, ribs, heart and vessels, and the
-findings on them, have the shapes that textbooks describe, in places and strengths drawn at random. A model trained on
-phantoms knows nothing about patients, and a score on them says that the chain learns, not how good a model is.
+A phantom is a drawing of a chest X-ray, not a physical simulation. Lungs, ribs, heart, vessels and findings have the
+shapes that textbooks describe, with random positions and densities. A model trained on phantoms knows nothing about
+patients: its scores show that training works, not how good the model is.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from zoo.core.errors import UsageError
-from zoo.data.phantoms.film import Film, Habitus
+from zoo.data.phantoms.chest import Chest, Habitus
 from zoo.data.phantoms.findings import draw_finding
 from zoo.data.phantoms.patients import OPACITIES, Exam, draw_exams
 from zoo.labels.findings import FINDINGS, check_findings
@@ -24,7 +24,7 @@ from zoo.labels.findings import FINDINGS, check_findings
 if TYPE_CHECKING:
     import pandas as pd
 
-# Drawn in this order: what fills the lung, what takes its texture away, what lies over it.
+# Drawn in this order: findings that fill the lung, then those that remove its vessels, then those that lie over it.
 _ORDER = (
     "Edema",
     "Lung Opacity",
@@ -53,28 +53,32 @@ def draw_phantom(
     habitus: Habitus | None = None,
     contrast: float = 1.0,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Draws one film.
+    """Draws one image.
 
     Args:
-        rng: Source of all that varies; the same state draws the same film.
-        findings: What to draw, names of `FINDINGS`.
+        rng: Source of all random numbers; the same state gives the same image.
+        findings: The findings to draw, names of `FINDINGS`.
         size: Height in pixels; the width is 13/16 of it.
         view: "PA", "AP" (a larger heart) or "Lateral".
         sex: "F", "M" or NaN.
-        age: Years, or NaN.
-        habitus: The patient, for a second film of the same; drawn from sex and age by default.
-        contrast: Scale of the findings' densities.
+        age: Age in years, or NaN.
+        habitus: The patient's anatomy, to draw another image of one patient; drawn from sex and age by default.
+        contrast: Factor on the findings' densities.
 
     Returns:
-        The film, uint8 (height, width), and for each finding the pixels that show it, bool (height, width). "No
-        Finding" has no mask. "Lung Opacity" has the pixels of the opacities it names, or of a haze of its own when it
-        stands alone.
+        The image, uint8 (height, width), and a mask of each finding, bool (height, width). "No Finding" has no mask.
+        The mask of "Lung Opacity" is the union of the other opacities' masks, or that of a haze if there are none.
 
     Raises:
         UnknownNameError: A finding that is not one of `FINDINGS`.
+
+    Example:
+        >>> image, masks = draw_phantom(np.random.default_rng(0), ["Lung Lesion"], size=64)
+        >>> image.shape, list(masks)
+        ((64, 52), ['Lung Lesion'])
     """
     wanted = set(check_findings(findings))
-    film = Film(
+    chest = Chest(
         rng,
         habitus or Habitus.draw(rng, sex, age),
         size,
@@ -84,10 +88,10 @@ def draw_phantom(
     )
     named = [f for f in OPACITIES if f in wanted]
     drawn = wanted - {"No Finding"} - ({"Lung Opacity"} if named else set())
-    masks = {f: draw_finding(film, f, contrast) for f in _ORDER if f in drawn}
+    masks = {f: draw_finding(chest, f, contrast) for f in _ORDER if f in drawn}
     if named and "Lung Opacity" in wanted:
         masks["Lung Opacity"] = np.logical_or.reduce([masks[f] for f in named])
-    return film.develop(), masks
+    return chest.develop(), masks
 
 
 def make_phantoms(
@@ -105,22 +109,30 @@ def make_phantoms(
 ) -> None:
     """Writes a data set in the competition's layout: `train2.csv`, `train2/`, `test2/`, `sample_submission_2.csv`.
 
-    Every film depends on (seed, its place) alone, whatever `n_images` is around it.
+    Each image depends only on the seed and its position, not on `n_images`.
 
     Args:
-        folder: Where to; made if missing.
-        n_images: Films in `train2/`, the broken ones among them.
-        size: Height of the films in pixels.
-        seed: Same seed, same data set.
-        n_test: Films of other patients in `test2/`, without labels.
-        broken: Files of `train2/` that cannot be read: cut off, empty, and text, in turn. They stay in the table.
-        contrast: Scale of the findings' densities.
-        masks: Also write `masks/NAME.npz`: finding -> bool (height, width).
-        workers: Threads that draw.
-        on_image: Called after each film.
+        folder: Folder to write; created if missing.
+        n_images: Number of images in `train2/`, including the broken ones.
+        size: Height of the images in pixels.
+        seed: The same seed gives the same data set.
+        n_test: Number of unlabelled images of other patients in `test2/`.
+        broken: Number of files in `train2/` that cannot be read: truncated, empty, and text, in turn. The table still
+            lists them.
+        contrast: Factor on the findings' densities.
+        masks: Whether to write `masks/NAME.npz` as well: finding -> bool (height, width).
+        workers: Number of threads.
+        on_image: Called after each image.
 
     Raises:
-        ValueError: More broken files than films.
+        ValueError: More broken files than images.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> make_phantoms(folder, n_images=2, size=32, n_test=1, broken=0)
+        >>> sorted(path.name for path in folder.iterdir())
+        ['sample_submission_2.csv', 'test2', 'train2', 'train2.csv']
     """
     import pandas as pd
 
@@ -153,12 +165,12 @@ def make_phantoms(
     submission.to_csv(folder / "sample_submission_2.csv", index=False)
     for kind, place in enumerate(rng.choice(n_images, size=broken, replace=False)):
         _break(folder / "train2" / exams[place].name, kind % 3)
-    # Last, so that a folder with a table is a folder that is done.
+    # The table is written last: a folder that has one is complete.
     table.to_csv(folder / "train2.csv", index=False)
 
 
 def _label_table(rng: np.random.Generator, exams: list[Exam]) -> pd.DataFrame:
-    """The table as the competition has it, with some labels left blank and a few marked uncertain (-1)."""
+    """The table in the competition's format, with some labels left blank and a few marked uncertain (-1)."""
     import pandas as pd
 
     labels = np.array([[f in e.findings for f in FINDINGS] for e in exams], float)
@@ -180,6 +192,6 @@ def _label_table(rng: np.random.Generator, exams: list[Exam]) -> pd.DataFrame:
 
 
 def _break(path: Path, kind: int) -> None:
-    """Makes a file unreadable: 0 cut off in the middle, 1 empty, 2 text."""
+    """Makes a file unreadable; kind 0 truncates it, 1 empties it, and 2 replaces it by text."""
     content = path.read_bytes()
-    path.write_bytes((content[: len(content) // 2], b"", b"This is a note, not a film.\n" * 20)[kind])
+    path.write_bytes((content[: len(content) // 2], b"", b"This is text, not an image.\n" * 20)[kind])

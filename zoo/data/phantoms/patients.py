@@ -1,4 +1,4 @@
-"""Who is on the phantoms: patients, their studies and views, and labels that occur together as on real wards."""
+"""The patients of a phantom data set: their studies and views, and findings that are correlated as in real patients."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from statistics import NormalDist
 
 import numpy as np
 
-from zoo.data.phantoms.film import Habitus
+from zoo.data.phantoms.chest import Habitus
 from zoo.labels.findings import FINDINGS
 
-#: Findings that "Lung Opacity" names as a whole (the label hierarchy of CheXpert, Irvin et al. 2019).
+#: Findings that imply "Lung Opacity" (the label hierarchy of CheXpert, Irvin et al. 2019).
 OPACITIES = ("Atelectasis", "Consolidation", "Edema", "Lung Lesion", "Pneumonia")
 
-#: Share of films with each finding that is drawn on its own account. They follow CheXpert's training labels (Irvin
-#: et al. 2019, table 1); those under 0.07 are raised, so that some hundreds of test films hold enough of each.
+#: Prevalence of each finding that is drawn independently of the label hierarchy. The values follow CheXpert's training
+#: labels (Irvin et al. 2019, table 1); those below 0.07 are raised, to have enough in a small test part.
 PREVALENCE = {
     "Atelectasis": 0.16,
     "Cardiomegaly": 0.14,
@@ -31,20 +31,31 @@ PREVALENCE = {
     "Support Devices": 0.48,
 }
 
-# Causes that findings share (one hidden number a patient), and how much of a finding hangs on them.
+# Common causes of findings (a latent variable per patient), with the loading of each finding on them.
 _CAUSES = {
     "congestion": {"Cardiomegaly": 0.6, "Edema": 0.7, "Pleural Effusion": 0.5},
     "infection": {"Consolidation": 0.5, "Pneumonia": 0.6, "Pleural Effusion": 0.2},
     "intensive care": {"Support Devices": 0.6, "Edema": 0.3, "Atelectasis": 0.4, "Pneumothorax": 0.3},
     "injury": {"Fracture": 0.6, "Pneumothorax": 0.4, "Enlarged Cardiomediastinum": 0.3},
 }
-# Of what the causes leave open, the part that is the patient's; the rest is the film's.
+# Share of the remaining variance that is common to all images of a patient; the rest differs between images.
 _PATIENT_PART = 0.6
 
 
 @dataclass(frozen=True)
 class Exam:
-    """One film to take: of whom, how, and what is on it (names of `FINDINGS`)."""
+    """One image to draw.
+
+    Attributes:
+        patient: Number of the patient.
+        study: Number of the study, from 1 for each patient.
+        image: Number of the image in its study, from 1.
+        sex: "F", "M" or NaN, as the table states it.
+        age: Age in years or NaN, as the table states it.
+        view: "PA", "AP" or "Lateral".
+        habitus: The patient's anatomy.
+        findings: Names of `FINDINGS` that are present.
+    """
 
     patient: int
     study: int
@@ -57,12 +68,22 @@ class Exam:
 
     @property
     def name(self) -> str:
-        """File name as the competition has it."""
+        """File name in the competition's format."""
         return f"{self.patient:08d}_{self.study:03d}_{self.image:03d}.jpg"
 
 
 def draw_exams(rng: np.random.Generator, n_images: int, first_patient: int = 1) -> list[Exam]:
-    """Patients with one to five films in one to three studies, until there are `n_images`."""
+    """Draws patients with one to five images each, in one or more studies, until there are `n_images` images.
+
+    Args:
+        rng: Source of all random numbers.
+        n_images: Number of images.
+        first_patient: Number of the first patient.
+
+    Example:
+        >>> [exam.name for exam in draw_exams(np.random.default_rng(0), 2)]  # doctest: +ELLIPSIS
+        ['00000001_001_001.jpg', ...]
+    """
     exams: list[Exam] = []
     patient = first_patient
     while len(exams) < n_images:
@@ -75,7 +96,7 @@ def _patient(rng: np.random.Generator, patient: int) -> list[Exam]:
     sex: str | float = "F" if rng.random() < 0.44 else "M"
     age = float(np.clip(rng.normal(60, 17), 18, 90).round())
     habitus = Habitus.draw(rng, sex, age)
-    # A gap in the table is a gap for the whole patient: the body on the film keeps its sex and age.
+    # The table lacks sex or age for all images of a patient; the drawn anatomy still follows the true ones.
     told_sex = np.nan if rng.random() < 0.03 else sex
     told_age = np.nan if rng.random() < 0.05 else age
     cause = {name: rng.standard_normal() for name in _CAUSES}
@@ -92,7 +113,7 @@ def _patient(rng: np.random.Generator, patient: int) -> list[Exam]:
 
 
 def _findings(rng: np.random.Generator, cause: dict[str, float], own: dict[str, float]) -> frozenset[str]:
-    """Positive findings: correlated normal numbers against each prevalence's threshold (a Gaussian copula)."""
+    """Draws the positive findings: correlated normal variables above each prevalence's threshold (Gaussian copula)."""
     found = set()
     for finding, prevalence in PREVALENCE.items():
         loads = {c: weights[finding] for c, weights in _CAUSES.items() if finding in weights}

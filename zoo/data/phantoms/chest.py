@@ -1,4 +1,4 @@
-"""The chest of a phantom: one patient's anatomy, and the film it is drawn on, front or side."""
+"""The chest of a phantom: a patient's anatomy, and its drawing in frontal or lateral view."""
 
 from __future__ import annotations
 
@@ -7,24 +7,26 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-#: Width of a film over its height.
+#: Width of an image divided by its height.
 ASPECT = 13 / 16
 
 
 @dataclass(frozen=True)
 class Habitus:
-    """What stays the same in every film of a patient. Lengths are in half film heights, densities in film range.
+    """Anatomy that is the same in every image of a patient.
+
+    Lengths are in units of half the image height, densities in units of the full grey range.
 
     Attributes:
-        width: Scale of the rib cage across.
-        height: Scale of the lungs downwards.
-        heart: Half width of the heart.
-        spacing: Distance of two ribs.
-        slope: How steeply the back parts of the ribs fall.
-        bone: Density of bone; falls with age.
-        fat: Soft tissue over the lungs.
-        breast: Density of the breast shadows, 0 in a man.
-        knob: Density of the aortic knob; grows with age.
+        width: Horizontal scale of the rib cage.
+        height: Vertical scale of the lungs.
+        heart: Half the width of the heart.
+        spacing: Distance between two ribs.
+        slope: Slope of the posterior ribs.
+        bone: Density of bone; decreases with age.
+        fat: Density of soft tissue over the lungs.
+        breast: Density of the breast shadows, 0 in men.
+        knob: Density of the aortic knob; increases with age.
     """
 
     width: float
@@ -39,7 +41,7 @@ class Habitus:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, sex: str | float, age: float) -> Habitus:
-        """One patient of this sex ("F", "M" or NaN) and age in years (NaN: 60)."""
+        """Draws a random patient of this sex ("F", "M" or NaN) and age in years (NaN: 60)."""
         years = 60.0 if np.isnan(age) else float(age)
         female = sex == "F" if isinstance(sex, str) else rng.random() < 0.5
         return cls(
@@ -55,23 +57,23 @@ class Habitus:
         )
 
 
-class Film:
-    """Grids of one film, and the layers that findings change before they are put together.
+class Chest:
+    """The drawing of one chest, in layers that findings change before they are combined into an image.
 
-    Patient coordinates: x to the right of the image (the patient's left), y downwards, both in half film heights,
-    the origin in the middle of the chest. All layers are float32 (height, width).
+    Patient coordinates have x to the right of the image (the patient's left) and y downwards, both in units of half
+    the image height, with the origin in the middle of the chest. All layers are float32 (height, width).
 
     Attributes:
         x, y: Patient coordinates of each pixel.
-        lungs: Air of the right and the left lung, 0 to 1 (both the same lung field in a side view).
-        air: Air that is left, 0 to 1.
-        texture: Vessels, seen where there is air.
-        bone, extra: Densities of bones, and of everything laid over.
-        heart, mediastinum: What stands between the lungs, 0 to 1.
-        outer: Distance of the chest wall from the middle, at each pixel's height.
-        dome: Height of the diaphragm at each pixel's place across.
-        top, base: Where the lungs begin and end.
-        lateral: Whether it is a side view.
+        lungs: Air in the right and the left lung, 0 to 1 (the same lung field twice in a lateral view).
+        air: Air that findings have left, 0 to 1.
+        texture: Vessels, visible where there is air.
+        bone, extra: Densities of bones, and of everything that lies over them.
+        heart, mediastinum: Their shapes, 0 to 1.
+        outer: Distance of the chest wall from the midline at each pixel's height.
+        dome: Height of the diaphragm at each pixel's x.
+        top, base: Upper and lower end of the lungs, in y.
+        lateral: Whether this is a lateral view.
     """
 
     def __init__(
@@ -102,19 +104,19 @@ class Film:
         self.texture = self._vessels()
 
     def pixels(self, x: float, y: float) -> tuple[float, float]:
-        """Column and row of a point in patient coordinates."""
+        """Converts patient coordinates to column and row."""
         column, row = self._matrix @ np.array([x, y]) + self._shift
         half = self.shape[0] / 2
         return column * half + self.shape[1] / 2, row * half + half
 
     def smooth_noise(self, cell: float) -> np.ndarray:
-        """Noise of mean 0 and standard deviation about 1, whose grains are `cell` half film heights wide."""
+        """Noise of mean 0 and standard deviation about 1, with grains of size `cell` in patient coordinates."""
         rows = max(2, round(2 / cell))
         coarse = self.rng.standard_normal((rows, max(2, round(rows * ASPECT))), dtype=np.float32)
         return 1.4 * np.asarray(Image.fromarray(coarse).resize(self.shape[::-1], Image.Resampling.BICUBIC))
 
     def lines(self, paths: list[list[tuple[float, float]]], width: float, density: float = 1.0) -> np.ndarray:
-        """A layer with polylines of `width` half film heights, given in patient coordinates."""
+        """A layer with polylines; their points and `width` are in patient coordinates."""
         layer = Image.new("L", self.shape[::-1])
         pen, thick = ImageDraw.Draw(layer), max(1, round(width * self.shape[0] / 2))
         for path in paths:
@@ -122,7 +124,7 @@ class Film:
         return np.asarray(layer, np.float32) * np.float32(density / 255)
 
     def point_in(self, where: np.ndarray) -> tuple[float, float]:
-        """Patient coordinates of a random pixel of `where` (bool); the middle of the chest if there is none."""
+        """Patient coordinates of a random pixel in the mask `where`; the middle of the chest if it is empty."""
         places = np.flatnonzero(where)
         if not places.size:
             return 0.0, 0.0
@@ -130,7 +132,7 @@ class Film:
         return float(self.x.flat[place]), float(self.y.flat[place])
 
     def develop(self) -> np.ndarray:
-        """Puts the layers together and takes the film: exposure, blur, noise. uint8 (height, width)."""
+        """Combines the layers into an image with random exposure and noise, uint8 (height, width)."""
         rng = self.rng
         density = 0.5 * self.body + 0.09 * self.habitus.fat - 0.31 * self.air + self.air * self.texture
         density += self.bone + self.extra + 0.02 * self.smooth_noise(0.35)
@@ -138,12 +140,12 @@ class Film:
         low, high = rng.uniform(0.0, 0.08), rng.uniform(0.75, 1.0)
         grey = np.clip((density - low) / (high - low), 0.0, 1.0) ** np.float32(rng.uniform(0.75, 1.3))
         grey *= np.float32(rng.uniform(215, 255))
-        film = Image.fromarray(grey).resize(self.shape[::-1])
+        exposed = Image.fromarray(grey).resize(self.shape[::-1])
         noise = rng.standard_normal(self.shape, dtype=np.float32) * np.float32(rng.uniform(2.0, 6.0))
-        return np.clip(np.asarray(film) + noise + 0.5, 0, 255).astype(np.uint8)
+        return np.clip(np.asarray(exposed) + noise + 0.5, 0, 255).astype(np.uint8)
 
     def _place(self, rng: np.random.Generator) -> None:
-        """How the patient stands in front of the film: turned, shifted, nearer or farther."""
+        """Draws the patient's position: a random rotation, shift and magnification."""
         angle, zoom = rng.normal(0.0, 0.05), rng.uniform(1.0, 1.3)
         cos, sin = np.cos(angle) * zoom, np.sin(angle) * zoom
         self._matrix = np.array([[cos, -sin], [sin, cos]])
@@ -174,7 +176,7 @@ class Film:
         return field, field
 
     def _centre(self) -> tuple[np.ndarray, np.ndarray]:
-        """Heart and mediastinum, 0 to 1; they push the lungs aside."""
+        """Draws heart and mediastinum, 0 to 1, and removes their area from the lungs."""
         r = self.heart_radius
         middle = -0.16 if self.lateral else 0.1 + 0.5 * (r - 0.235)
         floor = self.base - 0.22
@@ -217,7 +219,7 @@ class Film:
         return layer + self.lines(clavicles, 0.035, 0.8 * float(bone))
 
     def _vessels(self) -> np.ndarray:
-        """Branches that leave the hila and thin out, over the breasts' shadows."""
+        """Draws the vessels that branch from the hila, and adds the breast shadows."""
         rng, paths = self.rng, []
         for side in (-1, 1):
             for _ in range(9):
@@ -237,5 +239,5 @@ class Film:
 
 
 def _soft(distance: np.ndarray) -> np.ndarray:
-    """1 inside (distance above 0), 0 outside, with an edge of some hundredths of a half film height."""
+    """1 where `distance` is above 0 and 0 elsewhere, with a soft edge of 0.03."""
     return np.clip(distance * np.float32(1 / 0.03) + np.float32(0.5), 0.0, 1.0)
