@@ -2,8 +2,8 @@
 
     zoo train kerascv_options --data DIR
 
-KerasCV draws its own random numbers, so a run that was killed and resumed does not end with exactly the same weights:
-the one exception from exact resumption.
+KerasCV uses its own random generator, so a killed and resumed run does not end with exactly the same weights. This is
+the only recipe of which that is true.
 """
 
 import dataclasses

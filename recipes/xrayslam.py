@@ -1,29 +1,30 @@
-"""The "Grand X-Ray Slam, Division B" solution, number for number, its faults mended.
+"""The "Grand X-Ray Slam, Division B" solution with its original hyperparameters and its faults corrected.
 
     zoo train xrayslam --data DIR            (or: python recipes/xrayslam.py --data DIR)
 
-`DIR` holds `train2.csv` and `train2/`. Hardware: one Kaggle T4, in sessions (`--max-hours 11.5`; the same command goes
-on). Offline kernels give local weights: `--set ensemble.members.1.weights=/kaggle/input/.../efficientnetb3_notop.h5`.
+`DIR` holds `train2.csv` and `train2/`. Hardware: one Kaggle T4, in sessions (`--max-hours 11.5`; run the same command
+to resume). Without internet access, use local weights:
+`--set ensemble.members.1.weights=/kaggle/input/.../efficientnetb3_notop.h5`.
 
 Source: github.com/hannahjan06/X-ray-Slab-B-Kaggle. Its authors report AUC 0.91 and weighted F1 0.89 on their own
-image-level split; these weights have not been trained here, so no result of this recipe is claimed.
+image-level split. This recipe has not been trained at full size here, so no result is claimed for it.
 
 Kept: backbones, ResNet50 from random weights (`--set ensemble.members.0.weights=imagenet` gives it a start), dropout,
 loss weights and their range, learning rates, weight decays (on all weights), clip norm, batch sizes, epochs,
 callbacks, the last 50 layers of each backbone with their batch norm in stage 2, 80/20 by image at random state 42
 (`--set split.by=patient` keeps each patient in one part), flips and quarter turns, missing ages and sexes filled by
-mean and mode (in `filled.csv` alone: no network ever saw them, and the report counts them as unknown).
+mean and mode (written to `filled.csv` only: no network uses them, and the report counts them as unknown).
 
-Mended:
-- EfficientNet kept its ImageNet rescaling in stage 1 and lost it in stage 2: each backbone now owns its preprocessing.
-- One preprocessing (ResNet's) fed three networks that expect three: as above.
-- Brightness of 0.1 on a 0..255 scale did nothing: it is 10 % of the range now.
-- Binary accuracy compared logits with 0.5: it compares probabilities.
-- Label weights counted the validation images: they count the training part alone.
-- Thresholds and results shared one part: the 20 % are halved into validation (fitted on) and test (reported).
-- The last, incomplete batch was left out of validation: it is in.
-- What leaks between the parts, since patients are in several, is counted and said.
-Saturation and hue stay, and do nothing on grey images, as in the original.
+Corrected:
+- EfficientNet had its ImageNet rescaling in stage 1 but not in stage 2. Each backbone now has its own preprocessing.
+- ResNet's preprocessing was used for three networks that expect different ones. Each backbone now has its own.
+- Brightness of 0.1 had no effect on pixels in 0..255. It is now 10 % of the range.
+- Binary accuracy compared logits with 0.5. It now compares probabilities.
+- Label weights included the validation images. They now use the training part only.
+- Thresholds were fitted and evaluated on the same images. The 20 % are now halved into validation and test parts.
+- The last, incomplete batch was left out of validation. It is now included.
+- Patients have images in several parts. A warning and the report now count them.
+Saturation and hue are kept and, as in the original, have no effect on grey images.
 """
 
 from zoo.data import augment

@@ -1,10 +1,10 @@
-"""The three backbones in some minutes on two CPU cores: the road of `xrayslam`, at a small size.
+"""The three backbones of `xrayslam` at a small image size, trained in some minutes on two CPU cores.
 
-    zoo demo                                     draws synthetic images first, then installs and uses the model
-    zoo train xrayslam_demo --data DIR           the same recipe on a folder of your own
+    zoo demo                                     draws synthetic images, trains, and installs the model
+    zoo train xrayslam_demo --data DIR           trains the same recipe on your own data
 
-Trained from random weights on synthetic images (`zoo.data.phantoms`), so it knows nothing of real lungs: it shows that
-every step works and that the network learns more than its pixels tell. Expected result: in the README.
+The model is trained from random weights on synthetic images (`zoo.data.phantoms`) and is of no use on real ones. It
+shows that every step works, and that the network beats a linear model on the pixels. The README shows the result.
 """
 
 from zoo.data import augment
@@ -43,7 +43,7 @@ recipe = Recipe(
     augment=augment.NONE,
     split=SplitSpec(by="patient", fractions=(0.68, 0.12, 0.2), seed=42),
     precision="float32",
-    # In so few steps from random weights, members that learn one by one get further than in one joint graph.
+    # With so few steps from random weights, separately trained members reach a better AUC than joint training.
     members="separate",
     seed=42,
 )

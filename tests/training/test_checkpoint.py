@@ -136,7 +136,7 @@ def test_variables_of_another_model_are_refused_before_the_first_is_set():
     ):
         restore(model, collect(other))
     fewer = {k: v for k, v in before.items() if k != "optimizer/00000"}
-    with pytest.raises(CheckpointError, match="optimizer/00000 is nothing in it"):
+    with pytest.raises(CheckpointError, match="optimizer/00000 is nothing in the checkpoint"):
         restore(model, fewer)
     for name, value in collect(model).items():
         np.testing.assert_array_equal(value, before[name])

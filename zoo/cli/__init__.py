@@ -1,4 +1,4 @@
-"""The command line: each subcommand a thin call. The only package that prints."""
+"""The command line. Each subcommand is a thin call of another package; no other package prints."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from zoo.cli.command import NOT_A_DEVICE
 from zoo.core import backend
 from zoo.core.errors import ZooError
 
-#: What is printed below a traceback, and the status of such an end (sysexits' EX_SOFTWARE).
+#: Line that is printed below a traceback, and exit status after one (EX_SOFTWARE of sysexits.h).
 REPORT = "This is a fault of xrayslam-zoo: please report it to the project, with the text above ({versions})."
 FAULT = 70
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command.
+    """Runs one command and returns its exit status.
 
-    An error that the user can mend is one line on standard error and status 1; a wrong option is argparse's, and 2.
-    A fault of this package's is its traceback and a line that asks for a report, and status 70.
+    Errors of use are one line on standard error and status 1; invalid options are reported by argparse, with status 2.
+    A fault of this package prints its traceback and a line that asks for a report, with status 70.
     """
     options = parser().parse_args(arguments)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"zoo {options.command}: stopped by you", file=sys.stderr)
         return 130
-    except Exception:  # noqa: BLE001 - nothing is swallowed: it is shown whole
+    except Exception:  # noqa: BLE001 - the whole traceback is printed
         traceback.print_exc()
         print(REPORT.format(versions=_versions()), file=sys.stderr)
         return FAULT
@@ -52,7 +52,7 @@ def _versions() -> str:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of every subcommand."""
+    """Builds the parser with all subcommands."""
     top = argparse.ArgumentParser(prog="zoo", description=f"Chest X-ray findings. {NOT_A_DEVICE}")
     top.add_argument("--version", action="version", version=f"xrayslam-zoo {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -1,4 +1,4 @@
-"""`python -m zoo.cli`, where no console script is at hand."""
+"""`python -m zoo.cli`, for use without the console script."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What every subcommand has, and the sentence under every result."""
+"""Options that every subcommand has, and the disclaimer under every result."""
 
 from __future__ import annotations
 

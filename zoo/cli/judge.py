@@ -1,4 +1,4 @@
-"""Judging a model: `zoo evaluate`."""
+"""Evaluating a model: `zoo evaluate`."""
 
 from __future__ import annotations
 
@@ -18,25 +18,30 @@ if TYPE_CHECKING:
 
 def add(commands: Any) -> None:
     """Adds the subcommand."""
-    sub = command(commands, "evaluate", _evaluate, "every figure with its interval, for a release or for predictions")
+    text = "evaluate a release on labelled images, or files of predictions, with confidence intervals"
+    sub = command(commands, "evaluate", _evaluate, text)
     sub.add_argument("model", nargs="?", help="name, folder or hf:// reference of a release; needs --data")
-    sub.add_argument("--data", type=Path, help="folder of labelled films for the release")
+    sub.add_argument("--data", type=Path, help="folder of labelled images to evaluate the release on")
     add_runtime(sub)
-    sub.add_argument("--trained-on", type=Path, help="run folder or split.json of the training, to count leaks")
+    sub.add_argument("--trained-on", type=Path, help="run folder or split.json of the training, to detect leakage")
     sub.add_argument("--training-images", type=Path, help="folder of the training images, to find copies of them")
-    sub.add_argument("--predictions", type=Path, nargs="+", default=[], help="CSV files of predictions, one a model")
+    sub.add_argument("--predictions", type=Path, nargs="+", default=[], help="CSV files of predictions, one per model")
     sub.add_argument("--labels", type=Path, help="CSV file of labels (default: those in the predictions)")
-    sub.add_argument("--dataset", help="form of the table, or the findings of the predictions: competition, nih, ...")
-    sub.add_argument("--id", dest="id_column", help="column that names the films, in all files")
-    sub.add_argument("--prefix", help="what stands before each finding's name in the predictions")
+    sub.add_argument("--dataset", help="format of the table, or schema of the predictions: competition, nih, ...")
+    sub.add_argument("--id", dest="id_column", help="column that identifies the images, in all files")
+    sub.add_argument("--prefix", help="prefix of each finding's name in the predictions")
     sub.add_argument("--kind", choices=("logits", "probabilities", "scores"), help="what the predictions are")
     sub.add_argument("--drop-missing", action="store_true", help="leave out rows with a missing prediction")
-    sub.add_argument("--ensemble", choices=("logits", "probabilities", "ranks"), help="report the mean of all files")
-    sub.add_argument("--readers", type=Path, nargs="+", default=[], help="CSV files of people's calls, 0 and 1")
+    sub.add_argument(
+        "--ensemble",
+        choices=("logits", "probabilities", "ranks"),
+        help="evaluate the ensemble of all files: what it averages",
+    )
+    sub.add_argument("--readers", type=Path, nargs="+", default=[], help="CSV files of human readers' calls, 0 and 1")
     _add_decision(sub)
-    sub.add_argument("--resamples", type=int, default=2000)
-    sub.add_argument("--seed", type=int, default=0)
-    sub.add_argument("--out", type=Path, required=True, help="folder of metrics.json and the report")
+    sub.add_argument("--resamples", type=int, default=2000, help="bootstrap resamples (default: 2000)")
+    sub.add_argument("--seed", type=int, default=0, help="seed of resamples and --validation-share (default: 0)")
+    sub.add_argument("--out", type=Path, required=True, help="folder for metrics.json and the report")
 
 
 def _add_decision(sub: Any) -> None:
@@ -47,14 +52,15 @@ def _add_decision(sub: Any) -> None:
     )  # fmt: skip
     sub.add_argument(
         "--validation", type=Path, nargs="+", default=[],
-        help="predictions, a file a model, or a folder of images, to fit on (default: rows whose split is validation)",
+        help="data for --fit: files of predictions, one per model, or a folder of images (default: rows whose split is "
+        "validation)",
     )  # fmt: skip
-    sub.add_argument("--validation-share", type=float, help="or a share of the patients, drawn by --seed")
+    sub.add_argument("--validation-share", type=float, help="share of the patients to fit on, drawn by --seed")
     sub.add_argument(
         "--guarantee", type=float, help="with --fit: operating points that guarantee this sensitivity and specificity"
     )
     sub.add_argument("--confidence", type=float, default=0.95, help="confidence of each guarantee (default: 0.95)")
-    # What these were called before.
+    # Earlier names of these options.
     hidden: dict[str, Any] = {"help": argparse.SUPPRESS, "default": argparse.SUPPRESS}
     sub.add_argument("--training-films", dest="training_images", type=Path, **hidden)
     sub.add_argument("--tune", dest="validation", type=Path, nargs="+", **hidden)
@@ -65,9 +71,9 @@ def _add_decision(sub: Any) -> None:
         nargs="+",
         default=[],
         metavar="FINDING=SHARE",
-        help="move the decision to a local prevalence",
+        help="adjust probabilities and thresholds to a target prevalence",
     )
-    sub.add_argument("--coherent", action="store_true", help="report what making the probabilities coherent does")
+    sub.add_argument("--coherent", action="store_true", help="report the effect of making probabilities coherent")
 
 
 def _request(options: argparse.Namespace) -> Request:

@@ -1,4 +1,4 @@
-"""Looking around: `zoo list`, `zoo info`."""
+"""Listing models: `zoo list`, `zoo info`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from zoo.cli.command import command
 
 def add(commands: Any) -> None:
     """Adds the subcommands."""
-    sub = command(commands, "list", _list, "names of models")
-    sub.add_argument("pattern", nargs="?", default="*")
-    sub.add_argument("--kind", choices=("ensemble", "backbone"))
-    sub = command(commands, "info", _info, "what is known of a model")
-    sub.add_argument("name")
+    sub = command(commands, "list", _list, "list the names of models")
+    sub.add_argument("pattern", nargs="?", default="*", help="show matching names only, such as 'xrayslam*'")
+    sub.add_argument("--kind", choices=("ensemble", "backbone"), help="show one kind of model only")
+    sub = command(commands, "info", _info, "show the properties of a model")
+    sub.add_argument("name", help="name of a model")
 
 
 def _list(options: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""Making a model: `zoo demo`, `zoo phantoms`, `zoo cache`, `zoo train`."""
+"""Training a model: `zoo demo`, `zoo phantoms`, `zoo cache`, `zoo train`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from zoo.cli.command import NOT_A_DEVICE, command
 
-#: Exit status of a run that stopped cleanly before its end: the same command goes on (EX_TEMPFAIL of sysexits.h).
+#: Exit status of a run that stopped cleanly before its end; the same command resumes it (EX_TEMPFAIL of sysexits.h).
 GOES_ON = 75
 
 
@@ -23,14 +23,14 @@ def _add_demo(commands: Any) -> None:
     sub = command(commands, "demo", _demo, "all steps on synthetic images: train, evaluate, release, load, predict")
     sub.add_argument("--data", type=Path, help="images of your own instead of synthetic ones")
     sub.add_argument(
-        "--dataset", default="competition", help="form of the table in --data: competition, nih, nih-debatable"
+        "--dataset", default="competition", help="format of the table in --data: competition, nih, nih-debatable"
     )
     sub.add_argument("--run", type=Path, help="folder of the run (default: runs/<name>)")
     sub.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="change a field of the recipe")
     sub = command(commands, "phantoms", _phantoms, "write a folder of synthetic images in the competition's layout")
-    sub.add_argument("folder", type=Path)
-    sub.add_argument("--images", type=int, default=1500)
-    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("folder", type=Path, help="folder to write")
+    sub.add_argument("--images", type=int, default=1500, help="number of training images (default: 1500)")
+    sub.add_argument("--seed", type=int, default=0, help="the same seed gives the same images (default: 0)")
 
 
 def _add_cache(commands: Any) -> None:
@@ -38,23 +38,25 @@ def _add_cache(commands: Any) -> None:
         commands, "cache", _cache, "decode the images of a data set once, for faster training; can be resumed"
     )
     sub.add_argument("data", type=Path, help="folder of the table and the images")
-    sub.add_argument("--dataset", default="competition", help="form of the table: competition, nih, nih-debatable")
-    sub.add_argument("--size", type=int, default=224, help="height and width in pixels, as the recipe has it")
+    sub.add_argument("--dataset", default="competition", help="format of the table: competition, nih, nih-debatable")
+    sub.add_argument(
+        "--size", type=int, default=224, help="height and width in pixels, as in the recipe (default: 224)"
+    )
     sub.add_argument("--out", type=Path, help="folder of the cache (default: runs/cache-<data>-<size>)")
-    sub.add_argument("--workers", type=int, help="threads that decode (default: all cores)")
+    sub.add_argument("--workers", type=int, help="number of decoding threads (default: all cores)")
 
 
 def _add_train(commands: Any) -> None:
-    sub = command(commands, "train", _train, "train a recipe; the same command goes on with a stopped or killed run")
-    sub.add_argument("recipe", help="name of a shipped recipe, or path of one")
+    sub = command(commands, "train", _train, "train a recipe; run the same command to resume a stopped or killed run")
+    sub.add_argument("recipe", help="name of a shipped recipe, or path of a recipe file")
     sub.add_argument("--data", type=Path, required=True, help="folder of the table and the images")
-    sub.add_argument("--dataset", help="form of the table: competition, nih, nih-debatable (default: the recipe's)")
+    sub.add_argument("--dataset", help="format of the table: competition, nih, nih-debatable (default: the recipe's)")
     sub.add_argument(
-        "--data-name", default="", help="what the images are, for the card, such as grand-xray-slam-division-b"
+        "--data-name", default="", help="name of the data set, for the model card, such as grand-xray-slam-division-b"
     )
     sub.add_argument("--run", type=Path, help="folder of the run (default: runs/<recipe>)")
-    sub.add_argument("--cache", type=Path, help="folder of decoded images, as of `zoo cache`; made where need be")
-    sub.add_argument("--max-hours", type=float, help=f"stop cleanly after so many hours, with status {GOES_ON}")
+    sub.add_argument("--cache", type=Path, help="folder of decoded images, as from `zoo cache`; created if missing")
+    sub.add_argument("--max-hours", type=float, help=f"stop cleanly after this many hours, with status {GOES_ON}")
     sub.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="change a field of the recipe")
 
 
@@ -107,7 +109,7 @@ def _train(options: argparse.Namespace) -> int:
             dataset=options.dataset, data_name=options.data_name, max_hours=options.max_hours, cache=options.cache,
         )  # fmt: skip
     if outcome.stopped:
-        print(f"stopped: {outcome.stopped}. The same command goes on.")
+        print(f"stopped: {outcome.stopped}. Run the same command to resume.")
         return GOES_ON
     assert outcome.result is not None
     print(report.markdown(outcome.result))

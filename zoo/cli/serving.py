@@ -1,4 +1,4 @@
-"""Models in other forms: `zoo export`; and which runtime the other commands use."""
+"""Exporting models to other formats (`zoo export`), and the options that choose a runtime in other commands."""
 
 from __future__ import annotations
 
@@ -16,23 +16,26 @@ def add(commands: Any) -> None:
     text = "write a model as OpenVINO, ONNX, LiteRT or SavedModel, with preprocessing and temperature inside"
     sub = command(commands, "export", _export, text)
     sub.add_argument("name", help="name, folder or hf:// reference of a release")
-    sub.add_argument("--format", required=True, choices=("onnx", "openvino", "litert", "saved_model"))
-    sub.add_argument("--precision", default="float32", choices=("float32", "bfloat16", "int8"))
+    formats = ("onnx", "openvino", "litert", "saved_model")
+    sub.add_argument("--format", required=True, choices=formats, help="format to write")
+    precisions = ("float32", "bfloat16", "int8")
+    sub.add_argument("--precision", default="float32", choices=precisions, help="number type (default: float32)")
     sub.add_argument("--out", type=Path, help="folder to write (default: NAME-FORMAT; int8 goes into the release)")
-    sub.add_argument("--members", nargs="+", help="take these members alone (not for int8)")
+    sub.add_argument("--members", nargs="+", help="export only these members (not for int8)")
     sub.add_argument("--data", type=Path, help="for int8: labelled images to calibrate and to compare on")
-    sub.add_argument("--dataset", default="competition", help="form of the table in --data: competition, nih, ...")
+    sub.add_argument("--dataset", default="competition", help="format of the table in --data: competition, nih, ...")
     sub.add_argument(
         "--trained-on",
         type=Path,
-        help="run folder or split.json of the release: which images calibrate and which compare",
+        help="for int8: run folder or split.json of the release, which tells which images calibrate and which compare",
     )
 
 
 def add_runtime(sub: Any) -> None:
     """Adds the options of `zoo.load` that choose a runtime."""
-    sub.add_argument("--runtime", default="keras", choices=("keras", "openvino", "onnx"))
-    sub.add_argument("--precision", default="float32", choices=("float32", "bfloat16", "int8", "auto"))
+    runtimes, precisions = ("keras", "openvino", "onnx"), ("float32", "bfloat16", "int8", "auto")
+    sub.add_argument("--runtime", default="keras", choices=runtimes, help="runtime of the model (default: keras)")
+    sub.add_argument("--precision", default="float32", choices=precisions, help="number type (default: float32)")
 
 
 def _export(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Releases: `zoo release`, `install`, `publish`, `verify`, `diff`, `catalog`."""
+"""Writing and sharing releases: `zoo release`, `install`, `publish`, `verify`, `diff`, `catalog`."""
 
 from __future__ import annotations
 
@@ -19,49 +19,55 @@ def add(commands: Any) -> None:
 
 
 def _add_folders(commands: Any) -> None:
-    sub = command(commands, "release", _release, "write a release from a finished run, or a new one from a release")
+    sub = command(commands, "release", _release, "write a release from a finished run, or convert a release")
     sub.add_argument("source", help="folder of a finished run or of a release, or an installed name")
-    sub.add_argument("--out", type=Path, required=True)
+    sub.add_argument("--out", type=Path, required=True, help="folder of the new release")
     sub.add_argument("--dtype", choices=("float32", "float16", "bfloat16"), help="number type of the stored weights")
     sub.add_argument("--license", default="", help="SPDX name of the weights' licence, such as apache-2.0")
-    sub = command(commands, "install", _install, "install a run or a release under a name that zoo.load takes")
+    sub = command(commands, "install", _install, "install a run or a release under a name for zoo.load")
     sub.add_argument("source", help="folder of a finished run, or of a release")
-    sub.add_argument("--as", dest="name", required=True)
+    sub.add_argument("--as", dest="name", required=True, help="name of the installed model")
 
 
 def _add_publish(commands: Any) -> None:
     sub = command(
-        commands, "publish", _publish, "publish a release on a Hub: one commit, then checked by downloading it"
+        commands, "publish", _publish, "publish a release on a Hub in one commit, and check it by downloading it again"
     )
     sub.add_argument("source", help="folder of a finished run or of a release, or an installed name")
-    sub.add_argument("--repo", required=True, help="owner/name")
+    sub.add_argument("--repo", required=True, help="repository, as owner/name")
     seen = sub.add_mutually_exclusive_group()
-    seen.add_argument("--private", dest="private", action="store_true", default=None, help="the default of a new repo")
-    seen.add_argument("--public", dest="private", action="store_false", default=None)
+    seen.add_argument(
+        "--private",
+        dest="private",
+        action="store_true",
+        default=None,
+        help="private repository (default for a new one)",
+    )
+    seen.add_argument("--public", dest="private", action="store_false", default=None, help="public repository")
     sub.add_argument("--tag", default="", help="tag of the commit, such as v1")
     sub.add_argument("--license", default="", help="SPDX name of the weights' licence, such as apache-2.0")
-    sub.add_argument("--dry-run", action="store_true", help="only show the files and the card")
+    sub.add_argument("--dry-run", action="store_true", help="show the files and the card without publishing")
     sub.add_argument("--pr", action="store_true", help="open a pull request instead of committing to main")
 
 
 def _add_checks(commands: Any) -> None:
-    sub = command(commands, "verify", _verify, "check all of a release: files, schemas, weights, golden logits")
+    sub = command(commands, "verify", _verify, "verify a release: files, schemas, weights, golden logits")
     sub.add_argument("release", help="folder, installed name, or hf://owner/repo[@revision]")
-    sub = command(commands, "diff", _diff, "what changed between two releases")
+    sub = command(commands, "diff", _diff, "show what changed between two releases")
     sub.add_argument("a", help="folder, installed name, or hf://owner/repo[@revision]")
-    sub.add_argument("b")
+    sub.add_argument("b", help="the other release, in the same form")
 
 
 def _add_catalog(commands: Any) -> None:
-    sub = command(commands, "catalog", _catalog, "names of your own for releases on a Hub, pinned to a commit")
+    sub = command(commands, "catalog", _catalog, "manage your own names for releases on a Hub, each pinned to a commit")
     actions = sub.add_subparsers(dest="action", required=True, metavar="ACTION")
-    add_one = actions.add_parser("add", help="pin a release: commit and hash of its manifest")
-    add_one.add_argument("name")
+    add_one = actions.add_parser("add", help="pin a release by its commit and the hash of its manifest")
+    add_one.add_argument("name", help="your name for the release")
     add_one.add_argument("reference", help="hf://owner/repo[@revision]")
-    add_one.add_argument("--replace", action="store_true", help="where the name is pinned to another release")
-    remove = actions.add_parser("remove", help="forget a name")
-    remove.add_argument("name")
-    actions.add_parser("list", help="the pinned names")
+    add_one.add_argument("--replace", action="store_true", help="replace an existing entry of this name")
+    remove = actions.add_parser("remove", help="remove a name")
+    remove.add_argument("name", help="name to remove")
+    actions.add_parser("list", help="list the pinned names")
 
 
 def _release(options: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""Using a model: `zoo predict`, `zoo submit`."""
+"""Predicting with a model: `zoo predict`, `zoo submit`."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 def add(commands: Any) -> None:
     """Adds the subcommands."""
     for name, run, text in (
-        ("predict", _predict, "findings of every image in a folder, as CSV or Parquet; goes on where it was stopped"),
-        ("submit", _submit, "the competition's submission file for a folder of images"),
+        ("predict", _predict, "write the findings of all images in a folder to CSV or Parquet; can be resumed"),
+        ("submit", _submit, "write the competition's submission file for a folder of images"),
     ):
         sub = command(commands, name, run, text)
         sub.add_argument("images", type=Path, nargs="+", help="image files or folders")
         sub.add_argument("--model", default="xrayslam-ensemble", help="name of a model, or folder of a release")
-        what = "FILE.csv or FILE.parquet" if name == "predict" else "CSV file"
+        what = "file to write, .csv or .parquet" if name == "predict" else "CSV file to write"
         sub.add_argument("--out", type=Path, required=True, help=what)
-        sub.add_argument("--batch-size", type=int, help="images to the network at once (default: the runtime's own)")
+        sub.add_argument("--batch-size", type=int, help="images per batch (default: the runtime's)")
         add_runtime(sub)
         sub.add_argument("--strict", action="store_true", help="stop at the first unreadable image")
         most = Limits()
@@ -35,11 +35,11 @@ def add(commands: Any) -> None:
         sub.add_argument("--max-seconds", type=float, default=most.seconds, metavar="S", help=text)
         if name == "predict":
             sub.add_argument("--point", help="operating point (default: the release's)")
-            sub.add_argument("--decision", type=Path, help="decision.json that `zoo evaluate --fit` wrote")
-            sub.add_argument("--wide", action="store_true", help="one row an image, with the probabilities alone")
-            sub.add_argument("--restart", action="store_true", help="begin again, whatever an earlier run left behind")
+            sub.add_argument("--decision", type=Path, help="decision.json from `zoo evaluate --fit`")
+            sub.add_argument("--wide", action="store_true", help="one row per image, with probabilities only")
+            sub.add_argument("--restart", action="store_true", help="start again instead of resuming an earlier run")
         else:
-            sub.add_argument("--sample", type=Path, help="sample submission whose rows and order to take")
+            sub.add_argument("--sample", type=Path, help="sample submission that gives rows, order and columns")
 
 
 def _predict(options: argparse.Namespace) -> int:
@@ -47,7 +47,7 @@ def _predict(options: argparse.Namespace) -> int:
     from zoo.inference import writers
     from zoo.runs import predict
 
-    writers.format_of(options.out)  # before a model is loaded for nothing
+    writers.format_of(options.out)  # raises for an unknown format before the model is loaded
     predictor = _load(options)
     if options.decision is not None:
         predictor = predictor.with_decision(options.decision)

@@ -1,10 +1,10 @@
-"""Class activation maps of one classifier, in NumPy: from a feature map and a logit's gradient to one number a place.
+"""Class activation maps of one classifier, computed in NumPy from a feature map and the gradient of a logit.
 
-The maps are signed: the ReLU that Grad-CAM and its kin end with comes after the members of an ensemble were averaged
-(`zoo.explain.explanation`). They are in logits per image, so that members with grids of different sizes can be added:
-the mean of a map over its places is the share of the logit that it explains. For CAM, and so for Grad-CAM of a GAP
-head, that share plus the bias is the logit, exactly; for other heads Grad-CAM's is a first-order share. LayerCAM keeps
-the positive gradients only, so its share is of what speaks for the finding.
+The maps are signed: the ReLU at the end of Grad-CAM and its variants is applied after the members of an ensemble were
+averaged (`zoo.explain.explanation`). Their unit is logits per image, so that members with grids of different sizes can
+be added: the mean of a map over its cells is the part of the logit that it explains. For CAM, and for Grad-CAM of a
+head with global average pooling (GAP), this part plus the bias is exactly the logit; for other heads, Grad-CAM gives a
+first-order approximation. LayerCAM uses positive gradients only, so its map explains the evidence for the finding.
 Grad-CAM++ has no such unit: its weights are relative (at most half of CAM's, for a GAP head).
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 from zoo.core.errors import UnknownNameError, UsageError
 from zoo.models.heads import GAPHead
 
-#: The closed form, and what any differentiable head has.
+#: "cam" needs a GAP head; the other methods work with any differentiable head.
 METHODS = ("cam", "gradcam", "gradcam++", "layercam")
 
 
@@ -28,22 +28,22 @@ def class_maps(
     method: str = "gradcam",
     name: str = "",
 ) -> np.ndarray:
-    """The map of one finding for each image.
+    """Computes the map of one finding for each image.
 
     Args:
-        head: What the gradients are of; CAM reads its weights.
+        head: The classifier's head; CAM reads its weights.
         features: float32 (n, rows, columns, features).
-        gradients: Of the finding's logit with respect to `features`, of the same shape.
-        indices: int (n,), each image's finding.
+        gradients: Gradients of the finding's logit with respect to `features`, of the same shape.
+        indices: int (n,), the finding of each image.
         method: One of `METHODS`.
-        name: Of the classifier, for the error.
+        name: Name of the classifier, for the error.
 
     Returns:
         float32 (n, rows, columns), signed, in logits per image.
 
     Raises:
         UnknownNameError: No such method.
-        ValueError: CAM of a head that is not a mean and a linear map.
+        ValueError: CAM with a head that is not global average pooling and a linear layer.
     """
     check_method(method)
     if method == "cam":
@@ -55,7 +55,7 @@ def class_maps(
 
 
 def check_method(method: str) -> None:
-    """Raises `UnknownNameError` with the closest names when `method` is none of `METHODS`."""
+    """Raises `UnknownNameError` with the closest names if `method` is not in `METHODS`."""
     if method not in METHODS:
         raise UnknownNameError("method of explanation", method, METHODS)
 

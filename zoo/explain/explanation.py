@@ -1,4 +1,4 @@
-"""Where on an image a finding's logit comes from, for a classifier or an ensemble of them.
+"""Heatmaps that show which regions of an image a finding's logit comes from, for a classifier or an ensemble.
 
 An ensemble's logit is the weighted mean of its members' logits. Its map is therefore the weighted mean of theirs, with
 the same weights, each enlarged to the image: for CAM that is the ensemble's own CAM, exactly. A member's map is not
@@ -27,13 +27,13 @@ from zoo.explain.overlay import overlay as lay_over
 from zoo.models.classifier import Classifier
 from zoo.models.ensemble import Ensemble
 
-#: A map whose largest value is below this share of its largest size is rounding: nothing on it speaks for the finding.
+#: If a map's largest value is below this fraction of its largest magnitude, it is a rounding error and counts as 0.
 _ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """What speaks for a finding on one image. It shows what the network used, not where disease is.
+    """The regions of one image that support a finding. They show what the network used, not where disease is.
 
     Attributes:
         image: uint8 (h, w), the image in grey at its own size.
@@ -59,7 +59,7 @@ class Explanation:
     members: dict[str, np.ndarray]
 
     def overlay(self, alpha: float = ALPHA) -> np.ndarray:
-        """uint8 (h, w, 3): the heatmap in colour over the image; see `zoo.explain.overlay.overlay`."""
+        """Returns the heatmap in colour over the image, uint8 (h, w, 3); see `zoo.explain.overlay.overlay`."""
         return lay_over(self.image, self.heatmap, alpha)
 
     def save(self, path: str | Path, alpha: float = ALPHA) -> Path:
@@ -100,7 +100,7 @@ def explain(
     size, channels = _input(model)
     held = hold(one_image(image), limits)
     whole = read_image(held, limits=limits)[..., 0]
-    # Not scaled from `whole`: a JPEG that is decoded small differs a little, and this is the image that is predicted.
+    # Decoded again and not resized from `whole`: a JPEG decoded at a small size differs slightly, as in prediction.
     pixels = read_image(held, size, channels, limits)[None]
     return next(_explain(model, pixels, [whole], np.asarray([index]), method, findings, decision))
 
@@ -177,7 +177,7 @@ def _explain(
     _check(members, indices, method, names, decision)
     for start in range(0, len(pixels), batch_size):
         rows = slice(start, start + batch_size)
-        # A last, short batch is filled up, so that one shape is compiled and not two.
+        # A short last batch is padded, so that only one shape is compiled.
         filled = _fill(pixels[rows], min(batch_size, len(pixels)))
         wanted = _fill(indices[rows], len(filled))
         own = {member.name: _member_maps(member, filled, wanted, method) for member in members}
@@ -213,7 +213,7 @@ def _heatmap(raw: np.ndarray) -> np.ndarray:
 
 
 def _members(model: Classifier | Ensemble) -> tuple[tuple[Classifier, ...], tuple[float, ...]]:
-    """The classifiers and their shares of the mean, which sum to 1."""
+    """The classifiers and their weights in the mean, with sum 1."""
     if isinstance(model, Ensemble):
         weighting = model.get_layer("logits").weighting
         return model.members, tuple(w / sum(weighting) for w in weighting)
@@ -223,7 +223,7 @@ def _members(model: Classifier | Ensemble) -> tuple[tuple[Classifier, ...], tupl
 
 
 def _input(model: Classifier | Ensemble) -> tuple[int | None, int]:
-    """Image size (None: any) and channels a model takes."""
+    """Image size (None: any) and number of channels of the model's input."""
     _members(model)
     _, size, _, channels = model.input_shape
     return size, channels
@@ -236,7 +236,7 @@ def _check(
     names: Sequence[str],
     decision: Decision | None,
 ) -> None:
-    """What can be known before a network runs."""
+    """Checks the arguments before the network runs."""
     check_method(method)
     if method == "cam":
         for member in members:

@@ -1,4 +1,4 @@
-"""Feature maps, and a logit's gradient with respect to them: the one place that asks which backend runs."""
+"""Feature maps, and the gradient of a logit with respect to them; the only backend-specific code here."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ import numpy as np
 from zoo.core.backend import require_tested
 from zoo.core.errors import UsageError
 
-#: Layer -> its compiled function, for JAX. Kept here and not on the model, which is handed back as it was.
+#: Layer -> its compiled function, for JAX. Kept here so that the model is not modified.
 _COMPILED: weakref.WeakKeyDictionary[keras.layers.Layer, Callable[..., Any]] = weakref.WeakKeyDictionary()
 
 
 def feature_maps(backbone: keras.Model, pixels: np.ndarray) -> np.ndarray:
-    """A backbone's output, as in prediction: dropout off, batch norms on their stored statistics.
+    """Computes a backbone's output in inference mode.
 
     On JAX the first call for a shape compiles; TensorFlow runs eagerly.
 
     Args:
-        backbone: From pixels to a feature map.
+        backbone: Model from pixels to a feature map.
         pixels: (n, height, width, channels) of 0..255.
 
     Returns:
         float32 (n, rows, columns, features).
 
     Raises:
-        UsageError: The output has another rank, or Keras runs on another backend than TensorFlow and JAX.
+        UsageError: The output is not a feature map, or Keras runs on a backend other than TensorFlow and JAX.
     """
     features = _FORWARD[require_tested("an explanation")](backbone, pixels)
     values = _float32(features)
@@ -44,13 +44,13 @@ def feature_maps(backbone: keras.Model, pixels: np.ndarray) -> np.ndarray:
 def head_gradients(
     head: keras.layers.Layer, features: np.ndarray, indices: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Logits, and for each image the gradient of one of them with respect to its feature map.
+    """Computes the logits, and for each image the gradient of one of them with respect to its feature map.
 
-    The head alone is differentiated, so its cost is small beside the forward pass of the backbone. Neither weights nor
-    any other state of the head changes.
+    Only the head is differentiated, which is cheap compared with the forward pass of the backbone. The weights and
+    state of the head do not change.
 
     Args:
-        head: From a feature map to logits (n, findings).
+        head: Model from a feature map to logits (n, findings).
         features: float32 (n, rows, columns, features).
         indices: int (n,), the finding of each image, in 0..findings - 1.
 
@@ -58,7 +58,7 @@ def head_gradients(
         Logits float32 (n, findings), gradients float32 of the shape of `features`.
 
     Raises:
-        UsageError: Keras runs on another backend than TensorFlow and JAX.
+        UsageError: Keras runs on a backend other than TensorFlow and JAX.
     """
     logits, gradients = _GRADIENT[require_tested("an explanation")](
         head, features, np.asarray(indices, np.int32)[:, None]
@@ -71,7 +71,7 @@ def _float32(tensor: Any) -> np.ndarray:
 
 
 def _chosen_sum(logits: Any, indices: np.ndarray) -> Any:
-    """Sum of each image's chosen logit: since each depends on its own image alone, its gradient holds all of theirs."""
+    """Sum of the chosen logits; its gradient is that of each of them, since a logit depends on its own image only."""
     return keras.ops.sum(keras.ops.take_along_axis(keras.ops.cast(logits, "float32"), indices, axis=1))
 
 
@@ -109,19 +109,19 @@ def _gradient_jax(head: keras.layers.Layer, features: np.ndarray, indices: np.nd
 
 
 def _compiled(layer: keras.layers.Layer, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Any:
-    """`make(call)` of a layer's `call(values of its variables, inputs)`, compiled once, with the weights of today.
+    """Compiles `make(call)` once per layer, where `call` takes variable values and inputs; binds the current weights.
 
-    Run eagerly, each operation of each shape would be compiled on its own: 75 s for a DenseNet121 on two cores.
+    Without it, JAX compiles each operation for each shape on its own: 75 s for a DenseNet121 on two cores.
     """
     import jax
 
     if layer not in _COMPILED:
-        # Not the layer itself, which its own entry would keep alive.
+        # A weak reference, since the cache entry would otherwise keep its own key alive.
         reference = weakref.ref(layer)
 
         def call(values: list[Any], inputs: Any) -> Any:
             found: Any = reference()
-            # `variables` has one order whatever is trainable; `stateless_call` sorts by that, which may change.
+            # `stateless_call` orders variables by whether they are trainable, which may change; `variables` does not.
             with keras.StatelessScope(state_mapping=list(zip(found.variables, values, strict=True))):
                 return found(inputs, training=False)
 

@@ -1,4 +1,4 @@
-"""A heatmap over an image, in colours that stay in order for every kind of colour vision."""
+"""Draws a heatmap over an image, in a colour map that is readable with every kind of colour vision."""
 
 from __future__ import annotations
 
@@ -12,26 +12,25 @@ from PIL.PngImagePlugin import PngInfo
 from zoo.core.errors import UsageError
 from zoo.evaluation.report import RESEARCH_ONLY
 
-#: Opacity at the hottest place.
+#: Opacity where the heatmap is 1.
 ALPHA = 0.6
 
 
 def overlay(image: np.ndarray, heatmap: np.ndarray, alpha: float = ALPHA) -> np.ndarray:
-    """Lays a heatmap over an image.
+    """Draws a heatmap over an image.
 
-    The opacity rises from 0 where the heatmap is 0, so that the image stays as it is where nothing speaks for the
-    finding, to `alpha` where it is 1.
+    The opacity rises from 0 where the heatmap is 0, which leaves the image unchanged, to `alpha` where it is 1.
 
     Args:
         image: uint8 (h, w).
         heatmap: (h, w) in 0..1.
-        alpha: Opacity in 0..1 at the hottest place.
+        alpha: Largest opacity, in 0..1.
 
     Returns:
         uint8 (h, w, 3), sRGB.
 
     Raises:
-        ValueError: Another shape, type or range.
+        ValueError: An argument has another shape, type or range.
 
     Example:
         >>> overlay(np.full((2, 2), 100, np.uint8), np.eye(2)).shape
@@ -53,11 +52,10 @@ def overlay(image: np.ndarray, heatmap: np.ndarray, alpha: float = ALPHA) -> np.
 
 @cache
 def colours() -> np.ndarray:
-    """uint8 (256, 3) sRGB: dark blue, purple, orange, yellow, with lightness rising in equal steps.
+    """Returns the colour map, uint8 (256, 3) in sRGB: dark blue, purple, orange, yellow.
 
-    Order can be read from the lightness alone, so it holds for any colour vision and in a grey print. Computed as a
-    path of constant steps of lightness and hue in OKLab (Ottosson 2020, "A perceptual color space for image
-    processing").
+    Lightness rises in equal steps, so the order can be read with any colour vision and in a greyscale print. The path
+    has constant steps of lightness and hue in OKLab (Ottosson 2020, "A perceptual color space for image processing").
     """
     t = np.linspace(0, 1, 256)
     lightness, chroma = 0.4 + 0.5 * t, 0.17 - 0.04 * t
@@ -67,12 +65,12 @@ def colours() -> np.ndarray:
 
 
 def save_png(path: str | Path, picture: np.ndarray, **facts: str) -> Path:
-    """Writes a picture as PNG with the sentence that this is no medical device, and facts, as its text.
+    """Writes an image as PNG, with the disclaimer that this is no medical device as a text chunk.
 
     Args:
-        path: Where to; the folder must exist.
+        path: File to write; its folder must exist.
         picture: uint8 (h, w) or (h, w, 3).
-        **facts: Further keywords and their text. Name no patient.
+        **facts: Further text chunks, by keyword. They must not identify a patient.
 
     Returns:
         The path.
@@ -85,7 +83,7 @@ def save_png(path: str | Path, picture: np.ndarray, **facts: str) -> Path:
 
 
 def _srgb(lab: np.ndarray) -> np.ndarray:
-    """OKLab (..., 3) to sRGB in 0..1, cut to the gamut."""
+    """Converts OKLab (..., 3) to sRGB in 0..1, clipped to the gamut."""
     cones = lab @ np.array([[1, 1, 1], [0.3963377774, -0.1055613458, -0.0894841775],
                             [0.2158037573, -0.0638541728, -1.2914855480]])  # fmt: skip
     linear = cones**3 @ np.array([[4.0767416621, -1.2684380046, -0.0041960863],

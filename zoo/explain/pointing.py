@@ -1,4 +1,4 @@
-"""How well heatmaps point at what is known to be there: scores against masks."""
+"""Scores of heatmaps against masks of the findings: pointing game and energy inside the mask."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from zoo.core.errors import UsageError
 
 
 def pointing_game(heatmaps: np.ndarray, masks: np.ndarray, tolerance: int = 0) -> np.ndarray:
-    """Whether each heatmap's maximum lies in its mask (Zhang et al. 2018, arXiv:1608.00507).
+    """Tells whether each heatmap's maximum lies in its mask (Zhang et al. 2018, arXiv:1608.00507).
 
-    Where several pixels share the maximum, the one nearest to the middle of the image counts: enlarging leaves a flat
-    rim outside the middles of a grid's outermost cells, and the inner end of that rim is the cell's middle. A map
-    without a positive value points nowhere, which is a miss.
+    If several pixels share the maximum, the one nearest to the image's centre counts: upsampling makes the border
+    outside the centres of the outermost cells constant, and the innermost pixel of that border is the cell's centre. A
+    map without a positive value is a miss.
 
     Args:
         heatmaps: (n, h, w), finite.
         masks: (n, h, w) bool.
-        tolerance: Pixels around the mask that count as inside (the paper takes 15 on photographs).
+        tolerance: Distance from the mask, in pixels, that still counts as inside (the paper uses 15 on photographs).
 
     Returns:
-        float64 (n,) of 1 and 0 (between them where several maxima are equally near to the middle); NaN where the mask
-        is empty.
+        float64 (n,): 1 for a hit, 0 for a miss, a fraction if several maxima are equally near to the centre; NaN if
+        the mask is empty.
 
     Raises:
         ValueError: Shapes differ, a mask is not bool, a heatmap is not finite, or the tolerance is negative.
@@ -43,19 +43,19 @@ def pointing_game(heatmaps: np.ndarray, masks: np.ndarray, tolerance: int = 0) -
 
 
 def energy_inside(heatmaps: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """Share of each map's positive part that lies in its mask (Wang et al. 2020, arXiv:1910.01279).
+    """Computes the share of each map's positive part that lies in its mask (Wang et al. 2020, arXiv:1910.01279).
 
-    A map spread evenly over the image gets the mask's share of the image, which is the chance level.
+    The chance level is the mask's share of the image, which a uniform map gets.
 
     Args:
         heatmaps: (n, h, w), finite.
         masks: (n, h, w) bool.
 
     Returns:
-        float64 (n,) in 0..1, 0 where the map has no positive value; NaN where the mask is empty.
+        float64 (n,) in 0..1; 0 if the map has no positive value, NaN if the mask is empty.
 
     Raises:
-        ValueError: As for `pointing_game`.
+        ValueError: The arguments are invalid, as in `pointing_game`.
 
     >>> heatmap = np.array([[[0.0, 0.2], [0.2, 0.6]]])
     >>> energy_inside(heatmap, heatmap > 0.5).tolist()
@@ -69,12 +69,12 @@ def energy_inside(heatmaps: np.ndarray, masks: np.ndarray) -> np.ndarray:
 
 
 def grow(masks: np.ndarray, radius: int) -> np.ndarray:
-    """Masks (n, h, w) bool with all pixels within `radius` pixels of one of theirs, bool."""
+    """Dilates masks, bool (n, h, w), by a disc of `radius` pixels."""
     n, h, w = masks.shape
     grown = masks.copy()
     for dy in range(-min(radius, h - 1), min(radius, h - 1) + 1):
         reach = int(np.sqrt(radius**2 - dy**2))
-        # How many mask pixels lie in each row's window of +-reach, by differences of running counts.
+        # Number of mask pixels in each row's window of +-reach, from differences of cumulative counts.
         counts = np.zeros((n, h, w + 1), np.int32)
         np.cumsum(masks, axis=2, out=counts[..., 1:])
         columns = np.arange(w)
@@ -86,7 +86,7 @@ def grow(masks: np.ndarray, radius: int) -> np.ndarray:
 
 
 def _from_middle(h: int, w: int) -> np.ndarray:
-    """Squared distance in pixels, times 4, of each pixel from the image's middle: integers, so that ties are exact."""
+    """Four times the squared distance of each pixel from the image's centre, as integers, so that ties are exact."""
     y, x = 2 * np.arange(h) - (h - 1), 2 * np.arange(w) - (w - 1)
     return (y[:, None] ** 2 + x[None, :] ** 2).astype(np.float64)
 
