@@ -236,7 +236,7 @@ def test_another_recipe_split_or_trainer_in_the_folder_is_refused(table, short, 
     recipe, split = short, split_of(table, short)
     tmp_path = shutil.copytree(whole.run_dir, tmp_path / "run")
     changed = dataclasses.replace(recipe, stages=(dataclasses.replace(recipe.stages[0], learning_rate=1.0),))
-    with pytest.raises(CheckpointError, match=r"another recipe \(differs in stages\.0\.learning_rate\)"):
+    with pytest.raises(CheckpointError, match=r"another recipe \(it differs in stages\.0\.learning_rate\)"):
         train(changed, table, split, tmp_path)
     with pytest.raises(CheckpointError, match="differs in precision"):
         train(dataclasses.replace(recipe, precision="mixed_bfloat16"), table, split, tmp_path)
