@@ -38,7 +38,7 @@ def diff(a: ReleaseFolder, b: ReleaseFolder) -> list[str]:
         ReleaseError: A file has changed since the release was read, or is nested too deeply to be compared.
 
     Example:
-        >>> diff(release.read("old"), release.read("new"))  # doctest: +SKIP
+        >>> diff(read_release("old"), read_release("new"))  # doctest: +SKIP
         ['decision: temperature 1.31 -> 1.28', 'files: the weights are the same']
     """
     groups = {
