@@ -191,7 +191,7 @@ def test_initializers_are_put_back_after_an_error_too():
 
 def test_a_layer_takes_a_subclass_alone():
     layer = keras.layers.Dense(2)
-    with pytest.raises(TypeError, match="Identity is no subclass of Dense"):
+    with pytest.raises(TypeError, match="Identity is not a subclass of Dense"):
         keras_compat.change_class(layer, keras.layers.Identity)
     assert type(layer) is keras.layers.Dense
 

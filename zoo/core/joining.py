@@ -1,4 +1,4 @@
-"""Joins names to files or identifiers that are written with another folder, extension, case or form of Unicode."""
+"""Joins names to files or identifiers whose folder, extension, case or Unicode form may be written differently."""
 
 from __future__ import annotations
 
@@ -16,18 +16,21 @@ _LAST = chr(0x10FFFF)
 
 @dataclass(frozen=True, eq=False)
 class Join:
-    """Which candidate each name is joined to.
+    """The candidate that each name is joined to.
 
     Attributes:
-        rows: (n,) int64 position among the candidates, -1 for a name without one. No candidate stands twice.
-        notes: What had to be disregarded, one sentence each with a count and an example.
+        rows: (n,) int64 position among the candidates, or -1 for none. No candidate occurs twice.
+        notes: The differences that were disregarded, one sentence each with a count and an example.
+
+    >>> Join(np.array([1, -1])).unused(3).tolist()
+    [0, 2]
     """
 
     rows: np.ndarray
     notes: tuple[str, ...] = ()
 
     def unused(self, candidates: int) -> np.ndarray:
-        """Positions of those of so many candidates that no name is joined to, in order."""
+        """Positions of the candidates (of a given number of them) that no name is joined to, in order."""
         free = np.ones(candidates, bool)
         free[self.rows[self.rows >= 0]] = False
         return np.flatnonzero(free)
@@ -41,31 +44,31 @@ def join(
     roots: Sequence[str] = ("",),
     identity: Callable[[str], str] = str,
 ) -> Join:
-    """Joins each name to the one candidate that it means, or to none; never to the first of several.
+    """Joins each name to the only candidate that it can mean, or to none; it never chooses one of several.
 
-    A name and a candidate are compared from the file name upwards, and the longest common end counts. An exact match
-    goes first, then one in another case, then one without an image extension on either side. Of the two paths one must
-    be the end of the other (below its root, for a candidate). Where no path fits so, the longest common end that is
-    unique on both sides joins them, if it has a folder or the name is an absolute path; a note says so. Unicode is
-    normalised (NFC), and a backslash separates folders too.
+    A name and a candidate are compared from the file name upwards, and the longest common end of the two paths counts.
+    An exact match has priority, then a match in another case, then a match without an image extension on either side.
+    One of the two paths must be the end of the other (for a candidate: below its root). If no path matches in this way,
+    the longest common end that is unique on both sides joins them, if it includes a folder or the name is an absolute
+    path; a note reports it. Unicode is normalised (NFC), and a backslash also separates folders.
 
     Args:
-        names: (n,) file names, paths or identifiers, each once.
+        names: (n,) distinct file names, paths or identifiers.
         candidates: (m,) paths or identifiers.
-        source: What the names are from, for messages.
-        roots: Folders that candidates lie in; how these are called does not matter.
-        identity: Candidate -> what two candidates that are one file share.
+        source: Origin of the names, for messages.
+        roots: Folders that hold the candidates; their own names are not compared.
+        identity: Candidate -> a key that is equal for two candidates which are the same file.
 
     Raises:
-        TableError: A name means two candidates, or two names mean one; shows both, and how to choose.
+        TableError: A name can mean two candidates, or two names mean one; the message shows both and how to choose.
 
     Example:
-        >>> found = join(["film.1", "LAT/7.png"], ["film.1.png", "film.png", "PA/7.png", "LAT/7.png"], source="a.csv")
+        >>> found = join(["xray.1", "LAT/7.png"], ["xray.1.png", "xray.png", "PA/7.png", "LAT/7.png"], source="a.csv")
         >>> found.rows.tolist()
         [0, 3]
     """
     keys, tops = [path_key(candidate) for candidate in candidates], [path_key(root) for root in roots]
-    # Below a root the candidates' own folders are no part of what a name has to say.
+    # A name need not repeat the folders above a root.
     whole = [len(key) if top == () else 0 for top in tops[:1] for key in keys]
     state = _State(names, candidates, source, identity, [path_key(name) for name in names], whole)
     for level in _LEVELS:
@@ -81,13 +84,13 @@ def join(
 
 @dataclass(frozen=True)
 class _Level:
-    """How the file names are compared.
+    """One way to compare file names.
 
     Attributes:
-        words: What is disregarded.
-        name: What is compared of the name's file name.
-        candidate: The same of the candidate.
-        fold: Whether case is disregarded, in folders too.
+        words: The differences that are disregarded.
+        name: Maps the file name of a name to the compared text.
+        candidate: Maps the file name of a candidate to the compared text.
+        fold: Whether case is disregarded, also in folders.
     """
 
     words: tuple[str, ...]
@@ -103,7 +106,7 @@ class _Level:
 def _levels() -> Iterator[_Level]:
     for words, name, candidate in (
         ((), str, str),
-        (("extension",), str, stem),  # "x.dcm" is "x.dcm.png" before it is "x.png"
+        (("extension",), str, stem),  # "x.dcm" matches "x.dcm.png" before "x.png"
         (("extension",), stem, str),
         (("extension",), stem, stem),
     ):
@@ -115,7 +118,7 @@ _LEVELS = tuple(_levels())
 
 
 class _Candidates:
-    """The candidates by their file names; those of one file name in an order in which common ends stand together."""
+    """The candidates grouped by file name; each group is sorted so that paths with a common end are neighbours."""
 
     def __init__(self, level: _Level, keys: Sequence[Key], roots: Sequence[Key]) -> None:
         self._level = level
@@ -129,7 +132,7 @@ class _Candidates:
             alike.sort()
 
     def find(self, own: Key, loosely: bool = False) -> _Found:
-        """The candidates that a name may mean."""
+        """Finds the candidates that a name may mean."""
         alike = self._alike.get(self._level.of(own[:1], self._level.name)[0]) if own else None
         if alike is None:
             return _Found()
@@ -137,7 +140,7 @@ class _Candidates:
         place = bisect_left(alike, (key,))
         length = max(_common(key, alike[i][0]) for i in (place - 1, place) if 0 <= i < len(alike))
         common = key[:length]
-        if loosely:  # there may be very many; two tell that there is not one alone
+        if loosely:  # there may be very many; two suffice to show that the match is not unique
             return _Found(length, _between(alike, common, (*common, _LAST), most=2))
         ends = [(*common, *root) for root in self._roots]
         whole = [row for end in ends for row in _between(alike, end, (*end, ""))]
@@ -146,12 +149,12 @@ class _Candidates:
 
 @dataclass(frozen=True)
 class _Found:
-    """What a name may mean.
+    """The candidates that a name may mean.
 
     Attributes:
-        length: How many parts of the path are common at most.
-        options: The candidates that have so many.
-        whole: Those of them whose path below the root is nothing more.
+        length: Length of the longest common end, in parts of the path.
+        options: The candidates with a common end of this length.
+        whole: Those of them whose whole path below the root is this common end.
     """
 
     length: int = 0
@@ -161,7 +164,7 @@ class _Found:
 
 @dataclass(eq=False)
 class _State:
-    """What is joined so far."""
+    """The joins made so far."""
 
     names: Sequence[str]
     candidates: Sequence[str]
@@ -180,7 +183,7 @@ class _State:
         return np.flatnonzero(self.rows < 0).tolist()
 
     def assign(self, words: tuple[str, ...], found: Mapping[int, _Found]) -> None:
-        """Joins names to what was found; those that may mean several come after those that mean one."""
+        """Joins names to the candidates found; names with several options come after names with one."""
         for several in (False, True):
             claims: dict[int, int] = {}
             rows = [row for row, match in found.items() if match.options and (len(match.options) > 1) is several]
@@ -196,9 +199,9 @@ class _State:
                 self.with_folders |= found[row].length > 1
 
     def assign_loosely(self, words: tuple[str, ...], found: Mapping[int, _Found]) -> None:
-        """Joins names to what they alone have the longest common end with, whatever the folders above are.
+        """Joins each name to the candidate with which it alone has the longest common end, ignoring higher folders.
 
-        One folder has to agree as well, except for a path of another machine: "AP/1.png" is not "PA/1.png".
+        At least one folder must agree, except for a path of another machine: "AP/1.png" is not "PA/1.png".
         """
         claims: dict[int, list[tuple[int, int]]] = {}
         for row, match in found.items():
@@ -219,14 +222,14 @@ class _State:
             self.loose.setdefault(words, []).append((self.names[row], self.candidates[option]))
 
     def _choose(self, row: int, found: _Found, exactly: bool) -> int | None:
-        """The one candidate that is meant, or None where all of several belong to other names."""
+        """The candidate that a name means, or None if all of its options belong to other names."""
         if len(found.options) == 1:
             return found.options[0]
         exact = [option for option in found.options if self.candidates[option] == self.names[row]]
         free = [option for option in found.options if option not in self.taken]
         if exact or not free:
             return exact[0] if exact else None
-        # "x.png" is no choice beside "sub/x.png" where another name says "sub/x.png".
+        # If another name has taken "sub/x.png", then "x.png" means the "x.png" at the top.
         if exactly and len(free) == 1 and free[0] in found.whole:
             return free[0]
         different = {self.identity(self.candidates[option]): option for option in reversed(found.options)}

@@ -1,9 +1,9 @@
-"""The private parts of Keras and TensorFlow that this library uses or replaces: all of them, each with its reason.
+"""All private parts of Keras and TensorFlow that this library uses or replaces, each with its reason.
 
-Everything else uses public names only; a test reads the source and fails on any other use. Checked on Keras 3.15.1 and
-TensorFlow 2.21.0: `pyproject.toml` allows no later minor version of either, and whoever raises these bounds runs the
-tests of this module on the new version first. The rules in `zoo.export.onnx` also read the class names and attributes
-of the operations behind `keras.ops`, which Keras does not document; an unknown one is an `ExportError`.
+All other modules use public names only; a test checks the source for this. The uses below were checked on Keras 3.15.1
+and TensorFlow 2.21.0, and `pyproject.toml` allows no later minor version of either: run the tests of this module on a
+new version before raising these bounds. The rules in `zoo.export.onnx` also read class names and attributes of the
+operations behind `keras.ops`, which Keras does not document; an unknown one is an `ExportError`.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ CHECKED = {"keras": "3.15.1", "tensorflow": "2.21.0"}
 
 
 def run_graph(function: Any, inputs: Sequence[Any], replace: Callable[[Any], Callable[..., Any]]) -> Any:
-    """Runs the graph of a functional model with other values and other operations than its own.
+    """Runs the graph of a functional model with other values and operations.
 
-    Private because Keras can only call its own operations on tensors (`keras.models.clone_model` makes layers, not
-    values); the ONNX writer passes values of its own through the graph. Uses `Function._run_through_graph`.
+    There is no public way: Keras calls only its own operations, on tensors (`keras.models.clone_model` makes layers,
+    not values), while the ONNX writer passes other values through the graph. Uses `Function._run_through_graph`.
 
     Args:
         function: A `keras.Function`, or a functional `keras.Model`.
         inputs: One value of any kind for each input, in the order of `function.inputs`.
-        replace: Called with each operation; what it returns is called with the operation's arguments.
+        replace: Maps each operation to the function that is called with the operation's arguments in its place.
 
     Returns:
         The values of the outputs, in the structure of the function's outputs.
@@ -45,9 +45,9 @@ def run_graph(function: Any, inputs: Sequence[Any], replace: Callable[[Any], Cal
 
 
 def batches_seen(optimizer: keras.optimizers.Optimizer) -> int:
-    """Number of batches that an optimiser has applied.
+    """Counts the batches that an optimiser has applied.
 
-    Private because the public `iterations` divides by `gradient_accumulation_steps`. Uses `Optimizer._iterations`.
+    There is no public way: `iterations` divides by `gradient_accumulation_steps`. Uses `Optimizer._iterations`.
 
     Example:
         >>> batches_seen(keras.optimizers.SGD())
@@ -57,14 +57,14 @@ def batches_seen(optimizer: keras.optimizers.Optimizer) -> int:
 
 
 def moving_averages(optimizer: keras.optimizers.Optimizer) -> list[tuple[keras.Variable, keras.Variable]]:
-    """Each variable that an optimiser trains, with the variable that holds its moving average.
+    """Pairs each variable that an optimiser trains with the variable that holds its moving average.
 
-    Private because Keras only offers to replace the weights by their averages for good
+    There is no public way: Keras can only replace the weights by their averages permanently
     (`finalize_variable_values`). Uses `Optimizer._trainable_variables` and
     `Optimizer._model_variables_moving_average`.
 
     Returns:
-        Pairs (variable, average) in the optimiser's order; none where it keeps no average or has not been built.
+        Pairs (variable, average) in the optimiser's order; empty if it keeps no averages or has not been built.
 
     Example:
         >>> moving_averages(keras.optimizers.SGD())
@@ -77,11 +77,11 @@ def moving_averages(optimizer: keras.optimizers.Optimizer) -> list[tuple[keras.V
 
 
 def forget_kernels() -> None:
-    """Frees the 40 kB that TensorFlow keeps for each variable it made: 56 MB for the main ensemble.
+    """Frees the 40 kB that TensorFlow keeps for each variable that it created: 56 MB for the main ensemble.
 
-    TensorFlow keeps the operation that made a variable, ready to run again. `keras.backend.clear_session` frees it too,
-    but also resets names and the default graph. Operations still in use are made anew when they next run. Does nothing
-    on other backends. Uses `Context.clear_kernel_cache` of `tensorflow.python.eager.context`.
+    TensorFlow caches the operation that created a variable. `keras.backend.clear_session` also frees it, but resets
+    names and the default graph. Operations that are still in use are created again when they next run. Does nothing on
+    other backends. Uses `Context.clear_kernel_cache` of `tensorflow.python.eager.context`.
 
     Example:
         >>> forget_kernels()
@@ -92,19 +92,19 @@ def forget_kernels() -> None:
         context.context().clear_kernel_cache()
 
 
-#: Initializer classes belong to the process: one thread at a time replaces their methods.
+#: Initializer classes are shared by the whole process, so only one thread at a time may replace their methods.
 _PATCHING = threading.RLock()
 
 
 @contextmanager
 def initializers_replaced(replace: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Iterator[None]:
-    """In the block every initializer of Keras makes its values by another function.
+    """Replaces the function by which every Keras initializer makes values, for the duration of the block.
 
-    A replacement because Keras has no setting for variables without starting values. Uses `Initializer.__call__` of
-    all subclasses of `keras.initializers.Initializer`; they are put back when the block ends, by an error too.
+    There is no public way: Keras cannot create variables without initial values. Uses `Initializer.__call__` of all
+    subclasses of `keras.initializers.Initializer`; they are restored when the block ends, also after an error.
 
     Args:
-        replace: Given the `__call__` of each class, returns what stands in its place in the block.
+        replace: Maps the `__call__` of each class to its replacement.
 
     Example:
         >>> with initializers_replaced(lambda original: lambda self, shape, dtype=None, **kwargs: (shape, dtype)):
@@ -125,9 +125,9 @@ def initializers_replaced(replace: Callable[[Callable[..., Any]], Callable[..., 
 
 
 def change_class(layer: keras.layers.Layer, cls: type[keras.layers.Layer]) -> None:
-    """Gives a built layer the methods of a subclass of its class; its name, weights and graph stay.
+    """Changes the class of a built layer to a subclass; its name, weights and graph stay.
 
-    A replacement because `keras.models.clone_model` makes new layers, whose weights are new variables. The
+    There is no public way: `keras.models.clone_model` makes new layers, whose weights are new variables. The
     subclass must add no state. Uses `Layer.__class__`.
 
     Raises:
@@ -143,7 +143,7 @@ def change_class(layer: keras.layers.Layer, cls: type[keras.layers.Layer]) -> No
         2.0
     """
     if not issubclass(cls, type(layer)):
-        raise UsageTypeError(f"{cls.__name__} is no subclass of {type(layer).__name__}")
+        raise UsageTypeError(f"{cls.__name__} is not a subclass of {type(layer).__name__}")
     layer.__class__ = cls
 
 

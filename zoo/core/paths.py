@@ -1,4 +1,4 @@
-"""Parts of paths as people and systems of all kinds write them."""
+"""Parts of paths in the notation of any operating system."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ IMAGE_EXTENSIONS = (
     *(".dcm", ".dicom", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k"),
 )
 
-#: What is stripped from a name, which may also be that of an array or a volume; anything else behind a dot is a part
+#: Extensions that are stripped from a name, including those of arrays and volumes. Any other text after a dot is part
 #: of the name, such as the last number of a DICOM UID.
 _STRIPPED = (*IMAGE_EXTENSIONS, ".npy", ".nii.gz", ".nii")
 
-#: File name, then the folders upwards: what begins alike ends alike as a path.
+#: The parts of a path from its end: file name, then the folders upwards.
 Key: TypeAlias = tuple[str, ...]
 
-#: How a path begins that says where it was on a machine, perhaps another one.
+#: The beginning of an absolute path or URL, perhaps of another machine.
 _ABSOLUTE = re.compile(r"\s*(?:[\\/]|[A-Za-z]:[\\/]|\w+://)")
 
 _NO_FOLDER = frozenset(("", ".", ".."))
 
 
 def file_name(path: str) -> str:
-    """The last part of a path of any system.
+    """The last part of a path in the notation of any operating system.
 
     Example:
         >>> file_name("a/b.png"), file_name(r"C:\\a\\b.png")
@@ -40,7 +40,12 @@ def file_name(path: str) -> str:
 
 
 def short_names(paths: Sequence[str]) -> list[str]:
-    """The file name of each path, or the whole path where two have one file name."""
+    """The file name of each path, or the whole path where two paths have the same file name.
+
+    Example:
+        >>> short_names(["a/1.png", "a/2.png", "b/2.png"])
+        ['1.png', 'a/2.png', 'b/2.png']
+    """
     names = [file_name(path) for path in paths]
     seen: set[str] = set()
     twice = {name for name in names if name in seen or seen.add(name)}  # type: ignore[func-returns-value]
@@ -48,7 +53,7 @@ def short_names(paths: Sequence[str]) -> list[str]:
 
 
 def relative_path(name: str) -> str:
-    """A path that leads down only, with "/" between its parts and in Unicode's composed form (NFC).
+    """A relative path without "..", with "/" between its parts and in Unicode's composed form (NFC).
 
     Example:
         >>> relative_path(r"..\\PA\\1.png"), relative_path("/etc/passwd")
@@ -61,8 +66,8 @@ def stem(name: str) -> str:
     """A name without the extension of an image.
 
     Example:
-        >>> stem("film.1.png"), stem("film.1"), stem("1.2.276.4.1001")
-        ('film.1', 'film.1', '1.2.276.4.1001')
+        >>> stem("xray.1.png"), stem("xray.1"), stem("1.2.276.4.1001")
+        ('xray.1', 'xray.1', '1.2.276.4.1001')
     """
     lower = name.lower()
     if not lower.endswith(_STRIPPED):
@@ -71,7 +76,7 @@ def stem(name: str) -> str:
 
 
 def path_key(text: str) -> Key:
-    """The parts of a path from its end, in Unicode's composed form (NFC) and without blanks around them.
+    """The parts of a path from its end, in Unicode's composed form (NFC) and stripped of surrounding spaces.
 
     Example:
         >>> path_key(r"..\\PA\\1.png"), path_key("/")
@@ -83,20 +88,30 @@ def path_key(text: str) -> Key:
 
 
 def is_absolute(path: str) -> bool:
-    """Whether a path begins at the root of some machine, as on Linux, Windows or in a bucket."""
+    """Whether a path is absolute on Linux or Windows, or a URL.
+
+    Example:
+        >>> is_absolute("/data/1.png"), is_absolute("C:/1.png"), is_absolute("data/1.png")
+        (True, True, False)
+    """
     return _ABSOLUTE.match(path) is not None
 
 
 def bare(key: Key) -> Key:
-    """Without the extension of an image."""
+    """The parts of a path without the extension of an image.
+
+    Example:
+        >>> bare(("1.png", "PA"))
+        ('1', 'PA')
+    """
     return (stem(key[0]), *key[1:]) if key else key
 
 
 def may_be_same(names: Sequence[str], others: Sequence[str]) -> np.ndarray:
-    """(n,) bool: whether each name may mean one of the others; case and the form of Unicode aside.
+    """Tells for each name whether it may mean one of the others, ignoring case and Unicode form: (n,) bool.
 
-    One path must be the end of the other; an extension counts where both have one. Of two paths where one is
-    absolute, on another machine perhaps, the file names decide where they are unique on both sides.
+    One path must be the end of the other; the extension is compared if both have one. If one of the two is an absolute
+    path, perhaps of another machine, equal file names suffice if they are unique on both sides.
 
     Example:
         >>> may_be_same(["a/1.png", "c/1.png", "2"], ["data/a/1.png", "2.png"]).tolist()
@@ -105,7 +120,7 @@ def may_be_same(names: Sequence[str], others: Sequence[str]) -> np.ndarray:
     own, theirs = ([_folded(path_key(text)) for text in texts] for texts in (names, others))
     absolute = {key[0]: is_absolute(text) for text, key in zip(others, theirs, strict=True) if key}
     counts = [Counter(key[0] for key in set(keys) if key) for keys in (own, theirs)]
-    # As they are; those with an extension to those without; and the other way round.
+    # Unchanged paths; paths with an extension against those without; and the reverse.
     whole, with_none = _Ends(theirs), _Ends(key for key in theirs if key == bare(key))
     without = _Ends(map(bare, theirs))
 
@@ -124,12 +139,12 @@ def _folded(key: Key) -> Key:
 
 
 class _Ends:
-    """Paths, and the ends of each."""
+    """A set of paths with all of their ends."""
 
     def __init__(self, keys: Iterable[Key]) -> None:
         self._whole = {key for key in keys if key}
         self._ends = {key[:n] for key in self._whole for n in range(1, len(key) + 1)}
 
     def meets(self, key: Key) -> bool:
-        """Whether this is the end of one of the paths, or has one as its end."""
+        """Whether this path is the end of one of the paths, or one of them is its end."""
         return key in self._ends or any(key[:n] in self._whole for n in range(1, len(key)))

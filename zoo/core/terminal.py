@@ -22,15 +22,18 @@ from rich.progress import (
 )
 from rich.text import Text
 
-#: Seconds between two lines about a long task where there is no terminal to draw its bar in.
+#: Seconds between two progress lines of a long task if there is no terminal.
 LINE_EVERY = 60.0
 
 
 class TerminalProgress:
-    """Draws every step as a bar on standard error, so that standard output stays for results.
+    """Shows progress bars on standard error; standard output is for results.
 
-    Without a terminal (a log file, a notebook's batch run) bars are left out: each epoch is a line, and a task that
-    takes minutes one a minute.
+    Without a terminal (a log file, a notebook run in batch mode) there are no bars: each epoch prints a line, and a
+    long task prints a line every minute.
+
+    >>> with TerminalProgress(Console(quiet=True)) as progress, progress.task("images", total=1) as advance:
+    ...     advance()
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -45,13 +48,13 @@ class TerminalProgress:
             TextColumn("{task.fields[note]}"),
             console=self.console,
             disable=not self.console.is_terminal,
-            refresh_per_second=4,  # drawing takes time from what it shows
+            refresh_per_second=4,  # drawing takes time from the work itself
         )
         self._epoch: TaskID | None = None
         self._show_warning = warnings.showwarning
 
     def __enter__(self) -> TerminalProgress:
-        """Bars are drawn from here on, and a warning is one line among them."""
+        """Starts drawing bars, and prints each warning as one line."""
         warnings.showwarning = lambda message, *_args, **_more: self.message(f"warning: {message}")
         self._progress.start()
         return self
@@ -63,12 +66,12 @@ class TerminalProgress:
         warnings.showwarning = self._show_warning
 
     def message(self, text: str) -> None:
-        """A line that stays."""
+        """Prints a line that stays above the bars."""
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     @contextmanager
     def task(self, title: str, total: int, done: int = 0) -> Iterator[Callable[..., None]]:
-        """A bar of `total` items, `done` of them before; the block gets a function that moves it on by one, or by n."""
+        """Shows a bar of `total` items, `done` of them finished; yields a function that advances it by one or n."""
         task = self._progress.add_task(title, total=total, completed=done, note="")
         lines = None if self.console.is_terminal else _Lines(title, total, done, self.message)
 
@@ -83,11 +86,11 @@ class TerminalProgress:
             self._progress.remove_task(task)
 
     def on_job(self, title: str, epochs: int, steps: int) -> None:
-        """A member or the ensemble begins a stage."""
+        """Prints that a member or the ensemble starts a stage."""
         self.message(f"{title}: up to {epochs} epochs of {steps} steps")
 
     def on_step(self, title: str, epoch: int, step: int, steps: int, loss: float) -> None:
-        """A training step is done."""
+        """Updates the bar of the epoch."""
         if self._epoch is None:
             self._epoch = self._progress.add_task("", total=steps, note="")
         self._progress.update(
@@ -95,7 +98,7 @@ class TerminalProgress:
         )
 
     def on_epoch(self, title: str, epoch: int, logs: dict[str, float]) -> None:
-        """An epoch is done and validated."""
+        """Prints the numbers of a finished epoch."""
         if self._epoch is not None:
             self._progress.remove_task(self._epoch)
             self._epoch = None
@@ -104,7 +107,7 @@ class TerminalProgress:
 
 
 class _Rate(ProgressColumn):
-    """How many a second, where it is not obvious: a task of a few long steps shows none."""
+    """Items per second; empty for a task of a few long steps."""
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
@@ -112,7 +115,7 @@ class _Rate(ProgressColumn):
 
 
 class _Lines:
-    """Says now and then how far a task is, how fast, and how long it will take."""
+    """Prints from time to time how much of a task is done, how fast it is, and how long it will take."""
 
     def __init__(self, title: str, total: int, done: int, say: Callable[[str], None]) -> None:
         self._title, self._total, self._say = title, total, say

@@ -1,4 +1,4 @@
-"""Warnings that point at the user's line, from however deep, and from whichever thread."""
+"""Warnings that point to the line of the user's code, from any depth and any thread."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zoo.core.home import PACKAGE
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: With the separator, so that a neighbour whose name only begins alike is outside.
+#: With the separator, so that a neighbouring folder with a longer name does not count as the package.
 _PACKAGE = f"{PACKAGE}{os.sep}"
 
 
@@ -25,10 +25,10 @@ class Line(NamedTuple):
     """A line of the user's code.
 
     Attributes:
-        filename: Its file.
-        number: Its number.
-        module: Name of its module.
-        registry: What Python has warned of there already.
+        filename: File of the line.
+        number: Line number.
+        module: Name of the module.
+        registry: The warnings that Python has already shown for this module.
     """
 
     filename: str
@@ -41,20 +41,27 @@ _line: ContextVar[Line | None] = ContextVar("line", default=None)
 
 
 def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
-    """Warns at the line outside the package that called into it (in a thread of `Threads`, that gave it the work)."""
+    """Warns at the line of the user's code that called the package (in a thread of `Threads`: that submitted the work).
+
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     warn_user("few images")
+    >>> str(caught[0].message)
+    'few images'
+    """
     line = _line.get() or users_line()
-    if line is None:  # a thread that another library has started
+    if line is None:  # a thread that another library started
         warnings.warn(message, category, stacklevel=2)
     else:
         warnings.warn_explicit(message, category, line.filename, line.number, line.module, line.registry)
 
 
 def users_line() -> Line | None:
-    """The line that called into the package, or None in a thread that begins there."""
+    """The line of the user's code that called the package, or None in a thread that the package started."""
     frame: FrameType | None = sys._getframe(1)
     entry: FrameType | None = None
     while frame is not None:
-        # Other libraries may lie between: a context manager, a callback of Keras'.
+        # There may be frames of other libraries in between: a context manager, a Keras callback.
         if frame.f_code.co_filename.startswith(_PACKAGE):
             entry = frame.f_back
         frame = frame.f_back
@@ -71,14 +78,19 @@ def users_line() -> Line | None:
 
 
 class Threads(ThreadPoolExecutor):
-    """A `ThreadPoolExecutor` whose threads warn at the user's line that gave them the work."""
+    """A `ThreadPoolExecutor` whose threads warn at the line of the user's code that submitted the work.
+
+    >>> with Threads(1) as threads:
+    ...     threads.submit(max, 1, 2).result()
+    2
+    """
 
     def __init__(self, max_workers: int | None = None, **options: Any) -> None:
         super().__init__(max_workers, **options)
         self._made_at = _line.get() or users_line()
 
     def submit(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Gives a thread a call to make; as in the base class."""
+        """Submits a call to a thread, as in the base class."""
         line = _line.get() or users_line() or self._made_at
         return super().submit(lambda: _at(line, call, *args, **kwargs))
 

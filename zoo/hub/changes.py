@@ -1,4 +1,4 @@
-"""What publishing changes in a repository: the files of a release held against those that are there."""
+"""Plans a publication: compares the files of a release with those of the repository."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ Action = Literal["new", "changed", "same", "deleted", "unknown"]
 
 @dataclass(frozen=True)
 class FileChange:
-    """What publishing does, or would do, with one file of the repository.
+    """What publishing does (or would do) with one file of the repository.
 
     Attributes:
         name: Path in the repository.
-        size: Bytes.
-        sha256: Of the published file; "" of one that is deleted.
-        action: "unknown" where the repository was not asked.
+        size: Size in bytes.
+        sha256: SHA-256 of the published file; "" for a deleted file.
+        action: What happens to the file; "unknown" if the repository was not queried.
+
+    >>> FileChange("config.json", 120, "", "deleted").action
+    'deleted'
     """
 
     name: str
@@ -35,11 +38,11 @@ class FileChange:
 
 @dataclass(frozen=True)
 class Plan:
-    """The repository as it shall be.
+    """The state of the repository that publishing makes.
 
     Attributes:
         paths: Path in the repository -> local file.
-        changes: One for each of them, and for each file that goes.
+        changes: One entry for each of these files, and for each deleted file.
         card: Text of `README.md`.
     """
 
@@ -48,12 +51,12 @@ class Plan:
     card: str
 
     def named(self, *actions: Action) -> list[str]:
-        """Files that one of these happens to."""
+        """Names of the files with one of these actions."""
         return [change.name for change in self.changes if change.action in actions]
 
     @property
     def sha256(self) -> dict[str, str]:
-        """Of each file that shall be there."""
+        """SHA-256 of each file of the published release, by name."""
         return {change.name: change.sha256 for change in self.changes if change.action != "deleted"}
 
     @property
@@ -71,18 +74,18 @@ class Plan:
 def plan(
     release: ReleaseFolder, license: str, repo: str, hub: Repository | None, before: State | None, staging: Path
 ) -> Plan:
-    """Compares a release with what a repository holds; nothing is written but to `staging`.
+    """Compares a release with the contents of a repository; writes only to `staging`.
 
     Args:
-        release: What shall be published.
-        license: SPDX name that it is published under.
+        release: The release to publish.
+        license: SPDX name of its licence.
         repo: "owner/name".
-        hub: To read the repository's card and manifest with; None: it is not asked.
-        before: The repository's state; None: there is no such repository.
-        staging: An empty folder for the card and the manifest, which are not those of the release folder.
+        hub: Reads the card and the manifest of the repository; None does not query it.
+        before: The current state of the repository; None if it does not exist.
+        staging: An empty folder for the published card and manifest, which differ from those of the release folder.
 
     Raises:
-        HubError: A file that no zoo release put there would be overwritten, or the card there cannot be edited.
+        HubError: A file that does not come from a zoo release would be overwritten, or the card there cannot be edited.
     """
     older, there = _there(repo, hub, before, staging)
     listing = release.listing
@@ -111,7 +114,7 @@ def plan(
 
 
 def _there(repo: str, hub: Repository | None, before: State | None, staging: Path) -> tuple[set[str], str | None]:
-    """Files of the release that lies there, which are the zoo's to change, and the text of the card."""
+    """The files of the release that is in the repository, which may be changed, and the text of the card there."""
     if hub is None or before is None:
         return set(), None
     folder = staging / "there"
@@ -131,7 +134,7 @@ def _there(repo: str, hub: Repository | None, before: State | None, staging: Pat
 
 
 def _card(repo: str, rendered: str, folder: Path, listing: Mapping[str, Any], there: str | None) -> str:
-    """The card to publish: people's words are kept, those on the Hub before those in the release folder."""
+    """The card to publish. It keeps text that people wrote: on the Hub or, failing that, in the release folder."""
     where, path = f"publishing {repo}: the card there", folder / manifest.CARD
     if there is None:
         stated = listing["files"].get(manifest.CARD)
@@ -148,7 +151,7 @@ def _card(repo: str, rendered: str, folder: Path, listing: Mapping[str, Any], th
 
 def _text(path: Path, where: str) -> str:
     _require_small(path, where)
-    # Not `read_text`: it would change the line ends.
+    # Not `read_text`, which would change line ends.
     try:
         return path.read_bytes().decode("utf-8")
     except UnicodeDecodeError:
@@ -162,10 +165,10 @@ def _require_small(path: Path, where: str) -> None:
 
 
 def _stage(staging: Path, listing: Mapping[str, Any], rendered: str, text: str, license: str) -> dict[str, Path]:
-    """Card and manifest as they are published.
+    """Writes the card and the manifest that are published.
 
-    The manifest lists the card as it was rendered, without people's words: the same release under the same licence
-    gives the same manifest, and `verify` can say that a card was edited.
+    The manifest lists the card as rendered, without text that people wrote. So one release under one licence always has
+    the same manifest, and `verify` can report that a card was edited.
     """
     path = staging / manifest.CARD
     path.write_bytes(rendered.encode("utf-8"))
@@ -184,7 +187,7 @@ def _action(name: str, path: Path, sha256: str, before: State | None) -> Action:
 
 
 def _refuse_strangers(repo: str, changes: Sequence[FileChange], older: set[str]) -> None:
-    """Another model of the owner may lie there: its config.json is not ours to overwrite."""
+    """Refuses to overwrite files of another model, such as its config.json."""
     strangers = [c.name for c in changes if c.action == "changed" and c.name not in (*older, manifest.CARD)]
     if strangers:
         raise HubError(

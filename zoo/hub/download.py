@@ -1,4 +1,4 @@
-"""The Hub's client for reading: each call bounded in time, each failure one line, and its cache looked into."""
+"""Reads from the Hub: calls of the client with time limits and one-line errors, and access to the client's cache."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from zoo.hub.hub_errors import endpoint, hub_errors, status
 from zoo.hub.reference import Reference
 from zoo.release import manifest
 
-#: Seconds for an answer, or for a batch of small files; and the least for weights.
+#: Time limit in seconds for an answer or a batch of small files, and the minimum limit for weights.
 SMALL_SECONDS, WEIGHTS_SECONDS = 60.0, 120.0
 
-#: A batch gets more time where it is large: slower than this, all of it together, is given up.
+#: A large batch gets more time; a download that is slower than this in total is abandoned.
 BYTES_PER_SECOND = 50_000
 
-#: By how much the clock of a file system may be behind.
+#: Largest delay of a file system's clock.
 CLOCK_SECONDS = 2.0
 
 
 def listing(reference: Reference) -> tuple[str, dict[str, int]]:
-    """Asks the Hub what a revision is.
+    """Looks up the commit and the files of a revision on the Hub.
 
     Args:
-        reference: Its revision is resolved here and only here.
+        reference: The revision to resolve.
 
     Returns:
         The commit, and the size in bytes of each of its files by name.
 
     Raises:
-        HubError: Not found, not allowed, not reachable, or no answer in `SMALL_SECONDS`; its `__cause__` says which.
+        HubError: Not found, not allowed, not reachable, or no answer within `SMALL_SECONDS`; see its `__cause__`.
     """
     from huggingface_hub import HfApi
 
@@ -54,16 +54,16 @@ def listing(reference: Reference) -> tuple[str, dict[str, int]]:
 
 
 def fetch(reference: Reference, sizes: dict[str, int], *, weights: bool = False, force: bool = False) -> None:
-    """Downloads files of one commit into the client's cache, side by side; those that are there are not asked for.
+    """Downloads files of one commit into the client's cache in parallel; files in the cache are not requested.
 
     Args:
-        reference: Pinned to a commit.
-        sizes: Size in bytes of each file to fetch, by name; what there is to wait for.
-        weights: Whether the client may show its bars.
-        force: Downloads and replaces also what is there.
+        reference: A reference to a commit.
+        sizes: Size in bytes of each file to download, by name; they determine the time limit.
+        weights: Whether the client may show progress bars.
+        force: Whether to download and replace files that are already in the cache.
 
     Raises:
-        HubError: One file or more did not come; what did come is kept.
+        HubError: At least one file failed; the files that were downloaded stay in the cache.
     """
     seconds = max(WEIGHTS_SECONDS if weights else SMALL_SECONDS, sum(sizes.values()) / BYTES_PER_SECOND)
     calls = {f"downloading {n} of {reference}": partial(_fetch, reference, n, sizes[n], weights, force) for n in sizes}
@@ -71,18 +71,22 @@ def fetch(reference: Reference, sizes: dict[str, int], *, weights: bool = False,
 
 
 def snapshot(reference: Reference) -> Path | None:
-    """The folder of a revision in the client's cache, where it has a manifest; asks nobody."""
+    """The folder of a revision in the client's cache, or None without a manifest there; makes no request."""
     found = _cached(reference, manifest.MANIFEST)
     return found.parent if found else None
 
 
 def cache_of(folder: Path) -> Path:
-    """The whole cache that a snapshot is in: its links lead to files of the repository, or to those that many share."""
+    """The cache that contains a snapshot; links of a snapshot lead to files elsewhere in this cache.
+
+    >>> cache_of(Path("/hub/models--a--b/snapshots/c0ffee")).as_posix()
+    '/hub'
+    """
     return folder.parents[2]
 
 
 def strays(folder: Path) -> list[Path]:
-    """Links in a snapshot that lead out of the cache, or to themselves: the client makes none."""
+    """Links in a snapshot that lead out of the cache or to themselves; the client never makes such links."""
     cache = cache_of(folder).resolve()
 
     def stays(link: Path) -> bool:
@@ -95,14 +99,14 @@ def strays(folder: Path) -> list[Path]:
 
 
 def remember(folder: Path, revision: str) -> None:
-    """Notes in the cache, as the client does, that a branch or tag is this commit: to find it without the Hub.
+    """Records in the cache, as the client does, which commit a branch or tag is, so that it is found offline.
 
-    Downloads go by commit, and leave no such note. It is for a commit that is there whole: until then the note may well
-    lead to an older one that is. A cache that cannot be written goes without.
+    Downloads by commit leave no such record. Call this only when the commit is complete; until then the record may
+    refer to an older, complete one. If the cache is not writable, nothing is recorded.
 
     Args:
-        folder: The commit's, in the cache.
-        revision: Checked by `Reference`: a path below the cache's `refs`.
+        folder: The folder of the commit in the cache.
+        revision: A revision that `Reference` has checked: a path below the cache's `refs`.
     """
     note = folder.parents[1] / "refs" / revision
     try:
@@ -118,14 +122,18 @@ def remember(folder: Path, revision: str) -> None:
 
 
 def offline() -> bool:
-    """Whether the user wants no network (`HF_HUB_OFFLINE`)."""
+    """Whether the user has disabled network access (`HF_HUB_OFFLINE`)."""
     from huggingface_hub import is_offline_mode
 
     return is_offline_mode()
 
 
 def unreachable(error: HubError) -> bool:
-    """Whether a Hub that may well have what was asked did not answer, or not as one: the cache may stand in."""
+    """Whether the Hub gave no proper answer, so that the cache may be used instead.
+
+    >>> unreachable(HubError("no answer"))
+    True
+    """
     code = status(error.__cause__) if error.__cause__ else 0
     return code in (0, 408, 429) or code >= 500
 
@@ -166,10 +174,10 @@ def _fetch(reference: Reference, name: str, size: int, weights: bool, force: boo
 
 
 def _check_length(path: Path, size: int, started: float, what: str) -> None:
-    """Keeps what came with another length than the Hub lists out of the cache: the next load would find it there.
+    """Removes a download from the cache if its length differs from the Hub's listing.
 
-    The client goes by the length that the answer itself states. What lay in the cache before is left for the user to
-    replace.
+    The client only checks the length that the answer itself states. A file that was in the cache before stays; the user
+    can replace it.
     """
     blob = path.resolve()
     if (found := blob.stat()).st_size == size:
@@ -181,14 +189,14 @@ def _check_length(path: Path, size: int, started: float, what: str) -> None:
 
 
 def _bounded(calls: Mapping[str, Callable[[], Any]], seconds: float) -> list[Any]:
-    """Results of calls of the client, side by side; the first failure, or the end of the time, ends the wait.
+    """Runs calls of the client in parallel, until the first failure or the time limit.
 
-    The client has limits for a silent server, none for one that drips. Its threads must be daemons: those of a
-    `ThreadPoolExecutor` would keep the process from ending.
+    The client has time limits for a server that does not answer, but none for one that answers very slowly. The threads
+    are daemons, since those of a `ThreadPoolExecutor` would keep the process from ending.
 
     Args:
-        calls: What is being done -> how.
-        seconds: For all of them.
+        calls: Description of the operation -> function.
+        seconds: Time limit for all calls together.
     """
     from huggingface_hub import close_session
 
@@ -206,7 +214,7 @@ def _bounded(calls: Mapping[str, Callable[[], Any]], seconds: float) -> list[Any
         return [future.result() for future in futures]
     finally:
         if not all(future.done() for future in futures):
-            # Ends the connections: threads that still wait end too, and let go of their files' locks.
+            # Closes the connections, so that waiting threads end and release the locks of their files.
             close_session()
 
 

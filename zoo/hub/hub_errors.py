@@ -1,4 +1,4 @@
-"""What went wrong between us and a Hub, in one line: what was asked, of whom, why it failed, what to do."""
+"""Turns failures of the Hub client into one-line errors: what was requested, from where, why it failed, what to do."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from zoo.core.errors import HubError, ReleaseError
 if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError
 
-#: A server may write what it likes into its answer; more of it than this says nothing new.
+#: Largest number of characters of a server's answer that a message repeats.
 MAX_ANSWER = 200
 
 _LOG_IN = "log in with 'hf auth login' or set HF_TOKEN"
 _CHECK_ENDPOINT = "check the network and HF_ENDPOINT, then run again"
 _UNLIKE = "the answer is not one that a Hub gives", "check HF_ENDPOINT, and the proxy if there is one"
 
-#: Status of an answer -> why, and what to do.
+#: HTTP status -> reason, and what to do.
 _STATUS = {
     400: ("the Hub refuses the request", "correct what it names"),
     401: ("the Hub refuses the token", _LOG_IN),
@@ -40,16 +40,16 @@ _STATUS = {
 
 @contextmanager
 def hub_errors(what: str) -> Iterator[None]:
-    """Any failure of the client in the block becomes a `HubError`; our own errors pass as they are.
+    """Turns any failure of the client in the block into a `HubError`; errors of this package pass unchanged.
 
-    Only calls of the client belong into the block: a strange answer shows as a KeyError or TypeError in its code, so
-    these are caught too.
+    The block should contain only calls of the client. An unexpected answer causes a KeyError or TypeError in the
+    client's code, so these are caught, too.
 
     Args:
-        what: What is being done, such as "publishing owner/name".
+        what: The operation, such as "publishing owner/name".
 
     Raises:
-        HubError: One line, as of `explain`.
+        HubError: One line, as made by `explain`.
     """
     from huggingface_hub import errors
 
@@ -64,23 +64,23 @@ def hub_errors(what: str) -> Iterator[None]:
 
 
 def explain(error: Exception, what: str) -> HubError:
-    """The one line on a failure of the client.
+    """Explains a failure of the client in one line.
 
     Args:
-        error: What the client raised.
-        what: What was being done, such as "publishing owner/name".
+        error: The error that the client raised.
+        what: The operation, such as "publishing owner/name".
 
     Returns:
-        A `HubError` to raise: "<what>, on <endpoint>: <why>; <what to do>". No token is ever in it.
+        A `HubError` to raise: "<operation>, on <endpoint>: <reason>; <what to do>". It never contains a token.
     """
     reason, advice = _reason(_root(error))
     return HubError(f"{what}, on {endpoint()}: {_one_line(reason)}; {advice}")
 
 
 def endpoint() -> str:
-    """Address of the Hub that the client talks to, without a user's name and password."""
+    """The address of the Hub that the client uses, without user name and password."""
     try:
-        # The client reads HF_ENDPOINT at its import, and falls over one that is no address.
+        # The client reads HF_ENDPOINT when it is imported, and fails if it is not an address.
         from huggingface_hub import constants
 
         parts = urlsplit(constants.ENDPOINT)
@@ -90,13 +90,17 @@ def endpoint() -> str:
 
 
 def status(error: BaseException) -> int:
-    """HTTP status of the answer that an error is about; 0 where there was none."""
+    """The HTTP status that caused an error; 0 if there was no answer.
+
+    >>> status(OSError("no network"))
+    0
+    """
     response = getattr(error, "response", None)
     return int(getattr(response, "status_code", 0) or 0)
 
 
 def _root(error: Exception) -> Exception:
-    """The client wraps what happened ("not in the cache") around why (the network): the why is the cause."""
+    """The cause of an error: the client wraps it (such as a network failure) in another one ("not in the cache")."""
     from huggingface_hub import errors
 
     wrapped = isinstance(error, (errors.LocalEntryNotFoundError, errors.RevisionResolutionError, errors.DryRunError))
@@ -107,7 +111,7 @@ def _root(error: Exception) -> Exception:
 
 
 def _reason(error: Exception) -> tuple[str, str]:
-    """Why, and what to do."""
+    """The reason of a failure, and what to do."""
     from huggingface_hub import errors
 
     if isinstance(error, errors.HfHubHTTPError):
@@ -181,7 +185,7 @@ def _kind(error: Exception) -> str:
 
 
 def _one_line(text: str) -> str:
-    """At most `MAX_ANSWER` printable characters on one line, with nothing in it that could be a token."""
+    """Shortens a text to one line of at most `MAX_ANSWER` printable characters, and masks everything like a token."""
     from huggingface_hub import errors
 
     try:

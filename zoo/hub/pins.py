@@ -28,12 +28,15 @@ LOCK_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Pin:
-    """A release on a Hub that cannot become another one.
+    """An immutable reference to a release on a Hub.
 
     Attributes:
         repo: "owner/name".
-        revision: The whole hash of a commit.
-        manifest_sha256: Of its `manifest.json`, which lists the sha256 of all else.
+        revision: Full hash of a commit.
+        manifest_sha256: SHA-256 of `manifest.json`, which lists the SHA-256 of all other files.
+
+    >>> Pin("owner/name", "0" * 40, "0" * 64).reference.pinned
+    True
     """
 
     repo: str
@@ -48,7 +51,7 @@ class Pin:
 
     @property
     def reference(self) -> Reference:
-        """Where it is."""
+        """The reference to the pinned commit."""
         return Reference(self.repo, self.revision)
 
 
@@ -73,10 +76,10 @@ def read() -> dict[str, Pin]:
 
 
 def add(name: str, pin: Pin, *, replace: bool = False) -> None:
-    """Pins a name; another commit of the repository that it is pinned to takes its place.
+    """Pins a name; replaces an existing pin to the same repository.
 
     Raises:
-        ValueError: No name that can be used, or one that stands for something else.
+        UsageError: The name is not valid, or already has another meaning.
     """
     with _changing() as pins:
         _check_free(name, pin.repo, pins, replace)
@@ -87,15 +90,15 @@ def add_reference(name: str, reference: str, *, replace: bool = False) -> Pin:
     """Downloads and checks a whole release of a Hub, then pins the name to its commit and manifest.
 
     Args:
-        name: Of the user's own, or one of the catalog.
+        name: A new name, or a name of the catalog.
         reference: "hf://owner/repo" or "hf://owner/repo@revision"; a branch or tag is resolved now.
         replace: Whether the name may be pinned to another repository.
 
     Returns:
-        The pin, which is kept.
+        The stored pin.
 
     Raises:
-        ValueError: As for `add`.
+        UsageError: As for `add`.
         HubError, ReleaseError: As for `pull`; nothing is pinned.
     """
     from zoo.hub.pull import listing, pull
@@ -110,10 +113,10 @@ def add_reference(name: str, reference: str, *, replace: bool = False) -> Pin:
 
 
 def remove(name: str) -> None:
-    """Forgets a name; what was downloaded stays in the client's cache.
+    """Removes the pin of a name; downloaded files stay in the client's cache.
 
     Raises:
-        UnknownNameError: It is not pinned.
+        UnknownNameError: The name is not pinned.
     """
     with _changing() as pins:
         if name not in pins:
@@ -150,7 +153,7 @@ def _check_free(name: str, repo: str, pins: Mapping[str, Pin], replace: bool) ->
 
 @contextmanager
 def _changing() -> Iterator[dict[str, Pin]]:
-    """The pins to change; written in one step, and only by one process at a time."""
+    """Yields the pins for changing, and writes them atomically; only one process at a time can do this."""
     path = _path()
     path.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -1,4 +1,4 @@
-"""Publishing: a release's files in one commit on the Hub, its card merged with the one there, then looked at again."""
+"""Publishes a release in one commit on the Hub, merges its card with the existing one, and verifies the upload."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}")
 
 @dataclass(frozen=True)
 class Publication:
-    """What was published, or in a dry run would be.
+    """The result of publishing, or of a dry run.
 
     Attributes:
         repo: "owner/name".
-        commit: Whole hash of the commit that holds the release; "" in a dry run.
-        url: The repository's page.
-        tag: That names the commit, or "".
+        commit: Full hash of the commit that holds the release; "" in a dry run.
+        url: Page of the repository.
+        tag: Tag of the commit, or "".
         pr_url: Page of the pull request, or "".
-        files: Every file of the release, and those of an older release that go.
-        card: Text of `README.md` there.
+        files: All files of the release, and the deleted files of an older release.
+        card: Text of the published `README.md`.
         dry_run: Whether nothing was written.
-        why_dry: Why nothing was written, for a person; "" otherwise.
-        nothing_new: The repository, or an open pull request, held all of it already: no commit is needed.
+        why_dry: The reason why nothing was written; "" otherwise.
+        nothing_new: Whether the repository, or an open pull request, already held the release, so that no commit was
+            needed.
     """
 
     repo: str
@@ -61,25 +62,25 @@ def publish(
     pr: bool = False,
     message: str = "",
 ) -> Publication:
-    """Publishes a release folder as a model repository: in one commit, or in none where nothing is new.
+    """Publishes a release folder as a model repository, in one commit, or in none if nothing has changed.
 
-    Only files that the manifest lists are sent, and of these only what is new or changed. In a card that the repository
-    has, only the zoo's own blocks and keys are renewed. Files of an older release that this one lacks are deleted in
-    the same commit; nothing else in the repository is touched. Whatever fails can be run again: what is up stays up.
+    Only new or changed files that the manifest lists are uploaded. In an existing card, only the zoo's own blocks and
+    keys are updated. Files of an older release that this one lacks are deleted in the same commit; all other files of
+    the repository stay. After a failure, publish again: uploaded files are not sent twice.
 
     Args:
-        folder: A release folder; left as it is.
-        repo: "owner/name" on the Hub that `HF_ENDPOINT` names.
-        private: Of a new repository, True by default. One that exists must already be so.
-        tag: Set on the commit when that has been looked at again.
-        license: SPDX name of the weights' licence; by default the manifest's, else the one known of model and data.
-        dry_run: Only say what would be done. So too without a token, then without any request.
-        pr: Make a pull request instead of a commit on main.
-        message: Of the commit.
+        folder: A release folder; it is not changed.
+        repo: "owner/name" on the Hub of `HF_ENDPOINT`.
+        private: Whether the repository is private; True by default for a new one. An existing one must already be so.
+        tag: Tag for the commit, set after the upload was verified.
+        license: SPDX name of the weights' licence; by default that of the manifest, or the known one of model and data.
+        dry_run: Whether to only report what would be done. Without a token this is always so, and no request is made.
+        pr: Whether to make a pull request instead of a commit on main.
+        message: Commit message.
 
     Raises:
-        ReleaseError: The folder is no whole release, or lacks licence, split hash or metrics.
-        HubError: The Hub cannot take it, or gave other bytes back; one line that says what to do.
+        ReleaseError: The folder is not a complete release, or lacks licence, split hash or metrics.
+        HubError: The Hub refused the release, or returned different bytes; the message says what to do.
     """
     _check_request(repo, tag, pr)
     found = read_release(folder)
@@ -101,7 +102,7 @@ def publish(
 
 
 def _check_request(repo: str, tag: str, pr: bool) -> None:
-    """What needs neither the release nor the Hub."""
+    """Checks the arguments, without the release and the Hub."""
     reference.check_repo(repo)
     if not tag:
         return
@@ -112,7 +113,7 @@ def _check_request(repo: str, tag: str, pr: bool) -> None:
 
 
 def _check_publishable(found: ReleaseFolder, license: str) -> str:
-    """The licence to publish under; a release without one, without its split or its numbers is not published."""
+    """Returns the licence to publish under; refuses a release without licence, split hash or metrics."""
     facts = card_facts.of_data(card_facts.of_model(found.spec), found.provenance)
     # The Hub knows licences by their SPDX names in lower case.
     license = (license or found.license or facts.license).lower()
@@ -132,7 +133,7 @@ def _check_publishable(found: ReleaseFolder, license: str) -> str:
 
 
 def _connect(repo: str, dry_run: bool, pr: bool) -> tuple[Repository | None, str]:
-    """The repository, if it may be asked, and why nothing shall be written."""
+    """The repository, if it can be queried, and the reason if nothing will be written."""
     with hub_errors(f"publishing {repo}"):
         from huggingface_hub import get_token, is_offline_mode
 
@@ -147,7 +148,7 @@ def _connect(repo: str, dry_run: bool, pr: bool) -> tuple[Repository | None, str
 
 
 def _look(hub: Repository, private: bool | None, pr: bool) -> State | None:
-    """What is there, if it may be published to as asked."""
+    """The current state of the repository; refuses one that cannot be published to as requested."""
     state = hub.state()
     if state is None and pr:
         raise HubError(f"{hub.repo} is not there, or hidden from this token: there is nothing to propose to; drop --pr")
@@ -161,10 +162,10 @@ def _look(hub: Repository, private: bool | None, pr: bool) -> State | None:
 
 
 def _check_wanted(hub: Repository, before: State | None, wanted: Plan, tag: str) -> bool:
-    """What would otherwise fail after the upload: a card that the Hub refuses, a tag that is taken.
+    """Checks what would otherwise fail after the upload: a card that the Hub refuses, a tag that is taken.
 
     Returns:
-        Whether the tag is there already and names this release.
+        Whether the tag already exists and names this release.
     """
     hub.check_card(wanted.card)
     if not tag or before is None:
@@ -174,7 +175,7 @@ def _check_wanted(hub: Repository, before: State | None, wanted: Plan, tag: str)
         raise HubError(f"publishing {hub.repo}: {tag!r} is a branch there; choose another tag")
     if tag not in tags:
         return False
-    # Somebody may have edited the card since: that leaves the release the tagged one.
+    # The card may have been edited since; the tagged release is still the same.
     if wanted.nothing_new and (state := hub.state(tag)) and wanted.held_by(state, but=[manifest.CARD]):
         return True
     raise HubError(f"publishing {hub.repo}: tag {tag!r} exists at {tags[tag][:7]} with other content; choose another")
@@ -202,7 +203,7 @@ def _send(hub: Repository, before: State, wanted: Plan, pr: bool, message: str) 
     try:
         info = hub.commit(additions, wanted.named("deleted"), parent=before.commit, message=message, pull_request=pr)
     except HubError as error:
-        # No answer, or a strange one, does not say that there is no commit: only the Hub's own state does.
+        # Without a proper answer the commit may still exist, so look at the state of the repository.
         if error.__cause__ is None or 400 <= status(error.__cause__) < 500:
             raise
         if made := _find(hub, wanted, pr):
@@ -220,7 +221,7 @@ def _find(hub: Repository, wanted: Plan, pr: bool) -> tuple[str, str] | None:
 
 
 def _check_published(hub: Repository, wanted: Plan, commit: str) -> None:
-    """Neither client nor Hub compares a download's hash with anything: this does."""
+    """Downloads the files again and compares their hashes, which neither the client nor the Hub does."""
     if altered := hub.altered(commit, wanted.sha256):
         raise HubError(
             f"{hub.repo}@{commit}: {', '.join(altered)} came back with other bytes than were sent: nobody should load "
@@ -232,7 +233,7 @@ def _tag(hub: Repository, tag: str, commit: str) -> None:
     try:
         hub.tag(tag, commit)
     except HubError as error:
-        # The answer may be lost and the tag be there.
+        # The tag may exist although the answer was lost.
         if hub.refs()[1].get(tag) != commit:
             raise HubError(f"{error}; {commit[:7]} is published, without the tag") from error
 

@@ -1,4 +1,4 @@
-"""A release from a Hub: one commit of it, only the files that are needed, each checked before it is used."""
+"""Downloads a release from a Hub: one commit, only the needed files, each checked before it is used."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from zoo.release.unsafe import unsafe_alone
 _SMALL = (manifest.MANIFEST, *SMALL)
 _JSON = tuple(name for name in _SMALL if name.endswith(".json"))
 
-#: A file of another size than the manifest's is refused unseen, unless it is so small that it can say what it is: a
-#: git-lfs pointer, an error page.
+#: A file whose size differs from the manifest's is not downloaded, unless it is so small that its content can explain
+#: the difference: a git-lfs pointer, an error page.
 _TELLING_BYTES = 64 * 2**10
 
 
@@ -39,26 +39,26 @@ def pull(
     manifest_sha256: str = "",
     force_download: bool = False,
 ) -> ReleaseFolder:
-    """Gets a release of a Hub into the client's cache and reads it there.
+    """Downloads a release from a Hub into the client's cache and reads it.
 
-    The revision is resolved to a commit once, and everything is of that commit. A pinned reference whose files are all
-    in the cache makes no request. Where the Hub is offline or does not answer, the cache stands in.
+    The revision is resolved to a commit once, and all files are of that commit. A pinned reference whose files are all
+    in the cache needs no request. If the Hub is offline or does not answer, the cache is used.
 
     Args:
         reference: "hf://owner/repo@revision".
-        members: Only the weights of these are fetched; all by default.
-        exports: Of the exports that it carries, those to fetch as well.
-        manifest_sha256: What the manifest must be, where that is known.
-        force_download: Fetches and replaces also the files that are there, such as a damaged one.
+        members: Members whose weights are downloaded; all by default.
+        exports: Exports of the release to download as well.
+        manifest_sha256: Expected SHA-256 of the manifest, if known.
+        force_download: Whether to download and replace files that are already in the cache, such as a damaged one.
 
     Returns:
         The release, read and checked; its `source` names the commit.
 
     Raises:
-        HubError: The Hub and the cache cannot give it; one line with what to do.
-        IntegrityError: A file is not the one that the manifest lists, or the manifest not the one asked for.
-        ReleaseError: It is no release that this version reads.
-        UnknownNameError: It has no such member; found before any weights are fetched.
+        HubError: Neither the Hub nor the cache has the release; the message says what to do.
+        IntegrityError: A file differs from its entry in the manifest, or the manifest from `manifest_sha256`.
+        ReleaseError: It is not a release that this version can read.
+        UnknownNameError: There is no such member; raised before any weights are downloaded.
     """
     reference = parse(reference) if isinstance(reference, str) else reference
     folder, found = obtain(
@@ -80,10 +80,10 @@ def obtain(
     manifest_sha256: str = "",
     force_download: bool = False,
 ) -> tuple[Path, Reference]:
-    """Gets a release into the client's cache as `pull` does, and does not read it.
+    """Downloads a release into the client's cache as `pull` does, but does not read it.
 
     Returns:
-        Its folder in the cache, and the commit.
+        The folder in the cache, and the commit.
 
     Raises:
         HubError, IntegrityError, ReleaseError, UnknownNameError: As for `pull`.
@@ -98,11 +98,11 @@ def obtain(
 
 
 def peek(reference: Reference, *, manifest_sha256: str = "") -> tuple[Path, Reference, dict[str, int]]:
-    """Gets what describes a release, and no weights.
+    """Downloads the files that describe a release, without its weights.
 
     Returns:
-        Its folder in the cache, with the small files in it; the commit; and name and size of the repository's files
-        (where the Hub does not answer, of those that the manifest lists).
+        The folder in the cache, with the small files; the commit; and names and sizes of the repository's files (if the
+        Hub does not answer, of the files that the manifest lists).
 
     Raises:
         HubError, IntegrityError, ReleaseError: As for `pull`.
@@ -117,7 +117,7 @@ def peek(reference: Reference, *, manifest_sha256: str = "") -> tuple[Path, Refe
 
 
 def cached_spec(reference: Reference, *, manifest_sha256: str = "") -> EnsembleSpec | None:
-    """What a release is made of, where the client's cache knows; asks nobody."""
+    """The spec of a release if it is in the client's cache, otherwise None; makes no request."""
     folder = download.snapshot(reference)
     if folder is None or any(not (folder / name).is_file() for name in _SMALL):
         return None
@@ -132,7 +132,7 @@ def _resolve(
     manifest_sha256: str,
     force: bool,
 ) -> tuple[Reference, dict[str, int] | None]:
-    """The commit, and the sizes of its files; None for these where the cache has to stand in, and can."""
+    """The commit, and the sizes of its files; None for the sizes if the cache is used instead of the Hub."""
     try:
         commit, sizes = listing(reference)
     except HubError as error:
@@ -152,7 +152,7 @@ def _resolve(
 def _missing(
     reference: Reference, members: Sequence[str] | None, exports: Collection[str], manifest_sha256: str
 ) -> list[str] | None:
-    """The files that are needed and not in the cache; None where it does not even have the manifest."""
+    """The needed files that are not in the cache; None if even the manifest is missing."""
     folder = download.snapshot(reference)
     if folder is None:
         return None
@@ -164,7 +164,7 @@ def _missing(
 
 
 def _fetch_small(found: Reference, sizes: Mapping[str, int], manifest_sha256: str, force: bool) -> EnsembleSpec:
-    """Fetches and checks all that is needed but the weights."""
+    """Downloads and checks all needed files except the weights."""
     _require_release(found, sizes)
     for name in _JSON:
         if sizes.get(name, 0) > max_bytes(name):
@@ -198,7 +198,7 @@ def _fetch_large(found: Reference, sizes: Mapping[str, int], names: Sequence[str
 
 
 def _require_release(found: Reference, sizes: Mapping[str, int]) -> None:
-    """Refuses a repository without a manifest before anything of it is downloaded."""
+    """Refuses a repository without a manifest before anything is downloaded."""
     if manifest.MANIFEST in sizes:
         return
     if unsafe := unsafe_alone(sizes):
@@ -210,7 +210,7 @@ def _require_release(found: Reference, sizes: Mapping[str, int]) -> None:
 
 
 def _agree(found: Reference, names: Sequence[str], files: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
-    """Refuses files before they are downloaded that cannot be those of the manifest."""
+    """Refuses, before the download, files that cannot be those of the manifest."""
     for name in names:
         stated = _size(files, name)
         if stated is None or not 0 <= stated <= max_bytes(name):
@@ -225,13 +225,13 @@ def _agree(found: Reference, names: Sequence[str], files: Mapping[str, Any], siz
 
 
 def _size(files: Mapping[str, Any], name: str) -> int | None:
-    """Bytes of a file, as the manifest says."""
+    """The size of a file in bytes according to the manifest."""
     size = files[name].get("size") if isinstance(files.get(name), dict) else None
     return size if type(size) is int else None
 
 
 def _check_small(folder: Path, manifest_sha256: str = "") -> EnsembleSpec:
-    """What a release in the cache is made of, after its small files were held against the manifest."""
+    """The spec of a release in the cache, after its small files were checked against the manifest."""
     found = _cached(folder, manifest_sha256)
     found.require()
     manifest.check(folder, found.files, only=_SMALL, root=found.root)
@@ -239,7 +239,7 @@ def _check_small(folder: Path, manifest_sha256: str = "") -> EnsembleSpec:
 
 
 def _cached(folder: Path, manifest_sha256: str = "") -> ReleaseFolder:
-    """A folder in the cache whose manifest is the one asked for, and lists paths inside it alone."""
+    """A folder in the cache whose manifest is the expected one and lists only paths inside the folder."""
     if strays := [path.name for path in download.strays(folder)]:
         raise IntegrityError(f"{folder}: {_some(strays)} leads outside the cache")
     found = ReleaseFolder(folder, root=download.cache_of(folder))
@@ -255,12 +255,12 @@ def _cached(folder: Path, manifest_sha256: str = "") -> ReleaseFolder:
 
 
 def _files(folder: Path, manifest_sha256: str = "") -> Mapping[str, Any]:
-    """What the manifest of a folder in the cache lists; every name is a path inside it."""
+    """The entries of the manifest of a folder in the cache; every name is a path inside the folder."""
     return _cached(folder, manifest_sha256).files
 
 
 def _large(folder: Path, spec: EnsembleSpec, members: Sequence[str] | None, exports: Collection[str]) -> list[str]:
-    """The files that are needed beside the small ones: weights, and of exports those that the release carries."""
+    """The needed files besides the small ones: weights, and those requested exports that the release has."""
     chosen = [m.name for m in spec.members] if members is None else [spec.member(name).name for name in members]
     weights = [f"{name}.safetensors" for name in dict.fromkeys(chosen)]
     places = tuple(f"{FOLDER}/{kind}/" for kind in exports)
@@ -276,7 +276,7 @@ def _folder(reference: Reference) -> Path:
 
 @contextmanager
 def _anew(found: Reference) -> Iterator[None]:
-    """Says of a damaged file how to get it again; deleting it is for the user to ask for."""
+    """Adds to the error for a damaged file how to download it again; only the user may decide to delete it."""
     try:
         yield
     except IntegrityError as error:
@@ -285,6 +285,6 @@ def _anew(found: Reference) -> Iterator[None]:
 
 
 def _some(names: Collection[str]) -> str:
-    """Some names, as text on one line whatever they are."""
+    """Lists the first names on one line, whatever characters they contain."""
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return ", ".join(repr(name)[:80] for name in islice(names, 5)) + more

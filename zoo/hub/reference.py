@@ -1,4 +1,4 @@
-"""What names a release on a Hub: `hf://owner/repo` and `hf://owner/repo@revision`; checked before any network."""
+"""References to releases on a Hub, `hf://owner/repo` and `hf://owner/repo@revision`, checked before any request."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 from zoo.core.errors import HubError
 
-#: How a reference begins.
+#: The beginning of a reference.
 SCHEME = "hf://"
 
 MAX_NAME, MAX_REVISION = 96, 200
@@ -20,14 +20,17 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True)
 class Reference:
-    """A repository on the Hub that `HF_ENDPOINT` names, and a state of it.
+    """A repository on the Hub of `HF_ENDPOINT`, at a revision.
 
     Attributes:
         repo: "owner/name".
         revision: A branch, a tag, "refs/pr/N" or a commit.
 
     Raises:
-        HubError: Neither is usable; no request was made.
+        HubError: One of the two is not valid; no request is made.
+
+    >>> str(Reference("owner/name", "v1")), Reference("owner/name", "0" * 40).pinned
+    ('hf://owner/name@v1', True)
     """
 
     repo: str
@@ -42,7 +45,7 @@ class Reference:
 
     @property
     def pinned(self) -> bool:
-        """Whether the revision is a whole commit hash: only that always means the same files."""
+        """Whether the revision is a full commit hash; only such a revision always means the same files."""
         return _COMMIT.fullmatch(self.revision) is not None
 
     def at(self, commit: str) -> Reference:
@@ -51,10 +54,13 @@ class Reference:
 
 
 def parse(text: str) -> Reference:
-    """Reads "hf://owner/repo" or "hf://owner/repo@revision".
+    """Parses "hf://owner/repo" or "hf://owner/repo@revision".
 
     Raises:
-        HubError: Another scheme, a web address (says what it would be as hf://), a name or a revision that no Hub has.
+        HubError: Another scheme, a web address (the message gives the hf:// form), or an invalid name or revision.
+
+    >>> parse("hf://owner/name@v1").revision
+    'v1'
     """
     if not text.startswith(SCHEME):
         raise HubError(_other_scheme(text))
@@ -63,10 +69,12 @@ def parse(text: str) -> Reference:
 
 
 def check_repo(text: str) -> None:
-    """Refuses what is not "owner/name" of letters, digits, '.', '_' and '-'.
+    """Refuses a text that is not "owner/name" of letters, digits, '.', '_' and '-'.
 
     Raises:
-        HubError: Says what came and what would be right.
+        HubError: The text is not valid; the message says what would be right.
+
+    >>> check_repo("owner/name")
     """
     parts = text.split("/")
     good = len(parts) == 2 and all(_PART.fullmatch(part) and len(part) <= MAX_NAME for part in parts)
@@ -78,10 +86,12 @@ def check_repo(text: str) -> None:
 
 
 def check_revision(text: str) -> None:
-    """Refuses what is no name of a branch, tag or commit; some of these would lead the client out of its cache.
+    """Refuses a text that cannot name a branch, tag or commit; some texts would lead the client out of its cache.
 
     Raises:
-        HubError: Says what came and what would be right.
+        HubError: The text is not valid; the message says what would be right.
+
+    >>> check_revision("main")
     """
     if not _REVISION.fullmatch(text) or len(text) > MAX_REVISION or ".." in text or "//" in text:
         raise HubError(
@@ -91,14 +101,14 @@ def check_revision(text: str) -> None:
 
 
 def _other_scheme(text: str) -> str:
-    """What to say to "https://host/owner/repo/tree/revision" and the like."""
+    """The message for other schemes, such as "https://host/owner/repo/tree/revision"."""
     meant = _in_address(text)
     right = f"'{meant}'" if meant else f"'{SCHEME}owner/repo' or '{SCHEME}owner/repo@revision'"
     return f"{_shown(text)} names no release on a Hub: write {right} (HF_ENDPOINT says on which Hub)"
 
 
 def _in_address(text: str) -> str:
-    """The reference that somebody means who copied the address of a repository's page, or ""."""
+    """The reference that corresponds to the web address of a repository's page, or ""."""
     try:
         owner, name, *rest = unquote(urlsplit(text).path).strip("/").split("/") if "://" in text else []
         if owner in ("datasets", "spaces"):
@@ -113,6 +123,6 @@ def _in_address(text: str) -> str:
 
 
 def _shown(text: str) -> str:
-    """What came, for a message: not endless, and without a password or token that somebody put into it."""
+    """The given text for a message, shortened and without passwords and tokens."""
     text = re.sub(r"(?<=//)[^/\s]*@|(?<=:)(?!//)[^/\s@]+|\bhf_[A-Za-z0-9]{16,}", "***", text.partition("?")[0])
     return repr(text if len(text) <= 100 else f"{text[:100]}...")

@@ -1,4 +1,4 @@
-"""One repository on the Hub as publishing needs it: who may write, what is there, one commit, a tag, a second look."""
+"""A repository on the Hub, with the operations that publishing needs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from zoo.release import manifest
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo, CommitOperationAdd
 
-#: The client leaves out, without a word, what a repository's own .gitignore names; this one names nothing.
+#: The client silently leaves out files that a repository's .gitignore names; this content names none.
 _IGNORE_NOTHING = "# nothing\n"
 
 _BRANCH = "main"
@@ -29,12 +29,12 @@ _BRANCH = "main"
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file of a repository, as its tree lists it.
+    """A file in the listing of a repository.
 
     Attributes:
-        size: Bytes.
-        sha256: Of a file in LFS or xet; "" for one in git itself.
-        git_sha1: Of its git blob.
+        size: Size in bytes.
+        sha256: SHA-256 of a file in LFS or xet; "" for a file in git itself.
+        git_sha1: SHA-1 of the git blob.
     """
 
     size: int
@@ -42,7 +42,7 @@ class RemoteFile:
     git_sha1: str
 
     def same(self, path: Path, sha256: str) -> bool:
-        """Whether a local file, whose sha256 is known, has the same bytes."""
+        """Whether a local file with the given SHA-256 has the same bytes."""
         if self.sha256:
             return self.sha256 == sha256
         if path.stat().st_size != self.size:
@@ -57,9 +57,12 @@ class State:
     """A repository at one commit.
 
     Attributes:
-        commit: Its whole hash.
-        private: Whether only its owner sees the repository.
-        files: By path.
+        commit: Full hash of the commit.
+        private: Whether the repository is private.
+        files: Path -> file.
+
+    >>> State("0" * 40, True, {}).private
+    True
     """
 
     commit: str
@@ -68,13 +71,13 @@ class State:
 
 
 class Repository:
-    """A model repository "owner/name" on the Hub that `HF_ENDPOINT` names.
+    """A model repository "owner/name" on the Hub of `HF_ENDPOINT`.
 
-    Every method raises `HubError` where the Hub or the way to it fails.
+    Every method raises `HubError` if the Hub or the connection fails.
 
     Args:
         repo: "owner/name".
-        token: Of an account there; kept out of every message.
+        token: Access token of an account; no message contains it.
     """
 
     def __init__(self, repo: str, token: str) -> None:
@@ -86,9 +89,9 @@ class Repository:
             self._api = HfApi(token=token, library_name="xrayslam-zoo", library_version=__version__)
 
     def check_account(self, *, pull_request: bool) -> None:
-        """Refuses a token that only reads, and another's repository unless it is a pull request to it.
+        """Refuses a read-only token, and another owner's repository unless a pull request is made.
 
-        The Hub has the last word (fine-grained tokens); this asks before anything is made.
+        This check runs before anything is created; the Hub may still refuse a fine-grained token later.
         """
         with self._errors():
             user: dict[str, Any] = self._api.whoami()
@@ -109,7 +112,7 @@ class Repository:
         self._account = name
 
     def state(self, revision: str = _BRANCH) -> State | None:
-        """What is there, or None where there is no such repository, or this token may not see it."""
+        """The state at a revision, or None if there is no such repository or the token has no access to it."""
         with self._errors():
             from huggingface_hub import RepoFile
             from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
@@ -130,7 +133,7 @@ class Repository:
             return State(commit, bool(info.private), files)
 
     def fetch(self, name: str, state: State, folder: Path) -> Path | None:
-        """Downloads a small file of a state into a folder; None where the repository has none of the name."""
+        """Downloads a small file of a state into a folder; None if the repository has no such file."""
         if (file := state.files.get(name)) is None:
             return None
         if file.size > manifest.MAX_JSON_BYTES:
@@ -141,7 +144,7 @@ class Repository:
             return Path(shutil.copyfile(self._download(name, state.commit, cache), folder / name))
 
     def refs(self) -> tuple[set[str], dict[str, str]]:
-        """Names of the branches, and of each tag the commit."""
+        """Names of the branches, and the commit of each tag."""
         with self._errors():
             refs = self._api.list_repo_refs(self.repo)
             return {b.name for b in refs.branches}, {t.name: t.target_commit for t in refs.tags}
@@ -155,7 +158,7 @@ class Repository:
             return {f"refs/pr/{int(p.num)}": f"{endpoint()}/{self.repo}/discussions/{int(p.num)}" for p in pulls}
 
     def check_card(self, text: str) -> None:
-        """The card as the client and the Hub check it; nothing is written."""
+        """Has the client and the Hub validate a card; nothing is written."""
         with self._errors():
             from huggingface_hub import ModelCard
 
@@ -168,12 +171,12 @@ class Repository:
                 ) from error
 
     def create(self, *, private: bool) -> None:
-        """Makes the repository, unless somebody just did."""
+        """Creates the repository if it does not exist."""
         with self._errors():
             self._api.create_repo(self.repo, private=private, exist_ok=True)
 
     def upload(self, files: Mapping[str, Path], *, pull_request: bool) -> list[CommitOperationAdd]:
-        """Sends what goes to LFS or xet and is not there yet; in no commit, so nobody sees it."""
+        """Uploads new files that belong in LFS or xet; they become visible only with a commit."""
         with self._errors():
             from huggingface_hub import CommitOperationAdd
 
@@ -192,7 +195,7 @@ class Repository:
         message: str,
         pull_request: bool,
     ) -> CommitInfo:
-        """One commit on top of `parent`, or none: the Hub refuses where the branch has moved on."""
+        """Makes one commit on top of `parent`; the Hub refuses it if the branch has changed meanwhile."""
         with self._errors():
             from huggingface_hub import CommitOperationDelete
 
@@ -209,15 +212,15 @@ class Repository:
             self._api.create_tag(self.repo, tag=name, revision=commit)
 
     def altered(self, commit: str, files: Mapping[str, str]) -> list[str]:
-        """Downloads files at a commit, past every cache, and names those whose sha256 is another.
+        """Downloads files of a commit without any cache, and returns the names of those with another SHA-256.
 
         Args:
-            commit: Whole hash.
-            files: Path -> sha256 that it should have.
+            commit: Full hash of the commit.
+            files: Path -> expected SHA-256.
         """
         found = []
         for name, wanted in files.items():
-            # One cache a file: the disk holds the largest file once more, not the whole model.
+            # A cache for each file, so that the disk needs space for the largest file only, not for the whole model.
             with tempfile.TemporaryDirectory() as cache:
                 if disk.sha256(self._download(name, commit, cache)) != wanted:
                     found.append(name)
@@ -232,7 +235,7 @@ class Repository:
 
 
 def _whole(repo: str, commit: object) -> str:
-    """A whole commit hash: the client would take any string for one, and write it into paths."""
+    """Checks that a commit is a full hash, since the client would accept any text and use it in paths."""
     if not isinstance(commit, str) or not Reference(repo, commit).pinned:
         raise HubError(
             f"publishing {repo}: {endpoint()} gives no commit hash but {str(commit)[:60]!r}: check HF_ENDPOINT"
