@@ -1,7 +1,7 @@
-"""One finding's rows, sorted once, then measured under thousands of row weights: what every bootstrap resamples with.
+"""One finding's rows, sorted once and then measured under thousands of row weights; used by every bootstrap.
 
-Sums run over the positives, or over runs of sorted rows that share label, calls and bin, in place of running sums over
-all rows.
+For speed, sums are taken over the positives, or over runs of sorted rows that share label, calls and bin, instead of
+cumulative sums over all rows.
 """
 
 from __future__ import annotations
@@ -16,21 +16,25 @@ from zoo.evaluation.statistics.ranking import AREAS, Area, Ranked
 from zoo.evaluation.statistics.ratios import ratio
 from zoo.evaluation.statistics.reliability import BINS, bins_of, debiased_square
 
-#: Rows whose weights are gathered together, at least.
+#: Minimum number of rows whose weights are gathered together.
 _ROWS = 8192
 
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """One finding's known rows: positives, then negatives, each by rising score.
+    """One finding's rows with known labels: positives, then negatives, each in order of increasing score.
 
     Attributes:
-        ranked: How they rank against each other, by the numbers of the rows that have weights.
+        ranked: The ranking of positives and negatives, with the row numbers that weights refer to.
         runs: (s, 2) first and last row (exclusive) of each run of rows that share label, calls and bin.
-        truth: (s,) bool, whether a run is of positives.
-        called: (s, points) whether a run is called positive at each threshold: 1 or 0, NaN without a threshold.
-        bin_of: (s,) the bin of the calibration error that a run is in.
-        summed: (2 + c, m) of 1, the probability, and what else is summed over the runs.
+        truth: (s,) bool, True for a run of positives.
+        called: (s, points) 1 or 0, whether a run is called positive at each threshold; NaN without a threshold.
+        bin_of: (s,) bin of the calibration error.
+        summed: (2 + c, m) the values that are summed: 1, the probability, and c others.
+
+    >>> column = Column.of(np.array([1, 0, 0]), np.array([0.9, 0.2, 0.6]), np.array([0.9, 0.2, 0.6]), [0.5])
+    >>> [calls.ravel().tolist() for calls in column.sums(np.ones((3, 1))).calls()]  # true and false positives
+    [[1.0], [1.0]]
     """
 
     ranked: Ranked
@@ -56,10 +60,10 @@ class Column:
         Args:
             labels: (n,) of 1, 0 and NaN (left out).
             scores: (n,) finite, on any scale, for AUC and average precision.
-            probabilities: (n,) that rise with the scores; without them `Sums` has the weights alone.
-            thresholds: On the probabilities; None calls nothing.
-            rows: (n,) number of each row among those that have weights; their own order by default.
-            summed: (n,) each, of what else is summed.
+            probabilities: (n,) that increase with the scores; without them `Sums` only has the weights.
+            thresholds: Thresholds on the probabilities; None makes no calls.
+            rows: (n,) number of each row in the weights; 0, 1, ... by default.
+            summed: Further values to sum, each (n,).
         """
         ranked = Ranked.of(labels, scores)
         order, positives = np.append(ranked.positives, ranked.negatives), len(ranked.positives)
@@ -80,11 +84,11 @@ class Column:
         )
 
     def areas(self, weights: np.ndarray, which: Sequence[Area] = AREAS) -> dict[Area, np.ndarray]:
-        """Areas under the ROC and the precision-recall curve, as `Ranked.areas` gives them."""
+        """Areas under the ROC and the precision-recall curve; see `Ranked.areas`."""
         return self.ranked.areas(weights, which)
 
     def sums(self, weights: np.ndarray) -> Sums:
-        """What the probabilities are measured by, under row weights (n, r)."""
+        """Sums over the runs under row weights (n, r), from which the measures of probabilities follow."""
         rows = np.append(self.ranked.positives, self.ranked.negatives)
         values = np.empty((len(self.runs), len(self.summed), weights.shape[1]))
         gathered, start, end = weights[:0], 0, 0
@@ -98,10 +102,10 @@ class Column:
 
 @dataclass(frozen=True, eq=False)
 class Sums:
-    """A column's sums over its runs, under r weights each.
+    """A column's sums over its runs, under r sets of weights.
 
     Attributes:
-        column: Whose.
+        column: The column.
         values: float64 (2 + c, s, r).
     """
 
@@ -110,21 +114,21 @@ class Sums:
 
     @property
     def positives(self) -> np.ndarray:
-        """(r,) weight of the positives."""
+        """(r,) total weight of the positives."""
         return self.values[0, self.column.truth].sum(axis=0)
 
     @property
     def negatives(self) -> np.ndarray:
-        """(r,) weight of the negatives."""
+        """(r,) total weight of the negatives."""
         return self.values[0, ~self.column.truth].sum(axis=0)
 
     @property
     def rest(self) -> np.ndarray:
-        """(c, r) sums of what else was to be summed."""
+        """(c, r) sums of the further values."""
         return self.values[2:].sum(axis=1)
 
     def calls(self) -> tuple[np.ndarray, np.ndarray]:
-        """(points, r) each: true and false positives at the thresholds; NaN without a threshold."""
+        """True and false positives at the thresholds, each (points, r); NaN without a threshold."""
         positive, negative = self.values[0, self.column.truth], self.values[0, ~self.column.truth]
         return self.column.called[self.column.truth].T @ positive, self.column.called[~self.column.truth].T @ negative
 
@@ -135,5 +139,5 @@ class Sums:
         return debiased_square(in_bin @ n, in_bin @ (n * self.column.truth[:, None]), in_bin @ p)
 
     def excess(self) -> np.ndarray:
-        """(r,) observed less predicted frequency."""
+        """(r,) observed minus predicted frequency."""
         return ratio(self.positives - self.values[1].sum(axis=0), self.positives + self.negatives)

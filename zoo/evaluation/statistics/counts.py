@@ -1,4 +1,4 @@
-"""Counts at thresholds: which probabilities are called positive, and what is right and wrong of it at every cut."""
+"""Counts at thresholds: which probabilities are called positive, and true and false calls at every cut."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Average = Literal["macro", "micro", "weighted"]
 
 
 def at_least(probabilities: np.ndarray, thresholds: np.ndarray | float) -> np.ndarray:
-    """Which probabilities reach their threshold, both taken as float32.
+    """Whether probabilities reach their threshold, both compared as float32.
 
-    Models emit float32 and files hold decimals; compared as float64, a stored 0.35 would miss a threshold of 0.35.
+    Models return float32 and files hold decimals; as float64, a stored 0.35 would not reach a threshold of 0.35.
 
     >>> at_least(np.array([0.3, 0.35], np.float32), 0.35).tolist()
     [False, True]
@@ -25,7 +25,17 @@ def at_least(probabilities: np.ndarray, thresholds: np.ndarray | float) -> np.nd
 
 
 def known_counts(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Known labels and positives of each finding: (n, k) of 1, 0 and NaN to two int64 (k,)."""
+    """Numbers of known labels and of positives of each finding.
+
+    Args:
+        labels: (n, k) of 1, 0 and NaN (unknown).
+
+    Returns:
+        Two int64 arrays (k,).
+
+    >>> [count.tolist() for count in known_counts(np.array([[1, 0], [0, np.nan]]))]
+    [[2, 1], [1, 0]]
+    """
     return np.sum(~np.isnan(labels), axis=0), np.sum(labels == 1, axis=0)
 
 
@@ -33,7 +43,11 @@ def known_counts(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 class Confusion:
     """Counts of true and false positives and negatives, float64 (k,) or (r, k); NaN for a finding without threshold.
 
-    Each ratio is NaN where its denominator is 0; F1 is NaN where there are no positives and 0 where none is found.
+    Each ratio is NaN if its denominator is 0. F1 is NaN without positives, and 0 if no positive is found.
+
+    >>> counts = Confusion(*(np.array([float(n)]) for n in (3, 1, 1, 5)))
+    >>> counts.sensitivity.tolist(), counts.ppv.tolist(), counts.accuracy.tolist()
+    ([0.75], [0.75], [0.8])
     """
 
     tp: np.ndarray
@@ -86,14 +100,18 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Cuts:
-    """Every different way to cut one finding's probabilities, strictest first.
+    """All distinct cuts of one finding's probabilities, the strictest first.
 
     Attributes:
-        values: (c,) float32, the different probabilities, falling; a cut calls these and all above.
-        tp: (c,) positives called at each.
-        fp: (c,) negatives called at each.
-        positives: Positives in all.
-        negatives: Negatives in all.
+        values: (c,) float32 distinct probabilities, decreasing; a cut calls this probability and all above it positive.
+        tp: (c,) true positives at each cut.
+        fp: (c,) false positives at each cut.
+        positives: Number of positives.
+        negatives: Number of negatives.
+
+    >>> found = cuts(np.array([1, 0]), np.array([0.75, 0.25]))
+    >>> found.threshold(0), found.tp.tolist(), found.fp.tolist()
+    (0.5, [1, 1], [0, 1])
     """
 
     values: np.ndarray
@@ -104,34 +122,42 @@ class Cuts:
 
     @property
     def counts(self) -> Confusion:
-        """The counts at each cut; sensitivity never falls along them, specificity never grows."""
+        """The counts at each cut; along the cuts sensitivity never decreases and specificity never increases."""
         return Confusion(self.tp, self.fp, self.positives - self.tp, self.negatives - self.fp)
 
     def threshold(self, cut: int) -> float:
-        """Halfway to the next lower probability, so that a last-bit difference between backends changes no call."""
+        """The threshold of a cut, halfway to the next lower probability, so that rounding does not change a call."""
         upper = self.values[cut]
         lower = self.values[cut + 1] if cut + 1 < len(self.values) else upper
         middle = (upper + lower) / np.float32(2)
-        # Between neighbouring float32 numbers the middle rounds to one of them, and must not admit the lower.
+        # The middle of neighbouring float32 numbers rounds to one of them, and must not be the lower one.
         chosen = middle if middle > lower else upper
         return float(str(chosen))  # the shortest decimal that reads back as the same float32
 
 
 def cuts(labels: np.ndarray, probabilities: np.ndarray) -> Cuts:
-    """All cuts of one finding: labels (n,) of 1, 0, NaN with both classes; probabilities (n,), taken as float32."""
+    """All cuts of one finding.
+
+    Args:
+        labels: (n,) of 1, 0 and NaN (left out), with both classes.
+        probabilities: (n,), compared as float32.
+
+    >>> cuts(np.array([1, 0, 0]), np.array([0.5, 0.5, 0.25])).fp.tolist()
+    [1, 2]
+    """
     values, tp, fp = running_counts(labels, probabilities.astype(np.float32))
     return Cuts(values, tp, fp, int(tp[-1]), int(fp[-1]))
 
 
 def running_counts(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Positives and negatives that score no less than each different score.
+    """Counts the positives and negatives that score at least as high as each distinct score.
 
     Args:
         labels: (n,) of 1, 0 and NaN (left out).
         scores: (n,) finite.
 
     Returns:
-        The c different scores, falling, and two int64 (c,).
+        The c distinct scores, decreasing, and two int64 arrays (c,).
 
     >>> values, positives, negatives = running_counts(np.array([1, 0, 1, 0]), np.array([0.9, 0.4, 0.4, 0.1]))
     >>> values.tolist(), positives.tolist(), negatives.tolist()

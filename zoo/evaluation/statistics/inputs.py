@@ -1,4 +1,4 @@
-"""What statistics are taken of: labels, scores, probabilities and weights, checked in one place."""
+"""Checks of the inputs of statistics: labels, scores, probabilities and weights."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from zoo.core.errors import EvaluationError
 
 
 def check_pair(labels: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and predictions as float64 (n, k); one dimension is one finding.
+    """Checks labels and predictions, and returns both as float64 (n, k); a 1-D input is one finding.
 
     Raises:
-        ValueError: Shapes differ, a label is not 0/1/NaN, or a prediction is not finite.
+        EvaluationError: Shapes differ, a label is not 0, 1 or NaN, or a prediction is not finite.
+
+    >>> [array.shape for array in check_pair(np.array([1, 0]), np.array([0.5, 0.1]))]
+    [(2, 1), (2, 1)]
     """
     labels, values = np.asarray(labels, np.float64), np.asarray(values, np.float64)
     if labels.shape != values.shape or labels.ndim not in (1, 2):
@@ -28,10 +31,13 @@ def check_pair(labels: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def check_weights(weights: np.ndarray, rows: int) -> np.ndarray:
-    """Row weights as float64 (n, r).
+    """Checks row weights, and returns them as float64 (n, r).
 
     Raises:
-        ValueError: Another shape, or a weight that is negative or not finite.
+        EvaluationError: Another shape, or a weight that is negative or not finite.
+
+    >>> check_weights(np.ones((2, 3)), rows=2).shape
+    (2, 3)
     """
     given = np.asarray(weights, np.float64)
     if given.ndim != 2 or len(given) != rows:
@@ -42,10 +48,13 @@ def check_weights(weights: np.ndarray, rows: int) -> np.ndarray:
 
 
 def check_probabilities(values: np.ndarray, findings: Sequence[str] | None = None) -> np.ndarray:
-    """Returns `values` when all lie in 0..1; the error names the first row and finding that does not.
+    """Checks that all probabilities lie in 0..1, and returns them.
 
     Raises:
-        ValueError: A value outside 0..1 (are these logits?), or NaN.
+        EvaluationError: A value is NaN or outside 0..1 (a logit, perhaps); the message names row and finding.
+
+    >>> check_probabilities([0.0, 0.5]).tolist()
+    [0.0, 0.5]
     """
     values = np.asarray(values)
     wrong = ~((values >= 0) & (values <= 1))

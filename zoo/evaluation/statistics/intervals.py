@@ -1,7 +1,7 @@
-"""Intervals: the patient-clustered bootstrap of any metric, and DeLong's for the AUC, paired and clustered.
+"""Confidence intervals: the patient-clustered bootstrap of any metric, and DeLong's interval of the AUC.
 
-Images of one patient resemble each other, so patients are resampled, not images; an interval that takes images for
-independent is too narrow.
+Images of one patient resemble each other, so patients are resampled instead of images; an interval that treats images
+as independent is too narrow.
 """
 
 from __future__ import annotations
@@ -27,14 +27,17 @@ _CHUNK = 64
 
 @dataclass(frozen=True)
 class Interval:
-    """A number with its confidence interval and what it rests on.
+    """An estimate with its confidence interval and the number of labels behind it.
 
     Attributes:
-        value: The estimate; NaN where it is undefined.
-        low: Lower limit; NaN where no interval can be had.
-        high: Upper limit, likewise.
-        n: Known labels.
-        positives: Positives among them.
+        value: The estimate; NaN if it is undefined.
+        low: Lower limit; NaN if there is no interval.
+        high: Upper limit; NaN if there is no interval.
+        n: Number of known labels.
+        positives: Number of positives among them.
+
+    >>> Interval(0.8, 0.7, 0.9, n=100, positives=20).low
+    0.7
     """
 
     value: float
@@ -63,7 +66,7 @@ def bootstrap(
     Args:
         statistic: From row weights (n, r) float32 to named arrays whose first axis is r.
         clusters: (n,) int, each row's patient numbered from 0 (`Scores.clusters`).
-        resamples: How many.
+        resamples: Number of resamples.
         seed: The same seed gives the same resamples.
 
     Returns:
@@ -81,10 +84,21 @@ def bootstrap(
 
 
 def draw(clusters: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """How often each cluster is drawn in each resample: float64 (r, clusters), r at a time.
+    """Draws bootstrap resamples of clusters.
+
+    Args:
+        clusters: Number of clusters.
+        resamples: Number of resamples.
+        seed: Seed of the resamples.
+
+    Yields:
+        float64 (r, clusters), how often each cluster is drawn in each of the next r resamples.
 
     Raises:
-        ValueError: No resamples asked for, or no clusters.
+        EvaluationError: No resamples, or no clusters.
+
+    >>> next(draw(3, resamples=2, seed=0)).sum(axis=1).tolist()
+    [3.0, 3.0]
     """
     if resamples < 1 or clusters < 1:
         raise EvaluationError(
@@ -99,8 +113,9 @@ def draw(clusters: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
 def percentiles(samples: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
     """Percentile interval over the first axis of `samples` (Efron 1981), each limit of shape (...).
 
-    A resample in which a metric is undefined (no positive was drawn) is left out. NaN where fewer than half remain,
-    and where all of them agree (one patient; all positives found): then the data cannot tell how sure the number is.
+    A resample in which a metric is undefined (no positive was drawn) is left out. The limits are NaN if fewer than half
+    of the resamples remain, and if all of them are equal (one patient; all positives found), since the data then do not
+    show the uncertainty.
 
     >>> low, high = percentiles(np.linspace(0, 1, 101)[:, None])
     >>> low.round(3).tolist(), high.round(3).tolist()
@@ -114,14 +129,17 @@ def percentiles(samples: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, n
 
 
 def clustered_error(residuals: np.ndarray, clusters: np.ndarray | int) -> np.ndarray:
-    """Standard error of a sum whose parts are independent from cluster to cluster.
+    """Standard error of a sum whose terms are independent between clusters.
 
     Args:
-        residuals: (c, ...) sum of each cluster's residuals.
-        clusters: How many clusters have any, one number or (...).
+        residuals: (c, ...) sum of the residuals of each cluster.
+        clusters: Number of clusters with any residuals, one number or (...).
 
     Returns:
-        float64 (...); NaN with one cluster.
+        float64 (...); NaN for a single cluster.
+
+    >>> float(clustered_error(np.array([1.0, -1.0]), 2))
+    2.0
     """
     count = np.asarray(clusters, np.float64)
     return np.sqrt(np.sum(residuals**2, axis=0) * ratio(count, count - 1))
@@ -130,7 +148,7 @@ def clustered_error(residuals: np.ndarray, clusters: np.ndarray | int) -> np.nda
 def delong(
     labels: np.ndarray, scores: np.ndarray, clusters: np.ndarray | None = None, level: float = 0.95
 ) -> tuple[Interval, ...]:
-    """AUC of each finding with DeLong's interval, limits kept within 0..1.
+    """AUC of each finding with DeLong's interval, limited to 0..1.
 
     The variance comes from each row's placement among the rows of the other class (DeLong, DeLong, Clarke-Pearson
     1988), found by sorting (Sun and Xu 2014), summed by cluster where patients repeat (Obuchowski 1997).
@@ -138,11 +156,11 @@ def delong(
     Args:
         labels: (n, k) of 1, 0 and NaN.
         scores: (n, k) finite.
-        clusters: (n,) int, each row's patient; None takes the rows for independent.
+        clusters: (n,) int, each row's patient; None treats the rows as independent.
         level: Confidence level.
 
     Returns:
-        k intervals; limits NaN where a class has fewer than two clusters, or where the variance is 0 (perfect order).
+        k intervals; limits are NaN if a class has fewer than two clusters, or the variance is 0 (perfect ranking).
 
     >>> labels = np.array([[1], [0], [1], [0], [1], [0]])
     >>> (one,) = delong(labels, np.array([[0.9], [0.1], [0.4], [0.5], [0.8], [0.2]]))
@@ -155,7 +173,12 @@ def delong(
 def delong_difference(
     labels: np.ndarray, a: np.ndarray, b: np.ndarray, clusters: np.ndarray | None = None, level: float = 0.95
 ) -> tuple[Interval, ...]:
-    """AUC of `a` less that of `b` on the same rows, with DeLong's paired interval; arguments as `delong`."""
+    """AUC of `a` minus that of `b` on the same rows, with DeLong's paired interval; arguments as `delong`.
+
+    >>> labels, scores = np.array([[1], [0], [1], [0]]), np.array([[0.9], [0.1], [0.4], [0.5]])
+    >>> delong_difference(labels, scores, -scores)[0].value
+    0.5
+    """
     return _delong(labels, (a, b), clusters, level)
 
 
@@ -180,12 +203,12 @@ def _delong(
 
 
 def _auc_contrast(labels: np.ndarray, models: Sequence[np.ndarray], groups: np.ndarray) -> tuple[float, float]:
-    """The first model's AUC less the second's (if any), and its variance by Obuchowski's clustered form."""
+    """The first model's AUC minus the second's (if any), and its variance by Obuchowski's clustered estimator."""
     positive, negative = labels == 1, labels == 0
     p, q = int(positive.sum()), int(negative.sum())
     if not p or not q:
         return np.nan, np.nan
-    # A difference of AUCs has the differences of the placements, so one formula serves one model and two.
+    # The placements of a difference of AUCs are the differences of the placements, so one formula suffices.
     shares = placements(labels, models[0])
     for other in models[1:]:
         shares = shares - placements(labels, other)

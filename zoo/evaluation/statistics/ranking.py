@@ -1,7 +1,7 @@
-"""Who outranks whom: AUC and average precision under thousands of row weights, placements and mean ranks.
+"""Rank statistics: AUC and average precision under thousands of row weights, placements and mid-ranks.
 
-The rows of a finding are sorted once. Under each weighting only running sums of its positives, and sums over its
-negatives, are left to do.
+The rows of a finding are sorted once. For each set of weights, only cumulative sums over the positives and sums over
+the negatives remain to be computed.
 """
 
 from __future__ import annotations
@@ -25,13 +25,17 @@ _ROWS = 1024
 
 @dataclass(frozen=True, eq=False)
 class Ranked:
-    """One finding's positives and negatives, each sorted by rising score, and how they rank against each other.
+    """One finding's positives and negatives, each sorted by increasing score.
 
     Attributes:
-        positives: (p,) row numbers.
-        negatives: (q,) row numbers.
+        positives: (p,) row numbers of the positives.
+        negatives: (q,) row numbers of the negatives.
         own: (p,) scores of the positives.
         others: (q,) scores of the negatives.
+
+    >>> ranked = Ranked.of(np.array([1, 0, 0]), np.array([0.5, 0.5, 0.1]))
+    >>> ranked.areas(np.ones((3, 1)), ("auc",))["auc"].tolist()
+    [0.75]
     """
 
     positives: np.ndarray

@@ -1,4 +1,4 @@
-"""How far probabilities are from frequencies: the reliability curve and the calibration error over its bins."""
+"""The reliability curve and the expected calibration error."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Reliability:
     """One finding's reliability curve over bins of equal mass.
 
     Attributes:
-        predicted: (b,) mean probability of each bin.
-        observed: (b,) share of positives in it.
-        n: (b,) labels in it.
+        predicted: (b,) mean probability in each bin.
+        observed: (b,) share of positives in each bin.
+        n: (b,) number of labels in each bin.
     """
 
     predicted: np.ndarray
@@ -76,7 +76,7 @@ def calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int =
 
 
 def squared_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> float:
-    """The square of `calibration_error` of one finding (n,), before what is below 0 is given as 0."""
+    """The unbiased square of `calibration_error` for one finding (n,); it can be negative."""
     curve = reliability(labels, probabilities, bins)
     return float(debiased_square(curve.n, curve.observed * curve.n, curve.predicted * curve.n))
 
@@ -101,12 +101,20 @@ def debiased_square(n: np.ndarray, positives: np.ndarray, predicted: np.ndarray)
 
 
 def error_of_square(squares: np.ndarray) -> np.ndarray:
-    """Calibration errors from their unbiased squares: what is below 0 is 0."""
+    """Calibration errors from their unbiased squares; a negative square gives 0.
+
+    >>> error_of_square(np.array([0.25, -0.1])).tolist()
+    [0.5, 0.0]
+    """
     return np.sqrt(np.maximum(squares, 0.0))
 
 
 def bins_of(probabilities: np.ndarray, bins: int = BINS) -> np.ndarray:
-    """(n,) the bin of equal mass, from 0, that each of some probabilities (n,) falls into."""
+    """The equal-mass bin, from 0, of each of n probabilities: int64 (n,).
+
+    >>> bins_of(np.array([0.1, 0.2, 0.8, 0.9]), bins=2).tolist()
+    [0, 0, 1, 1]
+    """
     if not len(probabilities):
         return np.empty(0, np.int64)
     edges = np.quantile(probabilities, np.arange(1, bins) / bins)
