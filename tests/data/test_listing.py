@@ -144,3 +144,10 @@ def test_list_images_of_nothing(tmp_path):
         list_images(tmp_path)
     with pytest.raises(FileNotFoundError, match="missing"):
         list_images(tmp_path / "missing")
+
+
+def test_kinds_are_counted_in_plain_plurals():
+    left_out = LeftOut()
+    for kind in ("NumPy array", "DICOM directory", "NumPy array", "DICOM directory"):
+        left_out.add(kind, "a")
+    assert str(left_out) == "2 NumPy arrays (first a), 2 DICOM directories (first a)"

@@ -107,3 +107,10 @@ def test_a_table_says_what_it_disregarded_and_what_it_left_out(images, tmp_path)
     kept, skipped = reading.drop_missing(table)
     assert kept["Image_name"].tolist() == ["a.png"]
     assert skipped.to_dict("records") == [{"Image_name": "gone", "Reason": "no such file"}]
+
+
+def test_an_image_without_a_row_is_shown_with_its_folder(images):
+    folder = images("AP/2.png", "PA/1.png")
+    found = locate_images(["AP/1.png", "AP/2.png"], [folder], "t.csv")
+    assert not Path(found.paths[0]).exists()  # another view is another image
+    assert "left out 1 image without a row in t.csv (PA/1.png)" in found.unused

@@ -225,7 +225,7 @@ def test_another_table_is_refused(saved):
         Split.load(path, table.iloc[1:])
     with pytest.raises(SplitError, match=r"1 images of the table are not in it \(first: 'new\.jpg'\)"):
         Split.load(path, pd.concat([table, table.head(1).assign(Image_name="new.jpg")], ignore_index=True))
-    with pytest.raises(SplitError, match=r"split\.json: its hash is not that of"):
+    with pytest.raises(SplitError, match=r"split\.json: made with other patients .* 1 of"):
         Split.load(path, table.assign(Patient_ID=table["Patient_ID"].where(table.index > 0, "somebody else")))
 
 
@@ -251,6 +251,14 @@ def test_an_altered_manifest_is_refused(saved):
     for field in ("format", "hash", "parts", "seed"):
         with pytest.raises(SplitError, match="not a split manifest"):
             altered(lambda m, field=field: m.pop(field))
+
+
+def test_a_table_with_other_patients_is_refused_with_the_first_of_them(saved):
+    table, _, path = saved
+    other = table.copy()
+    other.loc[[3, 4], "Patient_ID"] = "elsewhere"
+    with pytest.raises(SplitError, match=rf"made with other patients.* 2 of {len(table)}.* is of 'elsewhere'.*--run"):
+        Split.load(path, other)
 
 
 def test_an_older_manifest_that_says_tune_is_read(saved):

@@ -99,3 +99,13 @@ def test_every_number_of_a_group_is_right():
     assert sum(group["n"] for group in found["groups"].values()) + found["unknown"] == 23
     given = np.array(["M", None, np.nan, "NA", "unknown", pd.NaT, pd.NA, "F"] + ["M"] * 15, object)
     assert subgroups(scores, {"sex": given}, resamples=20)["groupings"]["sex"]["unknown"] == 6
+
+
+@pytest.mark.parametrize("text", ["-1", "-999", "Removed", "de-identified", "Anonymous^Patient", "nan", "none given"])
+def test_a_code_for_no_patient_makes_no_two_images_one_patient(text):
+    assert len(set(facts.patients([text, text, "0", "0"], ["a", "b", "c", "d"]))) == 3
+
+
+def test_sexes_written_as_decimal_numbers_get_the_advice_on_numbers():
+    assert "write M and F" in facts.sexes(["1.0", "2.0"]).notes("Sex")[0]
+    assert "write M and F" not in facts.sexes(["x"]).notes("Sex")[0]

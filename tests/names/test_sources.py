@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from builders import tiny_release
 
-from zoo.core.errors import HubError, UnknownNameError
+from zoo.core.errors import HubError, UnknownNameError, UsageError, UsageTypeError
 from zoo.hub import pins
 from zoo.hub.reference import Reference
 from zoo.names import sources
@@ -94,3 +94,12 @@ def test_looking_and_verifying_take_the_same_names(folder):
     install.install(folder, "mine")
     assert sources.inspect("mine").name == sources.inspect(folder).name == "tiny-ensemble"
     assert all(check.ok for check in sources.verify("mine"))
+
+
+def test_a_name_that_is_none_is_refused_in_one_line():
+    for name, kind in ((None, "NoneType"), (3, "int"), (b"./x", "bytes")):
+        with pytest.raises(UsageTypeError, match=f"a model is a name, a folder or .*, got a {kind}"):
+            sources.find(name)
+    for name in ("", "  "):
+        with pytest.raises(UsageError, match="blank"):
+            sources.find(name)

@@ -172,5 +172,5 @@ def test_the_unreadable_get_the_mean_of_the_others_and_are_named(folder, films, 
 def test_images_that_the_sample_leaves_out_are_counted(folder, films, tmp_path):
     told = Told()
     submitted(tmp_path, folder, [films], ["Image_name", "film0"], told)
-    assert any(text.startswith("4 of 5 images are not in the sample, first") for text in told.messages)
+    assert any(text.startswith("images without a row in the sample: 4 of 5, first") for text in told.messages)
     assert any("regardless of extension: 'film0' is" in text for text in told.messages)

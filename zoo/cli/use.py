@@ -57,7 +57,7 @@ def _predict(options: argparse.Namespace) -> int:
             point=options.point, batch_size=options.batch_size, strict=options.strict, wide=options.wide,
             restart=options.restart,
         )  # fmt: skip
-    print(f"{counts.images} images, {counts.unreadable} of them unreadable -> {options.out}   {NOT_A_DEVICE}")
+    print(f"Images in {options.out}: {counts.images:,}; unreadable: {counts.unreadable:,}   {NOT_A_DEVICE}")
     return 0
 
 
@@ -70,8 +70,8 @@ def _submit(options: argparse.Namespace) -> int:
             _load(options), options.images, options.out, progress,
             sample=options.sample, batch_size=options.batch_size, strict=options.strict,
         )  # fmt: skip
-    filled = f"{counts.unreadable} of them unreadable (given the others' mean)"
-    print(f"{counts.images} images, {filled} -> {options.out}")
+    filled = f"; unreadable: {counts.unreadable:,}, with the mean over the other images" if counts.unreadable else ""
+    print(f"Rows written to {options.out}: {counts.images:,}{filled}")
     return 0
 
 

@@ -128,7 +128,7 @@ class Split:
         _check_names(Path(path), [name for part in names.values() for name in part], row_of)
         parts = {part: np.sort(np.array([row_of[n] for n in found], np.int64)) for part, found in names.items()}
         if _hash(table, parts) != saved["hash"]:
-            raise SplitError(f"{path}: its hash is not that of its parts and the table's patients; one was altered")
+            raise SplitError(f"{path}: {_what_changed(saved['parts'], table, row_of)}")
         # The hash covers the part names in the file; older files call the validation part "tune".
         parts = {part_of(part): rows for part, rows in parts.items()}
         positives = {part_of(part): held["positives"] for part, held in saved["parts"].items()}
@@ -202,11 +202,26 @@ def leaked_patients(table: pd.DataFrame, split: Split) -> int:
     return int((parts > 1).sum())
 
 
+def _what_changed(parts: Mapping[str, Mapping[str, Any]], table: pd.DataFrame, row_of: Mapping[str, int]) -> str:
+    """Why the hash of a saved split is not that of its parts with the patients of a table."""
+    now = _patients(table)
+    before = {n: p for held in parts.values() for n, p in zip(held["images"], held.get("patients", ()), strict=False)}
+    others = [name for name, patient in before.items() if str(now[row_of[name]]) != str(patient)]
+    if not others:
+        return "its hash is not that of its parts: the file was altered"
+    first = f"{others[0]} was of patient {before[others[0]]!r} and is of {str(now[row_of[others[0]]])!r}"
+    return (
+        f"made with other patients than the table has: {len(others):,} of {len(before):,} images changed ({first}): "
+        "use the table it was made from, or another run folder (--run)"
+    )
+
+
 def _by_patient(table: pd.DataFrame, findings: Sequence[str], spec: SplitSpec) -> dict[str, np.ndarray]:
     unknown = table["Patient_ID"].isna().to_numpy()
     if unknown.all():
         raise SplitError(
-            f"a split by patient needs Patient_ID: none of {len(table)} rows has one; add it, or split with by='image'"
+            f"a split by patient needs Patient_ID: none of {len(table)} rows has one; add it, or split by image "
+            "(--set split.by=image, or by='image')"
         )
     patients, group = np.unique(patients_of(table).astype(str), return_inverse=True)
     if len(patients) < len(PARTS):

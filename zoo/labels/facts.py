@@ -26,8 +26,13 @@ OPEN_FROM = 80.0
 _UNKNOWN = MISSING | {
     *("-", "--", ".", "?", "#n/a", "nat", "n.a.", "n.a", "unknown", "unk", "unbekannt", "inconnu", "not known"),
     *("not specified", "not stated", "not available", "missing", "undefined", "unspecified"),
+    *("k.a.", "k. a.", "keine angabe", "not recorded", "not reported", "\u2013", "\u2014"),
 }
-_NO_PATIENT = _UNKNOWN | {"anon", "anonymous", "anonymized", "anonymised"}
+_NO_PATIENT = _UNKNOWN | {
+    *("anon", "anonymous", "anonymized", "anonymised", "anonymous patient", "anonymous^patient", "anonymisiert"),
+    *("deidentified", "de-identified", "removed", "redacted", "no name", "no id", "none given", "not given"),
+    *("-1", "-9", "-99", "-999", "-9999", "-1.0", "-9.0", "-99.0", "-999.0", "-9999.0"),
+}
 
 _OWN = "unknown: "
 
@@ -35,12 +40,17 @@ _OWN = "unknown: "
 _SEXES = {
     **dict.fromkeys(("f", "female", "w", "woman", "weiblich", "frau", "femme", "femenino", "feminin", "mujer"), "F"),
     **dict.fromkeys(("féminin", "femminile", "girl", "vrouw", "femelle", "feminino", "fem", "vrouwelijk"), "F"),
+    **dict.fromkeys(("weibl", "donna", "kvinna", "kvinde", "kvinne"), "F"),
     **dict.fromkeys(("m", "male", "man", "mann", "männlich", "mannlich", "maennlich", "homme", "hombre"), "M"),
     **dict.fromkeys(("masculin", "masculino", "maschile", "boy", "mâle", "mannelijk", "masc"), "M"),
+    **dict.fromkeys(("männl", "uomo"), "M"),
     **dict.fromkeys(("o", "other", "divers", "diverse", "nonbinary", "intersex"), "O"),
 }
 #: DICOM's and many tables' letter for a sex that is not known.
 _NO_SEX = _UNKNOWN | {"u"}
+
+#: A sex that is written as a number.
+_CODE = re.compile(r"\d(\.0)?")
 
 _NUMBER = r"(\d+(?:[.,]\d+)?)"
 _UNITS = {
@@ -80,7 +90,9 @@ class Facts:
         found = []
         if self.not_understood:
             found.append(f"{what}: not understood, counted as unknown: {_counted(self.not_understood)}")
-            if what.lower().endswith(("sex", "gender")) and any(text.isdigit() for text in self.not_understood):
+            if what.lower().endswith(("sex", "gender")) and any(
+                _CODE.fullmatch(text.strip()) for text in self.not_understood
+            ):
                 found[0] += "; the numbers mean other things in other tables: write M and F"
         if self.assumed:
             found.append(f"{what}: an open limit, read as the lowest age it allows: {_counted(self.assumed)}")

@@ -118,7 +118,8 @@ def prediction_columns(
     if not headers:
         raise TableError(
             f"{table.path}: no column{where} is named like a finding of {known.name!r}; it has "
-            f"{shortened(table.columns)}: name your findings with schema="
+            f"{shortened(table.columns)}: give it the names of findings as columns "
+            "(in Python, schema= takes findings of your own)"
         )
     notes: tuple[str, ...] = ()
     if prefix:
@@ -158,7 +159,10 @@ def _prefix(table: CsvColumns, known: LabelSchema) -> str:
     most = max((len(found[prefix]) for prefix in (*usual, *plain, *other)), default=0)
     best = next((b for group in (usual, plain, other) if (b := [p for p in group if len(found[p]) == most])), [""])
     if len(best) > 1:
-        raise TableError(f"{table.path}: columns begin with {' and '.join(map(repr, best))}: choose one by prefix=")
+        raise TableError(
+            f"{table.path}: columns begin with {' and '.join(map(repr, best))}: choose one with --prefix TEXT "
+            "(prefix=...)"
+        )
     return found[best[0]][0][: len(best[0])] if best[0] else ""
 
 

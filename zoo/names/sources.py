@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from zoo.core import home
-from zoo.core.errors import HubError, UnknownNameError, UsageError
+from zoo.core.errors import HubError, UnknownNameError, UsageError, UsageTypeError
 from zoo.core.files import recover
 from zoo.hub import download, pins, pull
 from zoo.hub.pins import Pin
@@ -93,8 +93,12 @@ def locate(name: str | Path) -> Place:
 
 
 def _locate(name: str | Path) -> Place:
-    if isinstance(name, Path):
-        return name.expanduser()
+    if isinstance(name, os.PathLike):
+        return Path(name).expanduser()
+    if not isinstance(name, str):
+        raise UsageTypeError(f"a model is a name, a folder or an {SCHEME} reference, got a {type(name).__name__}")
+    if not name.strip():
+        raise UsageError("the name of the model is blank")
     if "://" in name or name.startswith("hf:"):
         return parse(name)
     if "/" in name or "\\" in name:

@@ -134,12 +134,17 @@ def _read_sample(sample: Path, sources: Sequence[Path], found: Sequence[str], pr
     joined = join(names, found, source=str(sample), roots=list(map(str, sources)), identity=os.path.realpath)
     missing = [name for name, row in zip(names, joined.rows, strict=True) if row < 0]
     if missing:
-        raise TableError(f"{sample}: {len(missing):,} of {len(names):,} images are not there, first {missing[0]!r}")
+        raise TableError(
+            f"{sample}: no image was found for {len(missing):,} of {len(names):,} identifiers, first {missing[0]!r}; "
+            f"the first image found is {found[0]!r}"
+        )
     for note in joined.notes:
         progress.message(note)
     unused = joined.unused(len(found))
     if len(unused):
-        progress.message(f"{len(unused):,} of {len(found):,} images are not in the sample, first {found[unused[0]]!r}")
+        progress.message(
+            f"images without a row in the sample: {len(unused):,} of {len(found):,}, first {found[unused[0]]!r}"
+        )
     place = {name: row for row, name in enumerate(names)}
     paths = [found[row] for row in joined.rows]
     headers = tuple(table.columns) if len(table.columns) > 1 else ()

@@ -164,3 +164,20 @@ def test_labels_of_two_files_that_disagree_are_remarked_on(write):
     written = read_predictions(write(text.replace("a,.1,0", "x/a.png,.1,1"), "other.csv"))
     study = align([read_predictions(write(text)), written])
     assert said("other: own labels that differ from those of model.csv, which are used: 1", study.notes)
+
+
+def test_identifiers_that_became_decimal_numbers_are_recognised(write):
+    found = read_predictions(write(PREDICTIONS.replace("a.png", "1.0").replace("b.png", "2.0").replace("c.png", "3.0")))
+    labels = read_labels(
+        write(LABELS.replace("a.png", "001").replace("b.png", "002").replace("c.png", "003"), "labels.csv"),
+        found.findings,
+    )
+    with pytest.raises(TableError, match=r"'1\.0' was written as a decimal number; write identifiers as text"):
+        align([found], labels)
+
+
+def test_another_part_alone_is_refused_without_an_option_that_is_not_there(write):
+    rows = "Image,Split,Edema\na,validation,1\nb,validation,0\n"
+    found = read_predictions(write(rows.replace("1\n", "0.9\n").replace(",0\n", ",0.1\n")))
+    with pytest.raises(TableError, match=r"no row is of the 'test' part; there are rows of validation: change or"):
+        align([found], read_labels(write(rows, "labels.csv"), found.findings))

@@ -173,7 +173,7 @@ def test_findings_of_ones_own_are_taken_where_labels_name_them(write):
 
 def test_predictions_of_two_models_in_one_file_need_a_prefix(write):
     path = write("id,prob_Edema,prob_Mass,logit_Edema,logit_Mass\na,.5,.5,0,0\nb,.5,.9,0,2\n")
-    with pytest.raises(TableError, match="columns begin with 'prob_' and 'logit_': choose one by prefix="):
+    with pytest.raises(TableError, match="columns begin with 'prob_' and 'logit_': choose one with --prefix"):
         read_predictions(path)
     assert read_predictions(path, prefix="logit_").values.tolist() == [[0, 0], [0, 2]]
     with pytest.raises(TableError, match="no column begins with 'p_'"):

@@ -121,7 +121,8 @@ def describe(head: bytes) -> str:
         return "not an image: the file is empty (0 bytes)"
     if file_kind(head) != UNKNOWN:
         return f"not an image: {file_kind(head)}"
-    return f"not an image: unknown content (starts with {head[:8]!r}); readable are {', '.join(FORMATS)}"
+    readable = ", ".join(kind.name for kind in READABLE)
+    return f"not an image: unknown content (starts with {head[:8]!r}); readable are {readable}"
 
 
 def explain_fault(error: BaseException) -> str:

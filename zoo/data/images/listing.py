@@ -26,22 +26,22 @@ class LeftOut:
 
     Attributes:
         counts: Kind, such as "text file" -> how many there were.
-        examples: The same kind -> the path of the first.
+        examples: The same kind -> the name of the first.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
 
-    def add(self, kind: str, path: str) -> None:
+    def add(self, kind: str, name: str) -> None:
         """Counts one more of a kind."""
         self.counts[kind] += 1
-        self.examples.setdefault(kind, path)
+        self.examples.setdefault(kind, name)
 
     def __str__(self) -> str:
         """One line, such as "3 text files (first notes.txt), 1 linked folder (link)"; "" for nothing."""
         parts = []
         for kind, count in self.counts.most_common():
-            name = Path(self.examples[kind]).name
+            name = self.examples[kind]
             parts.append(f"1 {kind} ({name})" if count == 1 else f"{count:,} {_plural(kind)} (first {name})")
         return ", ".join(parts)
 
@@ -129,7 +129,7 @@ def _walk(folder: str, left_out: LeftOut) -> Iterator[str]:
     for name, path, is_folder, is_link in names:
         kind = _passed_over(name, path, is_folder or (is_link and Path(path).is_dir()), is_link)
         if kind is not None:
-            left_out.add(kind, path)
+            left_out.add(kind, name)
         elif is_folder:
             yield from _walk(path, left_out)
         else:
@@ -174,4 +174,4 @@ def _short(kind: str, head: bytes) -> str:
 
 def _plural(kind: str) -> str:
     noun, rest = re.fullmatch(r"(.*?)((?: that | without ).*)?", kind).groups("")  # type: ignore[union-attr]
-    return (f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s") + rest
+    return (re.sub(r"([^aeiou])y$", r"\1ie", noun) + "s") + rest

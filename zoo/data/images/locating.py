@@ -59,10 +59,15 @@ def locate_images(names: Sequence[str], folders: Sequence[str | Path], source: s
     paths = list(dict.fromkeys(path for root in roots for path in walk_images(root, left_out)))
     found = join(names, paths, source=source, roots=roots, identity=os.path.realpath)
     for row in found.unused(len(paths)):
-        left_out.add(f"image without a row in {source}", paths[row])
+        left_out.add(f"image without a row in {source}", _below(paths[row], roots))
     nowhere = Path(roots[0])
     located = [
         paths[row] if row >= 0 else str(nowhere / relative_path(name))
         for row, name in zip(found.rows, names, strict=True)
     ]
     return Located(located, found.notes, f"{', '.join(roots)}: left out {left_out}" if left_out.counts else "")
+
+
+def _below(path: str, roots: Sequence[str]) -> str:
+    """A path from the folder on in which it was found: "PA/1.png" explains why "AP/1.png" is not there."""
+    return next((path[len(root) :].lstrip(os.sep) for root in roots if Path(path).is_relative_to(root)), path)

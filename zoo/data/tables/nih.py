@@ -72,7 +72,9 @@ def nih_files(folder: Path, labels: Path | None, images: Path | None) -> tuple[P
         )
     folders = [images] if images else sorted(p for p in folder.glob("images*") if p.is_dir())
     if not folders:
-        raise TableError(f"{folder}: expected a folder images/ or images_*/, found none; name one with images=")
+        raise TableError(
+            f"{folder}: expected a folder images/ or images_*/, found none (in Python, images=FOLDER names one)"
+        )
     return tables[0], folders
 
 

@@ -145,7 +145,10 @@ def _of_part(parts: list[Rows], split: str) -> tuple[list[Rows], list[str]]:
     rows = np.flatnonzero(said.split == split)
     if not len(rows):
         there = ", ".join(sorted(set(said.split)))
-        raise TableError(f"{said.name}: no row is of the {split!r} part; there are rows of {there}: name one by split=")
+        raise TableError(
+            f"{said.name}: no row is of the {split!r} part; there are rows of {there}: change or remove the column of "
+            "parts (in Python, split= names another part)"
+        )
     if len(rows) == len(said.split):
         return parts, []
     note = f"{said.name}: rows of other parts than {split!r}, left out: {len(said.split) - len(rows):,}"

@@ -47,4 +47,12 @@ def _without_zeros(ids: np.ndarray, others: np.ndarray) -> str:
     """A hint for identifiers that some program took for numbers."""
     bare = {str(text).lstrip("0") for text in others}
     lost = next((str(text) for text in ids if str(text).lstrip("0") in bare), None)
-    return "" if lost is None else f" (leading zeros were lost in one of the files: {lost!r}; write them as text)"
+    if lost is not None:
+        return f" (leading zeros were lost in one of the files: {lost!r}; write them as text)"
+    return _with_decimals(ids, others) or _with_decimals(others, ids)
+
+
+def _with_decimals(ids: np.ndarray, others: np.ndarray) -> str:
+    whole = {str(text).lstrip("0") or "0" for text in others}
+    found = next((str(t) for t in ids if str(t).endswith(".0") and (str(t)[:-2].lstrip("0") or "0") in whole), None)
+    return "" if found is None else f" ({found!r} was written as a decimal number; write identifiers as text)"
