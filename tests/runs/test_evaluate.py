@@ -68,7 +68,7 @@ def test_a_decision_is_fitted_on_a_share_of_the_patients_and_reported_on_the_oth
     assert decision.operating_points["sensitivity_60_guaranteed"].origin.target == 0.6
     page = (files / "out" / "report.html").read_text("utf-8")
     assert "Target prevalence of probabilities and thresholds" in page
-    assert "undecided" in page
+    assert "Abstention between the two guaranteed points" in page
 
 
 def test_flags_of_older_versions_work_and_are_not_shown(capsys):
