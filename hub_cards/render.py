@@ -54,14 +54,14 @@ def read_facts(path: Path) -> tuple[EnsembleSpec, Evaluation, dict[str, Any]]:
 
 def facts_of(run: Path) -> dict[str, Any]:
     """Collects the part of the release in a run's folder that a card shows."""
-    config, metrics, decision, provenance = (
-        manifest.read_json(run / "release" / f"{name}.json") for name in ("config", "metrics", "decision", "provenance")
+    config, metrics, decision = (
+        manifest.read_json(run / "release" / f"{name}.json") for name in ("config", "metrics", "decision")
     )
     return {
         "spec": config["ensemble"],
         "result": to_json(shown(from_json(metrics))),
         "decision": to_dict(_decision(Decision.from_dict(decision["ensemble"]))),
-        "provenance": provenance,
+        "provenance": manifest.read_json(run / "provenance.json"),
     }
 
 

@@ -74,7 +74,8 @@ def private_uses(source: str, ours: set[str]) -> Iterator[str]:
             if private(node.attr) and node.attr not in ours and names[0].split(".")[0] not in sys.stdlib_module_names:
                 yield f"line {node.lineno}: {names[0]}"
                 continue
-        yield from (f"line {node.lineno}: {name}" for name in names if private_module(name))
+        line = getattr(node, "lineno", 0)
+        yield from (f"line {line}: {name}" for name in names if private_module(name))
 
 
 @pytest.fixture(scope="module")

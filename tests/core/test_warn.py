@@ -96,11 +96,13 @@ def test_each_line_is_warned_of_once_by_default(inside):
 
 
 def test_an_image_that_is_decoded_in_a_thread_warns_at_the_users_line(tmp_path):
-    from zoo.data.images.reading import check_images
+    from zoo.core.warn import Threads
+    from zoo.data.images.reading import read_image
 
     Image.fromarray(np.full((64, 64), 300, np.uint16)).save(tmp_path / "deep.png")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        check_images([str(tmp_path / "deep.png")])
+        with Threads(2) as pool:
+            pool.submit(read_image, str(tmp_path / "deep.png"), 32).result()
     assert caught
     assert {Path(w.filename) for w in caught} == {Path(__file__)}

@@ -100,6 +100,6 @@ def test_a_name_that_is_none_is_refused_in_one_line():
     for name, kind in ((None, "NoneType"), (3, "int"), (b"./x", "bytes")):
         with pytest.raises(UsageTypeError, match=f"a model is a name, a folder or .*, got a {kind}"):
             sources.find(name)
-    for name in ("", "  "):
+    for blank in ("", "  "):
         with pytest.raises(UsageError, match="blank"):
-            sources.find(name)
+            sources.find(blank)

@@ -67,13 +67,13 @@ def test_a_card_takes_its_facts_from_a_run(run, tmp_path, monkeypatch):
     release = tmp_path / "run" / "release"
     release.mkdir(parents=True)
     documents = {
-        "config": {"ensemble": to_dict(tiny_spec())},
-        "metrics": to_json(run["result"]),
-        "decision": {"ensemble": run["decision"].to_dict()},
+        "release/config": {"ensemble": to_dict(tiny_spec())},
+        "release/metrics": to_json(run["result"]),
+        "release/decision": {"ensemble": run["decision"].to_dict()},
         "provenance": run["provenance"],
     }
     for name, document in documents.items():
-        (release / f"{name}.json").write_text(json.dumps(document), "utf-8")
+        (tmp_path / "run" / f"{name}.json").write_text(json.dumps(document), "utf-8")
     (tmp_path / "run" / "report.md").write_text(markdown(run["result"]), "utf-8")
     monkeypatch.setattr(render, "CARDS", tmp_path / "cards")
     (tmp_path / "cards" / "tiny-ensemble").mkdir(parents=True)
