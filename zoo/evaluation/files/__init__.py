@@ -1,1 +1,1 @@
-"""Other people's files: predictions, labels and readers as CSV, brought to the same rows and findings."""
+"""Reads predictions, labels and readers' calls from CSV files of any origin and joins them by row and finding."""

@@ -24,11 +24,11 @@ class Aligned:
     """Several models' scores on the same rows and findings.
 
     Attributes:
-        scores: Name -> scores, in the order that was given.
+        scores: Model name -> its scores, in the order in which the predictions were given.
         ids: (n,) str.
-        groups: Grouping -> (n,) str, as `subgroups.subgroups` takes them.
-        kinds: Name -> what the file's numbers were.
-        notes: What was assumed, left out or joined in spite of a difference, one sentence each.
+        groups: Grouping, such as "sex" -> (n,) str group of each row, as `subgroups.subgroups` takes them.
+        kinds: Model name -> what the numbers in its file are.
+        notes: Assumptions, omissions and differences that were disregarded when joining, one sentence each.
     """
 
     scores: Mapping[str, Scores]
@@ -38,7 +38,7 @@ class Aligned:
     notes: tuple[str, ...]
 
     def take(self, rows: np.ndarray, split: str, split_hash: str = "") -> Self:
-        """Selects rows (positions or mask), which become a part of the split with this name and hash."""
+        """Selects rows (positions or mask) and gives them the name and hash of a part of the split."""
         scores = {
             name: replace(model.subset(rows), split=split, split_hash=split_hash) for name, model in self.scores.items()
         }
@@ -49,15 +49,15 @@ class Aligned:
 def to_scores(predictions: Predictions, labels: Rows | None = None, split: str = "test") -> Scores:
     """Joins predictions and labels into the scores that every function of `zoo.evaluation` takes.
 
-    Rows are joined by identifier, findings by name; what only one of the two has is left out (`align` says what).
+    Rows are joined by identifier and findings by name; whatever is only in one of the two is left out (see `align`).
 
     Args:
-        predictions: Of one model.
-        labels: As `read_labels` gives them; by default those in the predictions' own file.
-        split: Part of the split these rows are. Where the file has a column of parts, the rows of this one are taken.
+        predictions: Predictions of one model.
+        labels: Labels from `read_labels`; by default the labels in the predictions' own file.
+        split: Part of the split that the rows belong to. If the file has a column of parts, only its rows are used.
 
     Raises:
-        TableError: No labels, no row or finding in common, or no row of that part.
+        TableError: There are no labels, no row or finding in common, or no row of that part.
 
     Example:
         >>> import numpy as np
@@ -71,13 +71,13 @@ def to_scores(predictions: Predictions, labels: Rows | None = None, split: str =
 
 
 def align(predictions: Sequence[Predictions], labels: Rows | None = None, *, split: str = "test") -> Aligned:
-    """Brings predictions and labels to the rows and findings that all of them have; arguments as `to_scores`.
+    """Brings predictions and labels to the rows and findings that all of them have; takes the arguments of `to_scores`.
 
-    Labels come from `labels`, or else from the first predictions that have them; so do patients and groups.
+    Labels come from `labels`, or else from the first predictions that include labels; patients and groups likewise.
 
     Raises:
-        TableError: As `to_scores`.
-        ValueError: No predictions, or two of one name.
+        TableError: There are no labels, no row or finding in common, or no row of that part.
+        ValueError: There are no predictions, or two with the same name.
     """
     if not predictions or len({p.name for p in predictions}) != len(predictions):
         raise EvaluationError(f"predictions need different names, got {[p.name for p in predictions]}")
@@ -103,7 +103,7 @@ def align(predictions: Sequence[Predictions], labels: Rows | None = None, *, spl
 
 
 def place(finding: str, findings: Sequence[str]) -> int | None:
-    """Position of a finding in another list, under any of its names, or None.
+    """Returns the position of a finding in another list, under any of its names, or None.
 
     Example:
         >>> place("Pleural Effusion", ["Edema", "Effusion"])
@@ -114,7 +114,7 @@ def place(finding: str, findings: Sequence[str]) -> int | None:
 
 
 def _same_rows(parts: Sequence[Rows]) -> tuple[list[Rows], list[str]]:
-    """The rows that all parts have, in the order of the first."""
+    """Returns the rows that all parts have, in the order of the first part."""
     first = parts[0]
     matches = [match_ids(first.ids, part.ids, first.name, part.name) for part in parts[1:]]
     rows = np.flatnonzero(np.all([match.rows >= 0 for match in matches], axis=0))
@@ -125,7 +125,7 @@ def _same_rows(parts: Sequence[Rows]) -> tuple[list[Rows], list[str]]:
 
 
 def _other_labels(truth: Rows, labels: Rows, name: str) -> list[str]:
-    """A note on a file's own labels that differ from those in use."""
+    """Returns a note if a file's own labels differ from the labels in use."""
     joined = join(truth.ids.tolist(), labels.ids.tolist(), source=name).rows
     rows, others = np.flatnonzero(joined >= 0), joined[joined >= 0]
     shared = [(i, j) for j, finding in enumerate(labels.findings) if (i := place(finding, truth.findings)) is not None]
@@ -137,7 +137,7 @@ def _other_labels(truth: Rows, labels: Rows, name: str) -> list[str]:
 
 
 def _of_part(parts: list[Rows], split: str) -> tuple[list[Rows], list[str]]:
-    """The rows of one part of the split, where a file says of which part its rows are."""
+    """Selects the rows of one part of the split, if a file has a column of parts."""
     split = part_of(split) or split
     said = next((part for part in parts if part.split is not None), None)
     if said is None or said.split is None:

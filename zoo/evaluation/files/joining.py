@@ -1,4 +1,4 @@
-"""Joins the rows of two files by their identifiers, which one file may write with a folder or an extension."""
+"""Joins the rows of two files by identifier, even if only one of the files includes a folder or an extension."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from zoo.core.joining import Join, join
 
 
 def match_ids(ids: np.ndarray, others: np.ndarray, name: str, other_name: str) -> Join:
-    """Joins the identifiers of two files, each once in its file, as `zoo.core.joining.join` says.
+    """Joins the distinct identifiers of two files by the rules of `zoo.core.joining.join`.
 
     Args:
-        ids: (n,) str.
-        others: (m,) str.
-        name: Of the file of `ids`, for the notes.
-        other_name: Of the other file.
+        ids: (n,) str identifiers of the first file.
+        others: (m,) str identifiers of the second file.
+        name: Name of the first file, for the notes.
+        other_name: Name of the second file, for the notes.
 
     Returns:
-        For each of `ids` its row in the other file; notes say what was disregarded and what has no partner.
+        The row in the second file for each of `ids`; notes report disregarded differences and rows without a partner.
 
     Raises:
-        TableError: No identifier is in both files, or one means two of the other file.
+        TableError: No identifier is in both files, or one identifier matches two in the other file.
 
     Example:
         >>> match_ids(np.array(["1", "2"]), np.array(["a/2.png", "a/1.png"]), "model.csv", "labels.csv").rows.tolist()
@@ -44,7 +44,7 @@ def match_ids(ids: np.ndarray, others: np.ndarray, name: str, other_name: str) -
 
 
 def _without_zeros(ids: np.ndarray, others: np.ndarray) -> str:
-    """A hint for identifiers that some program took for numbers."""
+    """Returns a hint if identifiers lost leading zeros or gained decimals because a program read them as numbers."""
     bare = {str(text).lstrip("0") for text in others}
     lost = next((str(text) for text in ids if str(text).lstrip("0") in bare), None)
     if lost is not None:

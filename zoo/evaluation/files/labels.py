@@ -1,4 +1,4 @@
-"""Reads the labels in a file of any origin: names listed in one field, or columns of 1, 0, -1 and blank."""
+"""Reads labels from CSV files: names listed in one field, or one column per finding with 1, 0, -1 and blank."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from zoo.labels.schemas import Schema, find_schema, names_of, without_label_pref
 def read_labels(
     path: str | Path, findings: Sequence[str], *, schema: Schema = "auto", id_column: str | None = None
 ) -> Rows:
-    """Reads the labels of `findings`: 1, 0 and NaN (blank, or -1 as CheXpert writes an uncertain label).
+    """Reads the labels of `findings` as 1, 0 and NaN (blank, or -1, which CheXpert uses for an uncertain label).
 
-    They come from the names in a column `Finding Labels` ("Effusion|Mass"), which are split and never searched for
-    substrings, or from columns of the findings' names, found in any order and spelling.
+    Labels come either from the list in a column `Finding Labels` ("Effusion|Mass"), which is split at the separators
+    (no search for substrings), or from one column per finding, in any order and spelling.
 
     Args:
         path: CSV file, gzipped or not.
-        findings: Whose labels are wanted, as the predictions name them.
-        schema: "auto", "chexpert", "nih", or one's own findings.
-        id_column: Column of the identifiers.
+        findings: Findings whose labels are wanted, by the names that the predictions use.
+        schema: "auto", "chexpert", "nih", or a list of custom findings.
+        id_column: Column of the identifiers; found by its usual names by default.
 
     Returns:
-        Rows whose findings are those of `findings` that the file labels; `notes` name the others.
+        Rows with those of `findings` that the file labels; `notes` name the remaining findings.
 
     Raises:
-        FileNotFoundError: No such file.
-        TableError: None of the findings is labelled, one of one's own is not, or a label is none of these values.
+        FileNotFoundError: The file does not exist.
+        TableError: No finding is labelled, a custom finding is not labelled, or a label is not 1, 0, -1 or blank.
 
     Example:
         >>> import tempfile
@@ -58,7 +58,7 @@ def labels_in(
     id_header: str | None = None,
     taken: Collection[str] = (),
 ) -> Rows:
-    """As `read_labels`, for a table that is read already; the columns `taken` by predictions are left out."""
+    """Reads labels like `read_labels`, from a table in memory; columns in `taken` (predictions) are excluded."""
     known, name = find_schema(schema), table.path.name
     listed = _listed(table, findings, schema)
     rest = [finding for finding in findings if finding not in listed]
@@ -88,7 +88,7 @@ def labels_in(
 def label_columns(
     table: CsvColumns, findings: Sequence[str], schema: Schema = "auto", taken: Collection[str] = ()
 ) -> dict[str, str]:
-    """Finding -> the column of its labels, with or without a prefix such as "label_"; `taken` are no labels."""
+    """Finding -> its label column, with or without a prefix such as "label_"; columns in `taken` are excluded."""
     known, columns = find_schema(schema), [h for h in table.columns if h not in taken and not is_fact(h)]
     own = {without_label_prefix(header): header for header in columns}
     found = {f: [own[key] for name in names_of(f, known) if (key := same_name(name)) in own] for f in findings}
@@ -96,7 +96,7 @@ def label_columns(
 
 
 def labelled_names(table: CsvColumns) -> set[str]:
-    """Names of what a table seems to label, as they are compared: those listed, and columns that begin with a label."""
+    """Normalised names that a table seems to label: listed findings, and columns whose first value is a label."""
     field = table.header(FINDING_LABELS)
     fields = set(table.columns[field] if field is not None else ())
     names = {same_name(name) for text in fields for name in split_names(text)}
@@ -118,7 +118,7 @@ def _notes(name: str, values: np.ndarray, absent: Sequence[str]) -> tuple[str, .
 
 
 def _column(table: CsvColumns, header: str) -> np.ndarray:
-    """(n,) of 1, 0, -1 and NaN."""
+    """Reads a column as (n,) of 1, 0, -1 and NaN."""
     meaning = {text: label(text) for text in set(table.columns[header])}
     for row, text in enumerate(table.columns[header]):
         if meaning[text] is None:
@@ -127,7 +127,7 @@ def _column(table: CsvColumns, header: str) -> np.ndarray:
 
 
 def _listed(table: CsvColumns, findings: Sequence[str], schema: Schema) -> dict[str, np.ndarray]:
-    """Finding -> (n,) of 1, 0 and NaN, read off the column `Finding Labels` if there is one."""
+    """Finding -> (n,) of 1, 0 and NaN from the column `Finding Labels`; empty if there is no such column."""
     if table.header(FINDING_LABELS) is None:
         return {}
     known = find_schema(schema)
@@ -138,7 +138,7 @@ def _listed(table: CsvColumns, findings: Sequence[str], schema: Schema) -> dict[
 
 
 def _listed_name(finding: str, schema: Schema) -> str:
-    """NIH's name of a finding, or ""."""
+    """Returns NIH's name of a finding, or "" if NIH does not label it."""
     names = names_of(finding, find_schema(schema))
     own = {same_name(label): label for label in NIH_LABELS}
     return next((own[same_name(name)] for name in names if same_name(name) in own), "")

@@ -1,21 +1,21 @@
-"""Turns tables with a row for each image and finding, as `zoo predict` writes them, into a row for each image."""
+"""Converts tables with one row per image and finding, as `zoo predict` writes them, to one row per image."""
 
 from __future__ import annotations
 
 from zoo.core.csv import CsvColumns
 from zoo.labels.columns import IMAGE_IDS
 
-#: What the table says of a finding that had no positives in training: its output means nothing.
+#: Text in the table for a finding that had no positive image in training, so that its output has no meaning.
 UNTRAINED = "not trained"
 
 
 def widen(table: CsvColumns) -> CsvColumns:
-    """Gives each finding a column; a table without the columns "finding" and "probability" stays as it is.
+    """Gives each finding a column; a table without the columns "finding" and "probability" is returned unchanged.
 
-    A finding marked "not trained" is left out.
+    Findings marked "not trained" are left out.
 
     Raises:
-        TableError: An image has a finding twice.
+        TableError: An image has two rows for the same finding.
 
     Example:
         >>> from pathlib import Path

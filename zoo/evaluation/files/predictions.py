@@ -1,4 +1,4 @@
-"""Reads any model's predictions: a CSV file with a number for each row and finding."""
+"""Reads predictions of any model from a CSV file with a number for each row and finding."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ ARE_THESE_LOGITS = "are these logits? pass --kind logits (kind='logits')"
 
 @dataclass(frozen=True, eq=False)
 class Predictions(Rows):
-    """One model's predictions, as a file has them.
+    """Predictions of one model as its file holds them.
 
     Attributes:
-        kind: "probabilities" (0..1), "logits", or "scores": numbers of unknown scale, which rank.
-        labels: The labels in the file itself, or None.
+        kind: "probabilities" (0..1), "logits", or "scores" (numbers of unknown scale, of which only the order is used).
+        labels: Labels in the same file, or None.
     """
 
     kind: Kind = "probabilities"
@@ -46,25 +46,25 @@ def read_predictions(
     drop_missing: bool = False,
     own_labels: bool = True,
 ) -> Predictions:
-    """Reads predictions by the names of their columns: "Pleural_Effusion", "prob_pleural effusion" are one finding.
+    """Reads predictions by column name; "Pleural_Effusion" and "prob_pleural effusion" are the same finding.
 
-    The table that `zoo predict` writes, of a row for each image and finding, is read as well.
+    Tables with one row per image and finding, as `zoo predict` writes them, are read as well.
 
     Args:
         path: CSV file, gzipped or not.
-        schema: "chexpert", "nih", one's own findings (all of them needed), or "auto": the columns behind a prefix, or
-            those that are named after a finding of either data set or have labels.
-        id_column: Column of the identifiers; found by the usual names otherwise.
-        prefix: What stands in front of each finding's name; found out where all findings share one.
-        kind: What the numbers are. By default "logits" behind a prefix `logit_`, else "probabilities" if all of them
-            lie in 0..1, else "scores".
-        drop_missing: True leaves out rows with a NaN or blank prediction, and says how many.
-        own_labels: False does not look for labels in the file.
+        schema: "chexpert"; "nih"; a list of custom findings, all of which must be present; or "auto": the columns with
+            a common prefix, or those named after a finding of either data set or accompanied by labels.
+        id_column: Column of the identifiers; found by its usual names by default.
+        prefix: Text in front of each finding's name; detected by default if all findings share one.
+        kind: Kind of the numbers. By default "logits" after a prefix `logit_`, else "probabilities" if all of them
+            are in 0..1, else "scores".
+        drop_missing: True leaves out rows with a NaN or blank prediction and reports their number.
+        own_labels: False ignores labels in the file.
 
     Raises:
-        FileNotFoundError: No such file.
-        TableError: A damaged file, no column of a finding, a missing, infinite or unreadable prediction, a
-            probability outside 0..1, or two different rows of one identifier; names file, line and column.
+        FileNotFoundError: The file does not exist.
+        TableError: The file is damaged, has no column of a finding, has a missing, infinite or unreadable prediction or
+            a probability outside 0..1, or has two different rows with one identifier; names file, line and column.
 
     Example:
         >>> import tempfile
@@ -99,7 +99,7 @@ def predictions_in(
     own_labels: bool = True,
     among: Collection[str] = (),
 ) -> Predictions:
-    """As `read_predictions`, for a table that is read already; `among` are names that other files label."""
+    """Reads predictions like `read_predictions`, from a table in memory; `among` are findings in other files."""
     if kind is not None and kind not in KINDS:
         raise UnknownNameError("kind of predictions", kind, KINDS)
     among = {*among, *(labelled_names(table) if own_labels else ())}
@@ -122,7 +122,7 @@ def predictions_in(
 
 
 def model_name(path: Path) -> str:
-    """The name of a model by its file: without the endings `_predictions`, `.csv` and `.gz`.
+    """Returns a model's name: its file name without the endings `_predictions`, `.csv` and `.gz`.
 
     Example:
         >>> model_name(Path("densenet_predictions.csv.gz"))
@@ -133,7 +133,7 @@ def model_name(path: Path) -> str:
 
 
 def _complete(table: CsvColumns, chosen: Chosen, values: np.ndarray, drop_missing: bool) -> np.ndarray:
-    """The rows, by position, that have all predictions."""
+    """Returns the positions of the rows that have all predictions."""
     missing, headers = np.isnan(values), list(chosen.headers.values())
     if np.isinf(values).any():
         row, column = np.argwhere(np.isinf(values))[0]
@@ -150,7 +150,7 @@ def _complete(table: CsvColumns, chosen: Chosen, values: np.ndarray, drop_missin
 
 
 def _kind(table: CsvColumns, chosen: Chosen, values: np.ndarray, kind: Kind | None) -> tuple[Kind, tuple[str, ...]]:
-    """The kind of the numbers (NaN where missing), and notes on it."""
+    """Determines the kind of the numbers (NaN if missing), with notes about it."""
     name, outside = table.path.name, (values < 0) | (values > 1)
     kind = kind or ("logits" if chosen.are_logits else None)
     if kind in ("logits", "scores"):

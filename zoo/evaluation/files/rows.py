@@ -1,4 +1,4 @@
-"""The rows of a file of any origin: identifiers, patients, groups and parts of a split, by the columns' names."""
+"""Reads identifiers, patients, groups and parts of a split from a file of any origin, by column name."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from zoo.labels import facts as facts_of
 from zoo.labels.columns import AGE, GROUPS, IDS, IMAGE_IDS, PATIENTS, SEX, SPLITS
 from zoo.labels.parts import part_of
 
-#: Where the patient's number is in the name of an image: in CheXpert's folders; in NIH's 00000013_005.png and the
-#: competition's 00000013_005_001.jpg.
+#: Patterns of the patient number in an image name: CheXpert's folders; NIH's 00000013_005.png and the competition's
+#: 00000013_005_001.jpg.
 _PATIENT_IN_ID = (
     re.compile(r"(?:^|.*[\\/])patient(\d+)(?:[\\/].*)?"),
     re.compile(r"(?:.*[\\/])?(\d{8})_\d{3}(?:_\d{3})?(?:\.\w+)?"),
@@ -26,17 +26,17 @@ _PATIENT_IN_ID = (
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Numbers of one file, each with a row and a finding.
+    """Numbers from one file, one per row and finding.
 
     Attributes:
-        name: What the file is called in results and messages.
-        ids: (n,) str, each once.
+        name: Name of the file in results and messages.
+        ids: (n,) str, distinct.
         values: (n, k) float64.
         findings: The k column names.
-        patients: (n,) str, or None where nothing tells them.
-        groups: Grouping ("sex", "age", "view", "position", "source") -> (n,) str, "" where unknown; ages are in bands.
-        split: (n,) "train", "validation" or "test", or None.
-        notes: What was assumed, left out or joined in spite of a difference, one sentence each.
+        patients: (n,) str, or None if they are unknown.
+        groups: Grouping ("sex", "age", "view", "position", "source") -> (n,) str, "" if unknown; ages are in bands.
+        split: (n,) "train", "validation" or "test", or None if the file has no such column.
+        notes: Assumptions, omissions and differences that were disregarded when joining, one sentence each.
     """
 
     name: str
@@ -60,24 +60,24 @@ class Rows:
         )
 
     def column(self, finding: str) -> np.ndarray:
-        """(n,) the values of one finding."""
+        """Returns the (n,) values of one finding."""
         return self.values[:, self.findings.index(finding)]
 
 
 def read_rows(
     table: CsvColumns, headers: Mapping[str, str], values: np.ndarray, id_header: str | None, name: str
 ) -> Rows:
-    """Collects what a table says about its rows; of equal rows with one identifier one is kept.
+    """Collects the identifiers, patients, groups and parts of a table's rows; of identical rows it keeps one.
 
     Args:
-        table: The file.
-        headers: Finding -> its column.
-        values: (n, k) float64 read from these columns.
-        id_header: Column of the identifiers; None numbers the lines.
+        table: Contents of the file.
+        headers: Finding -> name of its column.
+        values: (n, k) float64 values of these columns.
+        id_header: Column of the identifiers; None uses line numbers.
         name: Name of the result.
 
     Raises:
-        TableError: A blank identifier, or two rows of one identifier with different values.
+        TableError: An identifier is blank, or two rows with one identifier have different values.
     """
     split, split_notes = _split(table)
     groups, age_notes = _groups(table)
@@ -97,12 +97,13 @@ def read_rows(
 
 
 def id_headers(tables: Sequence[CsvColumns], id_column: str | None = None) -> list[str | None]:
-    """Finds the column that identifies the rows of each table: a shared one, or else each table's image names.
+    """Finds the column that identifies the rows of each table: a common one, or else each table's image names.
 
-    None for a single table without identifiers.
+    Returns:
+        The column of each table; None for a single table without identifiers.
 
     Raises:
-        TableError: `id_column` is not there, or the tables share no identifiers.
+        TableError: `id_column` does not exist, or the tables have no identifiers in common.
     """
     if id_column is not None:
         return [table.required(id_column) for table in tables]
@@ -118,9 +119,9 @@ def id_headers(tables: Sequence[CsvColumns], id_column: str | None = None) -> li
 
 
 def patients_of(table: CsvColumns, ids: np.ndarray) -> np.ndarray | None:
-    """Finds the patient of each row by its column, or else by the image's name; None where neither tells.
+    """Finds the patient of each row from the patient column, or else from the image name; None if neither exists.
 
-    A row with a blank in the column counts as a patient of its own.
+    A row whose patient is blank counts as a separate patient.
 
     Returns:
         (n,) str.
@@ -143,7 +144,7 @@ def patients_of(table: CsvColumns, ids: np.ndarray) -> np.ndarray | None:
 
 
 def _unique(table: CsvColumns, id_header: str, used: Collection[str]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Positions of the rows to keep, and notes."""
+    """Returns the positions of the rows to keep, and notes."""
     ids, columns = table.columns[id_header], [table.columns[header] for header in used]
     first: dict[str, int] = {}
     repeated = []

@@ -1,4 +1,4 @@
-"""Evaluates files of predictions, labels and readers: what `zoo evaluate --predictions` does."""
+"""Evaluates files of predictions, labels and readers' calls (`zoo evaluate --predictions`)."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from zoo.evaluation.result.evaluation import EnsembleOf
 from zoo.evaluation.scores import Scores
 from zoo.labels.schemas import Schema
 
-#: Nearer than this to 0 or 1, a probability was rounded to it.
+#: A probability closer than this to 0 or 1 was rounded to it.
 _SMALLEST = 1e-15
 
 
 class Drawn(TypedDict):
-    """How intervals are drawn, as every evaluating function takes it."""
+    """Settings of the bootstrap, as all evaluation functions take them."""
 
     resamples: int
     seed: int
@@ -41,16 +41,16 @@ class Drawn(TypedDict):
 
 @dataclass(frozen=True, eq=False)
 class Study(Aligned):
-    """The contents of the files on the same rows and findings.
+    """Scores and readers' calls from several files on the same rows and findings.
 
     Attributes:
-        readers: Name -> (n, k) calls of 1, 0 and NaN (not read).
+        readers: Reader -> (n, k) calls of 1, 0 and NaN (not read).
     """
 
     readers: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def take(self, rows: np.ndarray, split: str, split_hash: str = "") -> Study:
-        """Selects rows (positions or mask), which become a part of the split with this name and hash."""
+        """Selects rows (positions or mask) and gives them the name and hash of a part of the split."""
         calls = {name: values[rows] for name, values in self.readers.items()}
         return replace(super().take(rows, split, split_hash), readers=calls)
 
@@ -70,20 +70,20 @@ def read_files(
     """Reads models' predictions, their labels and readers' calls, and joins them by name.
 
     Args:
-        predictions: CSV files, gzipped or not, one a model.
-        labels: CSV file of labels; None takes those in the predictions' files (the first that has some).
-        schema: "auto" (the findings that all files share), "chexpert", "nih", or one's own findings.
-        id_column: Column of the identifiers, in all files; by default the usual one they share.
-        prefix: What stands in front of each finding's name in the predictions; found out by default.
-        kind: What the predictions are, if the files do not tell; see `predictions.read_predictions`.
-        readers: CSV files of 1 and 0, one a reader.
-        split: The part these rows are; the rows of it where a file has a column of parts.
-        drop_missing: True leaves out rows with a missing prediction, and says how many.
+        predictions: One CSV file per model, gzipped or not.
+        labels: CSV file of labels; None uses the labels in the first file of predictions that has some.
+        schema: "auto" (the findings that all files share), "chexpert", "nih", or a list of custom findings.
+        id_column: Column of the identifiers in all files; by default the usual one that they share.
+        prefix: Text in front of each finding's name in the predictions; detected by default.
+        kind: Kind of the predictions if the files do not show it; see `predictions.read_predictions`.
+        readers: One CSV file of 1 and 0 per reader.
+        split: Part of the split that the rows belong to; if a file has a column of parts, only its rows are used.
+        drop_missing: True leaves out rows with a missing prediction and reports their number.
 
     Raises:
-        FileNotFoundError: No such file.
-        TableError: A file that cannot be used, or files without a row or finding in common; one line that says why.
-        ValueError: No files.
+        FileNotFoundError: A file does not exist.
+        TableError: A file cannot be used, or files have no row or finding in common; one line gives the reason.
+        ValueError: No file was given.
     """
     if not predictions:
         raise EvaluationError("expected at least one file of predictions, got none")
@@ -127,25 +127,25 @@ def evaluate_study(
     seed: int = 0,
     level: float = 0.95,
 ) -> Evaluation:
-    """Evaluates what was read.
+    """Evaluates the models and readers of a study.
 
     Args:
-        study: The models; the first is under report, or their ensemble where one is asked for.
-        how: What the ensemble of all models averages: "logits", "probabilities" or "ranks". None makes none.
-        decision: Decision of the model under report.
-        coherent: Whether to put beside it what `coherence.project` makes of its probabilities.
+        study: Models and readers; the report is about the first model, or about the ensemble if `how` is given.
+        how: What the ensemble of all models averages: "logits", "probabilities" or "ranks". None makes no ensemble.
+        decision: Decision of the reported model.
+        coherent: Whether to add a second model: the reported one with its probabilities from `coherence.project`.
         resamples: Number of resamples of the bootstrap over patients.
         seed: Seed of the resamples.
         level: Confidence level.
 
     Returns:
-        What `report.evaluate` returns, with the kinds of predictions, the ensemble, the comparison of two models or
-        more, the readers, and notes on what was dropped, joined or stripped. With `coherent` there are the model
-        `<name>, coherent` and what the projection did.
+        An `Evaluation` as `report.evaluate` returns it, with the kinds of predictions, the ensemble, the comparison of
+        two or more models, the readers, and notes on omitted and joined rows and columns. If `coherent`, it includes
+        the model `<name>, coherent` and the changes that the projection made.
 
     Raises:
-        ValueError: An ensemble of one model, or of scores that have no such mean; or a decision for scores of unknown
-            scale, or for other findings.
+        ValueError: The ensemble has one model or averages scores for which this mean is undefined; or the decision is
+            for scores of unknown scale or for other findings.
     """
     models = with_ensemble(study, how)
     main = next(iter(models))
@@ -171,7 +171,7 @@ def evaluate_study(
 
 
 def _projected(scores: Scores, decision: Decision | None) -> tuple[Scores, dict[str, Reordering]]:
-    """The scores made coherent, and what that did to each finding."""
+    """Returns the coherent scores, and what the projection changed in each finding."""
     before = scores.calibrated(decision)
     after = coherence.project(before, scores.findings)
     facts = {"split": scores.split, "split_hash": scores.split_hash, "patients": scores.patients}
@@ -180,7 +180,7 @@ def _projected(scores: Scores, decision: Decision | None) -> tuple[Scores, dict[
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """A name for each file, with that of its folder where two files have the same."""
+    """Returns a distinct name for each file, preceded by its folder if two files have the same name."""
     names = [model_name(path) for path in paths]
     names = [f"{path.parent.name}/{n}" if names.count(n) > 1 else n for n, path in zip(names, paths, strict=True)]
     for name, path in zip(names, paths, strict=True):
@@ -192,7 +192,7 @@ def _names(paths: Sequence[Path]) -> list[str]:
 def _calls(
     aligned: Aligned, tables: Sequence[CsvColumns], ids: Sequence[str | None], names: Sequence[str]
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """Each reader's calls on the rows and findings of the scores, and notes on them."""
+    """Returns each reader's calls on the rows and findings of the scores, and notes on them."""
     findings = next(iter(aligned.scores.values())).findings
     found: dict[str, np.ndarray] = {}
     notes: tuple[str, ...] = ()
@@ -212,7 +212,7 @@ def _calls(
 
 
 def with_ensemble(study: Study, how: How | None) -> dict[str, Scores]:
-    """The models; with `how`, their ensemble is put first."""
+    """Returns the models; if `how` is given, their ensemble comes first."""
     models = dict(study.scores)
     if how is None:
         return models
@@ -227,7 +227,7 @@ def with_ensemble(study: Study, how: How | None) -> dict[str, Scores]:
 
 
 def _saturated(study: Study, how: How | None) -> list[str]:
-    """Notes on probabilities of exactly 0 and 1, whose log-odds outweigh all others in a mean of logits."""
+    """Notes probabilities of exactly 0 and 1, whose extreme log-odds dominate a mean of logits."""
     counts = {
         name: int(np.sum((scores.probabilities <= _SMALLEST) | (scores.probabilities >= 1 - _SMALLEST)))
         for name, scores in study.scores.items()

@@ -1,4 +1,4 @@
-"""The typed result of an evaluation, and its one codec."""
+"""Typed results of an evaluation, and their conversion to and from JSON."""
 
 from zoo.evaluation.result.codec import from_json as from_json
 from zoo.evaluation.result.codec import to_json as to_json

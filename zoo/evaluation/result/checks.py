@@ -1,4 +1,4 @@
-"""The parts of a result beside the plain numbers: models compared, readers, coherence, leakage, guarantees."""
+"""Blocks of a result: comparison of models, readers, coherence, abstention, leakage and errors."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from zoo.evaluation.result.numbers import Estimate, Estimates, Resampling
 
 @dataclass(frozen=True)
 class Pair:
-    """Two models: AUC of the first less that of the second.
+    """AUC of one model minus AUC of another.
 
     Attributes:
         a: The first model.
         b: The second model.
         findings: Finding -> differences `auc` (bootstrap) and `auc_delong`.
-        macro: Difference of the mean: `auc`, and `auc_joint`, whose interval allows for the number of pairs.
-        identical: Findings that both predict alike.
+        macro: Difference of the mean AUC: `auc`, and `auc_joint`, whose interval is adjusted for the number of pairs.
+        identical: Findings for which both models give the same predictions.
     """
 
     a: str
@@ -29,14 +29,14 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Each two models compared on the same images.
+    """Pairwise comparison of models on the same images.
 
     Attributes:
         interval: How the intervals were found.
         joint_level: Confidence level of a single joint interval (Bonferroni).
-        pairs: Each two models.
-        told_apart: (better, worse) where the joint interval excludes 0.
-        notes: Sentences for a reader.
+        pairs: One entry per pair of models.
+        told_apart: (better, worse) model names of the pairs whose joint interval excludes 0.
+        notes: Sentences for the reader of the report.
     """
 
     interval: Resampling
@@ -56,16 +56,16 @@ class ReaderPoint:
 
 @dataclass(frozen=True)
 class Side:
-    """How the readers lie to one model's ROC curve of one finding.
+    """Positions of the readers relative to the ROC curve of one model and finding.
 
     Attributes:
-        under: Readers under the curve.
-        on: Readers on it.
-        over: Readers over it.
-        of: Readers in all.
-        shown_under: Readers under it whose margin's interval excludes 0.
-        shown_over: Readers over it, likewise.
-        margins: Reader -> how far the curve passes above the reader, in sensitivity.
+        under: Number of readers below the curve.
+        on: Number of readers on the curve.
+        over: Number of readers above the curve.
+        of: Number of readers.
+        shown_under: Number of readers below the curve whose margin has an interval that excludes 0.
+        shown_over: Number of readers above the curve whose margin has an interval that excludes 0.
+        margins: Reader -> sensitivity of the curve minus sensitivity of the reader at the reader's false positive rate.
     """
 
     under: int
@@ -79,12 +79,12 @@ class Side:
 
 @dataclass(frozen=True)
 class Readers:
-    """Readers beside the models.
+    """Readers compared with the models.
 
     Attributes:
         interval: How the margins' intervals were found.
-        readers: Reader -> finding -> point; None without both classes among the images read.
-        models: Model -> finding -> how the readers lie to its curve.
+        readers: Reader -> finding -> point in the ROC plane; None unless the images read include both classes.
+        models: Model -> finding -> positions of the readers relative to the ROC curve.
     """
 
     interval: Resampling
@@ -94,11 +94,11 @@ class Readers:
 
 @dataclass(frozen=True)
 class Contradiction:
-    """Share of images that contradict a rule.
+    """Share of images whose predictions contradict a rule.
 
     Attributes:
-        probability: In their probabilities.
-        calls: In their calls.
+        probability: Share by probabilities.
+        calls: Share by calls at the operating point.
     """
 
     probability: Estimate
@@ -112,22 +112,22 @@ class _Below:
 
 @dataclass(frozen=True)
 class ChildContradiction(Contradiction, _Below):
-    """A finding that is more probable than its parent.
+    """Share of images in which a finding is more probable than its parent.
 
     Attributes:
-        parent: The nearest finding above it that is there.
+        parent: Nearest ancestor of the finding that the model predicts.
     """
 
 
 @dataclass(frozen=True)
 class Coherence:
-    """How often findings contradict each other.
+    """Frequency of contradictions between findings.
 
     Attributes:
-        children: Finding -> against its parent.
-        normal: Finding -> against the finding that says there is no other.
-        any: Images with at least one contradiction.
-        skipped: Rules that need a finding which is not there, in words.
+        children: Finding -> contradictions with its parent.
+        normal: Finding -> contradictions with the finding that means "no other finding".
+        any: Share of images with at least one contradiction.
+        skipped: Rules that were not checked because a finding is missing, in words.
     """
 
     children: Mapping[str, ChildContradiction]
@@ -138,12 +138,12 @@ class Coherence:
 
 @dataclass(frozen=True)
 class Reordering:
-    """What making the probabilities coherent did to one finding; `positives` counts the images that changed.
+    """Effect of making the probabilities of one finding coherent; `positives` counts the changed images.
 
     Attributes:
-        reordered: Share of the pairs of images that changed places.
+        reordered: Share of the pairs of images whose order changed.
         mean_change: Mean change of the probability; None without images.
-        largest_change: Largest change of the probability, likewise.
+        largest_change: Largest change of the probability; None without images.
     """
 
     reordered: Estimate
@@ -153,10 +153,10 @@ class Reordering:
 
 @dataclass(frozen=True)
 class Coverage:
-    """What abstaining between two guaranteed thresholds comes to, for one finding.
+    """Effect of abstaining between two guaranteed thresholds, for one finding.
 
     Attributes:
-        decided: Share of the images that are decided.
+        decided: Share of the images with a decision.
         sensitivity: Share of the positives that are not called negative.
         specificity: Share of the negatives that are not called positive.
     """
@@ -168,10 +168,10 @@ class Coverage:
 
 @dataclass(frozen=True)
 class TargetPrevalence:
-    """The prevalence that probabilities and thresholds of one finding were adjusted to.
+    """Prevalence that the probabilities and thresholds of one finding were adjusted to.
 
     Attributes:
-        calibrated_at: Prevalence of the validation part; None where it is not known.
+        calibrated_at: Prevalence in the validation part; None if unknown.
         moved_to: Target prevalence.
     """
 
@@ -184,10 +184,10 @@ class SharedNames:
     """Patients or file names that the evaluated images share with training.
 
     Attributes:
-        shared: Share of the different names.
-        rows: Share of the images concerned.
-        unknown: Images without a name, which can be neither shared nor cleared.
-        names: The first shared names.
+        shared: Share of the distinct names that are shared.
+        rows: Share of the images with a shared name.
+        unknown: Number of images without a name, for which sharing cannot be determined.
+        names: First shared names.
     """
 
     shared: Estimate
@@ -198,7 +198,7 @@ class SharedNames:
 
 @dataclass(frozen=True)
 class SamePair:
-    """An evaluated image that is a training image too, and which hash found it."""
+    """An evaluated image that is also a training image, with the hash that matched."""
 
     evaluated: str
     train: str
@@ -210,11 +210,11 @@ class SameImages:
     """Images that occur twice.
 
     Attributes:
-        with_train: Share of the evaluated images that are in training too; None where training was not compared.
-        within: Share that repeat another evaluated image.
-        not_compared: Images without a hash.
-        pairs: The first of `with_train`.
-        groups: The first groups of equal images.
+        with_train: Share of the evaluated images that are also in training; None if training was not compared.
+        within: Share of the evaluated images that repeat another evaluated image.
+        not_compared: Number of images without a hash.
+        pairs: First pairs of an evaluated image and an equal training image.
+        groups: First groups of equal evaluated images.
     """
 
     with_train: Estimate | None = field(metadata={"none": "omit"})
@@ -226,7 +226,7 @@ class SameImages:
 
 @dataclass(frozen=True)
 class ErrorFacts:
-    """One of the most confident errors, without its picture."""
+    """Facts about one of the most confident errors, without the image."""
 
     image: str
     finding: str

@@ -1,11 +1,11 @@
-"""The one codec of `metrics.json`: typed results to JSON and back.
+"""Converts typed results to the JSON of `metrics.json` and back.
 
-The rules, from which the form of the file follows:
+The format of the file follows from these rules:
 
-- A dataclass is an object of its fields in their order; a mapping is an object, a tuple is a list.
-- `Estimates` are an object too, whose keys are measures such as "f1@max_f1".
-- None is null; a field whose default is None is left out. An `Origin` is written as in `decision.json`.
-- Whatever a file has beyond the fields is ignored, so that later versions may add to it.
+- A dataclass becomes an object with its fields in order; a mapping becomes an object, a tuple a list.
+- `Estimates` become an object whose keys are measures such as "f1@max_f1".
+- None becomes null; a field whose default is None is left out. An `Origin` is written as in `decision.json`.
+- Unknown keys in a file are ignored, so that later versions may add fields.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from zoo.evaluation.result.evaluation import Evaluation
 from zoo.evaluation.result.numbers import Estimate, Estimates, Mean, Measure
 from zoo.labels.parts import part_of
 
-#: Blocks that an evaluation of files of predictions writes as null where they are None.
+#: Blocks that an evaluation of prediction files writes as null, instead of leaving them out, if they are None.
 _OF_FILES = ("ensemble", "comparison", "readers")
 
 
 def to_json(result: Any) -> Any:
-    """A result, or any part of one, as JSON holds it.
+    """Converts a result, or any part of one, to JSON values.
 
     >>> to_json(Estimates({Measure("f1", "half"): Estimate(0.5, None, None, 9, 4)}))
     {'f1@half': {'value': 0.5, 'low': None, 'high': None, 'n': 9, 'positives': 4}}
@@ -50,20 +50,20 @@ def to_json(result: Any) -> Any:
 
 
 def from_json(data: Mapping[str, Any]) -> Evaluation:
-    """What `metrics.json` holds as a typed result.
+    """Converts the contents of `metrics.json` to a typed result.
 
     Args:
-        data: The parsed file. Older files say "tune" for the validation part.
+        data: The parsed file. Older files call the validation part "tune".
 
     Raises:
-        EvaluationError: Something is missing or of another type; says where.
+        EvaluationError: A field is missing or has the wrong type; the message gives its path.
     """
     found: Evaluation = _read(Evaluation, data, "metrics.json")
     return dataclasses.replace(found, split=part_of(found.split) or found.split)
 
 
 def _written(result: Any, field: dataclasses.Field[Any]) -> list[Any]:
-    """What stands in the file for a field: one value, or none."""
+    """Returns the value of a field as a list of one item, or an empty list if the file leaves it out."""
     value, rule = getattr(result, field.name), field.metadata
     if value is None:
         if rule.get("none") == "empty":

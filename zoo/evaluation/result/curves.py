@@ -1,4 +1,4 @@
-"""The curves of a result, thinned for drawing; None stands for an undefined value."""
+"""Curves of a result, thinned for drawing; None means an undefined value."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-#: One coordinate of a curve's points.
+#: One coordinate of the points of a curve.
 Points: TypeAlias = tuple[float | None, ...]
 
-#: k x k counts.
+#: k x k counts of images.
 Matrix: TypeAlias = tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)
 class Roc:
-    """Sensitivity over the false positive rate."""
+    """ROC curve: sensitivity against the false positive rate."""
 
     fpr: Points
     tpr: Points
@@ -23,7 +23,7 @@ class Roc:
 
 @dataclass(frozen=True)
 class PrecisionRecall:
-    """PPV over sensitivity, in steps."""
+    """Precision-recall curve: PPV against sensitivity, as a step function."""
 
     recall: Points
     precision: Points
@@ -31,7 +31,7 @@ class PrecisionRecall:
 
 @dataclass(frozen=True)
 class OverThresholds:
-    """Measures over the threshold on calibrated probabilities."""
+    """Measures as functions of the threshold on calibrated probabilities."""
 
     threshold: Points
     f1: Points
@@ -42,7 +42,7 @@ class OverThresholds:
 
 @dataclass(frozen=True)
 class ReliabilityCurve:
-    """One entry a bin: mean probability, frequency with its interval, and labels in the bin."""
+    """Reliability curve: mean probability, frequency with its interval, and number of labels in each bin."""
 
     predicted: Points
     observed: Points
@@ -53,15 +53,15 @@ class ReliabilityCurve:
 
 @dataclass(frozen=True)
 class FindingCurves:
-    """The curves of one finding; without both classes its counts alone.
+    """Curves of one finding; only the counts if one of the two classes is missing.
 
     Attributes:
-        n: Known labels.
-        positives: Positives among them.
+        n: Number of known labels.
+        positives: Number of positive labels.
         roc: ROC curve.
         pr: Precision-recall curve.
-        thresholds: Measures over the threshold; None for scores of unknown scale.
-        reliability: "before" and, with a decision, "after" calibration -> reliability curve.
+        thresholds: Measures as functions of the threshold; None for scores of unknown scale.
+        reliability: "before" and, if there is a decision, "after" calibration -> reliability curve.
     """
 
     n: int
@@ -74,18 +74,18 @@ class FindingCurves:
 
 @dataclass(frozen=True)
 class PooledCurves:
-    """The reliability curves of all labels together."""
+    """Reliability curves of the labels of all findings pooled."""
 
     reliability: Mapping[str, ReliabilityCurve]
 
 
 @dataclass(frozen=True)
 class Curves:
-    """All curves.
+    """All curves of a result.
 
     Attributes:
         findings: Finding -> its curves.
-        pooled: All labels together; None for scores of unknown scale.
+        pooled: Curves of the pooled labels; None for scores of unknown scale.
     """
 
     findings: Mapping[str, FindingCurves]
@@ -94,12 +94,12 @@ class Curves:
 
 @dataclass(frozen=True)
 class Counts:
-    """k x k counts of images for each two findings.
+    """Counts of images for each ordered pair of findings, k x k.
 
     Attributes:
-        known: Both findings are known.
-        first: The row's finding is positive as well.
-        both: Both are positive.
+        known: Images in which both findings are known.
+        first: Images counted in `known` in which the finding of the row is positive.
+        both: Images in which both findings are positive.
     """
 
     known: Matrix
@@ -109,10 +109,10 @@ class Counts:
 
 @dataclass(frozen=True)
 class CallCounts(Counts):
-    """The same for calls at an operating point.
+    """Counts of images by the model's calls at an operating point, for each ordered pair of findings.
 
     Attributes:
-        point: The operating point.
+        point: Name of the operating point.
     """
 
     point: str
@@ -120,12 +120,12 @@ class CallCounts(Counts):
 
 @dataclass(frozen=True)
 class Cooccurrence:
-    """Which findings occur together.
+    """Co-occurrence of findings.
 
     Attributes:
-        findings: The k names.
-        labels: In the labels.
-        calls: In the model's calls.
+        findings: Names of the k findings.
+        labels: Counts by label.
+        calls: Counts by the model's calls.
     """
 
     findings: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""The result of an evaluation: everything that `metrics.json` holds."""
+"""The result of an evaluation: the contents of `metrics.json`."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from zoo.evaluation.result.numbers import HALF, Estimate, Estimates, Measure, Re
 
 @dataclass(frozen=True)
 class ModelNumbers:
-    """The numbers of one model, or of the difference of two.
+    """Numbers of one model, or of the difference between two.
 
     Attributes:
         findings: Finding -> its numbers.
-        micro: All labels pooled; empty for scores of unknown scale.
+        micro: Numbers of the labels of all findings pooled; empty for scores of unknown scale.
         macro: Means over findings.
-        weighted: Means weighted by positives.
+        weighted: Means over findings, weighted by positives.
     """
 
     findings: Mapping[str, Estimates]
@@ -44,9 +44,9 @@ class Point:
     """An operating point.
 
     Attributes:
-        thresholds: Finding -> threshold on calibrated probabilities, or None where none could be fitted.
-        prevalence: Finding -> prevalence that PPV and F1 hold for; empty where it is not known.
-        origin: What the thresholds were fitted on.
+        thresholds: Finding -> threshold on calibrated probabilities; None if none could be fitted.
+        prevalence: Finding -> prevalence for which PPV and F1 are valid; empty if unknown.
+        origin: Data that the thresholds were fitted on.
     """
 
     thresholds: Mapping[str, float | None]
@@ -56,7 +56,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Change:
-    """A measure before and after calibration, and the paired difference (after less before)."""
+    """A measure before and after calibration, and the paired difference (after minus before)."""
 
     before: Estimate
     after: Estimate
@@ -65,17 +65,17 @@ class Change:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What calibration changed.
+    """Effect of calibration.
 
     Attributes:
-        method: How it was fitted.
-        split: The part it was fitted on.
-        notes: Notes of the fit.
+        method: Method of the fit.
+        split: Part of the split used for the fit.
+        notes: Notes on the fit.
         shifted: Whether probabilities were then adjusted to a target prevalence.
         findings: Finding -> log_loss, brier and ece -> change.
-        micro: All labels pooled.
-        macro: Means over findings.
-        weighted: Means weighted by positives.
+        micro: Changes for the labels of all findings pooled.
+        macro: Changes of the means over findings.
+        weighted: Changes of the means weighted by positives.
     """
 
     method: str
@@ -90,7 +90,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class EnsembleOf:
-    """The models that an evaluated mean was made of.
+    """Models whose average was evaluated.
 
     Attributes:
         how: What was averaged: "logits", "probabilities" or "ranks".
@@ -103,40 +103,40 @@ class EnsembleOf:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One model evaluated on one part of a split, others beside it. A block that was not evaluated is None.
+    """Evaluation of one model on one part of a split, with other models for comparison; a missing block is None.
 
     Attributes:
-        model: The model under report.
-        split: The part.
-        split_hash: Hash of the split's manifest; "" where it has none.
-        n: Images.
-        patients: Patients they are of.
-        patients_known: False where each image counts as a patient of its own.
-        interval: How the intervals were found.
-        temperature: Temperature of the probabilities, one or one a finding.
-        default_point: Default operating point; None without a decision.
+        model: Name of the reported model.
+        split: Part of the split.
+        split_hash: Hash of the split's manifest; "" if there is none.
+        n: Number of images.
+        patients: Number of patients.
+        patients_known: False if each image counts as a separate patient.
+        interval: Method of the confidence intervals.
+        temperature: Temperature of the probabilities: one number, or one per finding.
+        default_point: Name of the default operating point; None without a decision.
         points: Operating points by name.
-        findings: Finding -> numbers of the model under report.
-        micro: All labels pooled; empty for scores of unknown scale.
+        findings: Finding -> numbers of the reported model.
+        micro: Numbers of the labels of all findings pooled; empty for scores of unknown scale.
         macro: Means over findings.
-        weighted: Means weighted by positives.
-        models: The other models.
-        differences: Other model -> the model under report less that one, paired.
-        calibration: What calibration changed.
+        weighted: Means over findings, weighted by positives.
+        models: Other model -> its numbers.
+        differences: Other model -> reported model minus other model, paired.
+        calibration: Effect of calibration.
         curves: Curves for drawing.
-        cooccurrence: Findings that occur together.
-        kinds: Model -> what its predictions are; files of predictions alone have it.
-        ensemble: What the model under report is the mean of.
-        comparison: Each two models compared.
-        readers: Readers beside the models.
-        projection: Finding -> what making the probabilities coherent did.
-        notes: Sentences on what was left out or joined; None for a model that was evaluated on images.
+        cooccurrence: Co-occurrence of findings.
+        kinds: Model -> kind of its predictions; only for an evaluation of prediction files.
+        ensemble: Models whose average is the reported model.
+        comparison: Pairwise comparison of models.
+        readers: Readers compared with the models.
+        projection: Finding -> effect of making the probabilities coherent.
+        notes: Sentences on omitted and joined rows; None for a model that was evaluated on images.
         subgroups: Numbers by subgroup.
-        coherence: Findings that contradict each other.
-        abstention: Finding -> what abstaining between guaranteed thresholds comes to.
+        coherence: Contradictions between findings.
+        abstention: Finding -> effect of abstaining between guaranteed thresholds.
         prevalence: Finding -> target prevalence.
-        leakage: What was compared -> what the evaluated images share with training.
-        mistakes: The most confident errors.
+        leakage: Data compared, such as patients -> overlap of the evaluated images with training.
+        mistakes: Most confident errors.
     """
 
     model: str
@@ -173,17 +173,17 @@ class Evaluation:
 
     @property
     def numbers(self) -> ModelNumbers:
-        """The numbers of the model under report, in the form of the others'."""
+        """Returns the numbers of the reported model in the form used for the other models."""
         return ModelNumbers(self.findings, self.micro, self.macro, self.weighted)
 
     @property
     def point(self) -> str:
-        """The default operating point; "half" (0.5) without a decision."""
+        """Name of the default operating point; "half" (threshold 0.5) without a decision."""
         return self.default_point or HALF
 
     @property
     def thresholds(self) -> Mapping[str, float | None]:
-        """Finding -> threshold of the default operating point."""
+        """Finding -> threshold at the default operating point."""
         if self.point in self.points:
             return self.points[self.point].thresholds
         return dict.fromkeys(self.findings, 0.5)

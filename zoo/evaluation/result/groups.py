@@ -1,4 +1,4 @@
-"""The result by subgroup: each group's numbers, and the largest gaps between groups."""
+"""Results by subgroup: the numbers of each group, and the largest gaps between groups."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from zoo.evaluation.result.numbers import Estimate, Estimates, Measure, Resampli
 
 @dataclass(frozen=True)
 class Refused:
-    """A finding that a group has too few images of.
+    """Counts of a finding that is not evaluated in a group because the group has too few images.
 
     Attributes:
-        n: Known labels in the group.
-        positives: Positives among them.
+        n: Number of known labels in the group.
+        positives: Number of positive labels in the group.
     """
 
     n: int
@@ -23,13 +23,13 @@ class Refused:
 
 @dataclass(frozen=True)
 class Group:
-    """One group's numbers.
+    """Numbers of one group.
 
     Attributes:
-        n: Images.
+        n: Number of images.
         findings: Finding -> its numbers.
-        macro: Means over the findings shown.
-        refused: Findings that the group is too small for.
+        macro: Means over the findings in `findings`.
+        refused: Finding with too few labels in this group -> its counts.
     """
 
     n: int
@@ -40,14 +40,14 @@ class Group:
 
 @dataclass(frozen=True)
 class Gap(Estimate):
-    """The difference between the two groups that are furthest apart; its value is never negative.
+    """Difference between the two groups that are furthest apart; its value is never negative.
 
     Attributes:
-        higher: The group with the higher number.
-        lower: The other one.
-        values: The number of each of the two.
-        pairs: Pairs of groups that these two were chosen among.
-        level: Confidence level, which allows for that choice (Bonferroni).
+        higher: Name of the group with the higher number.
+        lower: Name of the group with the lower number.
+        values: Group -> its number, for these two groups.
+        pairs: Number of pairs of groups that these two were chosen from.
+        level: Confidence level, adjusted for that choice (Bonferroni).
     """
 
     higher: str
@@ -59,12 +59,12 @@ class Gap(Estimate):
 
 @dataclass(frozen=True)
 class MeanGap(Gap):
-    """The same for the mean over the findings that both groups show.
+    """Gap of the mean over the findings that both groups have.
 
     Attributes:
-        findings: How many these are.
-        of: How many findings there are.
-        left_out: The others.
+        findings: Number of findings in the mean.
+        of: Number of all findings.
+        left_out: Findings that are not in the mean.
     """
 
     findings: int
@@ -79,21 +79,21 @@ class _OfFinding:
 
 @dataclass(frozen=True)
 class LargestGap(Gap, _OfFinding):
-    """The largest gap of any finding.
+    """Largest gap among all findings.
 
     Attributes:
-        finding: The finding.
+        finding: Name of the finding with this gap.
     """
 
 
 @dataclass(frozen=True)
 class Gaps:
-    """The gaps of one measure.
+    """Gaps of one measure between groups.
 
     Attributes:
-        findings: Finding -> its largest gap; without the findings that no two groups show.
-        macro: The gap of the mean; None where no two groups share a finding.
-        largest: The largest of `findings`, likewise.
+        findings: Finding -> its largest gap; findings that fewer than two groups have are absent.
+        macro: Gap of the mean; None if no two groups share a finding.
+        largest: Largest of `findings`; None if `findings` is empty.
     """
 
     findings: Mapping[str, Gap]
@@ -103,13 +103,13 @@ class Gaps:
 
 @dataclass(frozen=True)
 class Within:
-    """AUC inside the groups, where nothing can be gained by telling the groups apart.
+    """AUC within groups, which does not profit from differences between the groups.
 
     Attributes:
-        findings: Finding -> its AUC, averaged over groups by the pairs of images that each compares.
-        macro: The mean over findings.
-        pooled: The mean AUC of everybody on the same findings.
-        between: `pooled` less `macro`: what comes from telling the groups apart.
+        findings: Finding -> mean AUC over groups, weighted by the number of pairs of images compared in each.
+        macro: Mean over findings.
+        pooled: Mean AUC of all images on the same findings.
+        between: `pooled` minus `macro`: the part of the AUC that comes from telling the groups apart.
     """
 
     findings: Mapping[str, Estimates]
@@ -120,13 +120,13 @@ class Within:
 
 @dataclass(frozen=True)
 class Grouping:
-    """All groups of one kind, such as sex.
+    """Results of all groups of one kind, such as sex.
 
     Attributes:
-        groups: Name -> its numbers.
-        gaps: Measure -> the gaps between groups.
-        within: None where no group has both classes of a finding.
-        unknown: Images whose group is not known.
+        groups: Group -> its numbers.
+        gaps: Measure -> gaps between groups.
+        within: AUC within groups; None if no group has both classes of a finding.
+        unknown: Number of images whose group is unknown.
     """
 
     groups: Mapping[str, Group]
@@ -136,21 +136,21 @@ class Grouping:
 
     @property
     def auc(self) -> Gaps:
-        """The gaps of the AUC."""
+        """Gaps of the AUC."""
         return self.gaps[Measure("auc")]
 
 
 @dataclass(frozen=True)
 class Subgroups:
-    """What `evaluation.subgroups` found.
+    """Result of `evaluation.subgroups`.
 
     Attributes:
         point: Operating point of sensitivity and specificity.
-        min_positives: A finding with fewer positives in a group is refused there.
-        min_negatives: The same for negatives.
-        interval: How the intervals were found.
-        all: Everybody's numbers.
-        groupings: Name of a grouping -> its groups.
+        min_positives: Minimum number of positive labels of a finding in a group.
+        min_negatives: Minimum number of negative labels of a finding in a group.
+        interval: Method of the confidence intervals.
+        all: Numbers of all images together.
+        groupings: Grouping, such as "sex" -> its groups.
     """
 
     point: str

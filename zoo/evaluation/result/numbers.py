@@ -1,4 +1,4 @@
-"""A number of a result: its value, its interval, and how many labels it rests on."""
+"""A number of a result, with its confidence interval and the number of labels behind it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import NamedTuple, Protocol
 
 from zoo.core.errors import UnknownNameError
 
-#: The operating point of a model without a decision: every finding at 0.5.
+#: Operating point of a model without a decision: threshold 0.5 for every finding.
 HALF = "half"
 
 
 class Measure(NamedTuple):
-    """What was measured, such as the AUC, or F1 at an operating point.
+    """A measure, such as the AUC, or F1 at an operating point.
 
     Attributes:
-        name: Such as "auc", "brier" or "f1".
+        name: Name, such as "auc", "brier" or "f1".
         point: Operating point; "" for a measure that needs no threshold.
 
     >>> Measure("f1", "max_f1")
@@ -34,13 +34,13 @@ class Measure(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Measure:
-        """The measure that a file calls `text`."""
+        """Parses the name of a measure in a file, such as "f1@max_f1"."""
         name, _, point = text.partition("@")
         return cls(name, point)
 
 
 class _Interval(Protocol):
-    """What `Estimate.from_interval` reads: floats, NaN where undefined."""
+    """Attributes that `Estimate.from_interval` reads: floats, NaN if undefined."""
 
     @property
     def value(self) -> float: ...
@@ -56,14 +56,14 @@ class _Interval(Protocol):
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its confidence interval and what it rests on.
+    """A number with its confidence interval and sample size.
 
     Attributes:
-        value: The number; None where it is undefined.
-        low: Lower limit of the interval; None where there is none.
-        high: Upper limit.
-        n: Known labels.
-        positives: Positives among them.
+        value: The number; None if undefined.
+        low: Lower limit of the interval; None if there is none.
+        high: Upper limit of the interval; None if there is none.
+        n: Number of known labels.
+        positives: Number of positive labels.
 
     >>> auc = Estimate(0.81, 0.74, 0.88, n=120, positives=31)
     >>> auc.includes(0.5), Estimate(None, None, None, 40, 0).includes(0.5)
@@ -78,7 +78,7 @@ class Estimate:
 
     @classmethod
     def from_interval(cls, interval: _Interval) -> Estimate:
-        """From floats, whose NaN becomes None."""
+        """Makes an estimate from floats; NaN becomes None."""
         return Estimate(
             finite(interval.value),
             finite(interval.low),
@@ -88,7 +88,7 @@ class Estimate:
         )
 
     def includes(self, value: float) -> bool:
-        """Whether the interval includes `value`; True without an interval, which excludes nothing."""
+        """Whether the interval includes `value`; True if there is no interval."""
         return self.low is None or self.high is None or self.low <= value <= self.high
 
 
@@ -97,8 +97,8 @@ class Mean(Estimate):
     """An average over findings.
 
     Attributes:
-        findings: How many findings have the measure, and so enter the average.
-        of: How many findings there are.
+        findings: Number of findings that have the measure and are averaged.
+        of: Number of all findings.
     """
 
     findings: int
@@ -106,16 +106,16 @@ class Mean(Estimate):
 
     @classmethod
     def over(cls, estimate: Estimate, findings: int, of: int) -> Mean:
-        """An estimate that is an average over `findings` of `of` findings."""
+        """Makes an average over `findings` of `of` findings from an estimate."""
         return Mean(estimate.value, estimate.low, estimate.high, estimate.n, estimate.positives, findings, of)
 
 
 @dataclass(frozen=True)
 class Estimates:
-    """The numbers of one finding, or their averages over findings, by what was measured.
+    """Numbers of one finding, or their averages over findings, by measure.
 
     Attributes:
-        by_measure: In the order of the file.
+        by_measure: Measure -> its number, in the order of the file.
 
     >>> row = Estimates({Measure("auc"): Estimate(0.8, 0.7, 0.9, 90, 20)})
     >>> row.auc.value, row.find("f1", "half")
@@ -125,11 +125,11 @@ class Estimates:
     by_measure: Mapping[Measure, Estimate]
 
     def find(self, name: str, point: str = "") -> Estimate | None:
-        """The number, or None where it was not measured."""
+        """Returns the number of a measure, or None if it was not measured."""
         return self.by_measure.get(Measure(name, point))
 
     def get(self, name: str, point: str = "") -> Estimate:
-        """The number.
+        """Returns the number of a measure.
 
         Raises:
             UnknownNameError: It was not measured.
@@ -150,12 +150,12 @@ class Estimates:
 
 @dataclass(frozen=True)
 class Resampling:
-    """How the intervals were found.
+    """Method and settings of the confidence intervals.
 
     Attributes:
-        method: In words.
-        resamples: Number of resamples of the bootstrap.
-        seed: Seed of the resamples.
+        method: Description of the method.
+        resamples: Number of bootstrap resamples.
+        seed: Seed of the bootstrap.
         level: Confidence level.
     """
 
@@ -166,5 +166,9 @@ class Resampling:
 
 
 def finite(value: float) -> float | None:
-    """A float, or None for NaN and infinity."""
+    """Returns a float, or None for NaN and infinity.
+
+    >>> finite(0.5), finite(float("nan"))
+    (0.5, None)
+    """
     return float(value) if math.isfinite(value) else None

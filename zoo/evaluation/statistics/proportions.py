@@ -1,4 +1,4 @@
-"""Shares with their intervals, and the binomial tails that guarantees rest on."""
+"""Proportions with confidence intervals, and binomial tail probabilities for guarantees."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from zoo.evaluation.statistics.ratios import ratio
 
 
 def proportion(hits: np.ndarray, clusters: np.ndarray | None = None, level: float = 0.95) -> Interval:
-    """A share with Wilson's score interval, as `shares` gives it for rows in clusters.
+    """Returns a proportion with Wilson's score interval, adjusted for clustered rows (see `shares`).
 
     Args:
         hits: (n,) of 1, 0 and NaN (left out).
-        clusters: (n,) int, each row's patient; None takes the rows for independent.
+        clusters: (n,) int patient of each row; None treats rows as independent.
         level: Confidence level.
 
     >>> one = proportion(np.array([0.0, 0.0, 0.0, np.nan]))  # 0 of 3
@@ -38,18 +38,19 @@ def proportion(hits: np.ndarray, clusters: np.ndarray | None = None, level: floa
 
 
 def shares(part: np.ndarray, whole: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Shares such as a sensitivity or an F1, with Wilson's score interval for clustered rows.
+    """Returns proportions, such as a sensitivity or an F1, with Wilson's score interval for clustered rows.
 
-    Wilson's n is the number of independent rows whose share would vary as much as this one does from cluster to
-    cluster (Kish 1965), never more than there are; where nothing varies (0 or 1), it is the number of clusters.
+    The n of Wilson's formula is the effective sample size: the number of independent rows whose proportion would have
+    the same variance as this one has between clusters (Kish 1965), at most the actual number. If the proportion is 0
+    or 1, so that there is no variance, it is the number of clusters.
 
     Args:
-        part: (c, ...) sums by cluster of what is counted.
-        whole: (c, ...) of what it is a share of.
+        part: (c, ...) numerator of the proportion, summed by cluster.
+        whole: (c, ...) denominator of the proportion, summed by cluster.
         level: Confidence level.
 
     Returns:
-        Value, lower and upper limit, each (...); NaN where `whole` is 0.
+        Value, lower and upper limit, each of shape (...); NaN if the denominator is 0.
 
     >>> value, low, high = shares(np.array([1.0, 0.0, 1.0]), np.array([1.0, 2.0, 1.0]))
     >>> float(value), bool(low < 0.5 < high)
@@ -64,11 +65,11 @@ def shares(part: np.ndarray, whole: np.ndarray, level: float = 0.95) -> tuple[np
 
 
 def wilson(value: np.ndarray | float, n: np.ndarray | float, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Wilson's score interval (Wilson 1927), which has an upper limit for 0 of n as well.
+    """Returns Wilson's score interval (Wilson 1927), whose upper limit is above 0 for 0 hits of n.
 
     Args:
-        value: Shares, any shape.
-        n: Of how many independent rows, whole numbers or not.
+        value: Proportions, any shape.
+        n: Number of independent rows, which need not be a whole number.
         level: Confidence level.
 
     Returns:
@@ -81,15 +82,15 @@ def wilson(value: np.ndarray | float, n: np.ndarray | float, level: float = 0.95
     z = NormalDist().inv_cdf((1 + level) / 2)
     centre = (value + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(value * (1 - value) / n + z**2 / (4 * n**2))
-    # At 0 and at 1 rounding alone keeps the limit from being the share itself.
+    # At 0 and at 1 the limit equals the proportion exactly; the formula would differ by rounding.
     low = np.where(value == 0, 0.0, np.maximum(0.0, centre - half))
     return low, np.where(value == 1, 1.0, np.minimum(1.0, centre + half))
 
 
 def binomial_tail(hits: np.ndarray | int, n: int, p: float) -> np.ndarray:
-    """P(at least `hits` of n) where each is a hit with probability p: float64, of the shape of `hits`.
+    """Returns P(at least `hits` of n) if each is a hit with probability p; float64 in the shape of `hits`.
 
-    Terms are summed as logarithms, the small ones first, which holds for any n that fits into memory.
+    Terms are summed as logarithms, the smallest first, which is accurate for any n that fits into memory.
 
     Raises:
         ValueError: p is not between 0 and 1, or hits are not in 0..n.
@@ -107,9 +108,9 @@ def binomial_tail(hits: np.ndarray | int, n: int, p: float) -> np.ndarray:
 
 @lru_cache(maxsize=4096)
 def hits_needed(n: int, target: float, confidence: float) -> int | None:
-    """The fewest hits of n that show, with that confidence, a share of `target` or more; None where not even n do.
+    """Returns the fewest hits of n that show a proportion of `target` or more with this confidence, or None.
 
-    The exact one-sided binomial test (Clopper and Pearson 1934) of the share being below the target.
+    Uses the exact one-sided binomial test (Clopper and Pearson 1934) of a proportion below the target.
 
     >>> hits_needed(29, 0.9, 0.95), hits_needed(28, 0.9, 0.95)
     (29, None)

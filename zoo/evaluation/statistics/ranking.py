@@ -1,7 +1,7 @@
 """Rank statistics: AUC and average precision under thousands of row weights, placements and mid-ranks.
 
-The rows of a finding are sorted once. For each set of weights, only cumulative sums over the positives and sums over
-the negatives remain to be computed.
+The rows of a finding are sorted once. Each set of weights then needs only cumulative sums over the positives and sums
+over the negatives.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from zoo.evaluation.statistics.ratios import ratio
 Area = Literal["auc", "average_precision"]
 AREAS: tuple[Area, ...] = ("auc", "average_precision")
 
-#: Negatives looked at together: few enough to stay in a processor's cache. Their wins are exact in float32 where these
-#: are counts that add up to less than 2**24, and off by 1e-7 at most beyond.
+#: Number of negatives processed together: few enough for a processor's cache. Their sums are exact in float32 if they
+#: are counts that add up to less than 2**24, and have an error of at most 1e-7 otherwise.
 _ROWS = 1024
 
 
 @dataclass(frozen=True, eq=False)
 class Ranked:
-    """One finding's positives and negatives, each sorted by increasing score.
+    """Positives and negatives of one finding, each sorted by increasing score.
 
     Attributes:
         positives: (p,) row numbers of the positives.
@@ -45,13 +45,13 @@ class Ranked:
 
     @classmethod
     def of(cls, labels: np.ndarray, scores: np.ndarray) -> Ranked:
-        """Sorts one finding: labels (n,) of 1, 0 and NaN (left out), scores (n,) finite, on any scale."""
+        """Sorts the rows of one finding: labels (n,) of 1, 0 and NaN (left out), scores (n,) finite, on any scale."""
         positives, negatives = (_sorted(np.flatnonzero(labels == truth), scores) for truth in (1, 0))
         return cls(positives, negatives, scores[positives], scores[negatives])
 
     @cached_property
     def _outranked(self) -> tuple[np.ndarray, np.ndarray]:
-        """(u, 2) how many positives score above, and no less than, each kind of negative; (q,) each one's kind."""
+        """(u, 2) number of positives above, and at or above, each distinct kind of negative; (q,) each one's kind."""
         p = len(self.own)
         above, no_less = (p - np.searchsorted(self.own, self.others, side) for side in ("right", "left"))
         kinds, kind = _distinct(above * (p + 1) + no_less)
@@ -59,24 +59,24 @@ class Ranked:
 
     @cached_property
     def _levels(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Where the different scores of the positives are.
+        """Positions of the distinct scores of the positives.
 
         Returns:
-            (v,) place of the first positive of each; (e,) rising, the different places among the negatives where
-            scores begin that are no less; (v,) which of these places is each score's.
+            (v,) index of the first positive with each distinct score; (e,) increasing, distinct indices of the first
+            negative at or above these scores; (v,) index into the second array for each distinct score.
         """
         first = np.flatnonzero(np.append(True, self.own[1:] != self.own[:-1])[: len(self.own)])
         return first, *_distinct(np.searchsorted(self.others, self.own[first], "left"))
 
     def areas(self, weights: np.ndarray, which: Sequence[Area] = AREAS) -> dict[Area, np.ndarray]:
-        """AUC, ties counting half (Hanley and McNeil 1982), and average precision, equal scores being one cut.
+        """Returns the AUC, ties counting half (Hanley and McNeil 1982), and average precision, ties forming one cut.
 
         Args:
-            weights: (n, r) of all rows, non-negative.
-            which: Of the two.
+            weights: (n, r) non-negative weights of all rows.
+            which: "auc", "average_precision" or both.
 
         Returns:
-            float64 (r,) each; NaN where no positive or no negative has any weight.
+            Area -> float64 (r,); NaN if no positive or no negative has any weight.
         """
         above = _running(weights.take(self.positives, axis=0))
         edges = self._levels[1] if "average_precision" in which else np.empty(0, np.int64)
@@ -105,7 +105,7 @@ class Ranked:
         return found
 
     def _gained(self, above: np.ndarray, sums: np.ndarray) -> np.ndarray:
-        """(r,) precision at each level times the positives that it adds, summed."""
+        """(r,) sum over distinct scores of the precision times the positives that the score adds."""
         first, edges, edge_of = self._levels
         found = above[len(self.positives) - first]
         called = found + _running(sums)[len(edges) - edge_of]
@@ -116,16 +116,16 @@ class Ranked:
 
 
 def placements(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Share of the other class that a row outranks (a positive) or is outranked by (a negative), ties counting half.
+    """Returns the share of the other class that a row outranks (positive) or is outranked by (negative), ties half.
 
-    The mean over either class is the AUC.
+    The mean over either class is the AUC (DeLong et al. 1988 call these values structural components).
 
     Args:
         labels: (n,) of 1, 0 and NaN.
-        scores: (n,) finite.
+        scores: (n,) finite scores.
 
     Returns:
-        float64 (n,); 0 where the label is unknown, NaN where there is no other class.
+        float64 (n,); 0 if the label is unknown, NaN if the other class is empty.
 
     >>> placements(np.array([1, 0, 0]), np.array([0.5, 0.5, 0.1])).tolist()
     [0.75, 0.5, 1.0]
@@ -139,7 +139,7 @@ def placements(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
 
 def mean_ranks(values: np.ndarray) -> np.ndarray:
-    """Rank of each value in its column, ties sharing theirs, as a share between 0 and 1: (n, k) to float64 (n, k).
+    """Returns ranks within each column, ties averaged, as shares between 0 and 1: (n, k) to float64 (n, k).
 
     >>> mean_ranks(np.array([[3.0], [1.0], [3.0], [5.0]])).T.tolist()
     [[0.5, 0.125, 0.5, 0.875]]
@@ -157,13 +157,13 @@ def _sorted(rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
 
 def _distinct(ordered: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The different values of an ordered array, in its order, and which of them each is."""
+    """Returns the distinct values of a sorted array, in order, and the index of each element's value among them."""
     new = np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]
     return ordered[new], np.cumsum(new) - 1
 
 
 def _running(weights: np.ndarray) -> np.ndarray:
-    """(m + 1, r) sums of the last 0, 1, ... m rows."""
+    """Returns the (m + 1, r) sums of the last 0, 1, ... m rows."""
     sums = np.zeros((len(weights) + 1, weights.shape[1]), weights.dtype)
     np.cumsum(weights[::-1], axis=0, out=sums[1:])
     return sums

@@ -1,4 +1,4 @@
-"""Ratios and means that are NaN where they are undefined."""
+"""Ratios and means that are NaN if they are undefined."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import numpy as np
 
 
 def ratio(part: np.ndarray | float, whole: np.ndarray | float) -> np.ndarray:
-    """`part` divided by `whole`, NaN where `whole` is not above 0.
+    """Returns `part` divided by `whole`, NaN unless `whole` is above 0.
 
     Args:
         part: Any shape.
-        whole: A shape that broadcasts with it.
+        whole: A shape that broadcasts with that of `part`.
 
     Returns:
-        float64 of the common shape.
+        float64 array of the common shape.
 
     >>> ratio(np.array([1, 0]), np.array([4, 0])).tolist()
     [0.25, nan]
@@ -23,7 +23,7 @@ def ratio(part: np.ndarray | float, whole: np.ndarray | float) -> np.ndarray:
 
 
 def mean_over_findings(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean over the last axis, NaN left out, and how many findings it is the mean of; NaN where that is 0.
+    """Returns the mean over the last axis without NaN, and the number of findings in it; the mean of none is NaN.
 
     >>> mean, count = mean_over_findings(np.array([0.5, np.nan, 1.0]))
     >>> float(mean), int(count)
@@ -34,12 +34,12 @@ def mean_over_findings(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def weighted_mean(values: np.ndarray, weights: np.ndarray, axis: int = -1) -> np.ndarray:
-    """Weighted mean over one axis, NaN left out; NaN where no weight is left.
+    """Returns the weighted mean over one axis without NaN; NaN if no weight is left.
 
     Args:
         values: Any shape.
-        weights: Non-negative, of a shape that broadcasts with it.
-        axis: Which axis.
+        weights: Non-negative, of a shape that broadcasts with that of `values`.
+        axis: Axis to average over.
 
     >>> float(weighted_mean(np.array([0.25, np.nan, 0.75]), np.array([1, 5, 3])))
     0.625
