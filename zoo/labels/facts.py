@@ -1,7 +1,7 @@
-"""What tables and file names say of an image: its patient, their sex and age, its labels, the archive it comes from.
+"""Reads facts about images from tables and file names: patient, sex, age, labels and archive of origin.
 
-The one reader of such facts, for training and evaluation alike. What is unknown stays unknown, and what is not
-understood is counted and told, never guessed.
+Training and evaluation both use this module. Unknown facts stay unknown; text that is not understood is counted and
+reported, never guessed.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import numpy as np
 
 from zoo.core.csv import MISSING
 
-#: Ages above, in years, are typing errors (NIH's first release has 414) and are not understood.
+#: Ages above this, in years, are typing errors (NIH's first release has 414) and are not understood.
 OLDEST = 120.0
 
-#: An open limit such as "90+" is read from this age on, where every greater age is in the same band of a report.
+#: An open limit such as "90+" is accepted from this age on, since all greater ages are in the same band of a report.
 OPEN_FROM = 80.0
 
-#: How tables say that they do not know a fact, beside `zoo.core.csv.MISSING`.
+#: Further texts that mean an unknown fact, beside `zoo.core.csv.MISSING`.
 _UNKNOWN = MISSING | {
     *("-", "--", ".", "?", "#n/a", "nat", "n.a.", "n.a", "unknown", "unk", "unbekannt", "inconnu", "not known"),
     *("not specified", "not stated", "not available", "missing", "undefined", "unspecified"),
@@ -36,7 +36,7 @@ _NO_PATIENT = _UNKNOWN | {
 
 _OWN = "unknown: "
 
-#: By their lower-case text without signs. W is the German "weiblich"; O is DICOM's "other".
+#: Keys are in lower case without punctuation. "w" is the German "weiblich"; "o" is DICOM's "other".
 _SEXES = {
     **dict.fromkeys(("f", "female", "w", "woman", "weiblich", "frau", "femme", "femenino", "feminin", "mujer"), "F"),
     **dict.fromkeys(("féminin", "femminile", "girl", "vrouw", "femelle", "feminino", "fem", "vrouwelijk"), "F"),
@@ -46,10 +46,10 @@ _SEXES = {
     **dict.fromkeys(("männl", "uomo"), "M"),
     **dict.fromkeys(("o", "other", "divers", "diverse", "nonbinary", "intersex"), "O"),
 }
-#: DICOM's and many tables' letter for a sex that is not known.
+#: Letter for an unknown sex in DICOM and in many tables.
 _NO_SEX = _UNKNOWN | {"u"}
 
-#: A sex that is written as a number.
+#: A sex written as a number.
 _CODE = re.compile(r"\d(\.0)?")
 
 _NUMBER = r"(\d+(?:[.,]\d+)?)"
@@ -64,21 +64,21 @@ _OPEN = re.compile(
     rf"(>=|≥|at least|>|over|above|older than)?\s*{_NUMBER}\s*(?:y|yrs?|years?)?"
     r"\s*(\+|and (?:over|above|older)|or (?:over|older|more))?"
 )
-#: Those that leave their number itself out.
+#: Words for an open limit that exclude the number itself.
 _BEYOND = (">", "over", "above", "older than")
 
-#: The competition's images of NIH's archive, as those who looked at them tell; its other ones look like CheXpert's.
+#: File names of competition images from NIH's archive, as found by inspection; the others resemble CheXpert's.
 _FROM_NIH = re.compile(r"200\d*_\d+_000(\.\w+)?")
 
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """One fact of each row.
+    """Values of one fact, one per row.
 
     Attributes:
-        values: (n,) object array of str, "" where unknown; or float64 with NaN where unknown.
-        not_understood: Text -> rows that hold it and count as unknown.
-        assumed: Text -> rows in which it was read as something it does not quite say.
+        values: (n,) object array of str, "" if unknown; or float64, NaN if unknown.
+        not_understood: Text -> number of rows with it, which count as unknown.
+        assumed: Text -> number of rows in which it was read as a value that it does not state exactly.
     """
 
     values: np.ndarray
@@ -86,7 +86,7 @@ class Facts:
     assumed: Mapping[str, int] = field(default_factory=dict)
 
     def notes(self, what: str) -> list[str]:
-        """What a reader has to be told, one sentence each; `what` names the column."""
+        """Returns the sentences that a reader of the report needs; `what` names the column."""
         found = []
         if self.not_understood:
             found.append(f"{what}: not understood, counted as unknown: {_counted(self.not_understood)}")
@@ -100,10 +100,10 @@ class Facts:
 
 
 def sexes(texts: Iterable[str]) -> Facts:
-    """The sex of each row: "F", "M", "O" (other, as DICOM has it), or "" where it is unknown.
+    """Reads the sex of each row: "F", "M", "O" (other, as in DICOM), or "" if it is unknown.
 
-    Words and letters of several languages are read in any case, with or without a dot. Numbers are not: 1 is male in
-    ISO 5218 and in other tables female.
+    Words and letters of several languages are read in any case, with or without a full stop. Numbers are not read: 1
+    means male in ISO 5218 but female in other tables.
 
     Example:
         >>> found = sexes(["Männlich", "m.", "W", "", "nan", "1", "2"])
@@ -114,11 +114,11 @@ def sexes(texts: Iterable[str]) -> Facts:
 
 
 def ages(texts: Iterable[str]) -> Facts:
-    """The age of each row in years (float64), NaN where it is unknown.
+    """Reads the age of each row in years (float64), NaN if it is unknown.
 
-    "58", "58.0", "58 years", and DICOM's "058Y", "018M", "006W", "012D". An open limit of `OPEN_FROM` years or more
-    ("90+", ">89") is read as the lowest age that it allows, and counted in `assumed`; a lower one is not understood,
-    since the ages behind it are in different bands.
+    Accepted are "58", "58.0", "58 years", and DICOM's "058Y", "018M", "006W" and "012D". An open limit of at least
+    `OPEN_FROM` years ("90+", ">89") is read as the lowest age that it allows and counted in `assumed`; a lower open
+    limit is not understood, since the ages above it fall into different bands.
 
     Example:
         >>> found = ages(["058Y", "018M", ">89", "nan", "65+", "414"])
@@ -129,11 +129,11 @@ def ages(texts: Iterable[str]) -> Facts:
 
 
 def patients(texts: Sequence[str], images: Sequence[str]) -> np.ndarray:
-    """(n,) object array: the patient of each row; one that is not named is a patient of its own, by its image's name.
+    """Returns the patient of each row, (n,) object array; an unknown patient is named after the image.
 
     Args:
-        texts: Identifiers as the table has them.
-        images: Names of the rows' images, each once.
+        texts: Identifiers as they are in the table.
+        images: Names of the rows' images, distinct.
 
     Example:
         >>> patients(["7", "nan", "NA", "7"], ["a", "b", "c", "d"]).tolist()
@@ -144,23 +144,35 @@ def patients(texts: Sequence[str], images: Sequence[str]) -> np.ndarray:
 
 
 def names_patient(text: str) -> bool:
-    """Whether a text names a patient: "nan", "NA", "unknown" or "anonymous" is nobody, and not one person."""
+    """Whether a text names a patient; "nan", "NA", "unknown" and "anonymous" name none (and not one common patient).
+
+    >>> names_patient("7"), names_patient("anonymous")
+    (True, False)
+    """
     plain = _plain(text)
     return plain not in _NO_PATIENT and not plain.startswith(_OWN)
 
 
 def own_patient(image: str) -> str:
-    """The patient of an image of an unknown patient: its own, so that it is grouped with no other."""
+    """Returns the patient of an image whose patient is unknown: a separate one, grouped with no other image.
+
+    >>> own_patient("b")
+    'unknown: b'
+    """
     return f"{_OWN}{image}"
 
 
 def is_unknown(text: str) -> bool:
-    """Whether a text says that a fact is not known, such as "", "NaN", "N/A", "-" or "unknown"."""
+    """Whether a text means that a fact is unknown, such as "", "NaN", "N/A", "-" or "unknown".
+
+    >>> is_unknown("N/A"), is_unknown("58")
+    (True, False)
+    """
     return _plain(text) in _UNKNOWN
 
 
 def label(text: str) -> float | None:
-    """1.0, 0.0 or -1.0 (uncertain, as in CheXpert), NaN where there is none, and None where it is not understood.
+    """Reads a label: 1.0, 0.0 or -1.0 (uncertain, as in CheXpert), NaN if there is none, None if it is not understood.
 
     Example:
         >>> [label(text) for text in ("1", "0.0", "-1.0", "NaN", "yes")]
@@ -175,10 +187,10 @@ def label(text: str) -> float | None:
 
 
 def archives(names: Sequence[str]) -> list[str] | None:
-    """The archive of each of the competition's images by its name, or None where not both are among them.
+    """Returns the archive of each competition image by its name, or None unless both archives are among them.
 
-    The competition mixes two archives. A network tells them apart in nearly every image, and their labels differ, so
-    that a predictor which knows the archive alone reaches some 0.63 of mean AUC: figures need to be seen by archive.
+    The competition mixes images of two archives. A network can tell them apart in nearly every image, and their labels
+    differ: a predictor that knows only the archive reaches a mean AUC of about 0.63. Report results by archive.
 
     Example:
         >>> archives(["2001_1_000.jpg", "00000042_001_001.jpg"])
@@ -189,7 +201,7 @@ def archives(names: Sequence[str]) -> list[str] | None:
 
 
 def _read(texts: Iterable[str], reads: Callable[[str], tuple[object, bool]], unknown: object) -> Facts:
-    """Each different text is read once; `reads` gives its value, None where not understood, and whether assumed."""
+    """Reads each distinct text once; `reads` returns its value (None if not understood) and whether it was assumed."""
     given = list(texts)
     counts = Counter(given)
     meaning = {text: (unknown, False) if is_unknown(text) else reads(_plain(text)) for text in counts}
@@ -223,7 +235,7 @@ def _number(text: str) -> float:
 
 
 def _plain(text: str) -> str:
-    """Lower case, one form of each character, single spaces."""
+    """Normalises text: lower case, NFKC characters, single spaces."""
     return " ".join(unicodedata.normalize("NFKC", text).lower().split())
 
 
