@@ -1,1 +1,1 @@
-"""Any file to 0..255 pixels."""
+"""Reads image files, arrays and tensors of any origin as pixels in 0..255."""

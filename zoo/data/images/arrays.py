@@ -1,4 +1,4 @@
-"""Arrays and tensors of any library as pixels in 0..255."""
+"""Converts arrays and tensors of any library to pixels in 0..255."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from zoo.core.errors import ImageError, UsageTypeError
 from zoo.data.images.depth import scale_depth
 from zoo.data.images.limits import DEFAULT, Limits
 
-#: Lengths of the last axis of one image: grey, RGB, and RGB with transparency.
+#: Length of the last axis of a single image: grey, RGB, and RGB with transparency.
 CHANNELS = (1, 3, 4)
 
 
 def is_array(value: object) -> bool:
-    """Whether `value` is an array or a tensor: anything that NumPy makes an array of, but not a table.
+    """Whether `value` is an array or a tensor: anything that NumPy can convert to an array, except a table.
 
     >>> is_array(np.zeros(3)), is_array([0.0])
     (True, False)
@@ -25,10 +25,10 @@ def is_array(value: object) -> bool:
 
 
 def to_array(value: Any) -> np.ndarray:
-    """An array, or a tensor of TensorFlow, JAX or torch, as a NumPy array in main memory.
+    """Converts an array, or a tensor of TensorFlow, JAX or torch, to a NumPy array in main memory.
 
     Raises:
-        UsageTypeError: The library does not hand its numbers over; says what it answered.
+        UsageTypeError: The library cannot convert its tensor to NumPy; includes the library's message.
     """
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise UsageTypeError("a masked array has pixels without a value: fill them first (array.filled)")
@@ -44,15 +44,19 @@ def to_array(value: Any) -> np.ndarray:
 
 
 def image_from_array(array: np.ndarray, limits: Limits = DEFAULT) -> Image.Image:
-    """An image of mode "L", "RGB" or "RGBA" from an array (h, w), (h, w, 1), (h, w, 3) or (h, w, 4).
+    """Makes an image of mode "L", "RGB" or "RGBA" from an array (h, w), (h, w, 1), (h, w, 3) or (h, w, 4).
 
     Args:
-        array: uint8, or other numbers in 0..255 (floats are rounded); uint16, scaled by its depth as 16-bit files
-            are; or booleans, black and white.
-        limits: Of its size.
+        array: uint8; other numbers in 0..255 (floats are rounded); uint16, scaled by its bit depth like 16-bit files;
+            or booleans (black and white).
+        limits: Limits on the size of the image.
 
     Raises:
-        ImageError: Another shape, size or range.
+        ImageError: The array has another shape or range, or exceeds a limit.
+
+    Example:
+        >>> image_from_array(np.full((64, 80), 200)).size
+        (80, 64)
     """
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
@@ -65,12 +69,12 @@ def image_from_array(array: np.ndarray, limits: Limits = DEFAULT) -> Image.Image
 
 
 def _widened(value: Any) -> Any:
-    """A tensor of bfloat16, which NumPy does not know, as float32; it holds every whole number up to 256."""
+    """Converts a tensor of bfloat16, which NumPy lacks, to float32; other values are returned unchanged."""
     return value.float() if hasattr(value, "float") else np.asarray(value).astype(np.float32)
 
 
 def _in_8_bits(array: np.ndarray) -> np.ndarray:
-    """Pixels in 0..255 of any number type as uint8; another range is an error that names it."""
+    """Converts pixels in 0..255 of any number type to uint8; raises an error that states any other range."""
     if array.dtype.kind == "b":
         return array.astype(np.uint8) * np.uint8(255)
     if array.dtype.kind not in "uif":

@@ -1,7 +1,7 @@
-"""One decoder for every file and every backend: Pillow, with explicit rules for what it would get silently wrong.
+"""The one decoder for all files and backends: Pillow, with explicit rules for the cases that Pillow gets wrong.
 
-Left alone, Pillow clips 16-bit pixels to white, drops the low bytes of 16-bit colour, turns floats in 0..1 to black,
-ignores the EXIF orientation, and shows what lies under a transparent pixel.
+Without these rules Pillow clips 16-bit pixels to white, drops the low bytes of 16-bit colour, turns floats in 0..1
+black, ignores the EXIF orientation, and shows the colour below transparent pixels.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from zoo.data.images.depth import depth_table, scale_depth, significant_bits
 from zoo.data.images.limits import DEFAULT, Limits, TimedBytes
 from zoo.data.images.structure import check_structure
 
-#: Raised by one whenever a rule here gives other pixels than before: caches of decoded images are then made anew.
+#: Increased by one whenever a rule here changes pixels, so that caches of decoded images are rebuilt.
 DECODER = 3
 
-#: Formats that are read, told by the content and never by the extension.
+#: Formats that are read. The content determines the format, never the extension.
 FORMATS = tuple(kind.name.upper() for kind in READABLE)
 
-#: A DCT-scaled JPEG keeps this many times the wanted size. Means of blocks that are nearly as large as the wanted
-#: pixels are no bilinear filter: at 9/8 a 2048 px image decodes a quarter faster and is up to 8 grey levels
-#: off, a real one of 512 px up to 40.
+#: A JPEG scaled inside its DCT keeps at least this multiple of the requested size. Block means nearly as large as the
+#: requested pixels would not act as a bilinear filter: at 9/8 a 2048 px image decodes a quarter faster but differs by
+#: up to 8 grey levels, and a real image of 512 px by up to 40.
 _DCT_MARGIN = 2
 
-#: Bytes of a JPEG between two looks at the clock: a scan over all pixels can be a hundred bytes long.
+#: Bytes of a JPEG decoded between two checks of the time: a scan over all pixels can be a hundred bytes long.
 _JPEG_BLOCK, _PROGRESSIVE_BLOCK = 16_384, 4_096
 
-#: Pixels of a 16-bit colour image that are put together at once.
+#: Pixels of a 16-bit colour image that are combined at a time.
 _BAND = 1 << 20
 
-#: What Pillow is known to raise on damaged and hostile files.
+#: Exceptions that Pillow is known to raise on damaged and hostile files.
 DECODE_ERRORS = (
     OSError,
     ValueError,
@@ -68,25 +68,26 @@ _TURNS = {
 
 
 def decode(data: bytes, size: int | None = None, channels: int = 1, limits: Limits = DEFAULT) -> Image.Image:
-    """Decodes the first frame of an image file, upright, flattened on black, in 8 bits.
+    """Decodes the first frame of an image file to 8 bits, upright, with transparent pixels on black.
 
-    A JPEG that is much larger than asked for is scaled inside its DCT, to twice `size` or more on both sides, which
-    costs half of a full decode and differs from it by less than one grey level in the mean. Transparent pixels
-    are laid on black. Of a TIFF with several pages or an animated PNG the first frame is taken. A PNG whose IEND
-    chunk alone is missing is accepted: its pixels are complete and checksummed. Any other truncation is an error.
+    A JPEG that is much larger than requested is scaled inside its DCT to at least twice `size` on both sides, which
+    takes half the time of a full decode and differs from it by less than one grey level on average. A TIFF with
+    several pages or an animated PNG yields its first frame. A PNG that lacks only its IEND chunk is accepted: its
+    pixels are complete and checksummed. Any other truncation is an error.
 
     Args:
-        data: The whole file.
-        size: Height and width in pixels that the caller will resize to, or None for all pixels.
-        channels: 1 (grey) or 3 (RGB), so that a grey JPEG of a colour file needs no colour conversion.
-        limits: What the image may cost.
+        data: Contents of the file.
+        size: Height and width in pixels to which the caller will resize, or None for full resolution.
+        channels: 1 (grey) or 3 (RGB); with 1 a colour JPEG is decoded to grey directly.
+        limits: Limits on size, memory and time.
 
     Returns:
-        An image of mode "L" or "RGB", loaded.
+        A loaded image of mode "L" or "RGB".
 
     Raises:
-        ImageError: Not an allowed format, beyond a limit, or of a depth that is not defined; without a name.
-        Exception: One of `DECODE_ERRORS` on a damaged file.
+        ImageError: The format is not allowed, a limit is exceeded, or the bit depth is undefined. The message omits the
+            file name.
+        Exception: One of `DECODE_ERRORS` if the file is damaged.
     """
     limits.check_bytes(len(data))
     kind = image_kind(data[:HEAD])
@@ -113,7 +114,7 @@ def decode(data: bytes, size: int | None = None, channels: int = 1, limits: Limi
 
 
 def describe(head: bytes) -> str:
-    """What a file that is not decoded seems to be, told by its first `HEAD` bytes, and what to do."""
+    """Describes a file that is not decoded by its first `HEAD` bytes, and what the user can do about it."""
     kind = image_kind(head)
     if kind is not None:
         return f"{kind}, which is not supported: {kind.advice}"
@@ -126,9 +127,9 @@ def describe(head: bytes) -> str:
 
 
 def explain_fault(error: BaseException) -> str:
-    """What a decoder's error says, in one line of words."""
+    """Describes a decoder's error in one line."""
     text = " ".join(str(error).split())
-    if isinstance(error, OSError) and error.strerror:  # its text would name the file again
+    if isinstance(error, OSError) and error.strerror:  # str(error) would repeat the file name
         return error.strerror.lower()
     if isinstance(error, MemoryError):
         return "not enough memory to decode it"
@@ -140,13 +141,13 @@ def explain_fault(error: BaseException) -> str:
 
 
 def decode_loaded(image: Image.Image) -> Image.Image:
-    """An image that Pillow has loaded as `decode` gives it, as far as its pixels allow.
+    """Converts an image that Pillow has loaded to the result of `decode`, as far as its pixels allow.
 
-    It is turned upright as its EXIF block says; Pillow's `convert` and `resize` keep that block, and
-    `ImageOps.exif_transpose` takes it away.
+    The image is rotated as its EXIF block states. Pillow's `convert` and `resize` keep that block;
+    `ImageOps.exif_transpose` removes it.
 
     Raises:
-        ImageError: Pixels without a defined range, or pixels that Pillow is known to load otherwise than they are.
+        ImageError: The pixels have no defined range, or Pillow is known to load them incorrectly.
     """
     if image.format == "PNG" and image.mode in ("RGB", "RGBA") and _has_lost_bits(image):
         raise ImageError("a PNG with 16 bits a colour, of which Pillow loads 8: give its path, or open it again")
@@ -156,14 +157,18 @@ def decode_loaded(image: Image.Image) -> Image.Image:
 
 
 def flatten(image: Image.Image, bits: int | None = None) -> Image.Image:
-    """A loaded image of any mode in 8 bits, as mode "L" or "RGB", with transparent pixels laid on black.
+    """Converts a loaded image of any mode to mode "L" or "RGB" in 8 bits, with transparent pixels on black.
 
     Args:
-        image: Of any Pillow mode.
-        bits: Significant bits of 16-bit pixels where the file tells them.
+        image: Image in any Pillow mode.
+        bits: Significant bits of 16-bit pixels if the file declares them.
 
     Raises:
-        ImageError: Float pixels, whose range is not defined, or integers outside 0..65535.
+        ImageError: Pixels are floats, whose range is undefined, or integers outside 0..65535.
+
+    Example:
+        >>> flatten(Image.new("LA", (1, 1), (200, 0))).getpixel((0, 0))  # fully transparent
+        (0, 0, 0)
     """
     if image.mode == "F":
         raise ImageError("float pixels have no defined range: save the image in 8 or 16 bits")
@@ -182,12 +187,12 @@ def flatten(image: Image.Image, bits: int | None = None) -> Image.Image:
 
 
 def _flatten_own(image: Image.Image) -> Image.Image:
-    """`flatten`, with what a TIFF says of its pixels and Pillow leaves undone."""
+    """Applies `flatten`, with TIFF tags that Pillow ignores."""
     return _flatten_tiff(image) if hasattr(image, "tag_v2") else flatten(image)
 
 
 def _has_lost_bits(image: Image.Image) -> bool:
-    """Whether a loaded PNG has 16 bits a colour in its file; where that is gone, whether it is as dark as one."""
+    """Whether a loaded PNG had 16 bits per colour in its file; if the file is gone, whether its pixels suggest it."""
     try:
         with Path(getattr(image, "filename", "")).open("rb") as file:
             head = file.read(25)
@@ -197,7 +202,7 @@ def _has_lost_bits(image: Image.Image) -> bool:
 
 
 def _is_mapped_askew(image: Image.Image) -> bool:
-    """Whether a loaded TIFF is mapped from a file turned by 90 degrees: Pillow 13 swaps its sides before it maps."""
+    """Whether a loaded TIFF is memory-mapped and rotated by 90 degrees: Pillow 13 swaps its sides before mapping."""
     if getattr(image, "map", None) is None:
         return False
     with suppress(OSError), Image.open(getattr(image, "filename", ""), formats=["TIFF"]) as again:
@@ -206,13 +211,13 @@ def _is_mapped_askew(image: Image.Image) -> bool:
 
 
 def _upright(source: Image.Image, pixels: Image.Image) -> Image.Image:
-    """`pixels` turned as the EXIF block of `source` asks (Pillow has done so for a TIFF)."""
+    """Returns `pixels` rotated as the EXIF block of `source` states (Pillow has already rotated a TIFF)."""
     turn = _TURNS.get(source.getexif().get(0x0112, 1))
     return pixels if turn is None else pixels.transpose(turn)
 
 
 def _in_8_bits(values: np.ndarray, bits: int | None) -> np.ndarray:
-    """Pixels of 16 bits by their depth; of 32 bits, up to 255, as they are: the same as an array of them."""
+    """Scales 16-bit pixels by their depth; keeps 32-bit pixels up to 255, as for an array with the same values."""
     if values.dtype.itemsize > 2 and bits is None and values.min() >= 0 and values.max() <= 255:
         return values.astype(np.uint8)
     return scale_depth(values, bits)
@@ -231,7 +236,7 @@ def _decode_png(file: TimedBytes, image: ImageFile.ImageFile) -> Image.Image:
 
 
 def _deep_colour(file: TimedBytes, image: Image.Image, rawmode: str, bits: int | None) -> Image.Image:
-    """A PNG with 16 bits a colour: Pillow decodes the high bytes only, so the low ones take a second pass."""
+    """Decodes a PNG with 16 bits per colour; Pillow decodes only the high bytes, so the low ones need a second pass."""
     image.load()
     second = Image.open(file, formats=("PNG",))
     grey = rawmode == "LA;16B"  # its four bytes a pixel read as four channels: grey high, grey low, alpha high, low
@@ -245,7 +250,7 @@ def _deep_colour(file: TimedBytes, image: Image.Image, rawmode: str, bits: int |
         high, low = np.asarray(image.crop(box))[..., highs], np.asarray(second.crop(box))[..., lows]
         return high.astype(np.uint16) << 8 | low
 
-    # In bands, since an array of everything in 16 bits takes several times the memory of the image.
+    # In bands, since a 16-bit array of all pixels takes several times the memory of the image.
     band = max(1, _BAND // image.width)
     bands = [slice(y, min(y + band, image.height)) for y in range(0, image.height, band)]
     table = depth_table(max(int(deep(rows).max()) for rows in bands), bits)
@@ -259,7 +264,7 @@ def _deep_colour(file: TimedBytes, image: Image.Image, rawmode: str, bits: int |
 def _flatten_tiff(image: Image.Image) -> Image.Image:
     tags = image.tag_v2  # type: ignore[attr-defined]
     flat = flatten(image)
-    if image.mode.startswith("I") and tags.get(262) == 0:  # "white is zero", which Pillow leaves so in 16 bits
+    if image.mode.startswith("I") and tags.get(262) == 0:  # "white is zero", which Pillow ignores in 16 bits
         return flat.point(range(255, -1, -1))
     extrema = np.asarray(flat.getextrema())
     if flat.mode == "RGB" and max(tags.get(258, (8,))) > 8 and extrema.max() < 64:

@@ -1,4 +1,4 @@
-"""The depth of 16-bit pixels: how many of the 16 bits carry the picture."""
+"""Bit depth of 16-bit pixels: how many of the 16 bits are significant."""
 
 from __future__ import annotations
 
@@ -16,20 +16,24 @@ _DEPTHS = (10, 12, 14, 16)
 
 
 class DepthWarning(UserWarning):
-    """The bit depth of 16-bit pixels was not written in the file and was read off their largest value."""
+    """The file does not declare the bit depth of its 16-bit pixels, so it was inferred from their largest value."""
 
 
 def scale_depth(values: np.ndarray, bits: int | None = None) -> np.ndarray:
-    """Scales integers of up to 16 bits to uint8, 0..255, over the whole range of their depth, without clipping.
+    """Scales integers of up to 16 bits to uint8, from the whole range of their bit depth to 0..255, without clipping.
 
     Args:
         values: Integers in 0..65535, of any shape.
-        bits: Depth that the file declares (PNG's sBIT chunk). None takes the smallest of 10, 12, 14 and 16 that
-            holds the largest value, and reports it by a `DepthWarning` when that is not 16. PNG asks writers to
-            stretch samples to 16 bits also where sBIT is less: values above the declared depth are read so.
+        bits: Bit depth that the file declares (PNG's sBIT chunk). None uses the smallest of 10, 12, 14 and 16 that
+            holds the largest value, and issues a `DepthWarning` unless that is 16. PNG asks writers to stretch samples
+            to 16 bits even if sBIT is less; values above the declared depth are treated as stretched in this way.
 
     Returns:
-        uint8 of the same shape.
+        uint8 array of the same shape.
+
+    Example:
+        >>> scale_depth(np.array([0, 2048, 4095]), bits=12).tolist()
+        [0, 128, 255]
     """
     low, high = int(values.min()), int(values.max())
     if low < 0 or high >= 1 << 16:
@@ -38,11 +42,11 @@ def scale_depth(values: np.ndarray, bits: int | None = None) -> np.ndarray:
 
 
 def depth_table(high: int, bits: int | None = None) -> np.ndarray:
-    """uint8 of each value of an image's depth; see `scale_depth`.
+    """Returns the uint8 value of each integer up to the largest one of an image; see `scale_depth`.
 
     Args:
-        high: The image's largest value.
-        bits: Depth that the file declares.
+        high: Largest value in the image.
+        bits: Bit depth that the file declares.
     """
     if bits is None:
         bits = next(depth for depth in _DEPTHS if high < 1 << depth)
@@ -55,7 +59,7 @@ def depth_table(high: int, bits: int | None = None) -> np.ndarray:
 
 
 def significant_bits(file: IO[bytes]) -> int | None:
-    """Bits of the first channel in a PNG's sBIT chunk (PNG specification, 11.3.2.4), or None without one."""
+    """Reads the significant bits of the first channel from a PNG's sBIT chunk (PNG 11.3.2.4); None without it."""
     for kind, data in _png_chunks(file):
         if kind == b"sBIT" and data and 1 <= data[0] <= 16:
             return data[0]
@@ -68,7 +72,7 @@ def _table(bits: int) -> np.ndarray:
 
 
 def _png_chunks(file: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """Kind and first 4 bytes of each chunk in front of the pixels."""
+    """Yields the type and first 4 bytes of each chunk before the pixels."""
     file.seek(8)
     while len(header := file.read(8)) == 8:
         length, kind = struct.unpack(">I4s", header)

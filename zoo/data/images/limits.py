@@ -1,4 +1,4 @@
-"""What reading one image may cost at most, whatever the file declares."""
+"""Limits on the size, memory and time of reading one image, whatever its file declares."""
 
 from __future__ import annotations
 
@@ -8,32 +8,31 @@ from dataclasses import dataclass
 
 from zoo.core.errors import ImageError, UsageError
 
-#: Above it Pillow itself warns, and refuses twice as many.
+#: Pillow's own limit: it warns above this and refuses more than twice as many.
 _PILLOW_PIXELS = 89_478_485
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds on one image; what exceeds one is an `ImageError` that names it.
+    """Limits on one image; exceeding one raises an `ImageError` that names it.
 
-    All but `seconds` are checked before any pixel is decoded. `seconds` are the processor time of the thread that
-    decodes, so that a busy machine refuses no image, and are looked at between the blocks of a file: what a library
-    does in one call (a TIFF's compressed strips, a WebP) is bounded by the other limits alone. At its worst a thread
-    takes twice `bytes` for the file and 16 bytes for each of `pixels`.
+    All limits except `seconds` are checked before any pixel is decoded. `seconds` is processor time of the decoding
+    thread, so that a busy machine refuses no image. It is checked between blocks of a file; an operation that a
+    library performs in one call (compressed strips of a TIFF, a WebP) is bounded only by the other limits. In the
+    worst case a thread needs twice `bytes` of memory for the file, plus 16 bytes per pixel of `pixels`.
 
     Attributes:
         bytes: Size of the file.
         seconds: Processor time to decode it.
-        pixels: Width times height. The largest detectors give about 20 megapixels.
-        aspect: Longest side over shortest.
-        side: Shortest side, in pixels.
-        segments: Chunks of a PNG or WebP; segments of a JPEG, and bytes of filling between them; tags and strips of a
-            TIFF.
-        scans: Scans of a JPEG, each of which goes over all pixels again; 10 are usual.
-        metadata: Bytes of one block that holds no pixels (EXIF, text, colour profile).
+        pixels: Width times height. The largest detectors produce about 20 megapixels.
+        aspect: Longest side divided by shortest side.
+        side: Shortest side in pixels.
+        segments: Chunks of a PNG or WebP; segments of a JPEG and padding bytes between them; tags and strips of a TIFF.
+        scans: Scans of a JPEG, each of which processes all pixels again; 10 are usual.
+        metadata: Bytes of one block without pixels (EXIF, text, colour profile).
 
     Raises:
-        UsageError: A limit that is not positive, or more pixels than Pillow decodes.
+        UsageError: A limit is not positive, or `pixels` is more than Pillow decodes.
 
     Example:
         >>> Limits(bytes=10**9, seconds=60).pixels
@@ -57,12 +56,12 @@ class Limits:
             raise UsageError(f"the limit pixels is at most {_PILLOW_PIXELS:,}, as Pillow's; got {self.pixels:,}")
 
     def check_bytes(self, count: int) -> None:
-        """Raises `ImageError` where a file of `count` bytes is too large; called before it is read."""
+        """Raises `ImageError` if a file of `count` bytes is too large; call it before reading the file."""
         if count > self.bytes:
             raise ImageError(f"a file of {_megabytes(count)}; at most {_megabytes(self.bytes)} are read")
 
     def check_size(self, width: int, height: int) -> None:
-        """Raises `ImageError` on a width and height in pixels that no X-ray has; called before pixels are decoded."""
+        """Raises `ImageError` if no X-ray has this width and height in pixels; call it before decoding the pixels."""
         size = f"{width} x {height} pixels"
         if width * height > self.pixels:
             raise ImageError(f"{size}; at most {self.pixels / 1e6:.9g} megapixels are read")
@@ -72,16 +71,16 @@ class Limits:
             raise ImageError(f"{size}; one side is more than {self.aspect:g} times the other")
 
 
-#: What holds where nothing else is asked for.
+#: Limits that are used by default.
 DEFAULT = Limits()
 
 
 class TimedBytes(io.BytesIO):
-    """The bytes of a file, for a decoder; each `read` raises `ImageError` once the time is over.
+    """Contents of a file for a decoder; each `read` raises `ImageError` after the time limit.
 
     Args:
-        data: The file.
-        seconds: Processor time of this thread, from now on.
+        data: Contents of the file.
+        seconds: Processor time of this thread from now on.
     """
 
     def __init__(self, data: bytes, seconds: float) -> None:
@@ -89,12 +88,12 @@ class TimedBytes(io.BytesIO):
         self._seconds, self._end = seconds, time.thread_time() + seconds
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """The next `size` bytes, or all."""
+        """Returns the next `size` bytes, or all remaining bytes."""
         self.check_time()
         return super().read(size)
 
     def check_time(self) -> None:
-        """Raises `ImageError` where the time is over."""
+        """Raises `ImageError` if the time limit is exceeded."""
         if time.thread_time() > self._end:
             raise ImageError(f"not decoded within {self._seconds:g} s of processor time")
 

@@ -1,4 +1,4 @@
-"""The image files of a folder, told by their content; everything else in it is counted by kind."""
+"""Lists the image files in a folder, recognised by content; counts all other files by kind."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zoo.core.file_kinds import HEAD, UNKNOWN, file_kind, image_kind
 from zoo.core.paths import IMAGE_EXTENSIONS
 from zoo.core.warn import warn_user
 
-#: Folders, in lower case, in which a system keeps thumbnails, shadows of files, or what was thrown away.
+#: Names, in lower case, of folders in which systems keep thumbnails, resource forks or deleted files.
 _SYSTEM_FOLDERS = frozenset(
     ("@eadir", "@recycle", "@tmp", "#recycle", "#snapshot", "__macosx", "$recycle.bin", "recycler", "lost+found")
 ) | {"system volume information", "@recently-snapshot", "@synoresource"}
@@ -22,23 +22,23 @@ _SYSTEM_FOLDERS = frozenset(
 
 @dataclass
 class LeftOut:
-    """What a listing passed over.
+    """Files and folders that a listing skipped.
 
     Attributes:
-        counts: Kind, such as "text file" -> how many there were.
-        examples: The same kind -> the name of the first.
+        counts: Kind, such as "text file" -> number of files.
+        examples: Kind -> name of the first file.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
 
     def add(self, kind: str, name: str) -> None:
-        """Counts one more of a kind."""
+        """Counts one more file of a kind."""
         self.counts[kind] += 1
         self.examples.setdefault(kind, name)
 
     def __str__(self) -> str:
-        """One line, such as "3 text files (first notes.txt), 1 linked folder (link)"; "" for nothing."""
+        """Returns one line, such as "3 text files (first notes.txt), 1 linked folder (link)", or ""."""
         parts = []
         for kind, count in self.counts.most_common():
             name = self.examples[kind]
@@ -47,19 +47,26 @@ class LeftOut:
 
 
 def walk_images(folder: str | Path, left_out: LeftOut | None = None) -> Iterator[str]:
-    """Paths of all images below `folder`, in the order of their paths.
+    """Yields the paths of all images below `folder`, sorted.
 
-    A file is an image if its name ends as one's or its first bytes are those of a known format, whether or not that
-    format can be decoded. Left out are hidden files and folders, folders of the system (`@eaDir`, `__MACOSX`), and
-    folders that are links, which could lead round in a circle. The names of one folder are held at a time.
+    A file is an image if it has an image extension or starts with the signature of a known format, whether or not
+    that format can be decoded. Skipped are hidden files and folders, system folders (`@eaDir`, `__MACOSX`), and links
+    to folders, which could form a cycle. Only the names in one folder are held in memory at a time.
 
     Args:
-        folder: Where to look; it may itself be hidden or a link.
-        left_out: Told of everything that is passed over.
+        folder: Folder to search; it may itself be hidden or a link.
+        left_out: Collects everything that is skipped.
 
     Raises:
         FileNotFoundError: `folder` is not a folder.
-        PermissionError: It or a folder below it cannot be read: its images would be missing in silence.
+        PermissionError: `folder` or a folder below it cannot be read, so images could be missed unnoticed.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = (Path(folder) / "a.png").write_bytes(b""), (Path(folder) / "notes.txt").write_text("read me")
+        ...     [Path(path).name for path in walk_images(folder)]
+        ['a.png']
     """
     if not Path(folder).is_dir():
         raise FileNotFoundError(f"{folder}: no such folder of images")
@@ -67,12 +74,12 @@ def walk_images(folder: str | Path, left_out: LeftOut | None = None) -> Iterator
 
 
 def list_images(folder: str | Path) -> list[Path]:
-    """All images below `folder` as `walk_images` finds them; a warning says what was left out.
+    """Lists all images below `folder` by the rules of `walk_images`; a warning reports what was skipped.
 
     Raises:
         FileNotFoundError: `folder` is not a folder.
-        PermissionError: As `walk_images`.
-        ImageError: It holds no image; says what it holds.
+        PermissionError: `folder` or a folder below it cannot be read.
+        ImageError: The folder contains no image; states what it contains.
 
     Example:
         >>> import tempfile
@@ -86,18 +93,18 @@ def list_images(folder: str | Path) -> list[Path]:
 
 
 def find_images(sources: Sequence[Path], say: Callable[[str], None] = warn_user) -> list[str]:
-    """Paths of the image files named, and of those in the folders named, in that order, each once.
+    """Lists the given image files and the images in the given folders, in the given order, without duplicates.
 
     Args:
-        sources: Files, which are taken whatever they are, and folders.
-        say: Told in a line what was left out of each folder, and how many files were named twice.
+        sources: Files, which are included whatever their content, and folders.
+        say: Called with a line on what was skipped in each folder and on the number of files given twice.
 
     Raises:
-        FileNotFoundError: A source that is not there.
-        PermissionError: A folder that cannot be read.
-        ImageError: A folder without images; says what it holds.
+        FileNotFoundError: A source does not exist.
+        PermissionError: A folder cannot be read.
+        ImageError: A folder contains no image; states what it contains.
     """
-    found: list[str] = []  # a hundred bytes each; as `Path` they would take ten times that
+    found: list[str] = []  # a hundred bytes each; a `Path` takes ten times as much
     for source in sources:
         if not source.exists():
             raise FileNotFoundError(f"no such file or folder: {source}")
@@ -124,7 +131,7 @@ def find_images(sources: Sequence[Path], say: Callable[[str], None] = warn_user)
 
 def _walk(folder: str, left_out: LeftOut) -> Iterator[str]:
     with os.scandir(folder) as entries:
-        # Folders among the files, so that the paths come out as sorting them by their parts would have it.
+        # Folders are visited among the files, so that the paths are in the order of their sorted parts.
         names = sorted((e.name, e.path, e.is_dir(follow_symlinks=False), e.is_symlink()) for e in entries)
     for name, path, is_folder, is_link in names:
         kind = _passed_over(name, path, is_folder or (is_link and Path(path).is_dir()), is_link)
@@ -137,20 +144,20 @@ def _walk(folder: str, left_out: LeftOut) -> Iterator[str]:
 
 
 def _passed_over(name: str, path: str, is_folder: bool, is_link: bool) -> str | None:
-    """The kind of a file or folder that is left out; None for an image, and for a folder to look into."""
+    """Returns the kind of a skipped file or folder; None for an image and for a folder to descend into."""
     if is_folder:
         if name.lower() in _SYSTEM_FOLDERS:
             return "system folder"
         return "hidden folder" if name[0] == "." else "linked folder" if is_link else None
     if name[0] == ".":
         return "hidden file"
-    # A name says what its file should be: an empty "a.png" is an image that cannot be read, and its row says so.
+    # A name states what the file should be: an empty "a.png" is listed, and reported as an unreadable image.
     return None if name.lower().endswith(IMAGE_EXTENSIONS) else _kind_of(path)
 
 
 def _kind_of(path: str) -> str | None:
-    """What a file is if it is no image, told by its first bytes."""
-    if not Path(path).is_file():  # opening a pipe would wait for its other end
+    """Returns the kind of a file that is not an image, by its first bytes; None for an image."""
+    if not Path(path).is_file():  # opening a pipe would block
         return "broken link" if Path(path).is_symlink() else "special file"
     try:
         with Path(path).open("rb", buffering=0) as file:
@@ -161,7 +168,7 @@ def _kind_of(path: str) -> str | None:
 
 
 def _short(kind: str, head: bytes) -> str:
-    """A kind without its article and explanation."""
+    """Returns a kind without its article and explanation."""
     if kind != UNKNOWN:
         return re.sub(r"^an? |[,(].*", "", kind).strip()
     try:

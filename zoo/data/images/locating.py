@@ -1,4 +1,4 @@
-"""Names of a table or split, joined to the image files that they mean."""
+"""Joins the names in a table or split to image files."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from zoo.data.images.listing import LeftOut, walk_images
 
 @dataclass(frozen=True, eq=False)
 class Located:
-    """Where the images of some names are.
+    """Image files that names were joined to.
 
     Attributes:
-        paths: (n,) absolute path of each; for a name that is nowhere, one inside the first folder that does not exist.
-        notes: What was disregarded to join them, one sentence each.
-        unused: One sentence on the images that no name means and on what the folders hold besides, or "".
+        paths: (n,) absolute paths; for a name without an image, a path in the first folder that does not exist.
+        notes: Differences that were disregarded when joining, one sentence each.
+        unused: One sentence on images without a name and on other files in the folders, or "".
     """
 
     paths: list[str]
@@ -27,32 +27,32 @@ class Located:
     unused: str = ""
 
     def existing(self) -> list[str]:
-        """The paths that are there."""
+        """Returns the paths of existing files."""
         return [path for path in self.paths if Path(path).is_file()]
 
 
 def locate_images(names: Sequence[str], folders: Sequence[str | Path], source: str = "the table") -> Located:
-    """Finds the image that each name means, among those in the folders and below them.
+    """Finds the image of each name in the folders and their subfolders.
 
-    Names are joined as `zoo.core.joining.join` says, to the images that `zoo.data.images.listing.walk_images` lists.
-    No name leads out of the folders.
+    Names are joined by the rules of `zoo.core.joining.join` to the images that `zoo.data.images.listing.walk_images`
+    lists, so no name can refer to a file outside the folders.
 
     Args:
-        names: (n,) file names, paths or identifiers, each once.
-        folders: Where the images are.
-        source: What the names are from, for messages.
+        names: (n,) file names, paths or identifiers, distinct.
+        folders: Folders of the images.
+        source: Origin of the names, for messages.
 
     Raises:
-        FileNotFoundError: A folder that is not there.
-        TableError: A name means two images, or two names mean one; shows both.
+        FileNotFoundError: A folder does not exist.
+        TableError: A name matches two images, or two names match one image; states both.
 
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = (Path(folder) / "film.1.png").write_bytes(b"")
-        ...     _ = (Path(folder) / "film.png").write_bytes(b"")
-        ...     [Path(path).name for path in locate_images(["film.1"], [folder]).paths]
-        ['film.1.png']
+        ...     _ = (Path(folder) / "image.1.png").write_bytes(b"")
+        ...     _ = (Path(folder) / "image.png").write_bytes(b"")
+        ...     [Path(path).name for path in locate_images(["image.1"], [folder]).paths]
+        ['image.1.png']
     """
     roots = [str(Path(folder).absolute()) for folder in folders]
     left_out = LeftOut()
@@ -69,5 +69,5 @@ def locate_images(names: Sequence[str], folders: Sequence[str | Path], source: s
 
 
 def _below(path: str, roots: Sequence[str]) -> str:
-    """A path from the folder on in which it was found: "PA/1.png" explains why "AP/1.png" is not there."""
+    """Shortens a path to start at its root folder, so that messages tell "PA/1.png" from "AP/1.png"."""
     return next((path[len(root) :].lstrip(os.sep) for root in roots if Path(path).is_relative_to(root)), path)

@@ -1,4 +1,4 @@
-"""Any image, from any source, as the array that every model takes: uint8, 0..255."""
+"""Reads any image from any source as the array that all models take: uint8, 0..255."""
 
 from __future__ import annotations
 
@@ -14,35 +14,36 @@ from zoo.data.images.decode import DECODE_ERRORS, decode, decode_loaded, explain
 from zoo.data.images.limits import DEFAULT, Limits
 from zoo.data.images.sources import Held, ImageSource, file_bytes, hold, name_of
 
-#: path, size, channels -> uint8 (size, size, channels): `read_image`, or what a cache puts in its place.
+#: (path, size, channels) -> uint8 (size, size, channels): the signature of `read_image` and of a cache around it.
 Reader: TypeAlias = Callable[[str, int, int], np.ndarray]
 
 
 def read_image(source: ImageSource, size: int | None = None, channels: int = 1, limits: Limits = DEFAULT) -> np.ndarray:
-    """Reads one image as a uint8 array; the same decoder for training and prediction, on every backend.
+    """Reads one image as a uint8 array, with the same decoder for training and prediction on all backends.
 
-    A path, the file's bytes, an open file and a Pillow image that was opened and not yet loaded give exactly the same
-    pixels (`zoo.data.images.decode.decode`). Arrays and tensors are pixels in 0..255: uint8; floats (rounded); uint16,
-    scaled by its depth as a 16-bit file is; booleans, black and white. They, and loaded Pillow images, equal a decode
-    at full size, from which a JPEG that is scaled inside its DCT differs by less than one grey level in the mean.
+    A path, the contents of a file, an open file and a Pillow image that is opened but not loaded give identical pixels
+    (`zoo.data.images.decode.decode`). Arrays and tensors hold pixels in 0..255: uint8; floats (rounded); uint16,
+    scaled by its bit depth like a 16-bit file; or booleans (black and white). They, and loaded Pillow images, are
+    equal to a decode at full size; a JPEG scaled inside its DCT differs from it by less than one grey level on
+    average.
 
     Args:
-        source: A path; bytes, bytearray or memoryview of a file; a file opened for reading in binary, read from its
-            start and left where it was; a Pillow image of any mode; or an array or tensor (NumPy, JAX, TensorFlow,
-            torch) of shape (h, w), (h, w, 1), (h, w, 3) or (h, w, 4).
-        size: Height and width in pixels of the result, stretched to a square (as the original solution does) by a
-            bilinear filter with antialiasing; None keeps the image's own.
+        source: A path; bytes, bytearray or memoryview with the contents of a file; a file opened in binary mode, which
+            is read from its start and whose position is restored; a Pillow image of any mode; or an array or tensor
+            (NumPy, JAX, TensorFlow, torch) of shape (h, w), (h, w, 1), (h, w, 3) or (h, w, 4).
+        size: Height and width of the result in pixels. The image is stretched to a square (as in the original solution)
+            by a bilinear filter with antialiasing; None keeps the size of the image.
         channels: 1 (grey, ITU-R 601 luma) or 3 (RGB).
-        limits: What the image may cost at most.
+        limits: Limits on size, memory and time.
 
     Returns:
         uint8 array (h, w, channels).
 
     Raises:
-        ImageError: Not a readable image, beyond a limit, all one value, or an array in another range; names the source
-            and the reason.
+        ImageError: The image is unreadable, exceeds a limit or has only one grey value, or an array has another range;
+            names the source and the reason.
         UsageError: `size` or `channels` is out of range.
-        UsageTypeError: `source` is of another type.
+        UsageTypeError: `source` has another type.
 
     Example:
         >>> ramp = np.linspace(0, 255, 64 * 48).reshape(64, 48)

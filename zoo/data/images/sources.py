@@ -1,4 +1,4 @@
-"""Where an image may come from: which values are one image, which are several, and their bytes."""
+"""Sources of images: tells one image from several, and reads their bytes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zoo.data.images.arrays import CHANNELS, is_array, to_array
 from zoo.data.images.decode import DECODE_ERRORS, FORMATS, decode_loaded, explain_fault
 from zoo.data.images.limits import DEFAULT, Limits
 
-#: Bytes that are read at once from a file that does not tell its size.
+#: Bytes per read from a file of unknown size.
 _BLOCK = 1 << 20
 
 KINDS = "a path, the bytes of a file, an open file, a Pillow image, or an array or tensor"
@@ -27,31 +27,31 @@ class ArrayLike(Protocol):
     """An array or a tensor of any library."""
 
     def __array__(self) -> np.ndarray:
-        """As NumPy has it."""
+        """Returns a NumPy array."""
 
 
-#: One image, from wherever it comes.
+#: One image from any source.
 ImageSource: TypeAlias = (
     str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | Image.Image | np.ndarray | ArrayLike
 )
 
-#: What is held of a source until it is decoded: nothing that its owner could change or close meanwhile.
+#: A source read into memory, which its owner can no longer change or close.
 Held: TypeAlias = str | bytes | Image.Image | np.ndarray
 
 
 def each_image(images: Any) -> Iterable[Any]:
-    """Several images one by one, or one image as the only one of its kind.
+    """Yields several images one by one; a single image is yielded as the only one.
 
-    One image is a path, bytes, an open file, a Pillow image, or an array (h, w), (h, w, 1), (h, w, 3) or (h, w, 4). A
-    stack of them is an array (n, h, w) or (n, h, w, 1, 3 or 4): three dimensions with a last axis of 1, 3 or 4 are one
-    image. Everything else that can be iterated over gives its items.
+    A single image is a path, bytes, an open file, a Pillow image, or an array (h, w), (h, w, 1), (h, w, 3) or
+    (h, w, 4). A stack is an array (n, h, w) or (n, h, w, 1, 3 or 4); an array of three dimensions whose last axis is 1,
+    3 or 4 is one image. Any other iterable yields its items.
 
     Args:
-        images: Any of these; tensors as arrays. A dictionary, a set and a table are none of them.
+        images: Any of these; tensors are treated as arrays. Dictionaries, sets and tables are not accepted.
 
     Raises:
-        UsageTypeError: Neither an image nor several.
-        UsageError: An array of another shape.
+        UsageTypeError: `images` is neither an image nor several images.
+        UsageError: An array has another shape.
 
     Example:
         >>> len(each_image(np.zeros((130, 160)))), len(each_image(np.zeros((5, 130, 160))))
@@ -70,17 +70,21 @@ def each_image(images: Any) -> Iterable[Any]:
 
 
 def is_one(value: object) -> bool:
-    """Whether `value` is a single image that is no array."""
+    """Whether `value` is a single image other than an array.
+
+    >>> is_one("a.png"), is_one(["a.png"])
+    (True, False)
+    """
     paths = isinstance(value, str | os.PathLike | bytes | bytearray | memoryview)
     return paths or isinstance(value, Image.Image) or hasattr(value, "read")
 
 
 def one_image(image: Any) -> Any:
-    """The single image that `image` is, or that an array holds as its only one.
+    """Returns `image` if it is a single image, or the only image of a stack.
 
     Raises:
-        UsageTypeError: Not an image.
-        UsageError: Several images, or none.
+        UsageTypeError: `image` is not an image.
+        UsageError: `image` holds several images, or none.
     """
     if not is_one(image) and not is_array(image):
         raise UsageTypeError(f"one image is wanted ({KINDS}), got a {type(image).__name__}")
@@ -91,16 +95,16 @@ def one_image(image: Any) -> Any:
 
 
 def hold(source: Any, limits: Limits = DEFAULT, copy: bool = False) -> Held:
-    """What `source` is now: an open file or a Pillow image not yet loaded is read, memory that may change copied.
+    """Reads an open file or an unloaded Pillow image, and copies memory that may change; returns the current contents.
 
     Args:
         source: One image.
-        limits: Of the bytes that are read.
-        copy: Copy arrays and loaded Pillow images as well, since their owner goes on to use them.
+        limits: Limits on the number of bytes.
+        copy: Whether to copy arrays and loaded Pillow images as well, because their owner continues to use them.
 
     Raises:
-        ImageError: A file that is closed, not binary, or too large.
-        UsageTypeError: Not an image.
+        ImageError: The file is closed, not binary, or too large.
+        UsageTypeError: `source` is not an image.
     """
     if isinstance(source, str | bytes):
         return source
@@ -115,21 +119,21 @@ def hold(source: Any, limits: Limits = DEFAULT, copy: bool = False) -> Held:
         return _of_file(source, limits)
     if is_array(source):
         array = to_array(source)
-        if array.ndim == 0 and isinstance(array.item(), str | bytes):  # a tensor that holds a file
+        if array.ndim == 0 and isinstance(array.item(), str | bytes):  # a tensor with the contents of a file
             return array.item()
         return array.copy() if copy else array
     raise UsageTypeError(f"an image is {KINDS}, got a {type(source).__name__}")
 
 
 def hold_each(images: Any, limits: Limits = DEFAULT) -> Iterator[Held | ImageError]:
-    """Each image of `each_image`, held; in place of one whose file cannot be read, the error.
+    """Yields each image of `each_image` held in memory, or an error for an image whose file cannot be read.
 
     Raises:
-        UsageTypeError: Not images; says which of several is none.
-        UsageError: An array of another shape.
+        UsageTypeError: An item is not an image; gives its position.
+        UsageError: An array has another shape.
     """
     found = each_image(images)
-    copy = isinstance(found, Iterator)  # a generator may go on to use the array that it gave
+    copy = isinstance(found, Iterator)  # a generator may reuse the array that it yielded
     for index, image in enumerate(found):
         try:
             yield hold(image, limits, copy)
@@ -140,11 +144,11 @@ def hold_each(images: Any, limits: Limits = DEFAULT) -> Iterator[Held | ImageErr
 
 
 def file_bytes(path: str, limits: Limits = DEFAULT) -> bytes:
-    """The bytes of an image file, whose size is looked at first.
+    """Reads the contents of an image file after checking its size.
 
     Raises:
-        ImageError: No file, or one that is too large.
-        OSError: It cannot be read.
+        ImageError: `path` is not a file, or the file is too large.
+        OSError: The file cannot be read.
     """
     place = Path(path)
     if not place.is_file():
@@ -157,7 +161,7 @@ def file_bytes(path: str, limits: Limits = DEFAULT) -> bytes:
 
 
 def name_of(source: Held) -> str:
-    """A source as errors name it."""
+    """Returns the name of a source for error messages."""
     if isinstance(source, str):
         return source
     if isinstance(source, bytes):
@@ -194,7 +198,7 @@ def _of_path(path: os.PathLike[Any]) -> str:
 
 
 def _copied(image: Image.Image) -> Image.Image:
-    """The pixels of a loaded image as they are now: `seek` and `paste` change an image in its place."""
+    """Copies the current pixels of a loaded image, since `seek` and `paste` change an image in place."""
     try:
         return decode_loaded(image).copy()
     except DECODE_ERRORS as error:
@@ -208,14 +212,14 @@ def _of_memory(view: memoryview) -> bytes:
 
 
 def _of_pillow(image: Image.Image, limits: Limits) -> bytes | Image.Image:
-    """The file of an image that was only opened, so that it is decoded as every file; any other, loaded."""
+    """Returns the file of an image that is opened but not loaded, so that `decode` reads it; else the loaded image."""
     if isinstance(image, ImageFile.ImageFile):
-        # A WebP has no tiles before it is loaded; a loaded image has none, and but for some TIFFs no file.
-        fp = getattr(image, "fp", None)  # a WebP that was pickled has none
+        # A WebP has no tiles before it is loaded; a loaded image has none, and, except for some TIFFs, no file.
+        fp = getattr(image, "fp", None)  # an unpickled WebP has no such attribute
         unloaded = bool(image.tile) or (image.format == "WEBP" and fp is not None)
         if unloaded and (fp is None or fp.closed):
             raise ImageError(f"{name_of(image)}: closed or verified before it was read: open it again")
-        # A later page that was sought for is not what the file gives.
+        # After a seek to a later page, decoding the file would return the first page instead.
         if unloaded and not image.tell() and image.format in (*FORMATS, "MPO"):
             return _of_file(fp, limits)
     try:
@@ -227,7 +231,7 @@ def _of_pillow(image: Image.Image, limits: Limits) -> bytes | Image.Image:
 
 
 def _of_file(file: Any, limits: Limits) -> bytes:
-    """All of an open file, which is left where it was."""
+    """Reads all of an open file and restores its position."""
     try:
         if isinstance(file, io.TextIOBase):
             raise ImageError("opened as text: open it with mode 'rb'")
@@ -251,7 +255,7 @@ def _of_file(file: Any, limits: Limits) -> bytes:
 
 
 def _of_stream(file: Any, limits: Limits) -> bytes:
-    """The rest of a file that tells no size, of which no more than the limit is read."""
+    """Reads the rest of a file of unknown size, up to the limit."""
     parts: list[bytes] = []
     count = 0
     while count <= limits.bytes and (part := file.read(_BLOCK)):

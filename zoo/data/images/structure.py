@@ -1,8 +1,8 @@
-"""How many pieces an image file has, looked at before any of it is decoded.
+"""Counts the pieces of an image file before it is decoded.
 
-A decoder goes through all that a file declares: millions of empty chunks, megabytes of filling, thousands of scans, or
-of strips that point at the same bytes, take it minutes. Here the pieces are counted without being decoded, and kinds of
-JPEG that are not read are told apart from damaged ones.
+A decoder processes everything that a file declares: millions of empty chunks, megabytes of padding, thousands of scans,
+or strips that point to the same bytes would take it minutes. This module counts such pieces without decoding them, and
+tells kinds of JPEG that are not supported from damaged ones.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from zoo.data.images.limits import Limits
 
 _CONVERT = "is not supported: convert it to an 8-bit JPEG or to PNG"
 
-#: JPEG markers: frames (ITU-T T.81, table B.1) whose coding is not read.
+#: JPEG markers of frames (ITU-T T.81, table B.1) whose coding is not supported.
 _BASELINE, _EXTENDED, _PROGRESSIVE, _JPEG_LS = 0xC0, 0xC1, 0xC2, 0xF7
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {_JPEG_LS}
 _CODINGS = {
@@ -33,25 +33,25 @@ _CODINGS = {
 _SCAN, _END, _EXIF = 0xDA, 0xD9, 0xE1
 _NO_LENGTH = frozenset((0x00, 0x01, *range(0xD0, 0xD9)))
 
-#: A marker among a scan's data, where 0xFF00 is a byte of 0xFF and 0xFFD0 to 0xFFD7 only restart the decoder.
+#: A marker within the data of a scan, in which 0xFF00 is the byte 0xFF and 0xFFD0 to 0xFFD7 restart the decoder.
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _LONG_FILLING = 4096
 _NO_FILLING = re.compile(rb"[^\xff]")
 
-#: TIFF tags, and the types of integers.
+#: TIFF tags, and the integer types.
 _COMPRESSION, _STRIPS, _STRIP_BYTES = 259, 273, 279
 _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES = 322, 323, 324, 325
 _INTEGERS = {1: "u1", 3: "u2", 4: "u4", 16: "u8"}
 
-#: Strips together may be so many times as long as the file: some writers put their decoded length.
+#: Limit on the total length of the strips relative to the file: some writers state their decoded length.
 _STRIP_SLACK = 4
 
 
 def check_structure(data: bytes, kind: ImageKind, limits: Limits) -> None:
-    """Counts the pieces of a file against `limits`; what is cut short or damaged is left for the decoder to say.
+    """Checks the number of pieces in a file against `limits`; truncation and damage are left to the decoder.
 
     Raises:
-        ImageError: More pieces than the limits allow, or a JPEG of a coding or depth that is not read.
+        ImageError: The file exceeds a limit, or is a JPEG with a coding or depth that is not supported.
     """
     check = _CHECKS.get(kind)
     if check is not None:
@@ -67,7 +67,7 @@ def _check_png(data: bytes, limits: Limits) -> None:
             raise ImageError(f"a PNG of more than {limits.segments:,} chunks")
         if name == b"IEND":
             return
-        if name not in (b"IDAT", b"fdAT") and at + length < len(data):  # else it is damaged
+        if name not in (b"IDAT", b"fdAT") and at + length < len(data):  # otherwise the file is damaged
             _check_metadata(length, "PNG", limits)
         at += 12 + length
 
@@ -86,7 +86,7 @@ def _check_webp(data: bytes, limits: Limits) -> None:
 
 
 def _check_canvas(data: bytes, limits: Limits) -> None:
-    """The size that a WebP declares: its decoder takes the memory as soon as it is opened."""
+    """Checks the size that a WebP declares, since its decoder allocates the memory on opening."""
     name = data[12:16]
     if name == b"VP8X" and len(data) >= 30:
         limits.check_size(int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1)
@@ -109,7 +109,7 @@ def _check_jpeg(data: bytes, limits: Limits) -> None:
             exif += length
             _check_metadata(exif, "JPEG", limits)
         elif marker == _SCAN:
-            # One scan with every component is all that a decoder reads of a file without progression.
+            # Without progression a decoder reads only one scan with every component.
             _check_filling(data, at + length)
             if progressive or data[at + 2 : at + 3] != bytes([components]):
                 _check_scans(data, at + length, limits)
@@ -117,7 +117,7 @@ def _check_jpeg(data: bytes, limits: Limits) -> None:
 
 
 def _segments(data: bytes, limits: Limits) -> Iterator[tuple[int, int, int]]:
-    """Marker, place and length (of what follows the marker) of each segment in front of a JPEG's first scan."""
+    """Yields marker, position and length (of the data after the marker) of each segment before a JPEG's first scan."""
     at, filling, count = 2, 0, 0
     while (start := data.find(b"\xff", at)) >= 0 and (found := _NO_FILLING.search(data, start)):
         end, marker = found.start(), data[found.start()]
@@ -138,7 +138,7 @@ def _segments(data: bytes, limits: Limits) -> Iterator[tuple[int, int, int]]:
 
 
 def _check_frame(marker: int, bits: int) -> None:
-    """Raises `ImageError` on a JPEG of a kind that is not read, which decoders take for a damaged one."""
+    """Raises `ImageError` for a JPEG of a kind that is not supported, which decoders would report as damaged."""
     if marker in _CODINGS:
         raise ImageError(f"{_CODINGS[marker]}, which {_CONVERT}")
     if bits != 8:
@@ -161,9 +161,9 @@ def _check_scans(data: bytes, at: int, limits: Limits) -> None:
 
 
 def _check_filling(data: bytes, at: int) -> None:
-    """Raises `ImageError` on a run of filling among the scans, which a decoder goes through anew for every block."""
+    """Raises `ImageError` for a run of padding between scans, which a decoder would scan again for each block."""
     start = data.find(b"\xff" * _LONG_FILLING, at)
-    if start >= 0 and data.find(b"\xff\xd9", at, start) < 0:  # behind the end of the image it does no harm
+    if start >= 0 and data.find(b"\xff\xd9", at, start) < 0:  # harmless after the end of the image
         raise ImageError(f"a JPEG with {_LONG_FILLING:,} bytes of filling or more between its segments")
 
 
@@ -172,24 +172,24 @@ def _check_tiff(data: bytes, limits: Limits) -> None:
         tags = _tags(data, limits)
         compression = _numbers(data, tags, _COMPRESSION)
         sides = [int(side[0]) for tag in (_TILE_WIDTH, _TILE_HEIGHT) if (side := _numbers(data, tags, tag)).size]
-        if math.prod(sides) > limits.pixels:  # a tile is decoded whole, however small the image
+        if math.prod(sides) > limits.pixels:  # a whole tile is decoded, however small the image
             raise ImageError(f"a TIFF with tiles of {' x '.join(map(str, sides))} pixels")
         for place, lengths in ((_STRIPS, _STRIP_BYTES), (_TILES, _TILE_BYTES)):
             pieces = tags.get(place, ("", 0, 0))[1]
             if pieces > limits.segments:
                 raise ImageError(f"a TIFF of {pieces:,} strips; at most {limits.segments:,} are read")
-            # Strips without compression are read up to their pixels' bytes, whatever length they declare.
+            # Uncompressed strips are read up to the size of their pixels, whatever length they declare.
             if pieces > 1 and compression.size and compression[0] != 1:
                 own = _numbers(data, tags, lengths)
                 total = int(own.sum(dtype=np.float64)) if own.size else pieces * len(data)
                 if total > _STRIP_SLACK * len(data):
                     raise ImageError("a TIFF whose strips are together longer than the file")
-    except (struct.error, OverflowError):  # cut short or damaged: the decoder says so
+    except (struct.error, OverflowError):  # truncated or damaged: the decoder reports it
         return
 
 
 def _tags(data: bytes, limits: Limits) -> dict[int, tuple[str, int, int]]:
-    """Type, count and place of the values of each tag in the first directory of a TIFF."""
+    """Returns the type, count and position of the values of each tag in the first directory of a TIFF."""
     order = "<" if data[:2] == b"II" else ">"
     big = struct.unpack_from(f"{order}H", data, 2)[0] == 43
     (at,) = struct.unpack_from(f"{order}Q" if big else f"{order}I", data, 8 if big else 4)
@@ -211,7 +211,7 @@ def _tags(data: bytes, limits: Limits) -> dict[int, tuple[str, int, int]]:
 
 
 def _numbers(data: bytes, tags: dict[int, tuple[str, int, int]], tag: int) -> np.ndarray:
-    """The integers of a tag; empty where it is missing or cut short."""
+    """Returns the integers of a tag; empty if the tag is missing or truncated."""
     kind, count, place = tags.get(tag, ("", 0, 0))
     if not kind or not count or place + count * int(kind[-1]) > len(data):
         return np.empty(0, np.uint64)

@@ -1,1 +1,1 @@
-"""Readers of label tables: one module for each data set, all giving the same form of table."""
+"""Readers of label tables: one module per data set, all returning the same columns."""

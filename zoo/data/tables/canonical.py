@@ -1,4 +1,4 @@
-"""The form into which every label table is brought: the competition's columns, then one column for each finding."""
+"""The canonical form of label tables: the competition's columns, then one column per finding."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zoo.core.warn import warn_user
 from zoo.data.images.locating import locate_images
 from zoo.labels import facts as facts_of
 
-#: Columns in front of the findings, in order.
+#: Columns before the findings, in order.
 COLUMNS = (
     "Image_path",
     "Image_name",
@@ -34,20 +34,20 @@ def build_table(
     folders: Sequence[str | Path],
     sources: str | Sequence[str],
 ) -> pd.DataFrame:
-    """Brings the rows of a file into the canonical form; what is missing is NaN.
+    """Brings the rows of a file into the canonical form; missing facts are NaN.
 
-    A warning counts the ages and sexes that were not understood; they are gaps.
+    A warning counts the ages and sexes that were not understood, which become NaN.
 
     Args:
-        source: The file's text.
-        columns: Canonical name -> the file's own name. Only "Image_name" has to be in the file.
+        source: Contents of the file.
+        columns: Canonical name -> column of the file. Only "Image_name" must be in the file.
         labels: Finding -> float32 (n,) of 1, 0 and NaN.
-        folders: Where the images are, searched with all their subfolders.
-        sources: Value of "Source", or one a row.
+        folders: Folders of the images, searched with all their subfolders.
+        sources: Value of "Source": one for all rows, or one per row.
 
     Raises:
-        TableError: A blank or repeated image name, or one that means two images.
-        FileNotFoundError: A folder that is not there.
+        TableError: An image name is blank, repeated, or matches two images.
+        FileNotFoundError: A folder does not exist.
     """
     names = source.texts(columns["Image_name"])
     _check_names(source, columns["Image_name"], names)

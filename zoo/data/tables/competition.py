@@ -1,4 +1,4 @@
-"""The competition's table: `train2.csv` with the folder `train2/` (Division B), or the same with 1 (Division A)."""
+"""Reads the competition's table: `train2.csv` with folder `train2/` (Division B), or `train1.csv` (Division A)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zoo.data.tables.canonical import build_table
 from zoo.labels import facts
 from zoo.labels.findings import CHEXPERT, LabelSchema
 
-#: Training images of Division B that no decoder opens; the original solution drops them too.
+#: Training images of Division B that no decoder opens; the original solution excludes them too.
 KNOWN_BROKEN = ("00043046_001_001.jpg", "00052495_001_001.jpg", "00056890_001_001.jpg")
 
 Uncertain: TypeAlias = Literal["nan", "zero", "one"]
@@ -31,19 +31,19 @@ def read_competition(
 ) -> pd.DataFrame:
     """Reads the competition's table into the canonical form.
 
-    Columns are found by name, with spaces or underscores; others are left out with a warning. A label is 1, 0, -1
-    (uncertain, as in CheXpert, Irvin et al. 2019), or blank or "NaN" (unknown). "Source" tells the two archives apart
-    by the names of the images (`facts.archives`) where both are there.
+    Columns are found by name, with spaces or underscores; other columns are ignored with a warning. A label is 1, 0, -1
+    (uncertain, as in CheXpert, Irvin et al. 2019), or blank or "NaN" (unknown). "Source" names the archive of each
+    image by its file name (`facts.archives`) if both archives are in the table.
 
     Args:
-        csv: The table.
+        csv: Path of the table.
         images: Folder of the images.
-        uncertain: What -1 becomes: NaN, 0 or 1. Blank is always NaN.
-        schema: Findings to read; the 14 by default.
+        uncertain: Replacement of -1: NaN, 0 or 1. A blank label is always NaN.
+        schema: Findings to read; all 14 by default.
 
     Raises:
-        TableError: A missing column, another label value, a repeated image; names file, line and column.
-        FileNotFoundError: No such file or folder.
+        TableError: A column is missing, a label has another value, or an image is repeated; names file and line.
+        FileNotFoundError: The file or folder does not exist.
     """
     if uncertain not in _UNCERTAIN:
         raise UsageError(f"uncertain must be one of {', '.join(map(repr, _UNCERTAIN))}, got {uncertain!r}")
@@ -57,10 +57,10 @@ def read_competition(
 
 
 def competition_files(folder: Path, labels: Path | None, images: Path | None) -> tuple[Path, Path]:
-    """The table and the image folder in `folder`, Division B before A; what is given is taken as given.
+    """Returns the table and the image folder in `folder`, Division B before A; given paths are returned unchanged.
 
     Raises:
-        TableError: Neither division is there; says what was looked for.
+        TableError: Neither division is in the folder; states which files were expected.
     """
     for division in _DIVISIONS:
         csv, found = labels or folder / f"{division}.csv", images or folder / division
@@ -74,7 +74,7 @@ def competition_files(folder: Path, labels: Path | None, images: Path | None) ->
 def _labels(source: CsvColumns, finding: str, schema: LabelSchema, uncertain: float) -> np.ndarray:
     own = [name for name, ours in schema.aliases.items() if ours == finding and source.header(name) is not None]
     column = own[0] if own and source.header(finding) is None else finding
-    # One pass over the different texts, of which there are a handful; then a lookup per row.
+    # Each of the few distinct texts is parsed once, then looked up for each row.
     texts = source.texts(column)
     meaning = {text: facts.label(text) for text in set(texts)}
     for row, text in enumerate(texts):

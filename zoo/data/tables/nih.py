@@ -1,4 +1,4 @@
-"""NIH ChestX-ray14 (Wang et al. 2017): `Data_Entry*.csv` with one or several folders `images*/`."""
+"""Reads NIH ChestX-ray14 (Wang et al. 2017): `Data_Entry*.csv` with one or several folders `images*/`."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ _COLUMNS = {
 def read_nih(
     csv: str | Path, images: str | Path | Sequence[str | Path], *, schema: LabelSchema | None = None
 ) -> pd.DataFrame:
-    """Reads NIH's table into the canonical form, its labels mapped on ours by `schema`.
+    """Reads NIH's table into the canonical form, with labels mapped to the zoo's findings by `schema`.
 
-    A finding that NIH labels is 1 when one of its names is in the row's list and 0 otherwise; a finding that NIH does
-    not label is NaN, never 0. "No Finding" is 1 only where it is the whole field; it means none of NIH's own 14.
-    A blank field or "nan" is unknown in every finding.
+    A finding that NIH labels is 1 if one of its names is in the row's list and 0 otherwise; a finding that NIH does not
+    label is NaN, never 0. "No Finding" is 1 only if it is the whole field; it means none of NIH's own 14 findings. A
+    blank field or "nan" means that all findings are unknown.
 
     Args:
-        csv: The table; of either release (2017 with ages such as "058Y", or v2020).
-        images: The image folder, or several.
-        schema: The mapping; `findings.NIH` by default, `findings.NIH_DEBATABLE` for the wider one.
+        csv: Path of the table, of either release (2017 with ages such as "058Y", or v2020).
+        images: Image folder, or several.
+        schema: Mapping of labels; `findings.NIH` by default, `findings.NIH_DEBATABLE` for a wider mapping.
 
     Raises:
-        TableError: A missing column, a label that is not NIH's, a repeated image; names file, line and column.
-        FileNotFoundError: No such file or folder.
+        TableError: A column is missing, a label is not one of NIH's, or an image is repeated; names file and line.
+        FileNotFoundError: A file or folder does not exist.
     """
     schema = schema or NIH
     source = read_columns(csv)
@@ -53,15 +53,15 @@ def read_nih(
     labels = {finding: _column(listed.labels(own), len(source)) for finding, own in names.items()}
     folders = [images] if isinstance(images, str | Path) else list(images)
     table = build_table(source, _COLUMNS, labels, folders, "nih")
-    # Every image of the set is frontal (Wang et al. 2017); the position says PA or AP.
+    # All images of the data set are frontal (Wang et al. 2017); the view position is PA or AP.
     return table.assign(ViewCategory=pd.Series(["Frontal"] * len(table), dtype=object))
 
 
 def nih_files(folder: Path, labels: Path | None, images: Path | None) -> tuple[Path, list[Path]]:
-    """The table and the image folders in `folder`; what is given is taken as given.
+    """Returns the table and the image folders in `folder`; given paths are returned unchanged.
 
     Raises:
-        TableError: No table, more than one, or no image folder; says what was looked for.
+        TableError: There is no table, more than one, or no image folder; states which files were expected.
     """
     tables = [labels] if labels else sorted(folder.glob("Data_Entry*.csv"))
     if len(tables) != 1:

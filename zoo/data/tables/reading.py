@@ -1,8 +1,8 @@
-"""Label tables: read from the forms they come in, rows without an image left out, labels turned into arrays.
+"""Reads label tables of any supported data set, drops rows without an image, and converts labels to arrays.
 
 Canonical table: `Image_path` (absolute), `Image_name`, `Patient_ID`, `Study`, `Sex` ("F", "M", "O"), `Age` (years),
-`ViewCategory`, `ViewPosition`, `Source`, then one float32 column per finding (1, 0, NaN = unknown). A gap is NaN.
-Identifiers stay text. "Rows" are int positions.
+`ViewCategory`, `ViewPosition`, `Source`, then one float32 column per finding (1, 0, NaN = unknown). Missing facts are
+NaN. Identifiers are text. "Rows" are int positions.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
     "read_table",
 ]
 
-#: Name of a table's form -> how its labels read as ours.
+#: Data set -> schema that maps its labels to the zoo's findings.
 DATASETS: Mapping[str, LabelSchema] = {"competition": CHEXPERT, "nih": NIH, "nih-debatable": NIH_DEBATABLE}
 
 
@@ -51,17 +51,17 @@ def read_table(
 
     Args:
         dataset: One of `DATASETS`.
-        folder: For "competition" with train2.csv and train2/ (or train1.csv and train1/), for NIH with
-            Data_Entry*.csv and images*/.
-        labels: Another table, in `folder` or anywhere.
-        images: Another folder of images, in `folder` or anywhere.
-        uncertain: What the label -1 becomes: NaN, 0 or 1.
-        schema: Other findings than the data set's own.
+        folder: Folder with train2.csv and train2/ (or train1.csv and train1/) for "competition", with Data_Entry*.csv
+            and images*/ for NIH.
+        labels: Another table, in `folder` or anywhere else.
+        images: Another folder of images, in `folder` or anywhere else.
+        uncertain: Replacement of the label -1: NaN, 0 or 1.
+        schema: Findings to read instead of the data set's own.
 
     Raises:
         UnknownNameError: `dataset` is none of `DATASETS`.
-        FileNotFoundError: `folder` is not there.
-        TableError: Nothing to read was found, or the table is wrong.
+        FileNotFoundError: `folder` does not exist.
+        TableError: The table or its images were not found, or the table is invalid.
 
     Example:
         >>> import tempfile, warnings
@@ -89,7 +89,7 @@ def labels_of(table: pd.DataFrame, findings: Sequence[str]) -> np.ndarray:
     """Returns the labels as float32 (n, k) of 1, 0 and NaN, in the order of `findings`.
 
     Raises:
-        UnknownNameError: A finding the table has no column for.
+        UnknownNameError: The table has no column of a finding.
 
     Example:
         >>> labels_of(pd.DataFrame({"Edema": [1.0, np.nan], "Fracture": [0.0, 1.0]}), ["Fracture", "Edema"]).tolist()
@@ -103,14 +103,14 @@ def labels_of(table: pd.DataFrame, findings: Sequence[str]) -> np.ndarray:
 
 
 def check_learnable(labels: np.ndarray, findings: Sequence[str]) -> list[str]:
-    """Lists the findings that cannot be learnt, without a positive or without a negative in `labels`.
+    """Lists the findings that cannot be learned because `labels` has no positive or no negative of them.
 
     Args:
-        labels: (n, k) of 1, 0 and NaN: the training part.
-        findings: k names.
+        labels: (n, k) of 1, 0 and NaN of the training part.
+        findings: Names of the k findings.
 
     Raises:
-        TableError: No finding has both.
+        TableError: No finding has both a positive and a negative.
 
     Example:
         >>> check_learnable(np.array([[1, 0], [0, 0]]), ["Edema", "Fracture"])
@@ -123,13 +123,13 @@ def check_learnable(labels: np.ndarray, findings: Sequence[str]) -> list[str]:
 
 
 def drop_missing(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Leaves out the rows whose image is not there, and the competition's known broken ones.
+    """Drops the rows whose image does not exist, and the competition's known broken images.
 
     Returns:
-        The table, and what was left out as `Image_name` and `Reason`.
+        The remaining table, and the dropped rows as `Image_name` and `Reason`.
 
     Raises:
-        TableError: No row is left; names the folder that was looked in.
+        TableError: No row is left; names the folder that was searched.
     """
     known_broken = set(map(stem, KNOWN_BROKEN))
     reasons = pd.Series("", index=table.index, dtype=object)
@@ -142,14 +142,14 @@ def drop_missing(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def drop_unreadable(table: pd.DataFrame, reasons: Mapping[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Leaves out the rows whose image cannot be read.
+    """Drops the rows whose image cannot be read.
 
     Args:
         table: A canonical table.
-        reasons: Path of an unreadable image -> why.
+        reasons: Path of an unreadable image -> reason.
 
     Returns:
-        The table, and what was left out as `Image_name` and `Reason`.
+        The remaining table, and the dropped rows as `Image_name` and `Reason`.
 
     Raises:
         TableError: No row is left.
@@ -158,11 +158,11 @@ def drop_unreadable(table: pd.DataFrame, reasons: Mapping[str, str]) -> tuple[pd
 
 
 def fill_original(table: pd.DataFrame) -> pd.DataFrame:
-    """The ages and sexes as the original solution filled them: `Image_name`, `Age_filled` and `Sex_filled`.
+    """Returns ages and sexes filled as in the original solution: `Image_name`, `Age_filled` and `Sex_filled`.
 
-    Gaps get the mean age and the most frequent sex of the whole table; of two equally frequent ones the first in the
-    alphabet. A table apart, since nothing may take a filled value for a known one: no model is trained on these
-    columns, and no report reads them.
+    Missing values become the mean age and the most frequent sex of the whole table (of two equally frequent sexes, the
+    first in alphabetical order). The result is a separate table so that no filled value is taken for a known one: no
+    model is trained on these columns, and no report reads them.
     """
     mode = table["Sex"].mode()
     sex = table["Sex"].fillna(mode.iloc[0]) if len(mode) else table["Sex"]
