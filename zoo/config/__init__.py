@@ -1,1 +1,1 @@
-"""What is saved, strictly read."""
+"""Saved specifications, and strict reading of them."""

@@ -1,4 +1,4 @@
-"""JSON Schemas (draft 2020-12) made from the types that are read: a field's limits and words stand once."""
+"""Generates JSON Schemas (draft 2020-12) from dataclasses, so that limits and descriptions are written only once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SCALARS: dict[Any, str] = {int: "integer", float: "number", str: "string", bool
 
 
 class Keywords:
-    """Keywords of JSON Schema for a field: `Annotated[int, Keywords(minimum=8)]`. Readers ignore them."""
+    """JSON Schema keywords of a field, as in `Annotated[int, Keywords(minimum=8)]`; reading ignores them."""
 
     def __init__(self, **keywords: Any) -> None:
         self.keywords = keywords
@@ -23,12 +23,12 @@ class Keywords:
 def document(
     cls: type, extra: Mapping[type, Mapping[str, Any]] | None = None, open_to_more: Collection[type] = ()
 ) -> dict[str, Any]:
-    """The schema of a file that holds one dataclass; others in it stand under "$defs".
+    """Returns the schema of a file that holds one dataclass; nested dataclasses are under "$defs".
 
     Args:
-        cls: The dataclass. The first line of its docstring is the title, the next paragraph the description.
-        extra: As for `definitions`.
-        open_to_more: Dataclasses whose objects may have fields that are not known.
+        cls: The dataclass. The first line of its docstring becomes the title, the next paragraph the description.
+        extra: Dataclass -> additional keywords, as for `definitions`.
+        open_to_more: Dataclasses whose objects may have unknown fields.
 
     >>> @dataclasses.dataclass
     ... class Sizes:
@@ -48,15 +48,15 @@ def document(
 
 
 def definitions(cls: type, extra: Mapping[type, Mapping[str, Any]] | None = None) -> dict[str, Any]:
-    """The schema of a dataclass and of each one in its fields, by `name_of`: what goes under "$defs".
+    """Returns the schemas of a dataclass and of all dataclasses in its fields, by `name_of`, for "$defs".
 
     Args:
-        cls: A dataclass. Its docstring, and the lines of its "Attributes:", become the descriptions.
-        extra: Dataclass -> further keywords, for a rule between its fields.
+        cls: A dataclass. Its docstring, and the entries of its "Attributes:" section, become the descriptions.
+        extra: Dataclass -> additional keywords, for rules between its fields.
 
     >>> @dataclasses.dataclass
     ... class SizeSpec:
-    ...     "Of an image."
+    ...     "Size of an image."
     ...     width: typing.Annotated[int, Keywords(minimum=1)] = 8
     >>> definitions(SizeSpec)["size"]["properties"]
     {'width': {'type': 'integer', 'minimum': 1, 'default': 8}}
@@ -67,14 +67,18 @@ def definitions(cls: type, extra: Mapping[type, Mapping[str, Any]] | None = None
 
 
 def name_of(cls: type) -> str:
-    """`OperatingPoint` -> "operating_point"; "Spec" at the end is left out."""
+    """Returns the snake-case name of a dataclass, without "Spec" at the end.
+
+    >>> name_of(type("MemberSpec", (), {}))
+    'member'
+    """
     return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__.removesuffix("Spec")).lower()
 
 
 def _refer(cls: type, found: dict[str, Any], extra: Mapping[type, Mapping[str, Any]]) -> dict[str, Any]:
     name = name_of(cls)
     if name not in found:
-        found[name] = {}  # taken, should it refer to itself
+        found[name] = {}  # reserves the name in case the dataclass refers to itself
         fields = [f for f in dataclasses.fields(cls) if f.init]
         hints = typing.get_type_hints(cls, include_extras=True)
         summary, words = _words(cls)
@@ -114,7 +118,7 @@ def _schema(hint: Any, found: dict[str, Any], extra: Mapping[type, Mapping[str, 
 
 
 def _words(cls: type) -> tuple[str, dict[str, dict[str, str]]]:
-    """The first line of a docstring, and the description of each of its attributes."""
+    """Returns the first line of a docstring, and the description of each attribute."""
     text = inspect.getdoc(cls) or ""
     section = text.partition("Attributes:\n")[2]
     entries = re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", section, flags=re.M)

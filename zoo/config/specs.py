@@ -1,4 +1,4 @@
-"""What is saved: frozen dataclasses, strict to read, with overrides by path."""
+"""Specifications as frozen dataclasses, with strict reading and overrides by path."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from zoo.config.json_schema import Keywords
 from zoo.core.errors import RecipeError, UnknownNameError, closest
 from zoo.labels.findings import FINDINGS
 
-#: Version of the saved form; a reader refuses a newer one.
+#: Version of the saved format; a newer version is refused.
 FORMAT_VERSION = 1
 
-#: Limits that are checked before memory is taken for what a file asks for.
+#: Limits that are checked before memory is allocated for a file.
 MAX_IMAGE_SIZE, MAX_MEMBERS, MAX_FINDINGS = 2048, 32, 512
 
-#: A member's name is also that of a file and of a layer; some files and layers have their own.
+#: A member's name is also used for a file and a layer, so names that some of these already have are excluded.
 _NAME, _TAKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"), ("ensemble", "parity", "image", "logits")
 
-#: The same for a JSON Schema, which also knows no numbers beyond these.
+#: JSON Schema patterns and limits for the same rules; JSON Schema accepts no numbers beyond these limits.
 NAME_PATTERN, MAX_NUMBER = f"^{_NAME.pattern}$", sys.float_info.max
 MEMBER_NAME = Keywords(pattern=NAME_PATTERN, **{"not": {"enum": list(_TAKEN)}})
 
-#: Names of outputs, one entry a finding, and counts and shares among these; the limits are those of `__post_init__`.
+#: Types of output names (one per finding) and of counts and shares; `__post_init__` checks the same limits.
 Names = Annotated[tuple[str, ...], Keywords(minItems=1, maxItems=MAX_FINDINGS, uniqueItems=True)]
 Positive = Annotated[float, Keywords(exclusiveMinimum=0, maximum=MAX_NUMBER)]
 
@@ -40,16 +40,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class MemberSpec:
-    """One classifier: a backbone, a head, and the image size it was built for.
+    """One classifier: a backbone, a head, and its training options.
 
     Attributes:
         backbone: Registered name, such as "densenet121".
         head: Registered name: "gap", "gem" or "attention".
-        dropout: Rate in front of the last dense layer.
-        weights: Where training starts: "imagenet", a path of a weights file, or None (random). Never read when a
+        dropout: Dropout rate before the last dense layer.
+        weights: Initial weights for training: "imagenet", the path of a weights file, or None (random). Not used when a
             release is loaded.
-        batch_norm_momentum: None keeps the architecture's own; short runs from random weights need about 0.9.
-        alias: Name in the ensemble, where it shall be another than the backbone's.
+        batch_norm_momentum: Momentum of batch normalisation; None keeps the architecture's own. Short runs from random
+            weights need about 0.9.
+        alias: Name of the member in the ensemble, if it differs from the backbone's name.
     """
 
     backbone: str
@@ -68,20 +69,20 @@ class MemberSpec:
 
     @property
     def name(self) -> str:
-        """What the member is called: its alias, or its backbone's name."""
+        """Name of the member: its alias, or the name of its backbone."""
         return self.alias or self.backbone
 
 
 @dataclass(frozen=True)
 class EnsembleSpec:
-    """Members on one input, their logits averaged.
+    """Members with a common input whose logits are averaged.
 
     Attributes:
         name: Name of the model.
-        members: One or more members with different names.
-        image_size: Height and width in pixels.
+        members: One or more members with distinct names.
+        image_size: Height and width of the input in pixels.
         findings: Names of the outputs, in order.
-        member_weights: One non-negative number a member, or () for the plain mean.
+        member_weights: One non-negative weight per member, or () for the unweighted mean.
     """
 
     name: Annotated[str, Keywords(pattern=NAME_PATTERN)]
@@ -112,26 +113,30 @@ class EnsembleSpec:
             raise RecipeError(f"member_weights must be {len(names)} numbers >= 0, not all 0, got {weights}")
 
     def member(self, name: str) -> MemberSpec:
-        """The member called `name`."""
+        """Returns the member with this name."""
         for member in self.members:
             if member.name == name:
                 return member
         raise UnknownNameError("member", name, [m.name for m in self.members])
 
     def without_paths(self) -> EnsembleSpec:
-        """The same with file names in place of local paths, as it is given to others."""
+        """Returns a copy with file names instead of local paths, for publication."""
         named = (dataclasses.replace(m, weights=m.weights and PurePath(m.weights).name) for m in self.members)
         return dataclasses.replace(self, members=tuple(named))
 
 
 def to_dict(spec: Any) -> dict[str, Any]:
-    """A dataclass (nested ones and tuples too) as what JSON can hold."""
+    """Converts a dataclass, including nested ones and tuples, to JSON values.
+
+    >>> to_dict(MemberSpec("densenet121"))["backbone"]
+    'densenet121'
+    """
     found: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(spec)))
     return found
 
 
 def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "") -> T:
-    """Reads a dataclass strictly: an unknown key, a missing one or another type is a `RecipeError` naming the field."""
+    """Reads a dataclass strictly; an unknown or missing key or a wrong type raises a `RecipeError` naming the field."""
     if not isinstance(data, Mapping):
         raise RecipeError(f"{where or cls.__name__}: expected an object, got {type(data).__name__}")
     hints = typing.get_type_hints(cls)
@@ -147,10 +152,14 @@ def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "") -> T:
 
 
 def override(spec: T, path: str, text: str) -> T:
-    """A copy of `spec` with the field at `path` ("stages.1.learning_rate") set to `text`, read in the field's type.
+    """Returns a copy of `spec` with the field at `path` ("stages.1.learning_rate") set to `text`, read as its type.
 
     Raises:
-        RecipeError: No such path, or a text that is not of the field's type.
+        RecipeError: There is no such path, or the text does not fit the type of the field.
+
+    Example:
+        >>> override(MemberSpec("densenet121"), "dropout", "0.2").dropout
+        0.2
     """
     return typing.cast(T, _override(type(spec), spec, path.split("."), text, path))
 
@@ -192,7 +201,7 @@ def _is_union(hint: Any) -> bool:
 
 
 def _parse(hint: Any, text: str) -> Any:
-    """Text of the command line as a JSON value where it is one, else as the string itself."""
+    """Parses command-line text as JSON if possible; otherwise returns it as a string."""
     if hint is str:
         return text
     if set(typing.get_args(hint)) == {str, type(None)}:

@@ -1,1 +1,1 @@
-"""What a model's name means."""
+"""Resolves model names to releases and specifications."""

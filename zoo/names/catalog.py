@@ -1,7 +1,7 @@
-"""What ships, as data: the models the zoo knows by name.
+"""The catalog of models that the zoo knows by name.
 
-No entry carries weights of its own: each says how its weights come about. An entry names no repository; a user's own
-pin (`zoo catalog add`) does.
+Entries include no weights: each states how to obtain them. An entry names no repository; users pin a name to a
+repository with `zoo catalog add`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ class CatalogEntry:
     """A model known by name.
 
     Attributes:
-        spec: What it is made of.
-        recipe: Name of the recipe that trains it.
+        spec: Specification of the model.
+        recipe: Name of the recipe that trains the model.
         summary: One line for `zoo list` and `zoo.info`.
-        environment: Variable that may name a release of this model: a folder, or hf://owner/repo.
-        how: The command that gives it weights.
+        environment: Environment variable that may name a release of this model: a folder, or hf://owner/repo.
+        how: Command that produces the weights.
     """
 
     spec: EnsembleSpec
@@ -37,7 +37,7 @@ CATALOG: dict[str, CatalogEntry] = {
     "xrayslam-ensemble": CatalogEntry(
         spec=EnsembleSpec(
             name="xrayslam-ensemble",
-            # The original starts ResNet50 from random weights, the other two from ImageNet's.
+            # The original initialises ResNet50 at random, and the other two with ImageNet weights.
             members=tuple(MemberSpec(b, weights=None if b == "resnet50" else "imagenet") for b in XRAYSLAM_MEMBERS),
             image_size=224,
         ),

@@ -1,4 +1,4 @@
-"""Names to models: what ships, what is installed, what the user registered or pinned."""
+"""Registry of model names: shipped, installed, registered or pinned by the user."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ _REGISTERED: dict[str, EnsembleSpec] = {}
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What is known of a model without building it.
+    """Facts about a model that are available without building it.
 
     Attributes:
         name: Name in the zoo.
         kind: "ensemble" (images to logits) or "backbone" (images to a feature map).
-        summary: One line.
-        parameters: Parameters of the backbones without heads; 0 where unknown.
-        image_size: Pixels a side, or None where any size goes.
-        findings: Outputs of an ensemble, () for a backbone.
+        summary: One line on the model.
+        parameters: Number of parameters of the backbones without heads; 0 if unknown.
+        image_size: Height and width of the input in pixels, or None if any size is accepted.
+        findings: Outputs of an ensemble; () for a backbone.
         members: Backbones of an ensemble.
-        preprocessing: What a backbone does with 0..255 pixels in its own graph.
+        preprocessing: How the graph of a backbone transforms pixels in 0..255.
         installed: Folder of the installed release, or "".
-        repo: Repository on a Hub that the user pinned the name to, or "".
-        revision: Commit of that.
-        paper: Of a backbone: title, authors, year.
+        repo: Hub repository that the user pinned the name to, or "".
+        revision: Pinned commit, or "".
+        paper: Title, authors and year of the paper on a backbone.
     """
 
     name: str
@@ -53,11 +53,11 @@ class ModelInfo:
 
 
 def list_models(pattern: str = "*", kind: Kind | None = None) -> list[str]:
-    """Names of models that match a shell pattern, sorted.
+    """Returns the names of models that match a shell pattern, sorted.
 
     Args:
-        pattern: Such as "*121*"; case does not matter.
-        kind: "ensemble" or "backbone" alone.
+        pattern: Shell pattern, such as "*121*"; case is ignored.
+        kind: "ensemble" or "backbone" to list only these; None for both.
 
     Example:
         >>> list_models("densenet*")
@@ -74,11 +74,14 @@ def list_models(pattern: str = "*", kind: Kind | None = None) -> list[str]:
 
 
 def info(name: str) -> ModelInfo:
-    """What is known of a model, without building it, reading weights, or asking a Hub.
+    """Returns facts about a model without building it, reading weights, or contacting a Hub.
+
+    >>> info("densenet121").kind
+    'backbone'
 
     Raises:
-        UnknownNameError: No such model; names the closest ones.
-        ReleaseError: Its release, or the user's catalog, is damaged.
+        UnknownNameError: There is no such model; names the closest ones.
+        ReleaseError: The model's release, or the user's catalog, is damaged.
     """
     if name in architectures.ARCHITECTURES:
         return _backbone_info(name)
@@ -92,10 +95,10 @@ def info(name: str) -> ModelInfo:
 
 
 def ensemble_spec(name: str) -> EnsembleSpec:
-    """The spec behind an ensemble's name: registered, installed, pinned and in the cache, or shipped, in that order.
+    """Returns the spec of an ensemble by name: registered, installed, pinned and cached, or shipped, in this order.
 
     Raises:
-        UnknownNameError: No such ensemble, or a pinned one that is not fetched yet; names the closest ones.
+        UnknownNameError: There is no such ensemble, or a pinned one is not downloaded yet; names the closest ones.
     """
     spec = _find_spec(name, _pin(name))
     if spec is None:
@@ -104,13 +107,13 @@ def ensemble_spec(name: str) -> EnsembleSpec:
 
 
 def register_ensemble(spec: EnsembleSpec) -> None:
-    """Adds an ensemble under `spec.name`, so that recipes and `info` find it.
+    """Registers an ensemble under `spec.name`, so that recipes and `info` find it.
 
     Raises:
-        ValueError: The name is taken by another spec.
-        UnknownNameError: A member's backbone is not registered.
+        ValueError: Another spec has the same name.
+        UnknownNameError: The backbone of a member is not registered.
     """
-    home.release_dir(spec.name)  # the name must also serve as a folder
+    home.release_dir(spec.name)  # checks that the name is also valid as a folder
     for member in spec.members:
         architectures.get(member.backbone)
     taken = CATALOG[spec.name].spec if spec.name in CATALOG else _REGISTERED.get(spec.name, spec)
@@ -132,7 +135,7 @@ def _backbone_info(name: str) -> ModelInfo:
 
 
 def _pin(name: str) -> pins.Pin | None:
-    """The user's pin of a name; an installed release goes before it."""
+    """Returns the user's pin of a name, or None; an installed release takes priority over it."""
     return None if name in home.installed() else pins.read().get(name)
 
 

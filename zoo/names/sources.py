@@ -1,4 +1,4 @@
-"""What a name means: the release behind an installed name, a pinned one, a folder, or a reference to a Hub."""
+"""Finds the release of an installed name, a pinned name, a folder or a Hub reference."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from zoo.release.read import read_release
 from zoo.release.verify import Check
 from zoo.release.verify import verify as verify_folder
 
-#: Where a release is: a folder of this machine, or a repository of a Hub.
+#: Location of a release: a local folder, or a Hub repository.
 Place = Path | Pin | Reference
 
 
@@ -34,23 +34,23 @@ def find(
     exports: Sequence[str] = (),
     force_download: bool = False,
 ) -> ReleaseFolder:
-    """The release behind a name, read and checked; fetched from a Hub where it lies there.
+    """Returns the release of a name, read and checked; it is downloaded if it is on a Hub.
 
-    A plain name is, in this order, an installed release, what the catalog entry's environment variable says, or a pin
-    of the user's. A guess could load other weights, so there is none.
+    A plain name means, in this order, an installed release, the value of the catalog entry's environment variable, or
+    the user's pin. There is no further search, because a guess could load different weights.
 
     Args:
         name: A plain name; "hf://owner/repo" or "hf://owner/repo@revision"; or a folder: a `Path`, or a string such as
             "./release" or "/data/release".
-        members: Only the weights of these are fetched and checked; all by default.
-        exports: Of the exports that it carries, those to fetch too; `zoo.release.exports` checks one where it is read.
-        force_download: Fetches from the Hub also what the cache holds.
+        members: Members whose weights are downloaded and checked; all by default.
+        exports: Exports of the release to download as well; `zoo.release.exports` checks each one on reading.
+        force_download: Whether to download files again that are already in the cache.
 
     Raises:
-        UnknownNameError: No such model or member; names the closest ones.
-        FileNotFoundError: A model of the catalog without weights on this machine, or no such folder.
-        ValueError: A string that could be a folder as well as something else; says how each is written.
-        HubError: A reference that cannot be one, or a Hub that cannot give it.
+        UnknownNameError: There is no such model or member; names the closest ones.
+        FileNotFoundError: A catalog model has no weights on this machine, or a folder does not exist.
+        ValueError: A string could be a folder or something else; states how to write each.
+        HubError: A reference is invalid, or the Hub cannot provide the release.
         ReleaseError: The release is incomplete or altered.
     """
     place = locate(name)
@@ -61,7 +61,7 @@ def find(
 
 
 def inspect(name: str | Path) -> Inspection:
-    """What the release behind a name says of itself; of one on a Hub no weights are fetched."""
+    """Describes the release of a name from its own files; no weights are downloaded from a Hub."""
     place = locate(name)
     if isinstance(place, Path):
         return inspect_folder(place)
@@ -71,7 +71,7 @@ def inspect(name: str | Path) -> Inspection:
 
 
 def verify(name: str | Path) -> list[Check]:
-    """Checks all of the release behind a name that can be checked without its data."""
+    """Checks everything in the release of a name that can be checked without its training data."""
     place = locate(name)
     if isinstance(place, Path):
         return verify_folder(place)
@@ -81,14 +81,14 @@ def verify(name: str | Path) -> list[Check]:
 
 
 def locate(name: str | Path) -> Place:
-    """Where the release behind a name is, by the rules of `find`; nothing of it is read.
+    """Returns the location of the release of a name by the rules of `find`, without reading the release.
 
     Raises:
         UnknownNameError, FileNotFoundError, ValueError, HubError: As for `find`.
     """
     place = _locate(name)
     if isinstance(place, Path):
-        recover(place)  # writing it may have been killed
+        recover(place)  # an earlier write may have been interrupted
     return place
 
 
@@ -115,12 +115,12 @@ def _locate(name: str | Path) -> Place:
 
 
 def _on_hub(place: Pin | Reference) -> tuple[Reference, str]:
-    """The reference, and the sha256 of its manifest where that is pinned."""
+    """Returns the Hub reference, and the sha256 of its manifest if that is pinned (else "")."""
     return (place.reference, place.manifest_sha256) if isinstance(place, Pin) else (place, "")
 
 
 def _check_unambiguous(text: str) -> None:
-    """Refuses "owner/repo": whether the folder or the repository is meant must be said."""
+    """Refuses "owner/repo", which could mean a folder or a repository."""
     try:
         check_repo(text.partition("@")[0])
     except HubError:
@@ -131,7 +131,7 @@ def _check_unambiguous(text: str) -> None:
 
 
 def _unknown(name: str) -> Exception:
-    """Why a plain name means nothing here, and what would give it a meaning."""
+    """Returns an error that explains why a plain name is unknown here and how to make it known."""
     if Path(name).is_dir():
         return UsageError(f"{name!r} is no installed model but a folder here: write './{name}' to load the folder")
     if name not in CATALOG:
