@@ -1,1 +1,1 @@
-"""From a release to findings."""
+"""Loads released models and computes findings from images."""

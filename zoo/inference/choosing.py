@@ -1,4 +1,4 @@
-"""The precision that is clearly fastest on this CPU: measured once, and remembered."""
+"""Chooses the arithmetic precision that is clearly fastest on this CPU; the measurement is stored for later loads."""
 
 from __future__ import annotations
 
@@ -20,27 +20,28 @@ from zoo.release import exports, golden, manifest
 from zoo.release.folder import ReleaseFolder
 from zoo.runtimes.runtime import Runtime
 
-#: Images of a round, and rounds of which the fastest counts: other work of the machine only makes one slower.
+#: Images per round, and number of rounds. The fastest round counts, since other work only slows it down.
 _IMAGES, _ROUNDS = 16, 3
 
-#: From the most to the least exact.
+#: From the most to the least exact precision.
 _PRECISIONS = ("float32", "bfloat16", "int8")
 
-#: How many times faster a less exact precision must be to be taken: two measurements of one differ by some percent.
+#: Minimum speed-up for choosing a less exact precision: two measurements of one precision differ by some percent.
 MARGIN = 1.15
 
 
 def fastest(found: ReleaseFolder, members: Sequence[str] | None, start: Callable[[str], Runtime]) -> str:
-    """Measures each precision that may be used, or returns what was measured before on this machine.
+    """Measures the speed of each permitted precision, or returns the result of an earlier measurement on this machine.
 
-    int8 may be used where it was accepted, bfloat16 where the CPU has it; both must pass the checks of their start. A
-    less exact precision is taken only where it is `MARGIN` times as fast.
+    int8 is permitted if the release has an accepted export, bfloat16 if the CPU supports it; both must pass the checks
+    made when a runtime starts. A less exact precision is chosen only if it is at least `MARGIN` times as fast.
 
     Args:
         found: The release.
-        members: Names of its members to load; all by default.
-        start: Given a precision, returns its runtime. An `ExportError` refuses the precision on this machine for good,
-            any other `ReleaseError` (a damaged file, a failed download) for this time: then nothing is remembered.
+        members: Names of the members to load; all by default.
+        start: Given a precision, returns its runtime. An `ExportError` excludes the precision on this machine for good;
+            any other `ReleaseError` (a damaged file, a failed download) excludes it only this time, and nothing is
+            stored.
 
     Returns:
         "float32", "bfloat16" or "int8".
@@ -69,7 +70,7 @@ def fastest(found: ReleaseFolder, members: Sequence[str] | None, start: Callable
 
 
 def clearly_fastest(rates: Mapping[str, float]) -> str:
-    """The precision to take, given the images that each computes per second.
+    """Chooses a precision, given the images per second of each.
 
     >>> clearly_fastest({"float32": 10.0, "bfloat16": 11.0, "int8": 30.0})
     'int8'
@@ -84,7 +85,7 @@ def clearly_fastest(rates: Mapping[str, float]) -> str:
 
 
 def cpu() -> str:
-    """The name of this CPU, as far as the system states it."""
+    """Returns the name of this CPU as reported by the operating system."""
     with suppress(OSError, StopIteration):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line for line in lines if line.startswith("model name")).partition(":")[2].strip()
@@ -105,7 +106,7 @@ def _candidates(found: ReleaseFolder, members: Sequence[str] | None) -> list[str
 
 
 def _rate(runtime: Runtime, images: np.ndarray) -> float:
-    """Images per second."""
+    """Returns the speed in images per second."""
     runtime.logits(images[:1])
     seconds = []
     for _ in range(_ROUNDS):

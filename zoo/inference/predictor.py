@@ -1,4 +1,4 @@
-"""A trained model, its preprocessing, labels, temperature and thresholds as one object: what `zoo.load` gives."""
+"""`Predictor`, the object that `zoo.load` returns: a trained model with preprocessing, labels and thresholds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from zoo.release import manifest
 from zoo.release.build import decision_of
 from zoo.runtimes.runtime import KerasRuntime, Runtime
 
-# pandas takes as long to import as OpenVINO to load a network: only what makes a table imports it.
+# pandas takes as long to import as OpenVINO takes to load a network, so only functions that return tables import it.
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -35,27 +35,27 @@ if TYPE_CHECKING:
 
 
 class Origin(NamedTuple):
-    """Where a predictor was loaded from: a reference or folder, and how."""
+    """Where and how a predictor was loaded: a reference or folder, and the options."""
 
     name: str
     options: LoadOptions
 
 
 class Predictor:
-    """A model ready for use. Research software: its findings are not a diagnosis.
+    """A model ready for use. It is research software: its findings are not a diagnosis.
 
     Args:
-        runtime: What computes the logits.
-        spec: What the released ensemble is made of.
-        decision: Temperature and thresholds, or None where none were fitted for this choice of members.
+        runtime: Runtime that computes the logits.
+        spec: Specification of the released ensemble.
+        decision: Temperature and thresholds, or None if none were fitted for these members.
         members: Names of the members that `runtime` computes; all by default.
-        name: What it was loaded as.
-        metrics: What the release says of its evaluation.
-        source: "hf://owner/repo@commit" it was pulled from, or "".
-        manifest_sha256: Of the release's manifest: one string that stands for all of it; "" where there is none.
-        limits: What each image may cost at most; set `predictor.limits = zoo.Limits(seconds=20)` at any time.
-        origin: Where it was loaded from; another process that it is sent to (pickled) loads it from there, and refuses
-            a release with another manifest.
+        name: Name that the model was loaded by.
+        metrics: Evaluation results in the release.
+        source: Hub reference "hf://owner/repo@commit" of the release, or "".
+        manifest_sha256: sha256 of the release's manifest, which identifies the whole release; "" if there is none.
+        limits: Limits on each image; set `predictor.limits = zoo.Limits(seconds=20)` at any time.
+        origin: Where the model was loaded from. Another process that receives the (pickled) predictor loads it from
+            there and refuses a release with a different manifest.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Predictor:
 
     @classmethod
     def load(cls, name: str | Path, options: LoadOptions) -> Predictor:
-        """The model of a name, loaded with these options; see `zoo.load`."""
+        """Loads the model of a name with these options; see `zoo.load`."""
         runtime, found = starting.start(name, options)
         return cls(
             runtime,
@@ -94,7 +94,7 @@ class Predictor:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Neither networks nor their threads can go to another process: what goes is where they were loaded from.
+        # Networks and their threads cannot be sent to another process, so the place they were loaded from is sent.
         if self.origin is None:
             raise StateError(f"{self!r} was not loaded from a release, so that another process could not load it again")
         decision = None if self.decision is None else self.decision.to_dict()
@@ -112,14 +112,14 @@ class Predictor:
 
     @property
     def model(self) -> Ensemble:
-        """The Keras model; `ValueError` on another runtime, which has none."""
+        """The Keras model; raises `ValueError` for another runtime, which has none."""
         if not isinstance(self.runtime, KerasRuntime):
             raise UsageError(f"{self!r} has no Keras model: load it with runtime='keras' for that")
         return self.runtime.model
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Names of the columns of every output."""
+        """Names of the output columns."""
         return self.spec.findings
 
     def predict(
@@ -131,29 +131,29 @@ class Predictor:
         batch_size: int | None = None,
         strict: bool = False,
     ) -> np.ndarray:
-        """Probabilities of images of any number.
+        """Returns the probabilities of one or more images.
 
         Args:
-            images: One image or several; an iterable is read batch by batch, never held whole. An image is a path, the
-                bytes of a file, an open file, a Pillow image, or an array or tensor (h, w), (h, w, 1), (h, w, 3) or
-                (h, w, 4) of 0..255 (see `zoo.data.images.reading.read_image`); with one more axis in front arrays are
-                stacks of images. Three dimensions with a last axis of 1, 3 or 4 are one image.
-            calibrated: False leaves the temperature out.
-            coherent: True moves them, as little as it takes, to where no finding contradicts another
-                (`evaluation.coherence.project`); thresholds do not hold for those.
-            batch_size: Images to the network at once; the runtime's own number by default.
-            strict: True raises on the first error; otherwise the row of that image is NaN and a warning names it.
+            images: One image or several; an iterable is read batch by batch, never held as a whole. An image is a path,
+                the contents of a file, an open file, a Pillow image, or an array or tensor (h, w), (h, w, 1), (h, w, 3)
+                or (h, w, 4) in 0..255 (see `zoo.data.images.reading.read_image`). An array with one more axis in front
+                is a stack of images; three dimensions whose last axis is 1, 3 or 4 are one image.
+            calibrated: False does not apply the temperature.
+            coherent: True changes the probabilities, as little as possible, so that no findings contradict each other
+                (`evaluation.coherence.project`); the thresholds are not valid for them.
+            batch_size: Number of images per batch; the runtime's default if None.
+            strict: True raises the first error; otherwise the row of that image is NaN and a warning names the image.
 
         Returns:
-            float32 (n, findings) probabilities; (1, findings) of one image. NaN in the columns of findings that the
-            model was not trained on.
+            float32 (n, findings) probabilities; (1, findings) for one image. Columns of findings that the model was not
+            trained on are NaN.
 
         Raises:
-            ImageError: With `strict`, an image that cannot be read.
-            StateError: With `strict`, a logit that is not finite; or this process was forked from one that had already
+            ImageError: With `strict`, an image cannot be read.
+            StateError: With `strict`, a logit is not finite; or this process was forked from one that had already
                 loaded a model.
-            UsageTypeError: Neither an image nor several.
-            UsageError: An array of another shape.
+            UsageTypeError: `images` is neither an image nor several images.
+            UsageError: An array has another shape.
         """
         decision = self.decision if calibrated else None
         parts = [np.empty((0, len(self.labels)), np.float32)]
@@ -175,17 +175,17 @@ class Predictor:
         batch_size: int | None = None,
         strict: bool = False,
     ) -> pd.DataFrame:
-        """A table with one row for each image and finding.
+        """Returns a table with one row for each image and finding.
 
         Args:
             images: As for `predict`.
-            point: Name of an operating point of the release; its default one otherwise.
+            point: Name of an operating point in the release; its default point if None.
             batch_size: As for `predict`.
             strict: As for `predict`.
 
         Returns:
-            Columns image, finding, probability (float32), threshold, positive (nullable boolean: missing where there
-            is no probability or no threshold), error ("" or why the image has no probabilities; "not trained" for a
+            Columns image, finding, probability (float32), threshold, positive (nullable boolean; missing without a
+            probability or threshold), error ("", or the reason why the image has no probabilities; "not trained" for a
             finding that the model was not trained on).
         """
         import pandas as pd
@@ -195,7 +195,7 @@ class Predictor:
         return pd.concat(tables, ignore_index=True) if tables else self.table(none, point)
 
     def explain(self, image: ImageSource, finding: str, method: str = "gradcam") -> Explanation:
-        """Where in an image a finding's logit comes from; it shows what the network used, not where disease is.
+        """Maps which regions of an image affect the logit of a finding: what the network used, not where disease is.
 
         Args:
             image: One image, as for `predict`.
@@ -203,13 +203,13 @@ class Predictor:
             method: "gradcam", "gradcam++" or "layercam"; "cam" for GAP heads. See `zoo.explain.cam`.
 
         Returns:
-            Heatmap in the image's own geometry; `.save("map.png")` writes it over the image.
+            Heatmap in the coordinates of the image; `.save("map.png")` writes it as an overlay on the image.
 
         Raises:
-            UnknownNameError: No such finding or method.
+            UnknownNameError: There is no such finding or method.
             ImageError: The image cannot be read.
-            UsageTypeError: Not an image.
-            ValueError: It was not loaded with runtime="keras".
+            UsageTypeError: `image` is not an image.
+            ValueError: The model was not loaded with runtime="keras".
         """
         from zoo.explain.explanation import explain
 
@@ -228,17 +228,17 @@ class Predictor:
         patients: Sequence[object] | np.ndarray | None = None,
         split: str = "validation",
     ) -> Scores:
-        """Logits with labels, as everything in `zoo.evaluation` takes them; to fit a decision of one's own, say.
+        """Returns logits with labels for the functions of `zoo.evaluation`, for example to fit a new decision.
 
         Args:
-            images: As for `predict`; all have to be readable.
-            labels: (n, findings) of 1, 0 and NaN, columns as `labels`.
-            patients: (n,) the patient of each image; each image by itself without.
-            split: "validation" for images to fit on, "test" for those that are reported.
+            images: As for `predict`; all must be readable.
+            labels: (n, findings) of 1, 0 and NaN, with the columns of `labels`.
+            patients: (n,) patient of each image; by default each image counts as a separate patient.
+            split: "validation" for images to fit on, "test" for images to report on.
 
         Raises:
-            ImageError: An image that cannot be read.
-            ValueError: Labels of another shape, or other values.
+            ImageError: An image cannot be read.
+            ValueError: `labels` has another shape or other values.
 
         Example:
             >>> decision = fit_decision(model.scores(paths, labels), calibration="auto")  # doctest: +SKIP
@@ -250,14 +250,14 @@ class Predictor:
         return Scores(np.concatenate(logits), labels, self.labels, split, patients=whose)
 
     def with_decision(self, decision: Decision | str | Path) -> Predictor:
-        """The same model that decides otherwise: by a fitted decision, or by the file that `zoo evaluate` wrote of one.
+        """Returns the model with another decision: a fitted one, or the path of a file that `zoo evaluate` wrote.
 
         Raises:
-            ReleaseError: It is no decision, or one for other findings.
+            ReleaseError: The file is not a decision, or the decision is for other findings.
         """
         if not isinstance(decision, Decision):
             decision = Decision.from_dict(manifest.read_json(Path(decision)))
-        # The findings are compared of a decision that was given, too.
+        # A decision that was passed as an object also has its findings compared.
         decision = Decision.from_dict(decision.to_dict(), self.labels)
         other = copy.copy(self)
         other.decision = decision
@@ -266,14 +266,14 @@ class Predictor:
     def stream(
         self, images: Images, *, batch_size: int | None = None, strict: bool = False, start: int = 0
     ) -> Iterator[Prediction]:
-        """Logits batch by batch, in order; the next batch is decoded while the network works on this one.
+        """Yields logits batch by batch, in order; the next batch is decoded while the network processes this one.
 
         Args:
             images: As for `predict`.
             batch_size: As for `predict`.
             strict: As for `predict`.
-            start: Running number of the first of `images`, where they go on after others. What goes on after whole
-                batches gets the same bits as it would have in one stream with them.
+            start: Index of the first of `images` if they continue an earlier stream. After a whole number of batches,
+                the results are bit-identical to those of a single stream.
         """
         require_own_process()
         size, k = self.spec.image_size, len(self.labels)
@@ -283,7 +283,7 @@ class Predictor:
         )  # fmt: skip
 
     def table(self, batch: Prediction, point: str | None = None) -> pd.DataFrame:
-        """One batch of `stream` as the rows of `findings`."""
+        """Converts one batch of `stream` to the rows of `findings`."""
         if self.decision is None:
             raise UsageError(
                 f"{self!r} has no thresholds: none were fitted for these members; predict() gives probabilities"
@@ -293,9 +293,9 @@ class Predictor:
         return long_table(batch, self.labels, self.decision, point)
 
     def wide_table(self, batch: Prediction) -> pd.DataFrame:
-        """One batch of `stream` with a row for each image: image, the probability of each finding, error.
+        """Converts one batch of `stream` to one row per image: image, the probability of each finding, error.
 
-        Findings that the model never learned are left out.
+        Findings that the model was not trained on are left out.
         """
         from zoo.inference.tables import wide_table
 
@@ -303,7 +303,7 @@ class Predictor:
 
 
 class _NotLoaded(Predictor):
-    """A predictor that a worker process could not load: each use raises the reason."""
+    """A predictor that a worker process failed to load; each use raises the reason."""
 
     def __init__(self, error: Exception, sent: tuple[Any, ...]) -> None:
         self.__dict__ |= {"_error": error, "_sent": sent}
@@ -323,10 +323,10 @@ class _NotLoaded(Predictor):
 def _load_again(
     origin: Origin, manifest_sha256: str, decision: dict[str, Any] | None, name: str, limits: Limits
 ) -> Predictor:
-    """A predictor that was pickled, in the process that it was sent to.
+    """Loads a pickled predictor in the process that received it.
 
-    In a worker of `multiprocessing` an error is raised at the first use: raised here, while the worker reads its task,
-    it would end the worker, and the pool would start another one for ever.
+    In a worker of `multiprocessing` an error is raised on first use. If it were raised here, while the worker unpickles
+    its task, the worker would end and the pool would start new ones forever.
     """
     try:
         return _loaded_again(origin, manifest_sha256, decision, name, limits)

@@ -1,4 +1,4 @@
-"""A file that is written piece by piece and can be resumed after a kill, to the very bytes of an uninterrupted run."""
+"""Writes a file in pieces that can be resumed after a kill, with the same bytes as an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from zoo.data.contents import Content
 
 _HINT = "--restart (restart=True) drops it and begins again"
 
-#: Digits of the CRC-32 in front of each line of a record, and longest text of a fact that a message shows.
+#: Digits of the CRC-32 before each line of a record, and maximum length of a fact in a message.
 _CRC_DIGITS, _SHOWN = 8, 60
 
 _NUMBERS = ("items", "failed", "size", "crc")
@@ -27,12 +27,12 @@ _NUMBERS = ("items", "failed", "size", "crc")
 
 @dataclass(frozen=True)
 class Mark:
-    """How far a file is whole.
+    """State of a partial file up to which it is complete.
 
     Attributes:
-        items: Items done.
-        failed: How many of them failed.
-        size: Bytes of the file.
+        items: Number of finished items.
+        failed: Number of these that failed.
+        size: Size of the file in bytes.
         crc: CRC-32 of these bytes.
     """
 
@@ -44,7 +44,7 @@ class Mark:
 
 @dataclass
 class _Record:
-    """What a record bears out: the last mark, the files behind it, the record's length in bytes and its last CRC."""
+    """Verified state of a record: the last mark, the files of its items, and the record's length and last CRC."""
 
     done: Mark
     files: list[tuple[str, Content]]
@@ -53,11 +53,11 @@ class _Record:
 
 
 class Journal:
-    """A file in the making, from `open_journal`.
+    """A file being written, from `open_journal`.
 
     Attributes:
-        done: The last mark.
-        files: The files that its items were made of, with their content, as given to `append`.
+        done: Last mark.
+        files: Files that the items were made from, with their content, as given to `append`.
     """
 
     def __init__(self, found: _Record, rows: BinaryIO, record: BinaryIO) -> None:
@@ -65,21 +65,25 @@ class Journal:
         self._rows, self._record = rows, record
 
     def append(self, piece: bytes, items: int, failed: int = 0, files: Sequence[tuple[str, Content]] = ()) -> None:
-        """Adds the results of `items` more items, `failed` of which failed; once it returns they survive a kill."""
+        """Adds the results of `items` more items, of which `failed` failed; after it returns they survive a kill."""
         before = self.done
         self._rows.write(piece)
         self._rows.flush()
         size, crc = before.size + len(piece), zlib.crc32(piece, before.crc)
         self.done = Mark(before.items + items, before.failed + failed, size, crc)
         self.files += files
-        # The mark follows its bytes: a kill between the two costs this piece and no more.
+        # The mark follows its bytes, so that a kill between the two loses only this piece.
         line, self._crc = _line(asdict(self.done) | {"files": [[path, *held] for path, held in files]}, self._crc)
         self._record.write(line)
         self._record.flush()
 
 
 def folder_of(out: Path) -> Path:
-    """Where a file lies until it is whole: beside its place, so that taking it is one step."""
+    """Returns the path of the partial file: in the same folder, so that one rename completes it.
+
+    >>> folder_of(Path("findings.csv")).name
+    '.findings.csv.partial'
+    """
     return out.with_name(f".{out.name}.partial")
 
 
@@ -87,22 +91,22 @@ def folder_of(out: Path) -> Path:
 def open_journal(
     out: Path, job: Mapping[str, str | int], *, restart: bool = False, whole: Callable[[Path], Path] = lambda rows: rows
 ) -> Iterator[Journal]:
-    """Begins a file, or goes on with it where an earlier run of the same job was stopped.
+    """Starts a file, or continues it if an earlier run of the same job was interrupted.
 
-    A run may end at any instant, by SIGKILL or with the machine's power. What is gone on with is the longest
-    beginning of the file that its record bears out to the bit; each line of the record has a CRC-32 over itself and
-    all lines before it. After an error in the block it stays for the next run; after the block it takes the place of
-    `out`, and nothing else is left.
+    A run may end at any instant, by SIGKILL or a power failure. The next run continues from the longest part of the
+    file that its record verifies bit by bit; each line of the record has a CRC-32 of itself and all earlier lines. If
+    the block raises an error, the partial file is kept for the next run; if it succeeds, the file replaces `out`, and
+    nothing else is left.
 
     Args:
-        out: Where the file shall lie when it is whole.
-        job: What makes its bytes: name of each fact -> text or number.
-        restart: Drop what is there and begin again.
-        whole: Gives the file that shall lie at `out` for the one that was written: itself, or one made beside it.
+        out: Path of the finished file.
+        job: Facts that determine the bytes of the file: name -> text or number.
+        restart: Whether to delete an earlier partial file and start again.
+        whole: Given the path of the written file, returns the file to move to `out`: the same, or one made beside it.
 
     Raises:
-        CheckpointError: The earlier run was of another job, said with the facts that differ; it still runs; or its
-            record cannot be read.
+        CheckpointError: The earlier run was of another job (the message lists the facts that differ), is still running,
+            or has an unreadable record.
     """
     folder = folder_of(out)
     folder.mkdir(parents=True, exist_ok=True)
@@ -139,10 +143,10 @@ def _drop(*paths: Path) -> None:
 
 
 def _stopped(rows: Path, record: Path, job: Mapping[str, str | int], out: Path) -> _Record:
-    """What of an earlier run can be gone on with.
+    """Returns the part of an earlier run that can be continued.
 
-    A line that was cut off or altered, and all behind it, is dropped; but a record whose first line is whole and not
-    ours is refused, since nobody can say what the rows beside it are.
+    A truncated or altered line and all lines after it are dropped. A record whose first line is intact but not in our
+    format is refused, because the origin of the rows beside it is unknown.
     """
     found = _Record(Mark(), [])
     if not rows.exists() or not record.exists():
@@ -174,7 +178,7 @@ def _stopped(rows: Path, record: Path, job: Mapping[str, str | int], out: Path) 
 
 
 def _marked(data: Mapping[str, Any] | None, before: Mark) -> tuple[Mark, list[tuple[str, Content]]] | None:
-    """A mark and its files, or None where a line holds anything else, or goes backwards."""
+    """Returns a mark and its files, or None if a line holds anything else or a mark before the previous one."""
     if data is None or data.keys() != {*_NUMBERS, "files"} or not isinstance(data["files"], list):
         return None
     numbers = {name: data[name] for name in _NUMBERS}
@@ -216,14 +220,14 @@ def _alone(lock: Path, out: Path) -> Iterator[None]:
 
 
 def _line(data: Mapping[str, Any], crc: int) -> tuple[bytes, int]:
-    """A line of a record behind lines of this CRC, and the CRC of all of them."""
+    """Returns a line of a record, given the CRC of the lines before it, and the CRC of all of them."""
     text = json.dumps(data).encode()
     crc = zlib.crc32(text, crc)
     return f"{crc:0{_CRC_DIGITS}x} ".encode() + text + b"\n", crc
 
 
 def _parse(line: bytes, crc: int) -> tuple[dict[str, Any] | None, int]:
-    """What a line holds, None where it was cut off or altered; and the CRC up to it."""
+    """Returns the contents of a line, None if it is truncated or altered, and the CRC up to it."""
     text = line[_CRC_DIGITS + 1 : -1]
     crc = zlib.crc32(text, crc)
     if not line.endswith(b"\n") or line[: _CRC_DIGITS + 1] != f"{crc:0{_CRC_DIGITS}x} ".encode():

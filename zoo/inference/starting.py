@@ -1,4 +1,4 @@
-"""From a release to the runtime that was asked for."""
+"""Starts the requested runtime with the model of a release."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ Choice = Literal["float32", "bfloat16", "int8", "auto"]
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """How a model is loaded: the arguments of `zoo.load` beside the name, which mean the same there.
+    """How to load a model: the arguments of `zoo.load` except the name, with the same meaning.
 
     Attributes:
         runtime: "keras", "openvino" or "onnx".
         precision: "float32", "bfloat16", "int8" or "auto".
         members: Names of the members to load; None for all.
-        force_download: Download again what the cache of the Hub holds.
+        force_download: Whether to download files again that are already in the Hub cache.
 
     Raises:
-        UnknownNameError: No such runtime or precision.
-        UsageError: The runtime does not compute in this precision.
+        UnknownNameError: There is no such runtime or precision.
+        UsageError: The runtime does not support the precision.
 
     Example:
         >>> LoadOptions(runtime="openvino", precision="bfloat16").members is None
@@ -64,26 +64,27 @@ class LoadOptions:
             raise UsageError(f"runtime {self.runtime!r} does not compute in {self.precision!r}: use runtime {able}")
 
     def settled(self, precision: str) -> LoadOptions:
-        """The options that load the same again: with the precision that "auto" came to, without a download."""
+        """Returns options that load the same model again: with the precision that "auto" chose, and no new download."""
         return replace(self, precision=precision, force_download=False)  # type: ignore[arg-type]
 
 
-#: Runtime -> the arithmetic it can be asked for.
+#: Runtime -> precisions that it supports.
 RUNTIMES: dict[str, tuple[str, ...]] = {
     "keras": ("float32", "auto"),
     "openvino": ("float32", "bfloat16", "int8", "auto"),
     "onnx": ("float32", "auto"),
 }
 
-#: The library behind each runtime.
+#: Runtime -> its Python library.
 _LIBRARIES = {"openvino": "openvino", "onnx": "onnxruntime"}
 
-#: On another CPU int8 may be rounded otherwise: so much of a golden logit beyond what was measured where it was made.
+#: int8 may be rounded differently on another CPU: a golden logit may differ by this much more than where the export was
+#: made.
 INT8_SLACK = 0.25
 
 
 def start(name: str | Path, options: LoadOptions) -> tuple[Runtime, ReleaseFolder]:
-    """The runtime, and the release that it runs; the errors are those of `zoo.load`."""
+    """Returns the runtime and the release that it runs; raises the errors of `zoo.load`."""
     require_own_process()
     runtime, precision, members = options.runtime, options.precision, options.members
     library = _LIBRARIES.get(runtime)
@@ -94,10 +95,10 @@ def start(name: str | Path, options: LoadOptions) -> tuple[Runtime, ReleaseFolde
         model = build_model(found, members)
         keras = KerasRuntime(model)
         with compilation.kept():
-            # In the batch that `predict` sends by default: no shape is compiled for the check alone.
+            # Uses the default batch size of `predict`, so that no shape is compiled only for the check.
             golden.check(found, model, lambda images: keras.logits(images, keras.batch_size))
         return keras, found
-    # The graph may be in the cache: then no weights are needed, and no Keras.
+    # If the graph is cached, neither the weights nor Keras are needed.
     wanted = (INT8,) if runtime == "openvino" and precision in ("int8", "auto") else ()
     found = sources.find(name, (), exports=wanted, force_download=options.force_download)
     for member in members or ():
@@ -114,12 +115,12 @@ def start(name: str | Path, options: LoadOptions) -> tuple[Runtime, ReleaseFolde
 
 
 def openvino(name: str | Path, found: ReleaseFolder, members: Sequence[str] | None, precision: str) -> Runtime:
-    """A release in OpenVINO.
+    """Starts a release in OpenVINO.
 
     Raises:
-        ValueError: This CPU does not compute in bfloat16.
-        ReleaseError: There is no int8 export that was accepted.
-        ExportError: Its logits in this precision are not Keras', or those of int8 are not what they were elsewhere.
+        ValueError: This CPU does not support bfloat16.
+        ReleaseError: There is no accepted int8 export.
+        ExportError: The logits in this precision differ from those of Keras, or those of int8 from its recorded ones.
     """
     from zoo.runtimes.openvino_runtime import OpenVinoRuntime, native
 
@@ -143,10 +144,10 @@ def openvino(name: str | Path, found: ReleaseFolder, members: Sequence[str] | No
 
 
 def int8(found: ReleaseFolder, members: Sequence[str] | None = None) -> Export:
-    """The int8 export of a release that was accepted: the one that it carries, or one made on this machine.
+    """Returns the accepted int8 export of a release: the one in the release, or one made on this machine.
 
     Raises:
-        ReleaseError: There is none, or it is not what a release may carry.
+        ReleaseError: There is none, or it contains something that a release may not carry.
     """
     if members is not None and {*members} != {m.name for m in found.spec.members}:
         raise ReleaseError("int8 was accepted for all members together: leave members out, or use another precision")
@@ -165,10 +166,10 @@ def int8(found: ReleaseFolder, members: Sequence[str] | None = None) -> Export:
 def _graph(
     name: str | Path, found: ReleaseFolder, members: Sequence[str] | None, format: exports.Format, precision: Any
 ) -> Export:
-    """A graph of the cache, made from the weights where it is not there yet."""
+    """Returns a graph from the cache, where it is first made from the weights if it is missing."""
 
     def make(folder: Path) -> None:
-        # Of the same commit: what a branch means may have changed.
+        # Uses the same commit, since the branch may have moved.
         whole = sources.find(found.source or name, members)
         batch = 1 if format == "openvino" else None
         exporting.export(whole, folder, format, precision, members=members, batch=batch, calibrated=False)
@@ -177,7 +178,7 @@ def _graph(
 
 
 def _hold_against_golden(found: ReleaseFolder, graph: Export, started: Any, rest: str) -> None:
-    """An int8 network that was made elsewhere must give here what it gave there; once for each set of versions."""
+    """Compares the logits of an int8 network made elsewhere with the recorded ones, once per set of versions."""
     facts = (found.manifest_sha256, graph.facts["files"], rest, exporting.versions(), choosing.cpu())
     seen = home.home() / "checked" / content_key(facts)
     if seen.exists():

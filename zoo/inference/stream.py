@@ -1,4 +1,4 @@
-"""Images to logits, batch by batch: the next images are read while the network works on these."""
+"""Computes logits batch by batch; the next images are read while the network processes the current ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zoo.data.images.reading import read_image
 from zoo.data.images.sources import Held, ImageSource, hold_each
 from zoo.runtimes.runtime import Runtime
 
-#: Several images, or one: see `zoo.data.images.sources.each_image`.
+#: One image or several; see `zoo.data.images.sources.each_image`.
 Images: TypeAlias = ImageSource | Iterable[ImageSource]
 
 
@@ -27,10 +27,9 @@ class Prediction:
     """One batch of a stream.
 
     Attributes:
-        names: A name for each image: the path, or its running number.
-        logits: float32 (n, findings); a row of NaN where there is an error.
-        errors: Why there are no logits of an image: it could not be read, or the network gave none that are finite. ""
-            where there are.
+        names: Name of each image: its path, or its index.
+        logits: float32 (n, findings); a row of NaN for an image with an error.
+        errors: Reason why an image has no logits (it could not be read, or the logits are not finite), or "".
     """
 
     names: list[str]
@@ -50,25 +49,25 @@ def stream(
     limits: Limits = DEFAULT,
     trained: Sequence[bool] = (),
 ) -> Iterator[Prediction]:
-    """Logits of images, in order, with two batches in memory at most. Arguments as for `Predictor.stream`.
+    """Yields the logits of images, in order, with at most two batches in memory; see `Predictor.stream`.
 
     Args:
-        runtime: What computes the logits.
-        images: One image, or several, which are drawn on as results are taken.
-        size: Height and width in pixels that the runtime takes.
-        findings: How many logits it gives for an image.
-        batch_size: Images to the runtime at once; its own number by default.
-        strict: True raises on the first error; otherwise the image has an error and its row is NaN.
-        start: Running number of the first image. After whole batches of an earlier stream, the same bits come out as
-            in one stream.
-        limits: What each image may cost at most.
-        trained: Whether the network was trained on each finding, all by default: only these logits must be finite.
+        runtime: Runtime that computes the logits.
+        images: One image or several; an iterable is consumed as results are requested.
+        size: Height and width of the runtime's input in pixels.
+        findings: Number of logits per image.
+        batch_size: Number of images per batch; the runtime's default if None.
+        strict: True raises the first error; otherwise the image has an error and its row is NaN.
+        start: Index of the first image. After a whole number of batches of an earlier stream, the results are
+            bit-identical to those of a single stream.
+        limits: Limits on each image.
+        trained: Whether the network was trained on each finding, all by default; only these logits must be finite.
 
     Raises:
-        ImageError: With `strict`, an image that cannot be read.
-        StateError: With `strict`, a logit that is not finite; or the process was forked after a model was loaded.
-        UsageTypeError: Not images; or among them a value that is none.
-        UsageError: An array that is neither an image nor a stack of them; `batch_size` below 1.
+        ImageError: With `strict`, an image cannot be read.
+        StateError: With `strict`, a logit is not finite; or the process was forked after a model was loaded.
+        UsageTypeError: `images` or one of its items is not an image.
+        UsageError: An array is neither an image nor a stack of images; `batch_size` is below 1.
     """
     batch_size = runtime.batch_size if batch_size is None else batch_size
     if batch_size < 1:
@@ -78,14 +77,14 @@ def stream(
     with Threads(os.cpu_count()) as pool:
         ready = None
         for first, chunk in _chunks(hold_each(images, limits), batch_size, start):
-            # What is held is read in the pool: it can no longer be changed or closed by its owner.
+            # Items are held before the pool reads them, so that their owner can no longer change or close them.
             reading = [
                 (_name(held, first + i), pool.submit(_read, held, size, strict, limits)) for i, held in enumerate(chunk)
             ]
             if ready is not None:
                 yield _infer(runtime, ready, required, full, strict)
             elif not start:
-                # A few images are not filled up to a batch: a power of two keeps the number of shapes small.
+                # A small batch is padded only to a power of two, which keeps the number of shapes small.
                 full = min(batch_size, 2 ** (len(chunk) - 1).bit_length())
             ready = reading
         if ready is not None:
@@ -122,7 +121,7 @@ def _infer(
     full: int,
     strict: bool,
 ) -> Prediction:
-    """Runs a batch without the images that could not be read; a row without finite logits becomes an error."""
+    """Runs a batch without the unreadable images; a row with logits that are not finite becomes an error."""
     names, results = [name for name, _ in reading], [future.result() for _, future in reading]
     read = np.array([not isinstance(r, ImageError) for r in results])
     errors = [str(r) if isinstance(r, ImageError) else "" for r in results]

@@ -1,4 +1,4 @@
-"""Batches of logits as the tables that people read: a row for each image and finding, or one for each image."""
+"""Converts batches of logits to tables: one row per image and finding, or one row per image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zoo.inference.stream import Prediction
 def long_table(
     batch: Prediction, findings: Sequence[str], decision: Decision, point: str | None = None
 ) -> pd.DataFrame:
-    """A row for each image and finding: the columns of `Predictor.findings`."""
+    """Returns one row per image and finding, with the columns of `Predictor.findings`."""
     n, k = batch.logits.shape
     chances = probabilities(batch.logits, decision)
     thresholds = np.asarray(decision.point(point).thresholds, np.float32)
@@ -34,7 +34,7 @@ def long_table(
 
 
 def wide_table(batch: Prediction, findings: Sequence[str], decision: Decision | None) -> pd.DataFrame:
-    """A row for each image: image, the probability of each finding that the model was trained on, error."""
+    """Returns one row per image: image, the probability of each finding that the model was trained on, error."""
     trained = decision.trained if decision is not None else (True,) * len(findings)
     columns = zip(findings, probabilities(batch.logits, decision).T, trained, strict=True)
     chances = {finding: values for finding, values, known in columns if known}

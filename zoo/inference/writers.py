@@ -1,4 +1,4 @@
-"""Tables of findings as files that are written batch by batch: CSV and Parquet."""
+"""Writes tables of findings batch by batch as CSV and Parquet files."""
 
 from __future__ import annotations
 
@@ -10,34 +10,38 @@ import pandas as pd
 
 from zoo.core.errors import MissingExtraError, UsageError
 
-#: Rows of a Parquet file that are packed together.
+#: Rows per row group of a Parquet file.
 _GROUP = 2**17
 
 
 class Format(Protocol):
-    """A kind of file.
+    """A file format.
 
     Attributes:
-        name: Its ending without the dot.
+        name: File extension without the dot.
     """
 
     name: str
 
     def piece(self, table: pd.DataFrame, first: bool) -> bytes:
-        """The next rows; the first ones have the columns' names with them."""
+        """Encodes the next rows; the first piece includes the column names."""
         ...
 
     def whole(self, pieces: Path) -> Path:
-        """The file that a file of all pieces, one behind the other, stands for: itself, or one beside it."""
+        """Converts a file of all concatenated pieces to the finished file: the same path, or a new file beside it."""
         ...
 
 
 def format_of(out: Path) -> Format:
-    """The format that a file's name asks for.
+    """Returns the format for a file's extension.
 
     Raises:
-        ValueError: Neither `.csv` nor `.parquet`.
-        ImportError: Parquet without pyarrow.
+        ValueError: The extension is neither `.csv` nor `.parquet`.
+        ImportError: Parquet is requested but pyarrow is not installed.
+
+    Example:
+        >>> format_of(Path("findings.csv")).name
+        'csv'
     """
     if out.suffix == ".csv":
         return Csv()
@@ -49,7 +53,7 @@ def format_of(out: Path) -> Format:
 
 
 class Csv:
-    """UTF-8, numbers with six digits, nothing where there is none."""
+    """CSV in UTF-8, with numbers to six digits and empty fields for missing values."""
 
     name = "csv"
 
@@ -63,9 +67,9 @@ class Csv:
 
 
 class Parquet:
-    """Numbers with all their bits, null where there is none.
+    """Parquet, with numbers in full precision and nulls for missing values.
 
-    Nothing can be added to a Parquet file, so that the pieces are an Arrow stream, which is packed in the end.
+    A Parquet file cannot be appended to, so the pieces form an Arrow stream that is converted at the end.
     """
 
     name = "parquet"
@@ -78,7 +82,7 @@ class Parquet:
         return (batch.schema.serialize().to_pybytes() if first else b"") + batch.serialize().to_pybytes()
 
     def whole(self, pieces: Path) -> Path:
-        """Packs the stream, with some ten thousand images in memory at a time."""
+        """Converts the stream to Parquet, with about ten thousand images in memory at a time."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -96,7 +100,7 @@ class Parquet:
 
 
 def _schema(table: pd.DataFrame) -> Any:
-    """By the columns' kinds and not by their values: a batch may have no probability at all, or only some."""
+    """Derives the schema from the columns' kinds, not their values, as a batch may lack probabilities."""
     import pyarrow as pa
 
     kinds = {"f": pa.float32(), "b": pa.bool_()}
