@@ -1,1 +1,1 @@
-"""Release folders."""
+"""Release folders: writing, reading, checking and describing them."""

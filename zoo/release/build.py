@@ -1,4 +1,4 @@
-"""The network of a release, built from our own code and filled with the weights of the release."""
+"""Builds the network of a release from the zoo's own code and loads the weights of the release."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 def build_model(release: ReleaseFolder, members: Sequence[str] | None = None) -> Ensemble:
-    """Builds the network from our own code and fills in the release's weights; no download, no random start.
+    """Builds the network from the zoo's own code and loads the release's weights, without downloads or random weights.
 
     Args:
-        release: From `read_release`.
+        release: Release from `read_release`.
         members: Names of the members to take; all by default.
 
     Raises:
-        ReleaseError: The weights are not those of the network, not finite, or not readable.
+        ReleaseError: The weights do not fit the network, are not finite, or cannot be read.
         StateError: This process was forked from one that had already loaded a model.
     """
     from zoo.models.heads import HEADS
@@ -48,10 +48,10 @@ def build_model(release: ReleaseFolder, members: Sequence[str] | None = None) ->
 
 
 def build_checked(release: ReleaseFolder, members: Sequence[str] | None = None) -> Ensemble:
-    """The network as `build_model` gives it, after its logits were held against the golden ones.
+    """Builds the network like `build_model`, and compares its logits with the golden logits.
 
     Raises:
-        ReleaseError: As for `build_model`; or it is another network than was released (see `golden.check`).
+        ReleaseError: As for `build_model`; or the network differs from the released one (see `golden.check`).
     """
     model = build_model(release, members)
     golden.check(release, model)
@@ -59,17 +59,17 @@ def build_checked(release: ReleaseFolder, members: Sequence[str] | None = None) 
 
 
 def decision_of(release: ReleaseFolder, members: Sequence[str] | None = None) -> Decision | None:
-    """The decision that was fitted for exactly these members (all by default), or None."""
+    """Returns the decision that was fitted for exactly these members (all by default), or None."""
     if members is None or {*members} == {m.name for m in release.spec.members}:
         return release.decision
     return release.member_decisions.get(members[0]) if len(members) == 1 else None
 
 
 def load_members(spec: EnsembleSpec, folder: Path) -> Ensemble:
-    """The network of `spec` with the weights in `<member>.safetensors` of a folder.
+    """Builds the network of `spec` with the weights in the files `<member>.safetensors` in a folder.
 
     Raises:
-        WeightsError: No network can be built, or the weights are not its own, not finite, or not readable.
+        WeightsError: The network cannot be built, or the weights do not fit it, are not finite, or cannot be read.
     """
     from zoo.models.ensemble import Ensemble
     from zoo.models.weights.files import build_uninitialized, load_safetensors
@@ -77,7 +77,7 @@ def load_members(spec: EnsembleSpec, folder: Path) -> Ensemble:
     try:
         model = build_uninitialized(lambda: Ensemble.from_spec(spec))
     except (ValueError, TypeError) as error:
-        # Keras has names of its own that no layer may have, and sizes that a network cannot take.
+        # Keras reserves some layer names, and some sizes are impossible for a network.
         raise WeightsError(f"{folder}: no network can be built as config.json says: {manifest.plain(error)}") from error
     for member in model.members:
         load_safetensors(member, folder / f"{member.name}.safetensors")

@@ -1,4 +1,4 @@
-"""The card of a release: what a person reads before using it. Every number comes from the release itself."""
+"""Renders the model card of a release. All of its numbers come from the release itself."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ def render(
     repo: str = "",
     storage: Mapping[str, Any] | None = None,
 ) -> str:
-    """The whole card: front matter and Markdown, each section between marks that `merge` finds again.
+    """Renders the whole card: front matter and Markdown, with marks around each section for `merge`.
 
-    What is not given is said to be missing. Of `provenance` these are read: `recipe`, `split` (`by`, `seed`, `hash`,
-    `films` of each part, `leaked_patients`), `data` (`name`, `form` of its table), `training` (`hours`, `device`),
-    versions and date.
+    The card states what is missing. These parts of `provenance` are used: `recipe`, `split` (`by`, `seed`, `hash`,
+    `films` (the number of images) of each part, `leaked_patients`), `data` (`name`, `form` of its table), `training`
+    (`hours`, `device`), versions and date.
 
     Args:
-        spec: What the model is made of.
-        result: What `report.evaluate` gave; None says that nothing was evaluated.
+        spec: Specification of the model.
+        result: Result of `report.evaluate`; None makes the card say that nothing was evaluated.
         decision: Temperature and thresholds; those of the result by default.
-        provenance: Where the weights come from. With no result, no decision, and nothing here but a `recipe` or not
-            even that, the card is of weights that are still to be trained.
-        license: Id of the licence of the weights; by default the one that is known of model and data, if any.
+        provenance: Origin of the weights. Without a result and a decision, and with at most a `recipe` here, the card
+            describes weights that are still to be trained.
+        license: Identifier of the licence of the weights; by default the known licence for model and data, if any.
         repo: "owner/name" or "owner/name@revision" on the Hub; "" for a folder.
         storage: `dtype` and `logit_error` of the stored weights.
 
     Raises:
-        ReleaseError: A result or provenance that lacks what a finished run has.
+        ReleaseError: The result or provenance lacks an entry that every finished run has.
     """
     import jinja2
 
@@ -80,7 +80,7 @@ def render(
 
 
 def template() -> Path:
-    """The card's template: package data in an installed wheel, `hub_cards/` beside the package in a checkout."""
+    """Returns the card's template: package data of an installed wheel, or `hub_cards/` in a checkout."""
     return home.shipped("hub_cards") / "template.md"
 
 
@@ -102,7 +102,7 @@ def _environment(folder: Path) -> Any:
 
 
 def _results(result: Evaluation | None) -> dict[str, Any]:
-    """The numbers, and the report's tables with their headings one level lower."""
+    """Returns the numbers, and the report's tables with headings one level lower."""
     if result is None:
         return {"result": None, "results": ""}
     safe = from_json(_plain(to_json(result)))
@@ -113,7 +113,7 @@ def _results(result: Evaluation | None) -> dict[str, Any]:
 def _facts(
     spec: EnsembleSpec, result: Evaluation | None, decision: Decision | None, provenance: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What the template shows beside the numbers."""
+    """Returns the facts that the template shows beside the numbers."""
     points: dict[str, Any] = {}
     if decision is not None:
         points = _points(decision)
@@ -122,7 +122,7 @@ def _facts(
     origin = decision.temperature_origin if decision is not None else None
     return {
         "spec": to_dict(spec),
-        # A run may read its table in another form than the recipe's.
+        # A run may have read its table in another form than the recipe states.
         "form": provenance["data"].get("form") if "data" in provenance else provenance.get("recipe", {}).get("dataset"),
         "provenance": provenance,
         **{key: provenance.get(key, {}) for key in ("recipe", "split", "training")},
@@ -154,7 +154,7 @@ def _points(decision: Decision) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Names and texts that other people chose, nested ones too, such that they break no table, line or mark."""
+    """Escapes names and texts from other people, including nested ones, so that they break no table, line or mark."""
     if isinstance(value, str):
         return re.sub(r"\s+", " ", value).replace("|", "\\|").replace("<!--", "&lt;!--")
     if isinstance(value, Mapping):
@@ -165,7 +165,7 @@ def _plain(value: Any) -> Any:
 
 
 def _figure(number: Estimate) -> str:
-    """A number with its interval, if any, and of how many findings it is the mean; a dash for an undefined one."""
+    """Formats a number with its interval, if any, and the number of findings averaged; a dash if undefined."""
     text = _decimals(number.value)
     if number.value is not None and number.low is not None:
         text += f" [{number.low:.3f}, {number.high:.3f}]"
@@ -179,14 +179,14 @@ def _decimals(value: float | None) -> str:
 
 
 def _start(weights: str | None) -> str:
-    """Where training starts; of a local file the name alone, since its folder is nobody's business."""
+    """Describes the initial weights; a local file is named without its folder, which is private."""
     if weights is None:
         return "random weights"
     return "ImageNet weights" if weights == "imagenet" else "the file " + re.split(r"[/\\]", weights)[-1]
 
 
 def _augmentation(fields: Mapping[str, Any]) -> str:
-    """The steps that are on, by their names in the recipe."""
+    """Lists the augmentation steps that are enabled, by their names in the recipe."""
     off = dataclasses.asdict(AugmentSpec())
     if not fields.get("kerascv"):
         fields = {key: value for key, value in fields.items() if key != "kerascv_strength"}

@@ -1,4 +1,4 @@
-"""What a card says in words: facts of the models we know (`hub_cards/<model>.toml`), neutral words for any other."""
+"""Facts for the text of a card, from `hub_cards/<model>.toml` for known models; neutral text for others."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from zoo.core import home
 
 @dataclass(frozen=True)
 class DataFacts:
-    """Words on one data set.
+    """Text about one data set.
 
     Attributes:
-        title: Its name; "" when nobody recorded it.
-        id: Its name without spaces, for the front matter.
-        text: What it is, in sentences.
-        limits: What it does to a model trained on it, a sentence each.
-        out_of_scope: What a model trained on it is not for.
-        real: Images of patients, with labels extracted from their reports.
-        license: The Hub's id of the licence of weights trained on it, where that is known; "" otherwise.
-        license_name: Its name, where the id is "other".
-        license_link: Where its text is, then.
+        title: Name; "" if unknown.
+        id: Name without spaces, for the front matter.
+        text: Description in sentences.
+        limits: Limitations of a model trained on it, one sentence each.
+        out_of_scope: Uses that a model trained on it is not suitable for.
+        real: Whether the images are of patients, with labels extracted from their reports.
+        license: The Hub's identifier of the licence of weights trained on it; "" if unknown.
+        license_name: Name of the licence if the identifier is "other".
+        license_link: Link to the text of the licence if the identifier is "other".
     """
 
     title: str = ""
@@ -41,20 +41,20 @@ class DataFacts:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """Words on one model, whatever it was trained on; what depends on the data is in `data`.
+    """Text about one model, independent of its training data; text that depends on the data is in `data`.
 
     Attributes:
-        backbones: The words hold for a model of these backbones alone.
-        summary: What it is, in a sentence.
-        load: The name that `zoo.load` takes on a machine where it was made; "" for a folder.
-        make: How it comes about.
-        made_for: The entry of `data` it is to be trained on.
-        untrained: What a card without results says of them.
-        original: Figures of other authors, with their source.
-        intended: More lines on intended use.
-        limits: A sentence each.
+        backbones: Backbones that the text is valid for.
+        summary: Description in one sentence.
+        load: Name that `zoo.load` accepts on the machine where the model was made; "" for a folder.
+        make: How the model is made.
+        made_for: Key in `data` of the intended training data.
+        untrained: Statement in a card without results.
+        original: Figures published by other authors, with their source.
+        intended: Additional lines on intended use.
+        limits: Limitations, one sentence each.
         citation: BibTeX entries.
-        data: Name of a data set, as in `provenance["data"]["name"]` -> words on it.
+        data: Name of a data set, as in `provenance["data"]["name"]` -> text about it.
     """
 
     backbones: tuple[str, ...] = ()
@@ -71,11 +71,11 @@ class ModelFacts:
 
 
 def of_model(spec: EnsembleSpec) -> ModelFacts:
-    """The facts of a model known by name and backbones; else neutral words that claim nothing."""
+    """Returns the facts of a model known by name and backbones; otherwise neutral text without claims."""
     members = ", ".join(m.name for m in spec.members)
     neutral = ModelFacts(summary=f"Chest X-ray findings from {members}.")
     path = home.shipped("hub_cards") / f"{spec.name}.toml"
-    # A name may come from anywhere, and must not lead out of the folder.
+    # The name may come from an untrusted file and must not lead out of the folder.
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", spec.name) or not path.is_file():
         return neutral
     facts = from_dict(ModelFacts, tomllib.loads(path.read_text("utf-8")), path.name)
@@ -83,7 +83,7 @@ def of_model(spec: EnsembleSpec) -> ModelFacts:
 
 
 def of_data(facts: ModelFacts, provenance: Mapping[str, Any]) -> DataFacts:
-    """The facts of the data a model was trained on, by the name its provenance gives; of none, only that name."""
+    """Returns the facts of a model's training data by its name in the provenance; for unknown data only the name."""
     name = str(provenance.get("data", {}).get("name") or "")
     if name in facts.data:
         return facts.data[name]
@@ -91,5 +91,5 @@ def of_data(facts: ModelFacts, provenance: Mapping[str, Any]) -> DataFacts:
 
 
 def to_come(facts: ModelFacts) -> DataFacts:
-    """The facts of the data a model is to be trained on; of weights that are not there, no licence is known."""
+    """Returns the facts of a model's intended training data; untrained weights have no licence."""
     return replace(facts.data.get(facts.made_for, DataFacts()), license="")

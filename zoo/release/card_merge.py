@@ -1,4 +1,4 @@
-"""A new card over an older one that people may have edited: only our marked blocks and our own keys change."""
+"""Merges a new card into an edited one; only marked blocks and the zoo's own front-matter keys change."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ from typing import Any
 
 from zoo.core.errors import HubError
 
-#: A mark stands on a line of its own.
+#: A mark is on a line of its own.
 _MARK = re.compile(r"^[ \t]*<!--[ \t]*zoo:(?P<what>[^\n]*?)[ \t]*-->[ \t]*(?=\r?$)", re.MULTILINE)
 _WHAT = re.compile(r"(begin|end)[ \t]+([a-z0-9-]+)")
 
-#: Front matter that is ours to set, and lists that are united with what is there.
+#: Front-matter keys that the zoo sets, and lists that it merges with the existing ones.
 _SET = ("library_name", "pipeline_tag", "metrics", "model-index")
 _UNITED = ("tags", "datasets")
 _LICENSE = ("license", "license_name", "license_link")
 
 
 def merge(rendered: str, existing: str) -> str:
-    """What shall stand on the Hub where a README already is.
+    """Returns the text of a README that updates an existing one on the Hub.
 
-    In the body each marked block that is there is replaced by the rendered one of its name; all other text stays as it
-    is, and a block that somebody removed stays away. A card whose body is blank gets the rendered one. In the front
-    matter `library_name`, `pipeline_tag`, `metrics`, `model-index` and, where one is rendered, the licence are set, and
-    `tags` and `datasets` united; other keys stay, with their order and comments. (A comment inside a value that changes
-    is lost, and all are where YAML's anchors, merge keys or braces stop an edit by lines.) Line ends stay as they are.
+    In the body, each marked block is replaced by the rendered block of the same name; all other text is kept, and a
+    block that somebody removed is not restored. A card with a blank body gets the rendered body. In the front matter,
+    `library_name`, `pipeline_tag`, `metrics`, `model-index` and, if one is rendered, the licence are replaced, and
+    `tags` and `datasets` are merged; other keys keep their order and comments. (A comment inside a changed value is
+    lost; all comments are lost if YAML anchors, merge keys or braces prevent an edit by line.) Line endings are kept.
 
     Args:
-        rendered: From `card.render`.
-        existing: The README, read with its line ends as they are (`newline=""`).
+        rendered: Card from `card.render`.
+        existing: Text of the README, read without newline conversion (`newline=""`).
 
     Raises:
-        HubError: The README's front matter cannot be read, or its marks do not pair; says what to mend.
+        HubError: The README's front matter cannot be read, or its marks are not paired; states what to correct.
     """
     ours, our_body = _split(rendered)
     bom = "\ufeff" if existing.startswith("\ufeff") else ""
     theirs, their_body = _split(existing.removeprefix(bom))
-    # Edited with \n alone, since PyYAML and the marks are then simple; the untouched body is never converted.
+    # Edits use \n only, which PyYAML and the marks require; the unchanged body is never converted.
     crlf = existing.count("\r\n") * 2 > existing.count("\n")
     head = _merge_front_matter(ours or "", theirs)
     end = "\r\n" if crlf else "\n"
@@ -48,7 +48,7 @@ def merge(rendered: str, existing: str) -> str:
 
 
 def _split(card: str) -> tuple[str | None, str]:
-    """Front matter without its fences, in \\n alone (None: there is none), and body."""
+    """Returns the front matter without its fences, with \\n line ends (None if there is none), and the body."""
     from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
     found = REGEX_YAML_BLOCK.search(card)
@@ -70,7 +70,7 @@ def _merge_body(rendered: str, existing: str, end: str, lines_above: int) -> str
 
 
 def _blocks(body: str, lines_above: int = 0) -> list[tuple[str, int, int]]:
-    """Name and extent, without its marks, of each block; they neither nest nor repeat."""
+    """Returns name and extent (without its marks) of each block; blocks can be neither nested nor repeated."""
     found: list[tuple[str, int, int]] = []
     opened: tuple[str, int] | None = None
     for mark in _MARK.finditer(body):
@@ -100,7 +100,7 @@ def _unpaired(mark: str, line: int, why: str) -> str:
 
 
 def _merge_front_matter(ours: str, theirs: str | None) -> str:
-    """The front matter to write, edited key by key; as a whole where that does not give what it should."""
+    """Edits the front matter key by key; rewrites it as a whole if that does not give the wanted values."""
     if theirs is None:
         return ours
     rendered, existing = _parse(ours), _parse(theirs)
@@ -129,7 +129,7 @@ def _wanted(rendered: Mapping[str, Any], existing: Mapping[str, Any]) -> dict[st
             if wanted[key] == there:
                 wanted[key] = existing[key]
     if "license" in rendered and rendered["license"] != existing.get("license"):
-        # Name and link belong to the licence that goes.
+        # The name and link belong to the licence that is replaced.
         wanted = {key: value for key, value in wanted.items() if key not in _LICENSE[1:]}
         wanted["license"] = rendered["license"]
     return wanted
@@ -154,7 +154,7 @@ def _parse(text: str) -> dict[str, Any]:
 
 
 def _load(text: str) -> Any:
-    """YAML as plain data; {} for nothing. A key that is there twice is refused, as the Hub does."""
+    """Parses YAML as plain data; {} for an empty text. Duplicate keys are refused, as on the Hub."""
     import yaml
 
     loader = None
@@ -164,7 +164,7 @@ def _load(text: str) -> Any:
         keys = [key.value for key, _ in root.value] if isinstance(root, yaml.MappingNode) else []
         data = {} if root is None else loader.construct_document(root)
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
-        # PyYAML lets other errors through where a tag and its value do not fit: "!!bool x", "!!timestamp x".
+        # PyYAML raises other errors if a value does not fit its tag: "!!bool x", "!!timestamp x".
         raise ValueError(" ".join(str(error).split()) or type(error).__name__) from None
     finally:
         if loader:
@@ -176,7 +176,7 @@ def _load(text: str) -> Any:
 
 
 def _pairs(text: str) -> list[tuple[Any, Any]]:
-    """Key and value nodes of the outermost mapping of valid YAML, with their places in the text."""
+    """Returns the key and value nodes of the top-level mapping of valid YAML, with their positions in the text."""
     import yaml
 
     root = yaml.compose(text, yaml.SafeLoader)
@@ -184,7 +184,7 @@ def _pairs(text: str) -> list[tuple[Any, Any]]:
 
 
 def _edit(text: str, changed: Mapping[str, Any], dropped: list[str]) -> str:
-    """The text with some keys' lines replaced, new keys at its end; everything else as it is."""
+    """Replaces the lines of some keys and appends new keys; the remaining text is unchanged."""
     text += "\n" if text else ""
     pairs = _pairs(text)
     starts = [key.start_mark.index for key, _ in pairs]
@@ -200,7 +200,7 @@ def _edit(text: str, changed: Mapping[str, Any], dropped: list[str]) -> str:
 
 
 def _trailing_comments(text: str) -> tuple[str, str]:
-    """A key's lines, and the blank lines and comments after them, which belong to the next key."""
+    """Splits a key's lines from the blank lines and comments after them, which belong to the next key."""
     lines = text.splitlines(keepends=True)
     last = len(lines)
     while last and lines[last - 1].strip()[:1] in ("", "#"):

@@ -1,4 +1,4 @@
-"""The card's front matter: what the Hub itself reads, results included."""
+"""Front matter of the card, which the Hub reads, including results."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from zoo.config.specs import EnsembleSpec
 from zoo.evaluation.result import Estimate, Evaluation
 from zoo.release.card_facts import DataFacts
 
-#: Keys of the front matter, in the order they are written.
+#: Keys of the front matter, in the order in which they are written.
 _ORDER = ["library_name", "pipeline_tag", "license", "license_name", "license_link", "tags", "datasets", "metrics"]
 
 
 def front_matter(spec: EnsembleSpec, result: Evaluation | None, data: DataFacts, license: str) -> str:
-    """The YAML between the card's two `---`, without them.
+    """Returns the YAML between the two `---` lines of the card.
 
     Args:
-        spec: What the model is made of.
-        result: What `report.evaluate` gave, or None: then there is no `model-index`.
-        data: What it was trained and evaluated on.
-        license: The Hub's id of a licence, or "".
+        spec: Specification of the model.
+        result: Result of `report.evaluate`, or None for no `model-index`.
+        data: Data set of training and evaluation.
+        license: The Hub's identifier of a licence, or "".
     """
     from huggingface_hub import ModelCardData
 
@@ -41,7 +41,7 @@ def front_matter(spec: EnsembleSpec, result: Evaluation | None, data: DataFacts,
 
 
 def _eval_results(result: Evaluation, data: DataFacts) -> list[Any]:
-    """Mean AUC, weighted F1 at the default point, mean AP, and each finding's AUC; undefined ones are left out."""
+    """Returns mean AUC, weighted F1 at the default point, mean AP, and AUC by finding, without undefined values."""
     from huggingface_hub import EvalResult
 
     named = [

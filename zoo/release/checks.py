@@ -1,6 +1,6 @@
-"""The checks that `zoo.release.verify` makes of a release, each a function that says in a line what it found.
+"""The individual checks of `zoo.release.verify`.
 
-What is wrong it raises, so a check reads as the list of what has to be true.
+Each check returns a line that says what it found, and raises an error if something is wrong.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Subject:
-    """The release that is looked at, and its network once "weights" has built it."""
+    """The release under test, and its network after the check "weights" has built it."""
 
     model: Ensemble
 
@@ -29,18 +29,18 @@ class Subject:
 
     @property
     def weights(self) -> list[str]:
-        """Names of the files of the members that are looked at."""
+        """Names of the weights files of the members under test."""
         return self.found.weights(self.members)
 
 
 def check_manifest(subject: Subject) -> str:
-    """The list of files can be read, is of a format this version knows, and names no path outside."""
+    """Checks that the list of files is readable, in a known format version, and has no path outside the folder."""
     found = subject.found
     return f"format {found.listing['format_version']}, {len(found.files)} files"
 
 
 def check_files(subject: Subject) -> str:
-    """Each file that is listed is there with its size and sha256; of the weights only those that are looked at."""
+    """Checks size and sha256 of each listed file; weights files only of the members under test."""
     files = subject.found.files
     left_out = set()
     if subject.members is not None:
@@ -58,7 +58,7 @@ def check_files(subject: Subject) -> str:
 
 
 def check_schemas(subject: Subject) -> str:
-    """Each JSON file is as its schema wants it."""
+    """Checks each JSON file against its schema."""
     problems = []
     for name in schema.NAMES:
         try:
@@ -70,7 +70,7 @@ def check_schemas(subject: Subject) -> str:
 
 
 def check_config(subject: Subject) -> str:
-    """The network is within the limits, of known backbones and heads, and labels.json has its outputs."""
+    """Checks that the network is within the limits, has known parts, and has the outputs in labels.json."""
     from zoo.models.heads import HEADS
 
     spec = subject.found.spec
@@ -83,7 +83,7 @@ def check_config(subject: Subject) -> str:
 
 
 def check_decision(subject: Subject) -> str:
-    """Every decision is for the same outputs in the same order, of the ensemble or a member."""
+    """Checks that each decision belongs to the ensemble or a member, and has the same outputs in the same order."""
     found = subject.found
     for name in found.member_decisions:
         _require(name in [m.name for m in found.spec.members], f"decision.json: {name!r} is no member")
@@ -93,7 +93,7 @@ def check_decision(subject: Subject) -> str:
 
 
 def check_parameters(subject: Subject) -> str:
-    """The weights hold as many numbers as the manifest says."""
+    """Checks that the weights contain as many numbers as the manifest states."""
     found = subject.found
     found.check(subject.weights)
     found.check_counts(subject.members)
@@ -102,14 +102,14 @@ def check_parameters(subject: Subject) -> str:
 
 
 def check_weights(subject: Subject) -> str:
-    """The weights' names and shapes are those of the network, their values finite."""
+    """Checks that the weights have the network's names and shapes and are finite."""
     subject.model = build_model(subject.found, subject.members)
     tensors = sum(len(member.weights) for member in subject.model.members)
     return f"{tensors} tensors with the names and shapes of the network, all finite"
 
 
 def check_parity(subject: Subject) -> str:
-    """The network gives the golden logits on this backend."""
+    """Checks that the network reproduces the golden logits on this backend."""
     import keras
 
     found = subject.found
@@ -123,13 +123,13 @@ def check_parity(subject: Subject) -> str:
     )
     tolerance = facts["tolerance"]
     hint = "; on an accelerator run it on the CPU" if difference <= golden.LIMIT else ": it is another network"
-    # A NaN fails it too.
+    # Written so that NaN fails as well.
     _require(difference <= tolerance, f"{text}, more than {tolerance:g}{hint}")
     return f"{text} (tolerance {tolerance:g})"
 
 
 def check_exports(subject: Subject) -> str:
-    """Each export is of these weights and this temperature, was accepted, and holds nothing but a network."""
+    """Checks that each export has these weights and this temperature, was accepted, and contains only a network."""
     found = subject.found
     files, kinds = found.files, found.exports
     for kind in kinds:
@@ -140,7 +140,7 @@ def check_exports(subject: Subject) -> str:
 
 
 def check_metrics(subject: Subject) -> str:
-    """The numbers are of the split that the provenance names, and of the same outputs."""
+    """Checks that the metrics have the split named in the provenance, and the outputs of the network."""
     metrics = subject.found.json("metrics.json")
     if not metrics:
         return "none: nothing was evaluated"
@@ -156,7 +156,7 @@ def check_metrics(subject: Subject) -> str:
 
 
 def check_split(subject: Subject) -> str:
-    """Nothing was fitted on the images that are reported."""
+    """Checks that nothing was fitted on the images of the reported metrics."""
     metrics = subject.found.json("metrics.json")
     fitted = set()
     found = subject.found
@@ -177,7 +177,7 @@ def check_split(subject: Subject) -> str:
 
 
 def check_card(subject: Subject) -> str:
-    """The card is there, and a machine can read its front matter."""
+    """Checks that the card exists and that its front matter can be parsed."""
     import yaml
 
     path = manifest.inside(subject.found.folder, manifest.CARD, subject.found.root)
@@ -191,7 +191,7 @@ def check_card(subject: Subject) -> str:
         return f"{manifest.CARD} {state}; it has no front matter"
     _require("---" in lines[1:], "its front matter has no end: a line with --- is missing")
     try:
-        # Composed only: what is built from aliases could be larger than memory.
+        # Composes nodes without constructing objects, which aliases could expand beyond memory.
         node = yaml.compose("\n".join(lines[1 : lines.index("---", 1)]), yaml.SafeLoader)
     except (yaml.YAMLError, RecursionError) as error:
         raise ReleaseError(f"its front matter is not YAML: {error}") from None
@@ -200,7 +200,7 @@ def check_card(subject: Subject) -> str:
 
 
 def one_line(subject: Subject, error: Exception) -> str:
-    """An error without the folder in front, which the reader has named."""
+    """Formats an error in one line, without the leading folder name, which the caller has already stated."""
     text = " ".join(str(error).split()) or type(error).__name__
     folder = subject.found.folder
     return text.removeprefix(f"{folder}: ").removeprefix(f"{folder}/")

@@ -1,4 +1,4 @@
-"""New releases from old ones and from finished runs: another number type, a licence, or weights still in HDF5."""
+"""Makes releases from other releases and finished runs: with another number type or licence, or from HDF5 weights."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 def release_of(source: str | Path, out: str | Path, *, dtype: DType | None = None, license: str = "") -> Path:
     """Writes a release from a run, a release folder or an installed name.
 
-    A run without a release is converted from its `.weights.h5`, which a child process reads; nothing is trained or
+    A run without a release is converted from its `.weights.h5`, which is read in a child process; nothing is trained or
     evaluated again.
 
     Args:
-        source: As for `install.local`, or a finished run's folder whose release is gone.
-        out: Where the new release shall lie.
-        dtype: Of the stored weights; None keeps them as they are.
-        license: SPDX name of the weights' licence; "" keeps what there is.
+        source: As for `install.local`; or the folder of a finished run whose release was deleted.
+        out: Folder of the new release.
+        dtype: Number type of the stored weights; None keeps the present type.
+        license: SPDX name of the weights' licence; "" keeps the present licence.
 
     Returns:
         `out`.
 
     Raises:
-        FileNotFoundError: No release and no run there.
+        FileNotFoundError: There is neither a release nor a run.
         ReleaseError: The run is not finished, or its weights cannot be read.
     """
     out, run = Path(out), Path(source).expanduser()
@@ -59,7 +59,7 @@ def release_of(source: str | Path, out: str | Path, *, dtype: DType | None = Non
 
 
 def _from_run(run: Path, out: Path, dtype: DType, license: str) -> Path:
-    """From what `zoo train` leaves in a run's folder: recipe, decision, metrics, provenance, weights."""
+    """Writes a release from the files that `zoo train` leaves: recipe, decision, metrics, provenance, weights."""
     from zoo.models.weights import h5
 
     missing = [n for n in ("decision.json", "metrics.json", "provenance.json") if not (run / n).is_file()]

@@ -1,4 +1,4 @@
-"""What changed between two releases, in lines a person can read."""
+"""Describes the differences between two releases in readable lines."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _SHOWN = re.compile(r"(findings\..*|macro)\.auc\.(value|low|high|n|positives)|sp
 
 
 def diff(a: ReleaseFolder, b: ReleaseFolder) -> list[str]:
-    """What is other in `b` than in `a`, grouped; weights are compared by their hashes, never read.
+    """Lists the differences between two releases by group; weights are compared by their hashes, not read.
 
     Args:
-        a: The earlier release, or the one to compare with.
-        b: The later one.
+        a: The earlier release, or the reference.
+        b: The later release.
 
     Returns:
-        Lines that begin with their group: "model", "labels", "decision", "metrics", "provenance" or "files". [] where
-        the manifests list the same in all of these. Figures of different images are said to be not comparable; figures
-        of the same images are shown with their intervals, which are not those of their difference.
+        Lines that start with their group: "model", "labels", "decision", "metrics", "provenance" or "files"; [] if
+        there is no difference. Figures on different images are marked as not comparable. Figures on the same images are
+        shown with their own intervals, which are not intervals of the difference.
 
     Raises:
-        ReleaseError: A file has changed since the release was read, or is nested too deeply to be compared.
+        ReleaseError: A file has changed since the release was read, or is nested too deeply.
 
     Example:
         >>> diff(read_release("old"), read_release("new"))  # doctest: +SKIP
@@ -156,7 +156,7 @@ def _aucs(result: Evaluation) -> dict[str, Estimate | None]:
 
 
 def _figure(number: Estimate | None) -> str:
-    """A figure with its interval and n; metrics are somebody's file, so a number may be of any size."""
+    """Formats a figure with its interval and n; values come from untrusted metrics and may have any size."""
     if number is None or number.value is None:
         return "undefined"
     ends = [end for end in (number.low, number.high) if end is not None]
@@ -192,7 +192,7 @@ def _files(a: ReleaseFolder, b: ReleaseFolder) -> _Group:
 
 
 def _listed(release: ReleaseFolder) -> dict[str, tuple[Any, str]]:
-    # What it says of the card, nobody has checked.
+    # The size and hash of the card are not checked, since it may be edited.
     known = {name: facts if isinstance(facts, dict) else {} for name, facts in release.files.items()}
     return {name: (facts.get("size"), str(facts.get("sha256"))) for name, facts in known.items()}
 
@@ -203,7 +203,7 @@ def _bytes(facts: tuple[Any, str]) -> str:
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> _Group:
-    """Each field that differs, by its path: "recipe.stages.1.epochs 3 -> 5"."""
+    """Lists the fields that differ, by path: "recipe.stages.1.epochs 3 -> 5"."""
     old, new = dict(_flat(before)), dict(_flat(after))
     for path in {**old, **new}:
         if path not in old or path not in new or old[path] != new[path]:
@@ -212,7 +212,7 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = 
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every leaf by its path; a list of plain values, and whatever is empty, is a leaf."""
+    """Yields the leaves by path; lists of plain values and empty containers count as leaves."""
     items: list[tuple[Any, Any]] = list(value.items()) if isinstance(value, Mapping) else []
     if isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
         items = list(enumerate(value))
@@ -223,7 +223,7 @@ def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _arrow(before: Sequence[float | None], after: Sequence[float | None]) -> str:
-    """Two lists of numbers, with as many digits as tell them apart."""
+    """Formats two lists of numbers, with enough digits to tell them apart."""
     for digits in (4, 17):
         was, now = (", ".join("none" if v is None else f"{v:.{digits}g}" for v in d) for d in (before, after))
         if was != now:

@@ -1,6 +1,6 @@
-"""What the small JSON files of a release hold, as types: their schemas are made from these.
+"""Types of the small JSON files in a release, from which their schemas are generated.
 
-The first line of each docstring is the schema's title, the paragraph below it the description.
+The first line of each docstring becomes the schema's title, the next paragraph its description.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from zoo.config.specs import FORMAT_VERSION, MAX_FINDINGS, MAX_MEMBERS, Ensemble
 from zoo.evaluation.decision import Decision
 from zoo.release import exports, golden
 
-#: The files beside weights and card that a release is read from; the manifest lists them.
+#: Files beside weights and card that a release consists of; all are listed in the manifest.
 SMALL = ("config.json", "labels.json", "decision.json", "metrics.json", golden.LOGITS, golden.IMAGES)
 
-#: More numbers than any network of the zoo has in one member, and more files than any release.
+#: Upper limits that no member of a zoo network (parameters) and no release (files) reaches.
 MAX_PARAMETERS, MAX_FILES = 1_000_000_000, 1000
 
 DType = Literal["float32", "float16", "bfloat16"]
@@ -34,13 +34,13 @@ _FILE_NAME = {
 
 @dataclass(frozen=True)
 class Config:
-    """config.json: what the model is made of.
+    """config.json: specification of the model.
 
-    Enough to rebuild the network from a library's own code: a registered name for each backbone and head, and typed
-    numbers. No class names, no layer configurations, nothing that could run.
+    Sufficient to rebuild the network from a library's own code: a registered name for each backbone and head, and typed
+    numbers. It contains no class names, no layer configurations, and nothing that could be executed.
 
     Attributes:
-        format_version: Version of the release folder's form. A reader refuses a newer one.
+        format_version: Version of the release format. A reader refuses a newer one.
         ensemble: The network.
         zoo: Version of xrayslam-zoo that wrote the release.
         keras: Version of Keras that wrote the release.
@@ -56,7 +56,7 @@ class Config:
 class Labels:
     """labels.json: the outputs, in order.
 
-    What each column of the logits means. Labels are matched by name; the order is the order of the columns.
+    Meaning of each column of the logits. Labels are matched by name; their order is that of the columns.
 
     Attributes:
         findings: Names of the outputs in the order of the columns; equal to ensemble.findings of config.json.
@@ -69,13 +69,13 @@ class Labels:
 class Decisions:
     """decision.json: from logits to calls.
 
-    probability = sigmoid(logit / temperature), or what calibrator and prior_shift make of it; a finding is called
-    positive where its probability is at or above its threshold. Temperature and thresholds are valid together, and only
-    for the model they were fitted to: the ensemble has one decision, each member alone may have its own.
+    probability = sigmoid(logit / temperature), possibly changed by calibrator and prior_shift; a finding is called
+    positive if its probability is at or above its threshold. Temperature and thresholds are valid only together and
+    only for the model they were fitted to. The ensemble has one decision, and each member may have its own.
 
     Attributes:
         ensemble: The decision of all members together.
-        members: Name of a member -> its own decision, for use without the others.
+        members: Name of a member -> its own decision, for use without the other members.
     """
 
     ensemble: Decision
@@ -86,8 +86,8 @@ class Decisions:
 class Golden:
     """parity.json: golden logits.
 
-    What the network gave on a few synthetic images when the release was written. Whoever rebuilds the network, on
-    another backend or in another language, compares its logits on these images with these.
+    Logits of the network on a few synthetic images when the release was written. After rebuilding the network on
+    another backend or in another language, compare its logits on these images with these values.
 
     Attributes:
         backend: Keras backend that computed the logits.
@@ -113,11 +113,11 @@ class Golden:
 
 @dataclass(frozen=True)
 class Listed:
-    """A file that a manifest lists.
+    """A file listed in a manifest.
 
     Attributes:
-        size: Bytes.
-        sha256: In hex digits.
+        size: Size in bytes.
+        sha256: SHA-256 in hexadecimal digits.
     """
 
     size: Count
@@ -129,8 +129,8 @@ class Storage:
     """How the weights are stored.
 
     Attributes:
-        dtype: Number type of the floating-point weights in the files; they are computed with in float32.
-        logit_error: Largest absolute change of a golden logit by rounding the weights to this type.
+        dtype: Number type of the floating-point weights in the files; computations use float32.
+        logit_error: Largest absolute change of a golden logit caused by rounding the weights to this type.
     """
 
     dtype: DType = "float32"
@@ -139,12 +139,12 @@ class Storage:
 
 @dataclass(frozen=True)
 class SplitFacts:
-    """How the table was split, and the hash of the result.
+    """How the table was split, and the hash of the resulting split.
 
     Attributes:
-        by: "patient", or what else rows of one part had in common.
-        seed: Of the split.
-        hash: Of the split's manifest.
+        by: Unit of the split: "patient", or another unit that keeps rows in the same part.
+        seed: Seed of the split.
+        hash: Hash of the split's manifest.
     """
 
     by: str = ""
@@ -154,18 +154,18 @@ class SplitFacts:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where the weights come from.
+    """Origin of the weights.
 
     Attributes:
-        recipe: Everything the training run was made of.
+        recipe: Complete recipe of the training run.
         split: How the table was split.
-        seed: Of initial weights, dropout, order and augmentation.
-        zoo: Version of xrayslam-zoo that trained.
-        code: Commit or hash of the code that trained.
-        keras: Version of Keras that trained.
-        backend: Backend that trained.
-        python: Version of Python that trained.
-        date: ISO date.
+        seed: Seed of initial weights, dropout, order and augmentation.
+        zoo: Version of xrayslam-zoo used for training.
+        code: Commit or hash of the code used for training.
+        keras: Version of Keras used for training.
+        backend: Keras backend used for training.
+        python: Version of Python used for training.
+        date: Date in ISO format.
     """
 
     recipe: Mapping[str, Any] = field(default_factory=dict)
@@ -181,20 +181,20 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Manifest:
-    """manifest.json: what belongs to the release, and where it came from.
+    """manifest.json: files of the release, and the origin of the weights.
 
-    Size and sha256 of every other file. A reader opens no file before it has been checked against this list, and none
-    that is not in it. README.md is listed as it was released, but people may edit it.
+    Lists size and sha256 of every other file. A reader checks each file against this list before opening it, and opens
+    no file that is not listed. README.md is listed as released, but people may edit it.
 
     Attributes:
-        format_version: Version of the release folder's form. A reader refuses a newer one.
-        parameters: Name of a member -> numbers in its weights.
-        files: File name -> size and sha256. Files lie in one folder, but for an export, which has its own below
-            'exports'.
+        format_version: Version of the release format. A reader refuses a newer one.
+        parameters: Name of a member -> number of values in its weights.
+        files: File name -> size and sha256. Files are in one folder, except those of exports, which have a folder each
+            in 'exports'.
         zoo: Version of xrayslam-zoo that wrote the release.
-        license: SPDX name of the weights' licence; empty where none is stated.
+        license: SPDX name of the weights' licence; empty if none is stated.
         storage: How the weights are stored.
-        provenance: Where the weights come from.
+        provenance: Origin of the weights.
     """
 
     format_version: _Version
@@ -211,5 +211,5 @@ class Manifest:
     provenance: Provenance = field(default_factory=Provenance)
 
 
-#: Objects that later versions may add fields to; a field that is not known in any other is an error.
+#: Objects that later versions may add fields to; an unknown field in any other object is an error.
 OPEN = (Config, Labels, Decisions, Golden, Listed, Storage, SplitFacts, Provenance, Manifest)

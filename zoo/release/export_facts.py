@@ -1,4 +1,4 @@
-"""What the `export.json` of an export holds, as types: its schema is made from these."""
+"""Types of an export's `export.json`, from which its schema is generated."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Tensor:
     """An input or output of the network.
 
     Attributes:
-        name: In the graph.
+        name: Name in the graph.
         dtype: Number type.
-        shape: Length of each axis; "n" where any is taken.
-        values: What the numbers are.
+        shape: Length of each axis; "n" if any length is accepted.
+        values: Meaning of the numbers.
     """
 
     name: Annotated[str, Keywords(maxLength=200)]
@@ -42,9 +42,9 @@ class Source:
     """The release that an export was made from.
 
     Attributes:
-        manifest_sha256: Of its manifest.
+        manifest_sha256: SHA-256 of the release's manifest.
         weights: Weights file of each member -> its sha256.
-        reference: Where that was pulled from, or empty.
+        reference: Hub reference of the release, or empty.
     """
 
     manifest_sha256: Sha256
@@ -54,13 +54,13 @@ class Source:
 
 @dataclass(frozen=True)
 class KerasCheck:
-    """The logits of an export compared with those of Keras, on images drawn for the purpose, before it was written.
+    """Comparison of an export's logits with those of Keras, on images generated for this, before it was written.
 
     Attributes:
-        backend: Of Keras.
-        films: How many images.
+        backend: Keras backend.
+        films: Number of images.
         difference: Largest absolute difference of a logit.
-        tolerance: What the difference had to stay within; null for int8, which is accepted on radiographs instead.
+        tolerance: Permitted difference; null for int8, which is accepted on radiographs instead.
         largest: Largest absolute logit.
     """
 
@@ -73,12 +73,12 @@ class KerasCheck:
 
 @dataclass(frozen=True)
 class ImagesOfPart:
-    """Images that something was done with.
+    """Number and origin of a set of images.
 
     Attributes:
-        films: How many images.
-        part: Part of the split, or 'all'; older files say 'tune' for validation.
-        split_hash: Of the split's manifest; empty where there is none.
+        films: Number of images.
+        part: Part of the split, or 'all'; older files call the validation part 'tune'.
+        split_hash: Hash of the split's manifest; empty if there is none.
     """
 
     films: Annotated[int, Keywords(minimum=1)]
@@ -88,7 +88,7 @@ class ImagesOfPart:
 
 @dataclass(frozen=True)
 class Figure:
-    """A number with its interval and the number of images or decisions that it rests on."""
+    """A number with its interval and the number of images or decisions behind it."""
 
     value: float
     low: float | None
@@ -99,11 +99,11 @@ class Figure:
 
 @dataclass(frozen=True)
 class Loss:
-    """What int8 arithmetic loses against float32.
+    """Loss of accuracy of int8 compared with float32.
 
     Attributes:
-        auc_loss: Macro AUC of float32 less that of int8, with a paired interval.
-        decisions_kept: Share of threshold decisions that are the same.
+        auc_loss: Macro AUC of float32 minus macro AUC of int8, with a paired interval.
+        decisions_kept: Share of threshold decisions that are unchanged.
         auc: Macro AUC in float32.
         auc_int8: Macro AUC in int8.
         largest_difference: Largest absolute difference of a logit.
@@ -118,7 +118,7 @@ class Loss:
 
 @dataclass(frozen=True)
 class Limits:
-    """The losses up to which int8 is accepted."""
+    """Largest losses with which int8 is accepted."""
 
     auc_loss: Annotated[float, Keywords(const=exports.MAX_AUC_LOSS)]
     decisions_kept: Annotated[float, Keywords(const=exports.MIN_DECISIONS_KEPT)]
@@ -126,15 +126,15 @@ class Limits:
 
 @dataclass(frozen=True)
 class Acceptance:
-    """What int8 loses against float32 on images that it was not calibrated on.
+    """Comparison of int8 with float32 on images that were not used for its calibration.
 
     Attributes:
-        calibration: Images that ranges of values were measured on.
-        compared: Images that int8 and float32 were compared on.
-        limits: The losses up to which int8 is accepted.
-        runs: Number type of what int8 does not reach -> what was lost with it.
-        in_float: Parts of the network that int8 does not reach.
-        notes: For a reader.
+        calibration: Images on which ranges of values were measured.
+        compared: Images on which int8 and float32 were compared.
+        limits: Largest losses with which int8 is accepted.
+        runs: Number type of the parts that are not in int8 -> loss with this type.
+        in_float: Parts of the network that are not in int8.
+        notes: Notes for the reader.
     """
 
     calibration: ImagesOfPart
@@ -147,29 +147,29 @@ class Acceptance:
 
 @dataclass(frozen=True)
 class ExportFacts:
-    """export.json: a network in a form that needs no Keras, and how it was compared with Keras.
+    """export.json: a network in a format that does not need Keras, and its comparison with Keras.
 
-    The preprocessing is inside the graph: it takes grey levels and returns logits divided by `temperature`. In files of
-    `zoo export` that is the release's temperature, so that a sigmoid of the logits is the probability; in exports that
-    a release carries it is 1 (the release's in those of earlier versions). A calibrator or a prior shift of the
-    decision is not in the graph.
+    The graph includes the preprocessing: it takes grey levels and returns logits divided by `temperature`. In files of
+    `zoo export` this is the release's temperature, so that the sigmoid of the logits is the probability. In exports
+    included in a release it is 1 (in earlier versions the release's temperature). The graph does not include a
+    calibrator or a prior shift.
 
     Attributes:
-        format_version: Version of this file's form.
-        format: Of the network.
-        precision: Number type of the arithmetic; what int8 does not reach is computed in a floating-point type.
-        model: Its name.
-        members: Those in it.
-        findings: Columns of the output, in order.
+        format_version: Version of the format of this file.
+        format: Format of the network.
+        precision: Number type of the arithmetic; parts that are not in int8 use a floating-point type.
+        model: Name of the model.
+        members: Names of the members in the network.
+        findings: Names of the output columns, in order.
         image_size: Height and width in pixels.
-        temperature: The divisor of the logits inside the graph: one number, or one a finding.
-        input: What the network takes.
-        output: What it gives.
-        source: The release that it was made from.
-        versions: Library -> version that made it.
-        check: How it was compared with Keras.
+        temperature: Divisor of the logits inside the graph: one number, or one per finding.
+        input: Input of the network.
+        output: Output of the network.
+        source: Release from which the export was made.
+        versions: Library -> version with which the export was made.
+        check: Comparison with Keras.
         files: File -> size and sha256.
-        acceptance: Of int8.
+        acceptance: Comparison of int8 with float32; only for int8.
     """
 
     format_version: Annotated[int, Keywords(const=exports.EXPORT_VERSION)]

@@ -1,4 +1,4 @@
-"""Exports: a model in a form that needs no Keras, in a folder with `export.json`; and those that a release carries."""
+"""Exports: models in formats that do not need Keras, each in a folder with `export.json`, also inside releases."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from zoo.release import manifest, openvino_ir
 Format = Literal["openvino", "onnx", "litert", "saved_model"]
 Precision = Literal["float32", "bfloat16", "int8"]
 
-#: The one export that a release may carry: int8 cannot be made from the weights alone, it takes images.
+#: The only export that a release may include: making int8 needs images in addition to the weights.
 INT8 = "openvino-int8"
 
-#: Where a release keeps it, and its files, the facts first.
+#: Folder of an export in a release, and its files, starting with the facts.
 FOLDER, FACTS = "exports", "export.json"
 FILES = (FACTS, "model.xml", "model.bin")
 
-#: Limits of the loss that int8 arithmetic is accepted with: of macro AUC, and of the share of decisions that stay.
+#: Acceptance limits of int8: loss of macro AUC, and share of unchanged decisions.
 MAX_AUC_LOSS, MIN_DECISIONS_KEPT = 0.002, 0.99
 
 EXPORT_VERSION = 1
@@ -30,11 +30,11 @@ EXPORT_VERSION = 1
 
 @dataclass(frozen=True)
 class Export:
-    """An export's folder, read and checked.
+    """An export that has been read and checked.
 
     Attributes:
-        folder: Where it lies.
-        facts: What `export.json` holds.
+        folder: Folder of the export.
+        facts: Contents of `export.json`.
     """
 
     folder: Path
@@ -42,31 +42,31 @@ class Export:
 
     @property
     def format(self) -> str:
-        """Which format the files are in."""
+        """Format of the files."""
         return str(self.facts["format"])
 
     @property
     def precision(self) -> str:
-        """Number type that it computes in."""
+        """Number type of the arithmetic."""
         return str(self.facts["precision"])
 
     @property
     def temperature(self) -> tuple[float, ...]:
-        """What its logits have been divided by: one number, or one a finding; (1.0,) for Keras' own."""
+        """Divisor of the logits: one number, or one per finding; (1.0,) for logits equal to those of Keras."""
         return tuple(self.facts["temperature"])
 
 
 def read(folder: Path, files: Mapping[str, Any] | None = None, root: Path | None = None) -> Export:
-    """Reads an export's facts, and checks each of its files.
+    """Reads an export's facts and checks its files.
 
     Args:
-        folder: The export's.
-        files: Name -> size and sha256, where somebody else than `export.json` says so: a release's manifest.
+        folder: Folder of the export.
+        files: Name -> size and sha256 from a release's manifest; by default those in `export.json`.
         root: As for `manifest.inside`.
 
     Raises:
         IntegrityError: A file is missing or altered.
-        ReleaseError: Its facts are none.
+        ReleaseError: `export.json` is invalid.
     """
     if files is not None:
         manifest.check(folder, files, root=root)
@@ -84,10 +84,10 @@ def read(folder: Path, files: Mapping[str, Any] | None = None, root: Path | None
 
 
 def carried(folder: Path, listing: Mapping[str, Any]) -> tuple[str, ...]:
-    """The exports that a release's manifest lists, each whole.
+    """Returns the names of the complete exports in a release's manifest.
 
     Raises:
-        ReleaseError: It lists some of an export's files alone, or files that belong to none.
+        ReleaseError: The manifest lists only some files of an export, or files that belong to no export.
     """
     names = [name for name in listing if name.startswith(f"{FOLDER}/")]
     wanted = [f"{FOLDER}/{INT8}/{file}" for file in FILES]
@@ -97,12 +97,16 @@ def carried(folder: Path, listing: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def belongs(name: str) -> bool:
-    """Whether a file of a release is one of an export's."""
+    """Whether a file of a release belongs to an export.
+
+    >>> belongs("exports/openvino-int8/export.json"), belongs("config.json")
+    (True, False)
+    """
     return re.fullmatch(rf"{FOLDER}/{INT8}/({'|'.join(map(re.escape, FILES))})", name) is not None
 
 
 def files_of(listing: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """An export's files as a release's manifest lists them, by their names in its folder."""
+    """Selects an export's files from a release's manifest, by their names in the export's folder."""
     prefix = f"{FOLDER}/{kind}/"
     return {name.removeprefix(prefix): facts for name, facts in listing.items() if name.startswith(prefix)}
 
@@ -115,18 +119,18 @@ def check_carried(
     kind: str = INT8,
     root: Path | None = None,
 ) -> Export:
-    """Reads an export that a release carries, as somebody else's.
+    """Reads an export inside a release and checks it as untrusted data.
 
     Args:
-        folder: Of the release.
-        listing: The manifest's files.
-        spec: Of the release.
-        temperature: Of the release's decision.
-        kind: Which export.
+        folder: Folder of the release.
+        listing: Files in the manifest.
+        spec: Specification of the release.
+        temperature: Temperature of the release's decision.
+        kind: Name of the export.
         root: As for `manifest.inside`.
 
     Raises:
-        ReleaseError: It is altered, of another model, was never accepted, or holds what no export does.
+        ReleaseError: The export is altered, was made from another model, was not accepted, or has forbidden content.
     """
     place = folder / FOLDER / kind
     files = files_of(listing, kind)
@@ -157,7 +161,7 @@ def check_carried(
 
 
 def check_accepted(facts: Mapping[str, Any], where: Path) -> None:
-    """Refuses an int8 export whose stated losses are beyond the limits."""
+    """Refuses an int8 export whose stated losses exceed the limits."""
     runs = _dict(_dict(facts, "acceptance"), "runs")
     if "float32" not in runs:
         raise ReleaseError(f"{where}: it does not say that int8 was accepted")
@@ -167,7 +171,7 @@ def check_accepted(facts: Mapping[str, Any], where: Path) -> None:
 
 
 def beyond(run: Mapping[str, Any]) -> list[str]:
-    """By what an int8 network's comparison with float32 is beyond the limits; [] where it is acceptable."""
+    """Lists how an int8 network's losses exceed the limits; [] if it is acceptable."""
     loss, kept = _value(run, "auc_loss"), _value(run, "decisions_kept")
     reasons = []
     if not loss <= MAX_AUC_LOSS:

@@ -1,7 +1,7 @@
-"""A release folder as one typed object, each of whose files is parsed once; what looks at a release is a view of it.
+"""A release folder as one typed object that parses each of its files once.
 
-What a file must say, and how the files must fit each other, is checked here, before a network is built. `read` checks
-everything; `inspect` and `verify` ask for one part after the other, and say what was wrong with each.
+The contents of each file, and the consistency of the files, are checked here, before a network is built. `read_release`
+checks everything; `inspect` and `verify` request one part at a time and report the error of each.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from zoo.release.documents import MAX_PARAMETERS, SMALL
 
 @dataclass(frozen=True)
 class Entry:
-    """A file as a manifest lists it.
+    """A file listed in a manifest.
 
     Attributes:
-        size: Bytes; None where it states no number.
-        sha256: In hex digits; "" where it states none.
+        size: Size in bytes; None unless it is a number.
+        sha256: SHA-256 in hexadecimal digits; "" if it is missing.
     """
 
     size: int | None
@@ -40,14 +40,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class ReleaseFolder:
-    """A release folder; each part is read when it is first asked for, and then kept; `read_release` reads all of them.
+    """A release folder. Each part is read and cached when it is first requested; `read_release` reads all parts.
 
     Attributes:
-        folder: Where it lies.
-        root: Where links in the folder may lead to; None for the folder itself. A Hub's cache keeps the files beside.
-        source: "hf://owner/repo@commit" it was pulled from, or "".
+        folder: Path of the folder.
+        root: Folder that links may lead to; None for the folder itself. A Hub cache keeps files elsewhere.
+        source: Hub reference "hf://owner/repo@commit" of the release, or "".
 
-    Every property raises a `ReleaseError` where its file is missing, broken, or does not fit the others.
+    Each property raises a `ReleaseError` if its file is missing or broken or contradicts other files.
     """
 
     folder: Path
@@ -56,34 +56,34 @@ class ReleaseFolder:
     _documents: dict[str, dict[str, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def json(self, name: str) -> dict[str, Any]:
-        """A JSON file of the release, parsed when it is first asked for."""
+        """Returns a JSON file of the release, which is parsed on the first call."""
         if name not in self._documents:
             self._documents[name] = manifest.read_json(manifest.inside(self.folder, name, self.root))
         return self._documents[name]
 
     @cached_property
     def listing(self) -> Mapping[str, Any]:
-        """What `manifest.json` holds, of a format that this version reads."""
+        """Contents of `manifest.json`; its format version must be supported."""
         data = self.json(manifest.MANIFEST)
         listed(self.folder, data)
         return data
 
     @cached_property
     def entries(self) -> Mapping[str, Entry]:
-        """The first `MAX_FILES` that a manifest of any format lists, whatever their names: to describe, not to open."""
+        """First `MAX_FILES` files in a manifest of any version; names are unchecked: to describe, not to open."""
         files = self.json(manifest.MANIFEST).get("files")
         return {name: _entry(facts) for name, facts in islice(files.items(), MAX_FILES)} if _is_object(files) else {}
 
     @cached_property
     def files(self) -> Mapping[str, Any]:
-        """What the manifest lists: name -> size and sha256. Every name is a path inside the folder."""
+        """Files in the manifest: name -> size and sha256. Every name is a path inside the folder."""
         files: dict[str, Any] = self.listing["files"]
         manifest.check(self.folder, files, only=(), root=self.root)
         return files
 
     @cached_property
     def manifest_sha256(self) -> str:
-        """Of `manifest.json`: one string that stands for all of the release."""
+        """SHA-256 of `manifest.json`, which identifies the whole release."""
         return disk.sha256(self.folder / manifest.MANIFEST)
 
     @property
@@ -93,24 +93,24 @@ class ReleaseFolder:
 
     @property
     def storage(self) -> Mapping[str, Any]:
-        """Number type of the stored weights, and how far it moves a logit."""
+        """Number type of the stored weights, and the resulting change of the logits."""
         return self._object("storage")
 
     @property
     def license(self) -> str:
-        """SPDX name, or "" where none was given."""
+        """SPDX name of the licence, or "" if none is stated."""
         return str(self.listing.get("license", ""))
 
     @cached_property
     def config(self) -> Mapping[str, Any]:
-        """What `config.json` holds, of a format that this version reads."""
+        """Contents of `config.json`; its format version must be supported."""
         data = self.json("config.json")
         check_version(self.folder, data)
         return data
 
     @cached_property
     def ensemble(self) -> EnsembleSpec:
-        """What `config.json` alone says that the model is made of; `spec` also checks that it can be built."""
+        """Specification of the model from `config.json` alone; `spec` also checks that it can be built."""
         try:
             return from_dict(EnsembleSpec, self.json("config.json").get("ensemble", {}), "ensemble")
         except (RecipeError, UnknownNameError) as error:
@@ -118,10 +118,10 @@ class ReleaseFolder:
 
     @cached_property
     def spec(self) -> EnsembleSpec:
-        """What the model is made of: known backbones, within the limits, outputs as `labels.json` has them."""
+        """Specification of the model: known backbones, within the limits, with the outputs in `labels.json`."""
         from zoo.models import architectures
 
-        _ = self.config  # of a format that this version reads
+        _ = self.config  # checks the format version
         spec = self.ensemble
         try:
             for member in spec.members:
@@ -149,42 +149,42 @@ class ReleaseFolder:
 
     @property
     def member_decisions(self) -> Mapping[str, Decision]:
-        """The same of each member alone, by name."""
+        """Temperature and thresholds of each member alone, by name."""
         return self._decisions[1]
 
     @cached_property
     def metrics(self) -> Mapping[str, Any]:
-        """What `metrics.json` holds; {} where nothing was evaluated."""
+        """Contents of `metrics.json`; {} if nothing was evaluated."""
         return self.json("metrics.json")
 
     @cached_property
     def evaluation(self) -> Evaluation | None:
-        """The same as a typed result; None where nothing was evaluated."""
+        """Contents of `metrics.json` as a typed result; None if nothing was evaluated."""
         return read_evaluation(self.metrics)
 
     @cached_property
     def golden(self) -> Mapping[str, Any]:
-        """What `parity.json` holds; `zoo.release.golden` reads the logits in it."""
+        """Contents of `parity.json`; `zoo.release.golden` reads its logits."""
         return self.json(golden.LOGITS)
 
     @property
     def backend(self) -> str:
-        """That wrote the golden logits."""
+        """Keras backend that computed the golden logits."""
         return str(self.golden.get("backend", ""))
 
     @cached_property
     def exports(self) -> tuple[str, ...]:
-        """Those that it carries, such as "openvino-int8"; `zoo.release.exports` reads one."""
+        """Names of the exports in the release, such as "openvino-int8"; `zoo.release.exports` reads them."""
         return exports.carried(self.folder, self.files)
 
     @property
     def stated_parameters(self) -> Mapping[str, Any]:
-        """Numbers in each member's weights, as the manifest says."""
+        """Number of values in each member's weights as stated in the manifest, unchecked."""
         return self._object("parameters")
 
     @cached_property
     def parameters(self) -> Mapping[str, int]:
-        """Numbers in each member's weights, as the manifest says and the backbones allow."""
+        """Number of values in each member's weights as stated in the manifest, checked against the backbones."""
         from zoo.models import architectures
 
         stated = self.stated_parameters
@@ -198,12 +198,12 @@ class ReleaseFolder:
         return stated
 
     def weights(self, members: Sequence[str] | None = None) -> list[str]:
-        """Names of the weights' files of these members; of all by default."""
+        """Returns the names of the weights files of these members; all by default."""
         chosen = [m.name for m in self.spec.members] if members is None else [self.spec.member(m).name for m in members]
         return [f"{name}.safetensors" for name in dict.fromkeys(chosen)]
 
     def check(self, names: Collection[str]) -> None:
-        """Raises `IntegrityError` unless these files are the ones that the manifest lists; others are not opened."""
+        """Raises `IntegrityError` unless these files match the manifest; other files are not opened."""
         for name in names:
             if name not in self.entries:
                 raise IntegrityError(f"{name!r} is not listed in {manifest.MANIFEST}")
@@ -214,7 +214,7 @@ class ReleaseFolder:
         manifest.check(self.folder, {name: files[name] for name in names}, root=self.root)
 
     def check_counts(self, members: Collection[str] | None = None) -> None:
-        """Raises `ReleaseError` unless the weights of these members hold as many numbers as the manifest says."""
+        """Raises `ReleaseError` unless these members' weights contain as many numbers as the manifest states."""
         for file in self.weights(None if members is None else [*members]):
             try:
                 held = count_parameters(self.folder / file)
@@ -224,9 +224,9 @@ class ReleaseFolder:
                 raise ReleaseError(f"{self.folder / file}: {held:,} numbers, the manifest says {n:,}")
 
     def require(self, spec: EnsembleSpec | None = None) -> None:
-        """Each file the model is read from (without a spec: each but the weights) must be under the manifest's hash.
+        """Checks that the manifest lists every required file (without a spec: except the weights).
 
-        A size that no file of a release has is refused here: hashing it would already take long.
+        A file larger than any file of a release is refused here, before the time is spent to hash it.
         """
         for name in (*SMALL, *(f"{m.name}.safetensors" for m in (spec.members if spec else ()))):
             if name not in self.listing["files"]:
@@ -242,14 +242,14 @@ class ReleaseFolder:
                 )
 
     def _limit(self, name: str) -> int:
-        """The size above which a listed file is not read: what is no export and no member's weights is small."""
+        """Returns the maximum size of a listed file; all files except exports and weights are small."""
         counts = self.json(manifest.MANIFEST).get("parameters")
         members = list(islice(counts, MAX_MEMBERS)) if _is_object(counts) else []
         large = name in SMALL or exports.belongs(name) or name in [f"{member}.safetensors" for member in members]
         return max_bytes(name) if large else min(max_bytes(name), manifest.MAX_JSON_BYTES)
 
     def _object(self, key: str) -> dict[str, Any]:
-        """The object under `key` of the manifest, {} where there is none."""
+        """Returns the object under `key` of the manifest, {} if there is none."""
         value = self.listing.get(key, {})
         if not _is_object(value):
             raise ReleaseError(
@@ -259,7 +259,7 @@ class ReleaseFolder:
 
 
 def listed(folder: Path, listing: Mapping[str, Any]) -> dict[str, Any]:
-    """The manifest's files, of a format that this version reads."""
+    """Returns the files in a manifest of a supported format version."""
     check_version(folder, listing)
     files = listing.get("files")
     if not isinstance(files, dict):
@@ -270,12 +270,12 @@ def listed(folder: Path, listing: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def max_bytes(name: str) -> int:
-    """The size that no file of a release of this name exceeds; the golden images have their own."""
+    """Returns the maximum size of a file with this name; the golden images have their own limit."""
     return golden.MAX_BYTES if name == golden.IMAGES else manifest.max_bytes(name)
 
 
 def check_version(folder: Path, data: Mapping[str, Any]) -> None:
-    """Refuses a file of a newer format than this version reads."""
+    """Refuses a file of a newer format version than this library supports."""
     version = data.get("format_version")
     if type(version) is not int or version < 1:
         raise ReleaseError(f"{folder}: format_version must be a number from 1, got {_shown(version)}")
@@ -288,7 +288,7 @@ def check_version(folder: Path, data: Mapping[str, Any]) -> None:
 
 
 def read_members(folder: Path, decisions: Mapping[str, Any], spec: EnsembleSpec) -> dict[str, Decision]:
-    """The decisions of `decision.json` for members alone, by name."""
+    """Reads the decisions of single members from `decision.json`, by name."""
     alone = decisions.get("members", {})
     if not isinstance(alone, dict):
         raise ReleaseError(f"{folder / 'decision.json'}: members must be an object, got {type(alone).__name__}")
@@ -296,10 +296,14 @@ def read_members(folder: Path, decisions: Mapping[str, Any], spec: EnsembleSpec)
 
 
 def read_evaluation(metrics: Mapping[str, Any]) -> Evaluation | None:
-    """What `metrics.json` holds as a typed result; None where nothing was evaluated ({}).
+    """Converts the contents of `metrics.json` to a typed result; None if nothing was evaluated ({}).
 
     Raises:
-        ReleaseError: Something is missing or of another type; says where.
+        ReleaseError: A field is missing or has the wrong type; the message gives its path.
+
+    Example:
+        >>> read_evaluation({}) is None
+        True
     """
     try:
         return from_json(metrics) if metrics else None
@@ -308,7 +312,7 @@ def read_evaluation(metrics: Mapping[str, Any]) -> Evaluation | None:
 
 
 def read_decision(folder: Path, data: Any, spec: EnsembleSpec) -> Decision:
-    """One decision of `decision.json`, for the findings of `spec` in its order."""
+    """Reads one decision of `decision.json`, for the findings of `spec` in its order."""
     try:
         decision = Decision.from_dict(data)
     except ValueError as error:
@@ -329,5 +333,5 @@ def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
 
 
 def _shown(value: object) -> str:
-    """What came, for an error: not endless."""
+    """Shortens a value for an error message."""
     return manifest.plain(repr(value))[:80]

@@ -1,4 +1,4 @@
-"""Golden images and their logits: does this backend compute what the one that wrote the release did?"""
+"""Golden images and logits: checks that this backend computes the same as the one that wrote the release."""
 
 from __future__ import annotations
 
@@ -31,28 +31,28 @@ if TYPE_CHECKING:
 
 LOGITS, IMAGES = "parity.json", "parity.safetensors"
 
-#: Largest difference of a logit that goes without a word; float32 on another backend stays below it.
+#: Largest difference of a logit without a warning; float32 on another backend stays below it.
 TOLERANCE = 1e-4
 
-#: Above it the network is not the one that was released. TF32 and bfloat16 arithmetic of accelerators lie between.
+#: Above this difference the network is not the released one. TF32 and bfloat16 on accelerators give less.
 LIMIT = 0.25
 
-#: The same on a CPU, where every backend computes in float32.
+#: Limit on a CPU, where all backends compute in float32.
 CPU_LIMIT = 2e-2
 
-#: What `Predictor.predict` sends by default: the check compiles no shape of its own.
+#: Default batch size of `Predictor.predict`, so that the check compiles no further shape.
 _BATCH = 16
 
-#: How many golden images there may be, and their bytes with a header.
+#: Maximum number of golden images, and of bytes of their file with its header.
 MAX_IMAGES = _BATCH
 MAX_BYTES = MAX_IMAGES * MAX_IMAGE_SIZE**2 + 2**16
 
 
 def images(size: int) -> np.ndarray:
-    """uint8 (4, size, size, 1) phantoms with some findings on them.
+    """Generates uint8 (4, size, size, 1) phantoms with some findings.
 
-    Noise will not do: a trained network's logits on it reach hundreds, and differ by tens between backends that agree
-    to 1e-5 on radiographs.
+    Noise would be unsuitable: a trained network's logits on noise reach hundreds, and differ by tens between backends
+    that agree to 1e-5 on radiographs.
     """
     shown = ((), ("Edema",), ("Pleural Effusion", "Support Devices"), ("Cardiomegaly", "Lung Lesion"))
     drawn = [draw_phantom(np.random.default_rng(i), findings)[0] for i, findings in enumerate(shown)]
@@ -60,7 +60,7 @@ def images(size: int) -> np.ndarray:
 
 
 def write(folder: Path, model: Ensemble, size: int) -> dict[str, np.ndarray]:
-    """Writes the golden images and the logits of `model` and of each of its members; returns the logits."""
+    """Writes the golden images and the logits of `model` and its members; returns the logits."""
     import keras
 
     golden = images(size)
@@ -82,19 +82,19 @@ def write(folder: Path, model: Ensemble, size: int) -> dict[str, np.ndarray]:
 
 
 def check(release: ReleaseFolder, model: Ensemble, run: Callable[[np.ndarray], np.ndarray] | None = None) -> None:
-    """Holds a loaded model against the golden logits, at its first load on this machine; what was found is remembered.
+    """Compares a model with the golden logits on its first load on this machine; the result is stored.
 
-    A sha256 says that the files are those of the manifest, not that they belong together: tensors of one shape that
-    were exchanged, or a member of another release, are found here alone.
+    A sha256 shows that the files match the manifest, not that they belong together. Only this check detects exchanged
+    tensors of equal shape, or a member from another release.
 
     Args:
-        release: Where `model` comes from.
-        model: All of its members, or some.
-        run: uint8 (n, size, size, 1) golden images -> float32 (n, findings) logits; by default `predict` of `model`.
+        release: Release of `model`.
+        model: Network of all members, or of some.
+        run: uint8 (n, size, size, 1) golden images -> float32 (n, findings) logits; by default `predict` with `model`.
 
     Raises:
-        ReleaseError: The logits are not finite, or differ by more than `LIMIT` (`CPU_LIMIT` on a CPU). Above the
-            tolerance of the release it is a warning.
+        ReleaseError: The logits are not finite, or differ by more than `LIMIT` (`CPU_LIMIT` on a CPU). A difference
+            between the release's tolerance and this limit only causes a warning.
     """
     import keras
 
@@ -115,7 +115,7 @@ def check(release: ReleaseFolder, model: Ensemble, run: Callable[[np.ndarray], n
         other = f"; use KERAS_BACKEND={release.backend}" if backend != release.backend else ""
         raise ReleaseError(f"{found}: this is not the network that was released{other}")
     if not known:
-        # Where it cannot be noted, it is checked again next time.
+        # If the result cannot be stored, the check is repeated on the next load.
         with suppress(OSError):
             write_json(noted, {**facts, "difference": difference})
     if difference > tolerance:
@@ -123,7 +123,7 @@ def check(release: ReleaseFolder, model: Ensemble, run: Callable[[np.ndarray], n
 
 
 def gap(release: ReleaseFolder, model: Ensemble, run: Callable[[np.ndarray], np.ndarray] | None = None) -> float:
-    """Largest absolute difference of `model`'s logits to the golden ones, for all members or some, on this backend.
+    """Returns the largest absolute difference between logits of `model` and golden logits on this backend.
 
     Args:
         release: As for `check`.
@@ -131,10 +131,10 @@ def gap(release: ReleaseFolder, model: Ensemble, run: Callable[[np.ndarray], np.
         run: As for `check`.
 
     Returns:
-        The difference; NaN where a logit is not finite.
+        The difference; NaN if a logit is not finite.
 
     Raises:
-        ReleaseError: The golden files are not what a release holds.
+        ReleaseError: The golden files are invalid.
     """
     wanted = logits_of(release, [member.name for member in model.members])
     images = _images(release, len(wanted))
@@ -142,11 +142,11 @@ def gap(release: ReleaseFolder, model: Ensemble, run: Callable[[np.ndarray], np.
 
 
 def gap_of_members(release: ReleaseFolder, model: Ensemble) -> float:
-    """The largest `gap` of the members of `model`, each alone: two that were exchanged have the same mean."""
+    """Returns the largest `gap` of the single members of `model`: exchanging two would not change their mean."""
     wanted = {member.name: logits_of(release, [member.name]) for member in model.members}
     images = _images(release, len(next(iter(wanted.values()))))
     gaps = [_difference(predict(member, images), wanted[member.name]) for member in model.members]
-    return float(np.max(gaps))  # NaN where one is
+    return float(np.max(gaps))  # NaN if any gap is NaN
 
 
 def _images(release: ReleaseFolder, n: int) -> np.ndarray:
@@ -159,10 +159,10 @@ def _difference(logits: np.ndarray, wanted: np.ndarray) -> float:
 
 
 def logits_of(release: ReleaseFolder, members: Sequence[str] | None = None) -> np.ndarray:
-    """float32 (n, findings): the golden logits of these members together; of all by default.
+    """Returns the golden logits of these members together (all by default), float32 (n, findings).
 
     Raises:
-        ReleaseError: The golden file is not what a release holds.
+        ReleaseError: The golden file is invalid.
     """
     stored, spec = _golden(release)["logits"], release.spec
     all_names = [m.name for m in spec.members]
@@ -174,15 +174,15 @@ def logits_of(release: ReleaseFolder, members: Sequence[str] | None = None) -> n
 
 
 def check_images(folder: Path, size: int, n: int | None = None) -> None:
-    """Looks, without reading them, whether the golden images are what a network for `size` pixels takes.
+    """Checks from their header that the golden images fit a network with inputs of `size` pixels.
 
     Args:
-        folder: Of the release.
-        size: Height and width.
-        n: How many there must be; a few by default.
+        folder: Folder of the release.
+        size: Height and width of the input in pixels.
+        n: Required number of images; any permitted number by default.
 
     Raises:
-        ReleaseError: They are not uint8 (n, size, size, 1), or the file holds something else beside them.
+        ReleaseError: The images are not uint8 (n, size, size, 1), or the file has other content.
     """
     try:
         header = read_header(folder / IMAGES)
@@ -197,7 +197,7 @@ def check_images(folder: Path, size: int, n: int | None = None) -> None:
 
 
 def predict(model: Any, golden: np.ndarray) -> np.ndarray:
-    """float32 logits of a few images, in the batch that `Predictor.predict` sends by default."""
+    """Returns float32 logits of a few images, with the default batch size of `Predictor.predict`."""
     batch = np.zeros((_BATCH, *golden.shape[1:]), np.uint8)
     batch[: len(golden)] = golden
     return np.asarray(model.predict_on_batch(batch), np.float32)[: len(golden)]
@@ -230,7 +230,7 @@ def _is_cpu() -> bool:
 
 
 def _facts(release: ReleaseFolder, model: Ensemble) -> dict[str, Any]:
-    """What a check is of; it holds for nothing else."""
+    """Returns the facts that the result of a check depends on."""
     import keras
 
     backend = keras.config.backend()
@@ -244,7 +244,7 @@ def _facts(release: ReleaseFolder, model: Ensemble) -> dict[str, Any]:
 
 
 def _recall(noted: Path, facts: Mapping[str, Any]) -> float | None:
-    """The difference that was found before; None where nothing, or something else, was noted."""
+    """Returns the stored difference, or None if there is none for these facts."""
     try:
         known = manifest.read_json(noted)
     except ReleaseError:

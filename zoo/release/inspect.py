@@ -1,4 +1,4 @@
-"""Looking at a release without loading it: what it says it is, what lies in it, and what is wrong with it."""
+"""Describes a release without loading it: what it states, which files it has, and what is wrong."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from zoo.release.folder import Entry, ReleaseFolder
 from zoo.release.manifest import plain
 from zoo.release.unsafe import UNSAFE
 
-#: "edited": a card that people changed, which is no fault. "remote": not pulled. "refused": leads out of the folder.
+#: "edited": a card changed by people, which is permitted. "remote": not downloaded. "refused": outside the folder.
 State = Literal["ok", "edited", "altered", "missing", "remote", "refused"]
 
 T = TypeVar("T")
 
-#: More files than this that no manifest lists are not counted further.
+#: Maximum number of unlisted files that are counted.
 MAX_EXTRA = 1000
 
 
 @dataclass(frozen=True)
 class File:
-    """One file that the manifest lists.
+    """A file listed in the manifest.
 
     Attributes:
         name: Path in the release.
-        size: Bytes, as the manifest says.
-        state: Whether it is the file that the manifest means.
+        size: Size in bytes as stated in the manifest.
+        state: Whether the file matches the manifest.
     """
 
     name: str
@@ -43,26 +43,26 @@ class File:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What a release folder says of itself; what could not be read is empty, and named in `problems`.
+    """Description of a release folder; parts that could not be read are empty, and reported in `problems`.
 
     Attributes:
-        folder: Where it lies.
-        source: Where it was pulled from, or "".
-        name: Of the model.
-        members: What it is made of.
-        image_size: Height and width of the input in pixels; 0 where unknown.
+        folder: Path of the folder.
+        source: Hub reference of the release, or "".
+        name: Name of the model.
+        members: Members of the model.
+        image_size: Height and width of the input in pixels; 0 if unknown.
         findings: Names of the outputs, in order.
-        format_version: Of the folder's form; 0 where unknown.
-        versions: Name -> version of what wrote it: zoo, keras.
-        license: SPDX name, or "".
-        storage: Number type of the stored weights, and how far it moves a logit.
-        parameters: Member -> numbers in its weights.
-        provenance: Where it came from, a line a fact: recipe, split, seed, date and the like.
-        manifest_sha256: Of `manifest.json`, or "".
-        files: What the manifest lists.
-        extra: Files that it does not list -> size. They are never opened.
-        unsafe: Those files of both kinds whose format can run code or crash the reader.
-        problems: What is wrong, a line each; () for a release that loads.
+        format_version: Version of the release format; 0 if unknown.
+        versions: Library that wrote the release (zoo, keras) -> version.
+        license: SPDX name of the licence, or "".
+        storage: Number type of the stored weights, and the resulting change of the logits.
+        parameters: Member -> number of values in its weights.
+        provenance: Origin of the weights, one line per fact: recipe, split, seed, date etc.
+        manifest_sha256: SHA-256 of `manifest.json`, or "".
+        files: Files listed in the manifest.
+        extra: Unlisted files -> size. They are never opened.
+        unsafe: Listed and unlisted files in formats that can run code or crash the reader.
+        problems: Problems, one line each; () for a release that can be loaded.
     """
 
     folder: Path
@@ -84,7 +84,7 @@ class Inspection:
     problems: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
-        """All of it for a terminal: a line a fact, a file, a problem; nothing in it can move the cursor."""
+        """Returns the description for a terminal, one line per fact, file and problem, without control characters."""
         members = (f"{m.name} ({m.backbone}, {m.head}{self._count(m.name)})" for m in self.members)
         facts = {
             "folder": str(self.folder),
@@ -116,19 +116,19 @@ def inspect(
     source: str = "",
     others: Mapping[str, int] | None = None,
 ) -> Inspection:
-    """What a release says of itself, and what is wrong with it; its weights are hashed, never read.
+    """Describes a release and its problems; weights are hashed but not loaded.
 
     Args:
         where: A release, or a folder that should be one.
-        root: Where links in the folder may lead to; the folder itself by default.
-        source: Where it was pulled from.
-        others: Files of the place it was pulled from -> size, where not all were pulled.
+        root: Folder that links may lead to; the release folder by default.
+        source: Hub reference of the release.
+        others: Remote files that were not downloaded -> size.
 
     Returns:
-        An `Inspection`; a broken release is one with `problems`.
+        An `Inspection`; for a broken release it has `problems`.
 
     Raises:
-        FileNotFoundError: No such folder.
+        FileNotFoundError: The folder does not exist.
 
     Example:
         >>> print("\\n".join(inspect("release").lines()))  # doctest: +SKIP
@@ -143,7 +143,7 @@ def inspect(
 
 
 def _document(here: ReleaseFolder, name: str, problems: list[str]) -> Mapping[str, Any]:
-    """A JSON file of the release, {} where there is none that can be read; what its schema says are problems."""
+    """Reads a JSON file of the release, {} if it is unreadable; violations of its schema are added to `problems`."""
     data = _part(problems, "", lambda: here.json(f"{name}.json"), None)
     problems += [] if data is None else schema.validate(name, data)
     return data or {}
@@ -190,7 +190,7 @@ def _view(
 
 
 def _part(problems: list[str], document: str, read: Callable[[], T], default: T) -> T:
-    """What `read` gives; where it fails `default`, and its error as a problem unless the schema found one there."""
+    """Returns the result of `read`, or `default` and its error as a problem unless the schema reported one there."""
     try:
         return read()
     except (ReleaseError, UnknownNameError, OSError) as error:
@@ -200,7 +200,7 @@ def _part(problems: list[str], document: str, read: Callable[[], T], default: T)
 
 
 def _fit(here: ReleaseFolder) -> None:
-    """Files that are each as they should be must fit each other."""
+    """Checks that the files, each of which is valid, are consistent."""
     here.require(here.spec)
     _ = here.parameters, here.decision
 
@@ -231,7 +231,7 @@ def _card(path: Path, entry: Entry) -> State:
 
 
 def _walk(folder: Path, root: Path | None) -> dict[str, int]:
-    """Files below a folder -> size, the first `MAX_EXTRA`; nothing is opened and no link to a folder is followed."""
+    """Returns file -> size below a folder, up to `MAX_EXTRA`; opens no file and follows no link to a folder."""
     inner = (root or folder).resolve()
 
     def size(path: Path) -> int:
@@ -243,7 +243,7 @@ def _walk(folder: Path, root: Path | None) -> dict[str, int]:
 
 
 def _provenance(facts: Mapping[str, Any]) -> dict[str, str]:
-    """The facts a person asks for first, as text."""
+    """Returns the most important facts of the provenance as text."""
     recipe, split = (value if isinstance(value := facts.get(key), dict) else {} for key in ("recipe", "split"))
     texts = {
         "recipe": str(recipe.get("name") or ""),

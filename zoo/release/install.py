@@ -1,4 +1,4 @@
-"""Release folders on this machine: written whole, copied, installed under a name, found again."""
+"""Writes, copies, installs and finds release folders on this machine."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from zoo.release.read import read_release
 
 @contextmanager
 def whole(target: Path) -> Iterator[Path]:
-    """A new folder that takes the place of `target` when the block ends well, and vanishes when it does not.
+    """Yields a new folder that replaces `target` if the block succeeds, and is deleted otherwise.
 
     Raises:
-        ReleaseError: `target` is there and is no release: it is not replaced.
+        ReleaseError: `target` exists and is not a release, so it is not replaced.
     """
     recover(target)
     if target.exists() and not (target / manifest.MANIFEST).is_file():
@@ -30,11 +30,11 @@ def whole(target: Path) -> Iterator[Path]:
 
 
 def copy(source: str | Path, target: str | Path) -> Path:
-    """Copies the files that a release's manifest lists, after checking them, whole or not at all; returns `target`.
+    """Copies the files listed in a release's manifest after checking them, all or none; returns `target`.
 
     Args:
         source: As for `local`.
-        target: Where it shall lie.
+        target: Folder of the copy.
     """
     source, target = local(source), Path(target)
     names = _checked(source)
@@ -45,11 +45,11 @@ def copy(source: str | Path, target: str | Path) -> Path:
 
 
 def carry(target: Path, files: Mapping[str, Path]) -> None:
-    """Puts further files into a release, and into its manifest, in one step; they replace those of the same names.
+    """Adds files to a release and its manifest in one step, replacing files of the same names.
 
     Args:
-        target: The release.
-        files: Name in the release -> the file.
+        target: Folder of the release.
+        files: Name in the release -> path of the file.
     """
     names = _checked(target)
     with whole(target) as new:
@@ -58,17 +58,17 @@ def carry(target: Path, files: Mapping[str, Path]) -> None:
             (new / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, new / name)
         listing = manifest.read_json(target / manifest.MANIFEST)
-        # An edited card stays listed as it was released.
+        # An edited card keeps its original entry in the manifest.
         kept = {name: listing["files"][name] for name in (manifest.CARD,) if name in listing["files"]}
         listing["files"] = dict(sorted((manifest.describe(new) | kept).items()))
         manifest.write_json(new / manifest.MANIFEST, listing)
 
 
 def _checked(source: Path) -> list[str]:
-    """Names of a release's files, each of which is the one that the manifest means."""
+    """Returns the names of a release's files after checking them against the manifest."""
     found = read_release(source)
     found.check(found.files.keys() - {*SMALL, *found.weights()})
-    # The card may have been taken away, as it may be edited.
+    # The card may be missing, since people may edit it.
     card = source / manifest.CARD
     if card.is_file() and card.stat().st_size > manifest.max_bytes(manifest.CARD):
         raise ReleaseError(f"{card}: {card.stat().st_size:,} bytes are too many for a card")
@@ -82,20 +82,20 @@ def _copy_files(source: Path, names: Iterable[str], target: Path) -> None:
 
 
 def install(source: str | Path, name: str) -> Path:
-    """Copies a run's or a folder's release to where `zoo.load(name)` finds it; returns that folder."""
+    """Copies the release of a run or folder to where `zoo.load(name)` finds it; returns the new folder."""
     return copy(source, home.release_dir(name))
 
 
 def find(name: str) -> Path | None:
-    """The folder of a release installed as `name`, or None."""
+    """Returns the folder of the release installed as `name`, or None."""
     return home.release_dir(name) if name in home.installed() else None
 
 
 def local(source: str | Path) -> Path:
-    """The release folder that is meant by an installed name, a release folder, or a finished run's folder.
+    """Returns the release folder for an installed name, a release folder, or the folder of a finished run.
 
     Raises:
-        FileNotFoundError: None of these; says what was looked for.
+        FileNotFoundError: `source` is none of these; lists the places that were searched.
     """
     if (installed := find(str(source))) is not None:
         return installed

@@ -1,4 +1,4 @@
-"""What lies in a folder, by size and sha256; and reading files that somebody else may have written."""
+"""Lists the files of a folder by size and sha256, and reads files from untrusted sources."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from zoo.core.files import sha256
 
 MANIFEST = "manifest.json"
 
-#: The card is for people, who may edit it: it is listed, and never refused for being another.
+#: The card may be edited: it is listed, but a changed card is accepted.
 CARD = "README.md"
 
-#: A JSON file of a release is small, and its list of files smaller; a larger one is refused before it is parsed. Any
-#: other file is refused above this before it is hashed: a billion numbers of weights, in float32, with a header.
+#: JSON files of a release are small, and its file list smaller; larger ones are refused before parsing. Other files are
+#: refused above this size before hashing: a billion float32 weights with a header.
 MAX_JSON_BYTES, MAX_MANIFEST_BYTES, MAX_FILE_BYTES = 4 * 2**20, 2**20, 4 * 10**9 + 4 * 2**20
 
-#: Characters of an error: what somebody wrote into a file could be longer than a screen.
+#: Maximum length of quoted text in an error message, since texts in files may have any length.
 MAX_LINE = 600
 
-#: Windows takes these for devices, whatever their ending.
+#: Names that Windows reserves for devices, with any extension.
 _PORTS = (f"{port}{i}" for port in ("COM", "LPT") for i in "0123456789¹²³")
 _RESERVED = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", *_PORTS}
 
-#: Digits of a whole number that 64 bits hold.
+#: Maximum number of digits of a 64-bit integer.
 _DIGITS = 20
 
 
 def describe(folder: Path) -> dict[str, dict[str, Any]]:
-    """Size and sha256 of every file below `folder` but the manifest itself, by POSIX path, sorted."""
+    """Returns size and sha256 of every file below `folder` except the manifest, by POSIX path, sorted."""
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
     return {p.relative_to(folder).as_posix(): {"size": p.stat().st_size, "sha256": sha256(p)} for p in files}
 
@@ -43,17 +43,17 @@ def describe(folder: Path) -> dict[str, dict[str, Any]]:
 def check(
     folder: Path, files: Mapping[str, Any], *, only: Collection[str] | None = None, root: Path | None = None
 ) -> None:
-    """Checks files that a manifest lists; files it does not list are left alone and never opened.
+    """Checks files against a manifest; files that are not listed are ignored and never opened.
 
     Args:
-        folder: Of the release.
-        files: Path -> {"size", "sha256"}, as `describe` gives. No path is opened before all lie inside.
-        only: Check these alone; all but the card by default.
+        folder: Folder of the release.
+        files: Path -> {"size", "sha256"}, as from `describe`. All paths are checked before any file is opened.
+        only: Files to check; all except the card by default.
         root: As for `inside`.
 
     Raises:
-        ReleaseError: A path that leaves the folder.
-        IntegrityError: A missing file, one above `max_bytes`, another size, another sha256.
+        ReleaseError: A path leads out of the folder.
+        IntegrityError: A file is missing, is larger than `max_bytes`, or has another size or sha256.
     """
     paths = {name: inside(folder, name, root) for name in files}
     for name, path in paths.items():
@@ -77,26 +77,30 @@ def check(
 
 
 def max_bytes(name: str) -> int:
-    """The size that no file of a release of this name exceeds."""
+    """Returns the maximum size of a release file with this name.
+
+    >>> max_bytes("config.json") < max_bytes("model.safetensors")
+    True
+    """
     if name == MANIFEST:
         return MAX_MANIFEST_BYTES
     return MAX_JSON_BYTES if name == CARD or name.endswith(".json") else MAX_FILE_BYTES
 
 
 def inside(folder: Path, name: str, root: Path | None = None) -> Path:
-    """The path of a relative POSIX `name` below `folder`, links followed.
+    """Returns the path of a relative POSIX `name` below `folder`, with links resolved.
 
     Args:
-        folder: Of the release.
-        name: As a manifest lists it.
-        root: Where links may lead to; the folder itself by default. A Hub's cache keeps the files beside the snapshot.
+        folder: Folder of the release.
+        name: Name in the manifest.
+        root: Folder that links may lead to; `folder` by default. A Hub cache keeps the files outside the snapshot.
 
     Raises:
-        ReleaseError: The name is absolute, has "..", a drive, a control character or a name that Windows reserves, is
-            longer than file systems take, or a link leads outside or round in a circle.
+        ReleaseError: The name is absolute, has "..", a drive, a control character or a name reserved by Windows, or is
+            too long for file systems; or a link leads out of the folder or forms a cycle.
     """
     parts = PurePosixPath(name).parts
-    # What cannot be printed also holds what no file system can be asked for: NUL, and halves of a character.
+    # Unprintable characters include those that file systems cannot represent: NUL and single surrogates.
     strange = not name.isprintable() or any(c in '\\:*?"<>|' for c in name) or len(name.encode()) > 255
     reserved = any(part.split(".")[0].rstrip().upper() in _RESERVED or part.endswith((" ", ".")) for part in parts)
     if not parts or strange or reserved or name.startswith("/") or ".." in parts:
@@ -104,7 +108,7 @@ def inside(folder: Path, name: str, root: Path | None = None) -> Path:
     path = folder.joinpath(*parts)
     try:
         led = path.resolve().is_relative_to((root or folder).resolve())
-    except (OSError, RuntimeError):  # a link to itself
+    except (OSError, RuntimeError):  # a link that forms a cycle
         led = False
     if not led:
         raise ReleaseError(f"{folder}: {name!r} leads outside the release")
@@ -112,11 +116,11 @@ def inside(folder: Path, name: str, root: Path | None = None) -> Path:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a small file; duplicate keys, NaN, numbers beyond 64 bits and half characters are refused.
+    """Reads a JSON object from a small file; refuses duplicate keys, NaN, numbers above 64 bits and single surrogates.
 
     Raises:
-        IntegrityError: No such file.
-        ReleaseError: Above `max_bytes`, or no JSON object; says what the file looks like instead.
+        IntegrityError: The file does not exist.
+        ReleaseError: The file is larger than `max_bytes` or not a JSON object; describes its content.
     """
     if not path.is_file():
         raise IntegrityError(f"{path.parent}: {path.name!r} is missing; this is not a complete release folder")
@@ -132,12 +136,16 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Writes JSON that `read_json` accepts: indented, UTF-8, numbers finite."""
+    """Writes JSON that `read_json` accepts: indented, UTF-8, finite numbers."""
     path.write_text(json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
 
 
 def plain(text: object) -> str:
-    """Somebody else's text on one line of bounded length, without what a terminal would obey."""
+    """Returns untrusted text on one line of limited length, without control characters.
+
+    >>> plain("a\\x1b[2Jb")
+    'a?[2Jb'
+    """
     whole = str(text)
     shown = "".join(c if c.isprintable() else "?" for c in whole[:MAX_LINE])
     return shown + ("..." if len(whole) > MAX_LINE else "")
@@ -148,7 +156,7 @@ def _parse(text: str) -> Any:
         text, object_pairs_hook=_unique, parse_constant=_no_number, parse_int=_integer, parse_float=_finite
     )
     if re.search(r"\\u[dD][89a-fA-F]", text):
-        # Two halves are a character, one alone can be neither printed nor written nor be a file's name.
+        # JSON may contain a single surrogate, which can be neither printed nor written nor used in a file name.
         json.dumps(data, ensure_ascii=False).encode()
     return data
 

@@ -1,8 +1,8 @@
-"""OpenVINO's IR (`model.xml`, constants in `model.bin`) looked at before OpenVINO opens it.
+"""Checks OpenVINO's IR (`model.xml`, constants in `model.bin`) before OpenVINO opens it.
 
-An IR is a program for a library written in C++. What somebody else wrote is let through if it is made of operations
-that a chest X-ray network needs, takes its constants from its own file, and is as large as it says: nothing is read
-from elsewhere, no extension is loaded, no entity is expanded.
+An IR is a program for a C++ library. An untrusted one is accepted if it consists of operations that a chest X-ray
+network needs, takes its constants from its own file, and has the sizes that it declares. Nothing is read from other
+files, no extension is loaded, and no entity is expanded.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from xml.parsers import expat
 
 from zoo.core.errors import ReleaseError
 
-#: Bytes of a `model.xml`; that of three quantised backbones has 4 million.
+#: Maximum size of `model.xml` in bytes; three quantised backbones take 4 million.
 MAX_XML_BYTES = 64 * 2**20
 
-#: More than any network of the zoo has: layers, characters of one attribute, axes of a tensor, numbers in one.
+#: Limits above any network of the zoo: layers, characters of an attribute, axes of a tensor, numbers in a tensor.
 MAX_LAYERS, MAX_ATTRIBUTE, MAX_AXES, MAX_NUMBERS = 100_000, 2**16, 8, 2**28
 
-#: Operations of the standard opsets that an exported network is made of. None reads a file, loops, or calls out.
+#: Operations of the standard opsets in exported networks. None of them reads a file, loops, or calls other code.
 # fmt: off
 OPERATIONS = frozenset((
     "Abs", "Add", "AvgPool", "Clamp", "Concat", "Const", "Convert", "Convolution", "Divide", "Elu", "Erf",
@@ -34,13 +34,13 @@ OPERATIONS = frozenset((
 ))
 # fmt: on
 
-#: Bits of one number of a constant.
+#: Bits per number of a constant, by element type.
 _BITS = {"f64": 64, "f32": 32, "f16": 16, "bf16": 16, "i64": 64, "i32": 32, "i8": 8, "u8": 8, "boolean": 8}
 
-#: What an export says of itself in its IR, in `rt_info`; nothing else may stand there, such as options of the runtime.
+#: Entries that an export writes to `rt_info`; all others, such as options of the runtime, are refused.
 FACTS = ("model", "members", "findings", "image_size", "temperature", "source", "versions")
 
-#: Element -> those that it may stand in.
+#: Element -> permitted parent elements.
 _PARENTS = {
     "net": "",
     "layers": "net",
@@ -61,16 +61,16 @@ _OPSET = re.compile(r"opset([1-9]|1\d)")
 
 
 def check(xml: Path, bin_size: int, image_size: int, findings: int) -> None:
-    """Refuses an IR that is not what an export of this library is.
+    """Refuses an IR that does not have the form of an export by this library.
 
     Args:
-        xml: `model.xml`; its size and hash are known to be right.
-        bin_size: Bytes of `model.bin`.
-        image_size: Height and width of the one input, uint8 (1, image_size, image_size, 1).
-        findings: Columns of the one output, float32 (1, findings).
+        xml: Path of `model.xml`, whose size and hash are already checked.
+        bin_size: Size of `model.bin` in bytes.
+        image_size: Height and width of the single input, uint8 (1, image_size, image_size, 1).
+        findings: Number of columns of the single output, float32 (1, findings).
 
     Raises:
-        ReleaseError: Says what is wrong with it.
+        ReleaseError: The IR is refused; states the reason.
     """
     if (size := xml.stat().st_size) > MAX_XML_BYTES:
         raise ReleaseError(f"{xml}: {size:,} bytes are too many for a model.xml (at most {MAX_XML_BYTES:,})")
@@ -91,11 +91,11 @@ def check(xml: Path, bin_size: int, image_size: int, findings: int) -> None:
 
 
 class _RefusedError(ValueError):
-    """What is wrong, without the file's name."""
+    """Reason for refusing an IR, without the file name."""
 
 
 class _Reader:
-    """Sees each element once and keeps nothing of it but what the end is checked by."""
+    """Processes each element once and keeps only what the final checks need."""
 
     def __init__(self, bin_size: int) -> None:
         self.bin_size = bin_size

@@ -1,4 +1,4 @@
-"""Reading a release whole: each file that is needed is checked against the manifest."""
+"""Reads a complete release; each required file is checked against the manifest."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from zoo.release.unsafe import unsafe_alone
 def read_release(
     folder: str | Path, members: Sequence[str] | None = None, *, root: Path | None = None, source: str = ""
 ) -> ReleaseFolder:
-    """Reads a release folder and checks every file that it needs against the manifest.
+    """Reads a release folder and checks every required file against the manifest.
 
     Args:
-        folder: The release.
-        members: Only the weights of these need be there; all by default.
-        root: Where links in the folder may lead to; the folder itself by default.
-        source: Where it was pulled from.
+        folder: Path of the release.
+        members: Members whose weights are required; all by default.
+        root: Folder that links may lead to; the release folder by default.
+        source: Hub reference of the release.
 
     Raises:
-        FileNotFoundError: No such folder.
-        UnknownNameError: No such member.
+        FileNotFoundError: The folder does not exist.
+        UnknownNameError: There is no such member.
         IntegrityError: A file is missing or altered.
-        ReleaseError: Of a newer format, or its parts do not fit each other.
+        ReleaseError: The release has a newer format version, or its parts are inconsistent.
     """
     folder = Path(folder).expanduser()
     disk.recover(folder)
@@ -43,7 +43,7 @@ def read_release(
     manifest.check(folder, found.files, only=weights, root=root)
     found.check_counts(members)
     golden.check_images(folder, found.spec.image_size)
-    # Read now, while the files are known to be those of the manifest.
+    # All parts are read now, while the files are known to match the manifest.
     for part in ("parameters", "_decisions", "metrics", "provenance", "storage", "golden", "exports"):
         getattr(found, part)
     _ = found.manifest_sha256

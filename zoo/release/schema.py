@@ -1,4 +1,4 @@
-"""The JSON Schemas of a release: what each of its JSON files may hold, for any language."""
+"""JSON Schemas of the JSON files in a release, for use from any language."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import ValidationError
 
-#: The files of a release that have a schema, without ".json"; and those of an export.
+#: Files of a release that have a schema, without ".json"; and those of an export.
 NAMES = ("config", "labels", "decision", "metrics", "parity", "manifest")
 EXPORT = "export"
 
-#: File -> the type it holds.
+#: File -> type of its contents.
 _TYPES = {
     "config": Config,
     "labels": Labels,
@@ -34,32 +34,32 @@ _TYPES = {
     EXPORT: ExportFacts,
 }
 
-#: A member's name is its alias, or its backbone's where it has none.
+#: The name of a member is its alias, or that of its backbone if it has no alias.
 _NAMED = {
     "if": {"properties": {"alias": {"const": ""}}},
     "then": {"properties": {"backbone": MEMBER_NAME.keywords}},
     "else": {"properties": {"alias": MEMBER_NAME.keywords}},
 }
 
-#: Problems and characters of one problem beyond these say nothing new of a file that somebody broke.
+#: Maximum number of problems reported for a file, and of characters of each.
 MAX_PROBLEMS, _MAX_CHARACTERS = 20, 200
 
 
 def validate(name: str, data: Any) -> list[str]:
-    """What in a JSON document of a release is not as its schema (JSON Schema, draft 2020-12) wants it.
+    """Lists violations of the schema (JSON Schema, draft 2020-12) in a JSON file of a release.
 
-    A schema sees one file: whether files fit each other is for `zoo.release.verify`.
+    A schema covers a single file; `zoo.release.verify` checks that files are consistent.
 
     Args:
         name: One of `NAMES`, or `EXPORT`.
         data: The parsed document.
 
     Returns:
-        At most `MAX_PROBLEMS` lines, such as "decision.json: ensemble.temperature.0: -1 is not > 0"; [] where the
-        document is valid.
+        At most `MAX_PROBLEMS` lines, such as "decision.json: ensemble.temperature.0: -1 is not > 0"; [] if the document
+        is valid.
 
     Raises:
-        UnknownNameError: No such schema.
+        UnknownNameError: There is no such schema.
 
     Example:
         >>> validate("labels", {"findings": []})
@@ -70,10 +70,10 @@ def validate(name: str, data: Any) -> list[str]:
 
 
 def load(name: str) -> dict[str, Any]:
-    """The schema itself; `UnknownNameError` where there is none of that name.
+    """Returns a schema; raises `UnknownNameError` if there is none with this name.
 
-    It is made from the type in `_TYPES`; that of `metrics` alone is written by hand, since it is looser than its type:
-    blocks of a later version may follow.
+    It is generated from the type in `_TYPES`, except that of `metrics`, which is written by hand because it is less
+    strict than its type: later versions may add blocks.
     """
     if name not in (*NAMES, EXPORT):
         raise UnknownNameError("schema", name, (*NAMES, EXPORT))
@@ -101,7 +101,7 @@ def _validator(name: str) -> Draft202012Validator:
 
 
 def _bounded(keyword: Callable[..., Any]) -> Callable[..., Iterator[ValidationError]]:
-    """A list or an object that is too long is one problem: looking at all that is in it could take minutes."""
+    """Reports a list or object that is too long as one problem, since checking its items could take minutes."""
 
     def check(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
         limit = schema.get("maxItems" if isinstance(instance, list) else "maxProperties")
@@ -112,7 +112,7 @@ def _bounded(keyword: Callable[..., Any]) -> Callable[..., Iterator[ValidationEr
 
 
 def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[ValidationError]:
-    """As ECMA-262 has it, where "$" is the very end; Python's own would let a line break follow."""
+    """Matches patterns by ECMA-262, in which "$" is the very end; Python would also accept a final line break."""
     from jsonschema.exceptions import ValidationError
 
     if isinstance(instance, str) and not re.search(re.sub(r"\$$", r"\\Z", pattern), instance):
@@ -120,7 +120,7 @@ def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterat
 
 
 def _closest(error: ValidationError) -> ValidationError:
-    """Of the branches of an "anyOf" the one that the document comes nearest to."""
+    """Returns the error of the "anyOf" branch that the document comes closest to."""
     while error.context:
         error = max(error.context, key=lambda e: (len(e.absolute_path), e.validator != "type"))
     return error
@@ -134,7 +134,7 @@ def _message(error: ValidationError) -> str:
 
 
 def _what(error: ValidationError) -> str:
-    """Shorter than the library's own words, which repeat the whole of what was found."""
+    """Describes an error more briefly than the library, which repeats the whole value."""
     keyword, limit, found = str(error.validator), error.validator_value, error.instance
     signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
     if keyword in signs:

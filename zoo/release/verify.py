@@ -1,4 +1,4 @@
-"""Verifying a release: every statement of its files is tried on this machine, on the backend that runs."""
+"""Verifies a release: every statement in its files is tested on this machine with the active backend."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoo.release import checks, manifest
 from zoo.release.checks import Subject
 from zoo.release.folder import ReleaseFolder
 
-#: Check -> the checks that it builds on, and how it is made. What it finds stands in its line.
+#: Check -> the checks that it depends on, and its function. The line that it returns is shown.
 _CHECKS: Mapping[str, tuple[tuple[str, ...], Callable[[Subject], str]]] = {
     "manifest": ((), checks.check_manifest),
     "files": (("manifest",), checks.check_files),
@@ -31,12 +31,12 @@ _CHECKS: Mapping[str, tuple[tuple[str, ...], Callable[[Subject], str]]] = {
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at.
+    """Result of one check.
 
     Attributes:
-        name: What.
-        ok: Whether it is as it should be.
-        detail: One line: what was found, and where it is wrong what would be right.
+        name: Name of the check.
+        ok: Whether it succeeded.
+        detail: One line on what was found and, on failure, what was expected.
     """
 
     name: str
@@ -47,20 +47,20 @@ class Check:
 def verify(
     folder: str | Path, members: Sequence[str] | None = None, *, root: Path | None = None, source: str = ""
 ) -> list[Check]:
-    """Checks all of a release that can be checked without its training data; builds the network and runs it.
+    """Checks everything in a release that can be checked without its training data; builds and runs the network.
 
     Args:
-        folder: The release.
-        members: Names of the members whose weights are looked at; all by default.
-        root: Where links in the folder may lead to; the folder itself by default.
-        source: Where it was pulled from.
+        folder: Path of the release.
+        members: Names of the members whose weights are checked; all by default.
+        root: Folder that links may lead to; the release folder by default.
+        source: Hub reference of the release.
 
     Returns:
-        One `Check` a line, always the same ones in the same order. What needs a part that failed is not ok, and says
-        so; the others are made all the same.
+        One `Check` per line, always the same checks in the same order. A check that depends on a failed one also fails
+        and says so; the others are still made.
 
     Raises:
-        FileNotFoundError: No such folder.
+        FileNotFoundError: The folder does not exist.
 
     Example:
         >>> [check.name for check in verify("release") if not check.ok]  # doctest: +SKIP
@@ -83,5 +83,5 @@ def _run(name: str, function: Callable[[Subject], str], subject: Subject) -> Che
     try:
         return Check(name, True, manifest.plain(function(subject)))
     except (ValueError, KeyError, TypeError, OSError, SafetensorError) as error:
-        # Our own errors are among these; Keras raises plain ones for a network that it cannot build.
+        # Includes the zoo's own errors; Keras raises plain ones for a network that it cannot build.
         return Check(name, False, manifest.plain(checks.one_line(subject, error)))

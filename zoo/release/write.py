@@ -1,14 +1,14 @@
-"""A release: one folder that holds a trained model and all it takes to use and to trust it.
+"""Writes a release: one folder with a trained model and everything that is needed to use and check it.
 
-config.json          what the model is made of; format version
-<member>.safetensors the weights of each member, and nothing that could run
-labels.json          the outputs, in order
-decision.json        temperature and thresholds with their origin, of the ensemble and of each member
-metrics.json         every number of the evaluation, with n and interval
-parity.json          golden logits, of the images in parity.safetensors, to hold against another backend
-README.md            the same for a person, who may edit it
-exports/             the network in int8, where it was accepted: the one form that weights alone do not give
-manifest.json        size and sha256 of all of these, and where the run came from
+config.json          specification of the model; format version
+<member>.safetensors weights of each member, without executable content
+labels.json          names of the outputs, in order
+decision.json        temperature and thresholds with their origin, for the ensemble and for each member
+metrics.json         all numbers of the evaluation, with n and interval
+parity.json          golden logits on the images in parity.safetensors, for comparison on other backends
+README.md            the model card for people, who may edit it
+exports/             the network in int8, if it was accepted: the only format that cannot be made from weights alone
+manifest.json        size and sha256 of all other files, and the origin of the weights
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from zoo.release.documents import DType
 if TYPE_CHECKING:
     from zoo.models.ensemble import Ensemble
 
-#: What a run's metrics name single images by: a release carries no name of an image.
+#: Blocks of a run's metrics that name single images; a release contains no name of an image.
 _STAYS_AT_HOME = ("mistakes", "leakage")
 
 
@@ -46,19 +46,19 @@ def write_release(
     license: str = "",
     dtype: DType = "float32",
 ) -> Path:
-    """Writes a release folder in one step: it is there whole, or not at all. An older one of the place is replaced.
+    """Writes a release folder in one step, all or nothing; an earlier release there is replaced.
 
     Args:
-        folder: Where it shall lie.
-        model: The trained ensemble (float32 variables). With a smaller `dtype` it is left with the rounded weights.
-        spec: What `model` was built from.
-        decision: Fitted on a validation part; its findings are the spec's.
-        member_decisions: The same of each member alone, by name.
-        metrics: What the evaluation found; JSON-able. Its `mistakes` and `leakage`, which name images, are left out.
-        provenance: Recipe, seed, split hash, versions; JSON-able.
+        folder: Folder of the release.
+        model: The trained ensemble (float32 variables). With a smaller `dtype` it keeps the rounded weights afterwards.
+        spec: Specification that `model` was built from.
+        decision: Decision fitted on a validation part; it has the findings of `spec`.
+        member_decisions: Decision of each member alone, by name.
+        metrics: Evaluation results (JSON values). `mistakes` and `leakage`, which name images, are left out.
+        provenance: Recipe, seed, split hash and versions (JSON values).
         card: Text of `README.md`.
-        license: SPDX name of the weights' licence, where it is known.
-        dtype: Of the stored weights. What rounding does to the golden logits is measured and stored.
+        license: SPDX name of the weights' licence, if it is known.
+        dtype: Number type of the stored weights. The change of the golden logits by rounding is stored.
     """
     if decision.findings != spec.findings:
         raise ReleaseError(f"the decision is for {decision.findings}, the model for {spec.findings}")
