@@ -99,7 +99,7 @@ def test_an_image_that_is_decoded_in_a_thread_warns_at_the_users_line(tmp_path):
     from zoo.core.warn import Threads
     from zoo.data.images.reading import read_image
 
-    Image.fromarray(np.full((64, 64), 300, np.uint16)).save(tmp_path / "deep.png")
+    Image.fromarray(np.arange(4096, dtype=np.uint16).reshape(64, 64)).save(tmp_path / "deep.png")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         with Threads(2) as pool:

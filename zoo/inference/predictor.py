@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import copy
-import multiprocessing
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from zoo.config.specs import EnsembleSpec
-from zoo.core.errors import ReleaseError, StateError, UnknownNameError, UsageError, ZooError
+from zoo.core.errors import StateError, UnknownNameError, UsageError
 from zoo.core.process import require_own_process
 from zoo.core.warn import warn_user
 from zoo.data.images.limits import DEFAULT, Limits
@@ -20,6 +19,7 @@ from zoo.evaluation.coherence import project
 from zoo.evaluation.decision import Decision, probabilities
 from zoo.evaluation.scores import Scores
 from zoo.inference import starting
+from zoo.inference.sending import Origin, load_again
 from zoo.inference.starting import LoadOptions
 from zoo.inference.stream import Images, Prediction, stream
 from zoo.release import manifest
@@ -32,13 +32,6 @@ if TYPE_CHECKING:
 
     from zoo.explain.explanation import Explanation
     from zoo.models.ensemble import Ensemble
-
-
-class Origin(NamedTuple):
-    """Where and how a predictor was loaded: a reference or folder, and the options."""
-
-    name: str
-    options: LoadOptions
 
 
 class Predictor:
@@ -98,7 +91,7 @@ class Predictor:
         if self.origin is None:
             raise StateError(f"{self!r} was not loaded from a release, so that another process could not load it again")
         decision = None if self.decision is None else self.decision.to_dict()
-        return _load_again, (self.origin, self.manifest_sha256, decision, self.name, self.limits)
+        return load_again, (type(self), self.origin, self.manifest_sha256, decision, self.name, self.limits)
 
     def __copy__(self) -> Predictor:
         other = object.__new__(type(self))
@@ -300,51 +293,3 @@ class Predictor:
         from zoo.inference.tables import wide_table
 
         return wide_table(batch, self.labels, self.decision)
-
-
-class _NotLoaded(Predictor):
-    """A predictor that a worker process failed to load; each use raises the reason."""
-
-    def __init__(self, error: Exception, sent: tuple[Any, ...]) -> None:
-        self.__dict__ |= {"_error": error, "_sent": sent}
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _load_again, self._sent
-
-    def __repr__(self) -> str:
-        return f"Predictor({self._error})"
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        raise self._error
-
-
-def _load_again(
-    origin: Origin, manifest_sha256: str, decision: dict[str, Any] | None, name: str, limits: Limits
-) -> Predictor:
-    """Loads a pickled predictor in the process that received it.
-
-    In a worker of `multiprocessing` an error is raised on first use. If it were raised here, while the worker unpickles
-    its task, the worker would end and the pool would start new ones forever.
-    """
-    try:
-        return _loaded_again(origin, manifest_sha256, decision, name, limits)
-    except (ZooError, OSError) as error:
-        if multiprocessing.parent_process() is None:
-            raise
-        return _NotLoaded(error, (origin, manifest_sha256, decision, name, limits))
-
-
-def _loaded_again(
-    origin: Origin, manifest_sha256: str, decision: dict[str, Any] | None, name: str, limits: Limits
-) -> Predictor:
-    found = Predictor.load(*origin)
-    if found.manifest_sha256 != manifest_sha256:
-        raise ReleaseError(
-            f"{origin.name} holds another release (manifest {found.manifest_sha256[:12]}) than the one that was loaded "
-            f"({manifest_sha256[:12]}): load the model again"
-        )
-    found.name, found.limits = name, limits
-    found.decision = None if decision is None else Decision.from_dict(decision)
-    return found

@@ -23,7 +23,6 @@ from zoo.data.images.reading import read_image
 from zoo.data.phantoms.drawing import draw_phantom
 from zoo.models.weights.header import read_header
 from zoo.release import manifest
-from zoo.training import devices
 
 if TYPE_CHECKING:
     from zoo.models.ensemble import Ensemble
@@ -224,7 +223,10 @@ def _array(release: ReleaseFolder, stored: Mapping[str, Any], name: str) -> np.n
 
 
 def _is_cpu() -> bool:
+    # Reading a release imports no Keras.
     import keras
+
+    from zoo.training import devices
 
     return keras.config.backend() in ("tensorflow", "jax") and devices.capability() is None
 
