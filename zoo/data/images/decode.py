@@ -88,6 +88,13 @@ def decode(data: bytes, size: int | None = None, channels: int = 1, limits: Limi
         ImageError: The format is not allowed, a limit is exceeded, or the bit depth is undefined. The message omits the
             file name.
         Exception: One of `DECODE_ERRORS` if the file is damaged.
+
+    Example:
+        >>> import io
+        >>> file = io.BytesIO()
+        >>> Image.new("L", (64, 48), 200).save(file, "PNG")
+        >>> decode(file.getvalue()).size
+        (64, 48)
     """
     limits.check_bytes(len(data))
     kind = image_kind(data[:HEAD])

@@ -27,6 +27,12 @@ class LeftOut:
     Attributes:
         counts: Kind, such as "text file" -> number of files.
         examples: Kind -> name of the first file.
+
+    Example:
+        >>> left_out = LeftOut()
+        >>> left_out.add("text file", "notes.txt")
+        >>> str(left_out)
+        '1 text file (notes.txt)'
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -103,6 +109,15 @@ def find_images(sources: Sequence[Path], say: Callable[[str], None] = warn_user)
         FileNotFoundError: A source does not exist.
         PermissionError: A folder cannot be read.
         ImageError: A folder contains no image; states what it contains.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "a.png"
+        ...     _ = path.write_bytes(b"")
+        ...     found = find_images([path, Path(folder)], say=lambda line: None)
+        ...     [Path(path).name for path in found]
+        ['a.png']
     """
     found: list[str] = []  # a hundred bytes each; a `Path` takes ten times as much
     for source in sources:

@@ -85,6 +85,10 @@ def one_image(image: Any) -> Any:
     Raises:
         UsageTypeError: `image` is not an image.
         UsageError: `image` holds several images, or none.
+
+    Example:
+        >>> one_image(np.zeros((1, 130, 160))).shape
+        (130, 160)
     """
     if not is_one(image) and not is_array(image):
         raise UsageTypeError(f"one image is wanted ({KINDS}), got a {type(image).__name__}")

@@ -153,6 +153,12 @@ def drop_unreadable(table: pd.DataFrame, reasons: Mapping[str, str]) -> tuple[pd
 
     Raises:
         TableError: No row is left.
+
+    Example:
+        >>> table = pd.DataFrame({"Image_path": ["/a.png", "/b.png"], "Image_name": ["a", "b"]})
+        >>> kept, dropped = drop_unreadable(table, {"/b.png": "truncated"})
+        >>> kept["Image_name"].tolist(), dropped["Reason"].tolist()
+        (['a'], ['truncated'])
     """
     return _drop(table, table.Image_path.map(lambda path: reasons.get(path, "")))
 
@@ -163,6 +169,11 @@ def fill_original(table: pd.DataFrame) -> pd.DataFrame:
     Missing values become the mean age and the most frequent sex of the whole table (of two equally frequent sexes, the
     first in alphabetical order). The result is a separate table so that no filled value is taken for a known one: no
     model is trained on these columns, and no report reads them.
+
+    Example:
+        >>> table = pd.DataFrame({"Image_name": ["a", "b"], "Age": [40.0, np.nan], "Sex": ["F", np.nan]})
+        >>> fill_original(table)[["Age_filled", "Sex_filled"]].values.tolist()
+        [[40.0, 'F'], [40.0, 'F']]
     """
     mode = table["Sex"].mode()
     sex = table["Sex"].fillna(mode.iloc[0]) if len(mode) else table["Sex"]
