@@ -59,8 +59,8 @@ def predict_ensemble(paths: Images, model: str | Path = "xrayslam-ensemble", *, 
     """Returns probabilities of the ensemble, like the function of this name in the original solution.
 
     Args:
-        paths: One image or several, as for `Predictor.predict`.
-        model: Name or folder of the model, as for `load`.
+        paths: One image or several, as `Predictor.predict` accepts.
+        model: Name or folder of the model, as `load` accepts.
         calibrated: False returns the sigmoid of the mean logits without calibration, as the original does.
 
     Returns:

@@ -171,10 +171,10 @@ class Predictor:
         """Returns a table with one row for each image and finding.
 
         Args:
-            images: As for `predict`.
+            images: One image or several, as `predict` accepts.
             point: Name of an operating point in the release; its default point if None.
-            batch_size: As for `predict`.
-            strict: As for `predict`.
+            batch_size: Number of images per batch; the runtime's default if None.
+            strict: True raises the first error; otherwise the image has an error and no probabilities.
 
         Returns:
             Columns image, finding, probability (float32), threshold, positive (nullable boolean; missing without a
@@ -191,7 +191,7 @@ class Predictor:
         """Maps which regions of an image affect the logit of a finding: what the network used, not where disease is.
 
         Args:
-            image: One image, as for `predict`.
+            image: One image, as `predict` accepts.
             finding: One of `labels`.
             method: "gradcam", "gradcam++" or "layercam"; "cam" for GAP heads. See `zoo.explain.cam`.
 
@@ -224,7 +224,7 @@ class Predictor:
         """Returns logits with labels for the functions of `zoo.evaluation`, for example to fit a new decision.
 
         Args:
-            images: As for `predict`; all must be readable.
+            images: One image or several, as `predict` accepts; all must be readable.
             labels: (n, findings) of 1, 0 and NaN, with the columns of `labels`.
             patients: (n,) patient of each image; by default each image counts as a separate patient.
             split: "validation" for images to fit on, "test" for images to report on.
@@ -262,9 +262,9 @@ class Predictor:
         """Yields logits batch by batch, in order; the next batch is decoded while the network processes this one.
 
         Args:
-            images: As for `predict`.
-            batch_size: As for `predict`.
-            strict: As for `predict`.
+            images: One image or several, as `predict` accepts.
+            batch_size: Number of images per batch; the runtime's default if None.
+            strict: True raises the first error; otherwise the image has an error and no probabilities.
             start: Index of the first of `images` if they continue an earlier stream. After a whole number of batches,
                 the results are bit-identical to those of a single stream.
         """

@@ -107,6 +107,15 @@ def open_journal(
     Raises:
         CheckpointError: The earlier run was of another job (the message lists the facts that differ), is still running,
             or has an unreadable record.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     out = Path(folder) / "findings.csv"
+        ...     with open_journal(out, {"model": "demo"}) as journal:
+        ...         journal.append(b"a.png,0.5", items=1)
+        ...     out.read_text()
+        'a.png,0.5'
     """
     folder = folder_of(out)
     folder.mkdir(parents=True, exist_ok=True)
