@@ -27,7 +27,7 @@ def document(
 
     Args:
         cls: The dataclass. The first line of its docstring becomes the title, the next paragraph the description.
-        extra: Dataclass -> additional keywords, as for `definitions`.
+        extra: Dataclass -> additional keywords, for rules between its fields.
         open_to_more: Dataclasses whose objects may have unknown fields.
 
     >>> @dataclasses.dataclass

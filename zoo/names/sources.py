@@ -84,7 +84,7 @@ def locate(name: str | Path) -> Place:
     """Returns the location of the release of a name by the rules of `find`, without reading the release.
 
     Raises:
-        UnknownNameError, FileNotFoundError, ValueError, HubError: As for `find`.
+        UnknownNameError, FileNotFoundError, ValueError, HubError: The errors of `find`.
     """
     place = _locate(name)
     if isinstance(place, Path):

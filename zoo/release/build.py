@@ -51,7 +51,7 @@ def build_checked(release: ReleaseFolder, members: Sequence[str] | None = None) 
     """Builds the network like `build_model`, and compares its logits with the golden logits.
 
     Raises:
-        ReleaseError: As for `build_model`; or the network differs from the released one (see `golden.check`).
+        ReleaseError: The weights cannot be used, or the network differs from the released one (see `golden.check`).
     """
     model = build_model(release, members)
     golden.check(release, model)

@@ -27,7 +27,7 @@ def release_of(source: str | Path, out: str | Path, *, dtype: DType | None = Non
     evaluated again.
 
     Args:
-        source: As for `install.local`; or the folder of a finished run whose release was deleted.
+        source: Installed name, release folder, or folder of a finished run (whose release may have been deleted).
         out: Folder of the new release.
         dtype: Number type of the stored weights; None keeps the present type.
         license: SPDX name of the weights' licence; "" keeps the present licence.

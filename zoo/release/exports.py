@@ -62,7 +62,7 @@ def read(folder: Path, files: Mapping[str, Any] | None = None, root: Path | None
     Args:
         folder: Folder of the export.
         files: Name -> size and sha256 from a release's manifest; by default those in `export.json`.
-        root: As for `manifest.inside`.
+        root: Folder that links may lead to; `folder` by default.
 
     Raises:
         IntegrityError: A file is missing or altered.
@@ -127,7 +127,7 @@ def check_carried(
         spec: Specification of the release.
         temperature: Temperature of the release's decision.
         kind: Name of the export.
-        root: As for `manifest.inside`.
+        root: Folder that links may lead to; `folder` by default.
 
     Raises:
         ReleaseError: The export is altered, was made from another model, was not accepted, or has forbidden content.

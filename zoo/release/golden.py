@@ -125,9 +125,9 @@ def gap(release: ReleaseFolder, model: Ensemble, run: Callable[[np.ndarray], np.
     """Returns the largest absolute difference between logits of `model` and golden logits on this backend.
 
     Args:
-        release: As for `check`.
-        model: As for `check`.
-        run: As for `check`.
+        release: Release of `model`.
+        model: Network of all members, or of some.
+        run: Function from golden images to logits; by default `predict` with `model`.
 
     Returns:
         The difference; NaN if a logit is not finite.

@@ -33,7 +33,7 @@ def copy(source: str | Path, target: str | Path) -> Path:
     """Copies the files listed in a release's manifest after checking them, all or none; returns `target`.
 
     Args:
-        source: As for `local`.
+        source: Installed name, release folder, or folder of a finished run.
         target: Folder of the copy.
     """
     source, target = local(source), Path(target)

@@ -49,7 +49,7 @@ def check(
         folder: Folder of the release.
         files: Path -> {"size", "sha256"}, as from `describe`. All paths are checked before any file is opened.
         only: Files to check; all except the card by default.
-        root: As for `inside`.
+        root: Folder that links may lead to; `folder` by default.
 
     Raises:
         ReleaseError: A path leads out of the folder.
