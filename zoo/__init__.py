@@ -4,7 +4,7 @@ Research software, not a medical device.
 
     >>> import zoo
     >>> model = zoo.load("xrayslam-ensemble")     # doctest: +SKIP
-    >>> model.findings(["film.jpg"])              # doctest: +SKIP
+    >>> model.findings(["image.jpg"])             # doctest: +SKIP
 """
 
 from importlib import import_module

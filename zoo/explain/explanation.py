@@ -121,17 +121,18 @@ def explain_batch(
         model: A classifier or an ensemble; left as it is.
         pixels: (n, size, size, channels) of 0..255, as `read_image(..., size)` gives them.
         indices: (n,) column of each image's finding.
-        method: As for `explain`.
-        findings: As for `explain`.
-        decision: As for `explain`.
+        method: "gradcam", "gradcam++" or "layercam", for any head; "cam" for GAP heads.
+        findings: Names of the columns; those of the decision by default.
+        decision: Temperature for the probabilities; the plain sigmoid without it.
         batch_size: Images to the network at once.
 
     Returns:
         n explanations, whose image is as given (its mean over channels where there are three).
 
     Raises:
-        UnknownNameError: As for `explain`.
-        ValueError: As for `explain`; or pixels of another shape or range, or not one index an image.
+        UnknownNameError: No such method.
+        ValueError: No such column, a finding that the model was not trained on, "cam" of a head without a closed form,
+            pixels of another shape or range, or another number of indices than of images.
     """
     values = np.asarray(pixels)
     expected = tuple(model.input_shape[1:])

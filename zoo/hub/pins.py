@@ -98,8 +98,8 @@ def add_reference(name: str, reference: str, *, replace: bool = False) -> Pin:
         The stored pin.
 
     Raises:
-        UsageError: As for `add`.
-        HubError, ReleaseError: As for `pull`; nothing is pinned.
+        UsageError: The name is taken, or cannot be the name of a model.
+        HubError, ReleaseError: The release cannot be downloaded, or is not one; nothing is pinned.
     """
     from zoo.hub.pull import listing, pull
 

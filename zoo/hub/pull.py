@@ -86,7 +86,9 @@ def obtain(
         The folder in the cache, and the commit.
 
     Raises:
-        HubError, IntegrityError, ReleaseError, UnknownNameError: As for `pull`.
+        HubError: The Hub cannot be reached, or has no such repository or revision.
+        IntegrityError, ReleaseError: What was downloaded is not the release of the manifest.
+        UnknownNameError: No such member.
     """
     if reference.pinned and not force_download and _missing(reference, members, exports, manifest_sha256) == []:
         return _folder(reference), reference
@@ -105,7 +107,8 @@ def peek(reference: Reference, *, manifest_sha256: str = "") -> tuple[Path, Refe
         Hub does not answer, of the files that the manifest lists).
 
     Raises:
-        HubError, IntegrityError, ReleaseError: As for `pull`.
+        HubError: The Hub cannot be reached, or has no such repository or revision.
+        IntegrityError, ReleaseError: What was downloaded is not the release of the manifest.
     """
     found, sizes = _resolve(reference, (), (), manifest_sha256, False)
     if sizes is not None:

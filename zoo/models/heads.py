@@ -44,7 +44,7 @@ class Head(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="zoo")
 class GAPHead(Head):
-    """Global average pooling, dropout, one linear layer. Arguments as for `Head`.
+    """Global average pooling, dropout, one linear layer. Takes the arguments of `Head`.
 
     Example:
         >>> GAPHead(14)(ops.ones((2, 7, 7, 1024))).shape == (2, 14)

@@ -51,7 +51,7 @@ def platt(z: np.ndarray, y: np.ndarray) -> tuple[float, float, str]:
         y: (n,) labels of 1 and 0, with at least one of each.
 
     Returns:
-        Slope, intercept and a note as for `temperature`.
+        Slope, intercept, and a note on a limit that was reached ("" otherwise).
 
     >>> slope, intercept, note = platt(np.array([-1.0, -1, 1, 1, 1, -1]), np.array([0.0, 0, 1, 1, 0, 1]))
     >>> round(slope, 3), round(abs(intercept), 3), note
