@@ -21,24 +21,6 @@ class Origin(NamedTuple):
     options: LoadOptions
 
 
-class NotLoaded:
-    """Stands for a predictor that a worker process could not load: each use raises the reason."""
-
-    def __init__(self, error: Exception, sent: tuple[Any, ...]) -> None:
-        self._error, self._sent = error, sent
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return load_again, self._sent
-
-    def __repr__(self) -> str:
-        return f"Predictor({self._error})"
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        raise self._error
-
-
 def load_again(
     kind: type[Predictor],
     origin: Origin,
@@ -46,7 +28,7 @@ def load_again(
     decision: dict[str, Any] | None,
     name: str,
     limits: Limits,
-) -> Predictor | NotLoaded:
+) -> Predictor:
     """Loads a predictor that was pickled, in the process that it was sent to.
 
     In a worker of `multiprocessing` an error is raised at the first use: raised here, while the worker reads its task,
@@ -74,7 +56,28 @@ def load_again(
     except (ZooError, OSError) as error:
         if multiprocessing.parent_process() is None:
             raise
-        return NotLoaded(error, (kind, origin, manifest_sha256, decision, name, limits))
+        return _not_loaded(kind, error, (kind, origin, manifest_sha256, decision, name, limits))
     found.name, found.limits = name, limits
     found.decision = None if decision is None else Decision.from_dict(decision)
     return found
+
+
+def _not_loaded(kind: type[Predictor], error: Exception, sent: tuple[Any, ...]) -> Predictor:
+    """A predictor whose use raises the reason. Its methods can be found, as a pool does before it calls one."""
+
+    class NotLoaded(kind):  # type: ignore[valid-type, misc]
+        def __init__(self) -> None:
+            pass
+
+        def __reduce__(self) -> tuple[Any, ...]:
+            return load_again, sent
+
+        def __repr__(self) -> str:
+            return f"Predictor({error})"
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_"):
+                raise AttributeError(name)
+            raise error
+
+    return NotLoaded()
