@@ -24,7 +24,8 @@ demo: .venv/.demo
 
 # The legs share nothing but what is built first, and each keeps one core busy: two at a time, on lines with their name.
 LEGS := test-tensorflow test-jax test-jax-only
-NAMED = $(if $(filter 0,$(MAKELEVEL)),,2>&1 | awk '{ print "$@: " $$0; fflush() }')
+# Not awk, of which Debian's reads its input in blocks: a line would be shown minutes late.
+NAMED = $(if $(filter 0,$(MAKELEVEL)),,2>&1 | sed -u 's/^/$@: /')
 
 test: lint build/wheel .venv-jax/.ready build/release-from-tensorflow
 	$(MAKE) --no-print-directory --jobs=2 $(LEGS)
