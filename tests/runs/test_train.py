@@ -197,7 +197,7 @@ def test_max_hours_stops_with_a_status_of_its_own_and_the_recipes_own_script_goe
     """
     folder = tmp_path / "run"
     stopped = command("train", RECIPE, "--data", films, "--run", folder, "--max-hours", "1e-6", status=75)
-    assert "goes on" in stopped.stdout
+    assert "stopped: max_hours. Run the same command to resume." in stopped.stdout
     assert not (folder / "release").exists()
     done = subprocess.run(
         [sys.executable, str(RECIPE), "--data", str(films), "--run", str(folder), "--set", "cache=always",

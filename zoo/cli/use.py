@@ -76,8 +76,10 @@ def _submit(options: argparse.Namespace) -> int:
 
 
 def _load(options: argparse.Namespace) -> Predictor:
+    from zoo.data.images.listing import check_exist
     from zoo.inference.load import load
 
+    check_exist(options.images)  # a path that was mistyped is told before a model is loaded
     predictor = load(options.model, runtime=options.runtime, precision=options.precision)
     predictor.limits = _limits(options)
     return predictor

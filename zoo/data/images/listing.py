@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -98,6 +98,13 @@ def list_images(folder: str | Path) -> list[Path]:
     return [Path(path) for path in find_images([Path(folder)])]
 
 
+def check_exist(sources: Iterable[Path]) -> None:
+    """Raises `FileNotFoundError` for the first source that does not exist; costs nothing, so it is asked early."""
+    for source in sources:
+        if not source.exists():
+            raise FileNotFoundError(f"no such file or folder: {source}")
+
+
 def find_images(sources: Sequence[Path], say: Callable[[str], None] = warn_user) -> list[str]:
     """Lists the given image files and the images in the given folders, in the given order, without duplicates.
 
@@ -119,10 +126,9 @@ def find_images(sources: Sequence[Path], say: Callable[[str], None] = warn_user)
         ...     [Path(path).name for path in found]
         ['a.png']
     """
+    check_exist(sources)
     found: list[str] = []  # a hundred bytes each; a `Path` takes ten times as much
     for source in sources:
-        if not source.exists():
-            raise FileNotFoundError(f"no such file or folder: {source}")
         if not source.is_dir():
             found.append(str(source))
             continue
