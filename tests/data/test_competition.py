@@ -89,10 +89,10 @@ def test_blank_and_uncertain_are_unknown_unless_asked_otherwise(read):
     changes = [{"Edema": text} for text in ("", "NaN", "-1", "-1.0", "1.0", "0.0", "1", "0")]
     unknown = np.nan
     np.testing.assert_array_equal(read(*changes)["Edema"], np.float32([unknown] * 4 + [1, 0, 1, 0]))
-    for uncertain, value in (("zero", 0), ("one", 1)):
+    for uncertain, value in (("zero", 0), ("one", 1), ("keep", -1)):
         expected = np.float32([unknown, unknown, value, value, 1, 0, 1, 0])
         np.testing.assert_array_equal(read(*changes, uncertain=uncertain)["Edema"], expected)
-    with pytest.raises(ValueError, match="uncertain must be one of 'nan', 'zero', 'one', got 'ones'"):
+    with pytest.raises(ValueError, match="uncertain must be one of 'nan', 'zero', 'one', 'keep', got 'ones'"):
         read({}, uncertain="ones")
 
 

@@ -26,6 +26,7 @@ def identity(names="abcde", digests=None, **changes):
 
 
 def test_labels_of_every_kind_are_told_apart():
+    assert identity(b=[-1, 1]).labels["b"] == "u1"
     assert identity().labels["b"] == "-1"
     for value in ([0, 0], [1, 1], [np.nan, 0]):
         assert identity().changes(identity(c=value)) == ["labels of 1 image changed: c"]

@@ -109,3 +109,21 @@ def test_shipped_recipes_are_known_by_name_beside_the_package_and_in_it(tmp_path
     assert load_recipe("small").name == tmp_path.name
     with pytest.raises(UnknownNameError, match="did you mean 'small'"):
         load_recipe("smal")
+
+
+def test_uncertain_is_one_rule_or_a_rule_for_each_finding_and_survives_json():
+    recipe = load_recipe("xrayslam_demo")
+    assert recipe.uncertain == "nan"
+    for text, value in (
+        ("one", "one"),
+        ("0.55..0.85", "0.55..0.85"),
+        ('{"Edema": "one", "Lung Opacity": "0..0.3"}', {"Edema": "one", "Lung Opacity": "0..0.3"}),
+    ):
+        changed = apply_overrides(recipe, [f"uncertain={text}"])
+        assert changed.uncertain == value
+        assert from_dict(Recipe, to_dict(changed)) == changed
+        assert differences(to_dict(recipe), changed)
+    with pytest.raises(RecipeError, match="a rule is 'nan'"):
+        apply_overrides(recipe, ["uncertain=ones"])
+    with pytest.raises(UnknownNameError, match=r"Edma.*Edema"):
+        apply_overrides(recipe, ['uncertain={"Edma": "one"}'])

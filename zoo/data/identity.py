@@ -13,6 +13,7 @@ import pandas as pd
 from zoo.core.errors import CheckpointError
 from zoo.core.files import content_key, write_text
 from zoo.data.tables.reading import labels_of
+from zoo.labels.uncertain import UNCERTAIN
 
 FORMAT = 1
 
@@ -26,7 +27,7 @@ class DataIdentity:
 
     Attributes:
         findings: The findings that are labelled.
-        labels: Image name -> its labels, one character per finding: "1", "0", or "-" if unknown.
+        labels: Image name -> its labels, one character per finding: "1", "0", "u" if uncertain, or "-" if unknown.
         digests: Image name -> digest of its file (`zoo.data.contents`), "" if it was not computed.
     """
 
@@ -45,8 +46,8 @@ class DataIdentity:
             findings: The findings whose labels count.
             digest_of: Path -> digest of the file, or None if the files were not hashed.
         """
-        names, labels = table["Image_name"].astype(str), labels_of(table, findings)
-        letters = np.where(np.isnan(labels), "-", np.where(labels == 1, "1", "0"))
+        names, labels = table["Image_name"].astype(str), labels_of(table, findings, uncertain=True)
+        letters = np.select([np.isnan(labels), labels == UNCERTAIN, labels == 1], ["-", "u", "1"], "0")
         texts = ["".join(row) for row in letters.tolist()]
         known = digest_of or {}
         digests = [known.get(str(path), "") for path in table["Image_path"]]

@@ -116,7 +116,7 @@ def readable_table(
         The table, a function that reads its images, and path -> digest of each image file.
     """
     with tell_warnings(progress):
-        table = reading.read_table(dataset or recipe.dataset, data, uncertain=recipe.uncertain)
+        table = reading.read_table(dataset or recipe.dataset, data, uncertain="keep")
     table, missing = reading.drop_missing(table)
     paths = list(table["Image_path"])
     cached = _cached(recipe, paths, data, run, cache, progress)

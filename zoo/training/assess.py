@@ -22,6 +22,7 @@ from zoo.evaluation.scores import Scores
 from zoo.evaluation.thresholds import fit_decision
 from zoo.models.ensemble import Ensemble
 from zoo.models.weights.files import uninitialized
+from zoo.training.examples import training_targets
 from zoo.training.recipe import Recipe
 
 #: Images per prediction step.
@@ -154,7 +155,7 @@ def _scores(table: pd.DataFrame, split: Split, part: str, logits: np.ndarray, re
 
 def _trained(table: pd.DataFrame, split: Split, recipe: Recipe) -> list[bool]:
     """Whether each finding had both classes in the training part; the outputs for the others are meaningless."""
-    labels = reading.labels_of(table, recipe.ensemble.findings)[split.rows("train")]
+    labels, _ = training_targets(recipe, table, split)
     return [bool((column == 1).any() and (column == 0).any()) for column in labels.T]
 
 

@@ -13,6 +13,7 @@ from zoo.data import augment, pipeline
 from zoo.data.images.reading import Reader, read_image
 from zoo.data.splits import Split
 from zoo.data.tables import reading
+from zoo.labels import uncertain
 from zoo.training.recipe import Recipe, Stage
 
 
@@ -23,11 +24,13 @@ class Examples:
     Attributes:
         recipe: Gives image size, findings and augmentation.
         paths: n training images.
-        labels: float32 (n, findings) of 1, 0 and NaN (unknown).
+        labels: float32 (n, findings), the training targets: 1, 0, NaN (unknown), and what the recipe makes of uncertain
+            labels.
         targeted: bool (n,): images with a rare finding, which get the targeted augmentation.
         validation_paths: m validation images.
         validation_labels: float32 (m, findings) of 1, 0 and NaN.
         read: Reads the pixels of an image.
+        notes: How many uncertain labels became what.
     """
 
     recipe: Recipe
@@ -37,6 +40,7 @@ class Examples:
     validation_paths: list[str]
     validation_labels: np.ndarray
     read: Reader = read_image
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_table(cls, recipe: Recipe, table: pd.DataFrame, split: Split, read: Reader = read_image) -> Examples:
@@ -58,9 +62,16 @@ class Examples:
                 f"no finding has both classes in the {len(validation)} images of the validation part: "
                 "val_auc is undefined"
             )
-        targeted = augment.targeted_images(labels[train])
+        learned, notes = training_targets(recipe, table, split)
         return cls(
-            recipe, list(paths[train]), labels[train], targeted, list(paths[validation]), labels[validation], read
+            recipe,
+            list(paths[train]),
+            learned,
+            augment.targeted_images(learned),
+            list(paths[validation]),
+            labels[validation],
+            read,
+            notes,
         )
 
     def steps(self, stage: Stage) -> int:
@@ -89,3 +100,19 @@ class Examples:
         return pipeline.evaluation_batches(
             paths, None, image_size=self.recipe.ensemble.image_size, batch_size=batch_size, read=self.read
         )
+
+
+def training_targets(recipe: Recipe, table: pd.DataFrame, split: Split) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Returns the targets of the training part, and sentences on the uncertain labels of all parts.
+
+    Returns:
+        float32 (n, findings): the labels, in which the recipe's rules have replaced the uncertain ones. The validation
+        and test parts have no targets: their uncertain labels are unknown.
+    """
+    findings, train = recipe.ensemble.findings, split.rows("train")
+    labels, names = reading.labels_of(table, findings, uncertain=True), table["Image_name"].to_numpy(str)
+    found = uncertain.targets(labels[train], names[train], findings, recipe.uncertain, recipe.seed)
+    held_out = np.setdiff1d(np.arange(len(table)), train)
+    others = int(np.sum(labels[held_out] == uncertain.UNCERTAIN))
+    apart = [f"validation and test parts: uncertain labels taken as unknown: {others:,}"] if others else []
+    return found.values, (*found.notes("training part"), *apart)

@@ -13,6 +13,7 @@ from zoo.core import home
 from zoo.core.errors import RecipeError, UnknownNameError
 from zoo.data.augment import DEFAULT, AugmentSpec
 from zoo.data.splits import SplitSpec
+from zoo.labels.uncertain import UncertainSpec, read_rules
 
 #: Fields that do not affect the trained weights: a run may be resumed with other values of them.
 FREE_FIELDS = frozenset({"checkpoint_minutes", "cache", "fill_missing"})
@@ -140,7 +141,10 @@ class Recipe:
         augment: Augmentation of the training images.
         split: How the table is split into training, validation and test parts.
         dataset: Format of the table, such as "competition" or "nih".
-        uncertain: What uncertain labels (-1) become.
+        uncertain: Training target of an uncertain label (-1): "nan" (masked), "zero", "one", or a range such as
+            "0.55..0.85", from which each label's target is drawn by `seed` (`zoo.labels.uncertain`). One rule for all
+            findings, or finding -> rule ("nan" for the others). In the validation and test parts uncertain labels are
+            unknown whatever the rule is: an assumption is not measured against itself.
         precision: Keras dtype policy; "auto" chooses by device.
         members: "joint" trains the mean of all members as one graph, "separate" one member after the other.
         seed: Seed of initial weights, dropout, image order and augmentation.
@@ -162,7 +166,7 @@ class Recipe:
     augment: AugmentSpec = DEFAULT
     split: SplitSpec = field(default_factory=SplitSpec)
     dataset: str = "competition"
-    uncertain: Literal["nan", "zero", "one"] = "nan"
+    uncertain: UncertainSpec = "nan"
     fill_missing: Literal["never", "original"] = "never"
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
     members: Literal["joint", "separate"] = "joint"
@@ -178,6 +182,7 @@ class Recipe:
         for kind, values in (("names", names), ("weights files", files)):
             if len(set(values)) != len(values):
                 raise RecipeError(f"recipe {self.name!r}: stages need different {kind}, got {values}")
+        read_rules(self.uncertain, self.ensemble.findings)
         if not 0 <= self.seed < 2**31:
             raise RecipeError(f"recipe {self.name!r}: seed must be in [0, 2**31), got {self.seed}")
         if self.checkpoint_minutes <= 0:

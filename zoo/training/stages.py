@@ -107,6 +107,8 @@ def train(
         devices.leave_gpu_to_the_backend()
         devices.build_graphs_quickly()
         examples = Examples.from_table(recipe, table, split, read)
+        for note in examples.notes:
+            progress.message(note)
         weights = _label_weights(recipe, examples)
         data = data or DataIdentity.of(table, recipe.ensemble.findings)
         identity = _identity(recipe, split, precision, data)

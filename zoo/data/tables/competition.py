@@ -19,10 +19,11 @@ from zoo.labels.findings import CHEXPERT, LabelSchema
 #: Training images of Division B that no decoder opens; the original solution excludes them too.
 KNOWN_BROKEN = ("00043046_001_001.jpg", "00052495_001_001.jpg", "00056890_001_001.jpg")
 
-Uncertain: TypeAlias = Literal["nan", "zero", "one"]
+#: What -1 becomes; "keep" leaves the mark, so that a recipe's rules for each finding can replace it in training.
+Uncertain: TypeAlias = Literal["nan", "zero", "one", "keep"]
 
 _FACTS = ("Image_name", "Patient_ID", "Study", "Sex", "Age", "ViewCategory", "ViewPosition")
-_UNCERTAIN = {"nan": np.nan, "zero": 0.0, "one": 1.0}
+_UNCERTAIN = {"nan": np.nan, "zero": 0.0, "one": 1.0, "keep": -1.0}
 _DIVISIONS = ("train2", "train1")
 
 
@@ -38,7 +39,7 @@ def read_competition(
     Args:
         csv: Path of the table.
         images: Folder of the images.
-        uncertain: Replacement of -1: NaN, 0 or 1. A blank label is always NaN.
+        uncertain: Replacement of -1: NaN, 0 or 1; "keep" leaves -1. A blank label is always NaN.
         schema: Findings to read; all 14 by default.
 
     Raises:

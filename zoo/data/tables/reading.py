@@ -1,7 +1,8 @@
 """Reads label tables of any supported data set, drops rows without an image, and converts labels to arrays.
 
 Canonical table: `Image_path` (absolute), `Image_name`, `Patient_ID`, `Study`, `Sex` ("F", "M", "O"), `Age` (years),
-`ViewCategory`, `ViewPosition`, `Source`, then one float32 column per finding (1, 0, NaN = unknown). Missing facts are
+`ViewCategory`, `ViewPosition`, `Source`, then one float32 column per finding (1, 0, NaN = unknown, and -1 =
+uncertain if a table was read with `uncertain="keep"`). Missing facts are
 NaN. Identifiers are text. "Rows" are int positions.
 """
 
@@ -19,6 +20,7 @@ from zoo.data.tables.canonical import COLUMNS
 from zoo.data.tables.competition import KNOWN_BROKEN, Uncertain, competition_files, read_competition
 from zoo.data.tables.nih import nih_files, read_nih
 from zoo.labels.findings import CHEXPERT, NIH, NIH_DEBATABLE, LabelSchema
+from zoo.labels.uncertain import UNCERTAIN
 
 __all__ = [
     "COLUMNS",
@@ -55,7 +57,7 @@ def read_table(
             and images*/ for NIH.
         labels: Another table, in `folder` or anywhere else.
         images: Another folder of images, in `folder` or anywhere else.
-        uncertain: Replacement of the label -1: NaN, 0 or 1.
+        uncertain: Replacement of the label -1: NaN, 0 or 1; "keep" leaves -1 for the rules of a recipe.
         schema: Findings to read instead of the data set's own.
 
     Raises:
@@ -85,8 +87,15 @@ def read_table(
     return read_nih(*nih_files(home, csv, given), schema=schema)
 
 
-def labels_of(table: pd.DataFrame, findings: Sequence[str]) -> np.ndarray:
+def labels_of(table: pd.DataFrame, findings: Sequence[str], *, uncertain: bool = False) -> np.ndarray:
     """Returns the labels as float32 (n, k) of 1, 0 and NaN, in the order of `findings`.
+
+    An uncertain label (-1) is NaN here: no metric, split or decision counts what nobody asserted.
+
+    Args:
+        table: A canonical table.
+        findings: Columns to return.
+        uncertain: Whether to return -1 for uncertain labels, for `zoo.labels.uncertain.targets`.
 
     Raises:
         UnknownNameError: The table has no column of a finding.
@@ -99,7 +108,8 @@ def labels_of(table: pd.DataFrame, findings: Sequence[str]) -> np.ndarray:
     for finding in findings:
         if finding not in known:
             raise UnknownNameError("finding", finding, known)
-    return table[list(findings)].to_numpy(np.float32)
+    labels = table[list(findings)].to_numpy(np.float32)
+    return labels if uncertain else np.where(labels == UNCERTAIN, np.float32(np.nan), labels)
 
 
 def check_learnable(labels: np.ndarray, findings: Sequence[str]) -> list[str]:
