@@ -1,0 +1,86 @@
+"""The kinds of weights files that can be converted, as data: one row for each.
+
+To add a kind, add a row here, and a module beside this one with a function `variables(port, tensors)`, which lists the
+variables of our network in terms of the tensors of the file (see `zoo.models.ports.layouts`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from zoo.core.errors import UnknownNameError
+
+#: A shape in which None stands for any number.
+Shape = tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class Port:
+    """One kind of weights file.
+
+    Attributes:
+        name: Name of the kind, such as "timm-densenet121".
+        backbone: Registered name of our backbone.
+        module: Name of the module in `zoo.models.ports` that lists the variables.
+        signs: Tensor name (without prefix) -> shape, for the tensors that tell this kind from others. All must be in
+            the file. The first one also locates the network in the file: what stands before its name is the prefix of
+            all tensors, such as "module.".
+        head: Registered name of our head, or "" for a network without a classifier.
+        classifier: Name of the weight of the classifier, (outputs, features); "" if there is none.
+        pixels: Name of the pixel contract.
+        image_size: Height and width in pixels that the network was trained at.
+        findings: Names of the outputs in order, or None if the file or the caller must state them.
+        renames: Pairs (regular expression, replacement) applied to tensor names in turn, for older spellings.
+        ignored: Regular expressions of tensor names that are left out on purpose, because inference does not use them.
+        origin: Where such files come from.
+    """
+
+    name: str
+    backbone: str
+    module: str
+    signs: Mapping[str, Shape]
+    head: str = "gap"
+    classifier: str = "classifier.weight"
+    pixels: str = "torch"
+    image_size: int = 224
+    findings: tuple[str, ...] | None = None
+    renames: tuple[tuple[str, str], ...] = ()
+    ignored: tuple[str, ...] = field(default=())
+    origin: str = ""
+
+    @property
+    def anchor(self) -> str:
+        """Name of the tensor that locates the network in a file."""
+        return next(iter(self.signs))
+
+
+def get(name: str) -> Port:
+    """Returns the kind called `name`.
+
+    >>> get("timm-densenet121").backbone
+    'densenet121'
+
+    Raises:
+        UnknownNameError: There is no such kind; names the closest ones.
+    """
+    if name not in PORTS:
+        raise UnknownNameError("kind of weights", name, PORTS)
+    return PORTS[name]
+
+
+#: Left out of every file: a counter of training, and states of optimisers and generators in training checkpoints.
+ALWAYS_IGNORED = (r"(.*\.)?num_batches_tracked", r"optimizer\..*", r"(torch_)?rng_state")
+
+_ROWS = (
+    Port(
+        "timm-densenet121",
+        backbone="densenet121",
+        module="densenet",
+        signs={"features.conv0.weight": (64, 3, 7, 7), "classifier.weight": (None, 1024)},
+        origin="timm and torchvision",
+    ),
+)
+
+#: Name -> kind.
+PORTS: dict[str, Port] = {row.name: row for row in _ROWS}
