@@ -17,7 +17,7 @@ from zoo.data.pipeline import image_errors
 from zoo.evaluation.metrics import roc_auc
 from zoo.models.ensemble import Ensemble
 from zoo.models.weights.files import uninitialized
-from zoo.training import checkpoint, devices
+from zoo.training import averaging, checkpoint, devices
 from zoo.training.callbacks import StepCallback, callback_states, epoch_callbacks, restore_callbacks
 from zoo.training.examples import Examples
 from zoo.training.interruption import Interruption
@@ -149,7 +149,7 @@ class _Fitting:
         }
         with averaged_weights(self.model):
             logs |= self._validate()
-            self._keep_best(logs["val_auc"])
+            self._keep(logs["val_auc"])
         self.model.stop_training = False
         self.callbacks.on_epoch_end(position.epoch, dict(logs))
         seconds = round(time.monotonic() - started, 2)
@@ -210,19 +210,42 @@ class _Fitting:
             "val_auc": float(np.nanmean(roc_auc(labels, logits))),
         }
 
-    def _keep_best(self, val_auc: float) -> None:
-        """Saves the weights if they are the best so far."""
-        if self.position.best is None or val_auc > self.position.best:
+    def _keep(self, val_auc: float) -> None:
+        """Saves the weights if they are the best so far, or if they are to be averaged at the end of the stage."""
+        stage, folder = self.job.stage, self.job.folder
+        better = self.position.best is None or val_auc > self.position.best
+        if better:
             self.position.best = val_auc
-            save_weights(self.model, self.job.folder / self.job.stage.best_weights)
+        if better and stage.average_last is None:
+            save_weights(self.model, folder / stage.best_weights)
+        if averaging.is_averaged(stage, self.position.epoch):
+            save_weights(self.model, averaging.epoch_file(folder, stage, self.position.epoch))
 
     def _finish_epoch(self) -> None:
         position, stage = self.position, self.job.stage
         position.epoch, position.step = position.epoch + 1, 0
         position.callbacks = callback_states(self.callbacks)
-        if self.model.stop_training or position.epoch == stage.epochs:
+        finished = self.model.stop_training or position.epoch == stage.epochs
+        if finished:
             if stage.last_weights:
                 with averaged_weights(self.model):
                     save_weights(self.model, self.job.folder / stage.last_weights)
+            if stage.average_last is not None:
+                self._save_average()
             position.next_job()
         self._save()
+        if finished and stage.average_last is not None:
+            averaging.forget_epochs(self.job.folder, stage)  # only after the checkpoint that no longer needs them
+
+    def _save_average(self) -> None:
+        """Saves the average of the last epochs as the best weights and reports its loss and AUC."""
+        job, stage = self.job, self.job.stage
+        batches = self.around.examples.batches(stage, job.seed, job.first_epoch + stage.epochs - 1, 0)
+        with image_errors():
+            averaging.set_average(self.model, job.folder, stage, batches)
+        logs = self._validate()
+        save_weights(self.model, job.folder / stage.best_weights)
+        self.around.progress.message(
+            f"{job.title}: mean of the weights of the last {stage.average_last} epochs: "
+            f"val_loss {logs['val_loss']:.4f}, val_auc {logs['val_auc']:.4f}"
+        )

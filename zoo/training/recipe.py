@@ -42,6 +42,8 @@ class Stage:
         accumulate: Batches whose gradients are accumulated into one optimizer step.
         ema_momentum: Momentum of the moving average of the weights. If set, the average is validated and saved in
             place of the weights.
+        average_last: Number of last epochs whose weights are averaged (SWA, Izmailov et al. 2018). If set, the average
+            is saved as the best weights, whatever its val_auc; `early_stopping_patience` must then be None.
         early_stopping_patience: Epochs without a better val_auc before the stage ends; None never ends it early.
         unfreeze_top: Number of layers at the end of each backbone that are trained besides the heads; None trains all.
         train_batch_norm: With `unfreeze_top`, whether batch norm among those layers is trained too.
@@ -70,6 +72,7 @@ class Stage:
     min_learning_rate: float = 0.0
     accumulate: int = 1
     ema_momentum: float | None = None
+    average_last: int | None = None
     early_stopping_patience: int | None = 3
     unfreeze_top: int | None = None
     train_batch_norm: bool = False
@@ -90,6 +93,10 @@ class Stage:
         self._require(self.ema_momentum is None or 0 < self.ema_momentum < 1, "ema_momentum", "in (0, 1), or None")
         patience = self.early_stopping_patience
         self._require(patience is None or patience >= 1, "early_stopping_patience", "at least 1, or None")
+        fits = self.average_last is None or 1 <= self.average_last <= self.epochs
+        self._require(fits, "average_last", f"1 to {self.epochs} (epochs), or None")
+        runs_to_its_end = self.average_last is None or patience is None
+        self._require(runs_to_its_end, "early_stopping_patience", "None with average_last, which needs the last epochs")
         self._require(self.unfreeze_top is None or self.unfreeze_top >= 0, "unfreeze_top", "at least 0, or None")
         warms = not self.warmup_steps or self.schedule == "warmup_cosine"
         self._require(warms, "warmup_steps", "0 unless schedule is 'warmup_cosine'")
