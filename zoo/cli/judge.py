@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.cli.command import NOT_A_DEVICE, command
 from zoo.cli.serving import add_runtime
+from zoo.cli.tables import add_table, table_spec
 from zoo.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,13 +22,13 @@ def add(commands: Any) -> None:
     text = "evaluate a release on labelled images, or files of predictions, with confidence intervals"
     sub = command(commands, "evaluate", _evaluate, text)
     sub.add_argument("model", nargs="?", help="name, folder or hf:// reference of a release; needs --data")
-    sub.add_argument("--data", type=Path, help="folder of labelled images to evaluate the release on")
+    sub.add_argument("--data", type=Path, help="labelled images to evaluate the release on: a table, or its folder")
     add_runtime(sub)
     sub.add_argument("--trained-on", type=Path, help="run folder or split.json of the training, to detect leakage")
     sub.add_argument("--training-images", type=Path, help="folder of the training images, to find copies of them")
     sub.add_argument("--predictions", type=Path, nargs="+", default=[], help="CSV files of predictions, one per model")
     sub.add_argument("--labels", type=Path, help="CSV file of labels (default: those in the predictions)")
-    sub.add_argument("--dataset", help="format of the table, or schema of the predictions: competition, nih, ...")
+    add_table(sub, "by the file's name; competition for a folder; for predictions their schema: auto, chexpert, nih")
     sub.add_argument("--id", dest="id_column", help="column that identifies the images, in all files")
     sub.add_argument("--prefix", help="prefix of each finding's name in the predictions")
     sub.add_argument("--kind", choices=("logits", "probabilities", "scores"), help="what the predictions are")
@@ -122,7 +123,7 @@ def _evaluate(options: argparse.Namespace) -> None:
             done = evaluate.evaluate_release(
                 options.model, options.data, options.out, progress,
                 runtime=options.runtime, precision=options.precision,
-                dataset=options.dataset or "competition", request=request,
+                dataset=options.dataset, columns=table_spec(options), request=request,
             )  # fmt: skip
     print(markdown(done.result))
     for note in done.result.notes or ():

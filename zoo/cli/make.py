@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.cli.command import NOT_A_DEVICE, command
+from zoo.cli.tables import add_table, table_spec
 
 #: Exit status of a run that stopped cleanly before its end; the same command resumes it (EX_TEMPFAIL of sysexits.h).
 GOES_ON = 75
@@ -22,9 +23,7 @@ def add(commands: Any) -> None:
 def _add_demo(commands: Any) -> None:
     sub = command(commands, "demo", _demo, "all steps on synthetic images: train, evaluate, release, load, predict")
     sub.add_argument("--data", type=Path, help="images of your own instead of synthetic ones")
-    sub.add_argument(
-        "--dataset", default="competition", help="format of the table in --data: competition, nih, nih-debatable"
-    )
+    sub.add_argument("--dataset", help="format of the table in --data (default: by the file's name, or competition)")
     sub.add_argument("--run", type=Path, help="folder of the run (default: runs/<name>)")
     sub.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="change a field of the recipe")
     sub = command(commands, "phantoms", _phantoms, "write a folder of synthetic images in the competition's layout")
@@ -37,8 +36,8 @@ def _add_cache(commands: Any) -> None:
     sub = command(
         commands, "cache", _cache, "decode the images of a data set once, for faster training; can be resumed"
     )
-    sub.add_argument("data", type=Path, help="folder of the table and the images")
-    sub.add_argument("--dataset", default="competition", help="format of the table: competition, nih, nih-debatable")
+    sub.add_argument("data", type=Path, help="the table, or the folder of the table and the images")
+    add_table(sub)
     sub.add_argument(
         "--size", type=int, default=224, help="height and width in pixels, as in the recipe (default: 224)"
     )
@@ -49,8 +48,8 @@ def _add_cache(commands: Any) -> None:
 def _add_train(commands: Any) -> None:
     sub = command(commands, "train", _train, "train a recipe; run the same command to resume a stopped or killed run")
     sub.add_argument("recipe", help="name of a shipped recipe, or path of a recipe file")
-    sub.add_argument("--data", type=Path, required=True, help="folder of the table and the images")
-    sub.add_argument("--dataset", help="format of the table: competition, nih, nih-debatable (default: the recipe's)")
+    sub.add_argument("--data", type=Path, required=True, help="the table, or the folder of the table and the images")
+    add_table(sub, "by the file's name, or the recipe's")
     sub.add_argument(
         "--data-name", default="", help="name of the data set, for the model card, such as grand-xray-slam-division-b"
     )
@@ -86,18 +85,20 @@ def _cache(options: argparse.Namespace) -> None:
 
     out = options.out or Path("runs") / f"cache-{options.data.resolve().name}-{options.size}"
     with TerminalProgress() as progress:
-        images = train.cache(options.data, options.dataset, options.size, out, progress, options.workers)
+        images = train.cache(
+            options.data, options.dataset, options.size, out, progress, options.workers, table_spec(options)
+        )
     share = f"{images.nbytes / 1e6:,.1f} MB, from {images.source_nbytes / 1e6:,.1f} MB of files"
     print(f"{len(images):,} images of {images.size} px in {out}: {share}")
-    form = "" if options.dataset == "competition" else f" --dataset {options.dataset}"
+    form = f" --dataset {options.dataset}" if options.dataset else ""
     print(f"Use it: zoo train RECIPE --data {options.data}{form} --cache {out}")
 
 
 def _train(options: argparse.Namespace) -> int:
-    from zoo.training.recipe import apply_overrides, load_recipe
+    from zoo.training.recipe import apply_overrides, load_recipe, with_table
 
     # Before Keras is imported, which takes seconds: a slip of the pen is told at once.
-    recipe = apply_overrides(load_recipe(options.recipe), options.set)
+    recipe = apply_overrides(with_table(load_recipe(options.recipe), table_spec(options)), options.set)
     from zoo.core.terminal import TerminalProgress
     from zoo.evaluation import report
     from zoo.runs import train

@@ -187,6 +187,20 @@ def make_split(table: pd.DataFrame, findings: Sequence[str], spec: SplitSpec) ->
     return split
 
 
+def check_patients(table: pd.DataFrame, spec: SplitSpec) -> None:
+    """Raises if a table cannot be split as wanted because it names no patient; costs nothing, so it is asked early.
+
+    Raises:
+        SplitError: A split by patient, and no row names one; the message says what to do.
+    """
+    if spec.by == "patient" and table["Patient_ID"].isna().all():
+        raise SplitError(
+            f"a split by patient needs Patient_ID: none of {len(table)} rows has one; add it, name its column "
+            "(--patient-column NAME), or split by image, so that images of one person may be in several parts "
+            "(--set split.by=image, or by='image')"
+        )
+
+
 def patients_of(table: pd.DataFrame) -> np.ndarray:
     """Returns each row's patient as text, object (n,); a row without a patient gets an identifier of its own."""
     return facts.patients(list(_patients(table)), list(table["Image_name"]))
@@ -217,12 +231,7 @@ def _what_changed(parts: Mapping[str, Mapping[str, Any]], table: pd.DataFrame, r
 
 
 def _by_patient(table: pd.DataFrame, findings: Sequence[str], spec: SplitSpec) -> dict[str, np.ndarray]:
-    unknown = table["Patient_ID"].isna().to_numpy()
-    if unknown.all():
-        raise SplitError(
-            f"a split by patient needs Patient_ID: none of {len(table)} rows has one; add it, or split by image "
-            "(--set split.by=image, or by='image')"
-        )
+    check_patients(table, spec)
     patients, group = np.unique(patients_of(table).astype(str), return_inverse=True)
     if len(patients) < len(PARTS):
         raise SplitError(f"a split by patient needs at least {len(PARTS)} patients, got {len(patients)}")

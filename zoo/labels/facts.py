@@ -46,6 +46,15 @@ _SEXES = {
     **dict.fromkeys(("männl", "uomo"), "M"),
     **dict.fromkeys(("o", "other", "divers", "diverse", "nonbinary", "intersex"), "O"),
 }
+#: Words for a label, in lower case; the spreadsheet's TRUE and FALSE in some languages are among them.
+LABEL_WORDS: Mapping[str, float] = {
+    **dict.fromkeys(("yes", "y", "true", "positive", "pos", "present", "ja", "oui", "si", "sí", "sim"), 1.0),
+    **dict.fromkeys(("wahr", "vrai", "verdadero", "verdadeiro", "vero", "waar", "sand", "sant"), 1.0),
+    **dict.fromkeys(("no", "n", "false", "negative", "neg", "absent", "nein", "non", "não", "nee", "nej", "nei"), 0.0),
+    **dict.fromkeys(("falsch", "faux", "falso", "onwaar", "falsk", "falskt"), 0.0),
+    **dict.fromkeys(("uncertain", "equivocal", "possible", "indeterminate", "unsicher", "fraglich"), -1.0),
+}
+
 #: Letter for an unknown sex in DICOM and in many tables.
 _NO_SEX = _UNKNOWN | {"u"}
 
@@ -174,14 +183,19 @@ def is_unknown(text: str) -> bool:
 def label(text: str) -> float | None:
     """Reads a label: 1.0, 0.0 or -1.0 (uncertain, as in CheXpert), NaN if there is none, None if it is not understood.
 
+    Read are numbers, with a decimal point or comma, and the words of `LABEL_WORDS` in any case.
+
     Example:
-        >>> [label(text) for text in ("1", "0.0", "-1.0", "NaN", "yes")]
-        [1.0, 0.0, -1.0, nan, None]
+        >>> [label(text) for text in ("1", "0,0", "-1.0", "NaN", "Yes", "FALSE", "uncertain", "mild")]
+        [1.0, 0.0, -1.0, nan, 1.0, 0.0, -1.0, None]
     """
     if is_unknown(text):
         return np.nan
+    plain = _plain(text)
+    if plain in LABEL_WORDS:
+        return LABEL_WORDS[plain]
     try:
-        return value if (value := float(text)) in (0.0, 1.0, -1.0) else None
+        return value if (value := float(plain.replace(",", "."))) in (0.0, 1.0, -1.0) else None
     except ValueError:
         return None
 

@@ -13,6 +13,7 @@ from zoo.core.progress import Progress
 from zoo.data.images.listing import list_images
 from zoo.data.images.locating import locate_images
 from zoo.data.phantoms.drawing import make_phantoms
+from zoo.data.tables import reading
 from zoo.evaluation import report
 from zoo.inference import load
 from zoo.release import install
@@ -38,29 +39,32 @@ class Demo:
     report: Path
 
 
-def run(data: Path | None, dataset: str, folder: Path | None, overrides: Sequence[str], progress: Progress) -> Demo:
+def run(
+    data: Path | None, dataset: str | None, folder: Path | None, overrides: Sequence[str], progress: Progress
+) -> Demo:
     """Trains, evaluates, releases, installs and loads a small ensemble, then predicts with it.
 
     Args:
-        data: Folder of images and table, or None to draw synthetic ones.
-        dataset: Format of the table in `data`.
+        data: Folder of images and table, or the table, or None to draw synthetic ones.
+        dataset: Format of the table in `data`; None to find it out.
         folder: Folder of the run, or None for `runs/<name>`.
         overrides: Changes of the recipe in the form "path=value".
         progress: Receives the progress of every step.
     """
     recipe = apply_overrides(load_recipe("xrayslam_demo"), overrides)
+    dataset = "competition" if data is None else reading.dataset_of(data, dataset)
     name = "xrayslam-demo" if data is None else f"xrayslam-demo-{dataset}"
     folder = folder or Path("runs") / name
     data_name = "phantoms" if data is None else dataset
     if data is None:
-        data, dataset = folder / "phantoms", "competition"
+        data = folder / "phantoms"
         _draw(data, recipe.seed, progress)
     outcome = train.train(recipe, data, folder, progress, dataset=dataset, data_name=data_name)
     assert outcome.result is not None
     assert outcome.report is not None
     assert outcome.release is not None
     install.install(outcome.release, name)
-    sample = _predict_unseen(name, data, folder, progress)
+    sample = _predict_unseen(name, reading.home_of(data), folder, progress)
     return Demo(name, f"{report.markdown(outcome.result)}\n{sample}", outcome.report)
 
 

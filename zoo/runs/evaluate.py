@@ -17,6 +17,7 @@ from zoo.core.files import write_json
 from zoo.core.progress import Progress, tell_warnings
 from zoo.data.splits import patients_of
 from zoo.data.tables import reading as tables
+from zoo.data.tables.spec import TableSpec
 from zoo.evaluation.calibration.prior_shift import shift_decision
 from zoo.evaluation.comparison import How
 from zoo.evaluation.decision import Decision
@@ -28,6 +29,7 @@ from zoo.evaluation.scores import Scores
 from zoo.inference import load
 from zoo.inference.predictor import Predictor
 from zoo.inference.starting import Choice, RuntimeName
+from zoo.labels.findings import LabelSchema
 from zoo.runs import leaks, results
 
 
@@ -92,28 +94,30 @@ def evaluate_release(
     *,
     runtime: RuntimeName = "keras",
     precision: Choice = "float32",
-    dataset: str = "competition",
+    dataset: str | None = None,
+    columns: TableSpec | None = None,
     request: Request = Request(),
 ) -> Evaluated:
     """Scores every labelled image of a folder with a release, and evaluates its own decision or a fitted one.
 
     Args:
         name: Name, folder or reference of a release, as in `zoo.load`.
-        data: Folder of images and table.
+        data: Folder of images and table, or the table.
         out: Folder of the results.
         progress: Receives the progress after each image.
         runtime: Runtime, as in `zoo.load`. The report has heatmaps with Keras only.
         precision: Precision, as in `zoo.load`.
-        dataset: Format of the table.
+        dataset: Format of the table; by default the file's name tells it, and a folder is the competition's.
+        columns: Names of the columns, for a table of one's own.
         request: Options of the evaluation.
     """
     model = load.load(name, runtime=runtime, precision=precision)
-    study, path_of = _score(model, data, dataset, progress)
+    study, path_of = _score(model, data, dataset, progress, columns)
     validation = None
     if request.validation:
         if len(request.validation) != 1:
             raise UsageError(f"--validation is one folder of images for a release, got {len(request.validation)}")
-        validation = _score(model, request.validation[0], dataset, progress)[0]
+        validation = _score(model, request.validation[0], dataset, progress, columns)[0]
     validation, study = _parts(study, validation, request)
     trained = model.decision.trained if model.decision is not None else ()
     decision = _decide(study, validation, request, model.decision, trained=trained)
@@ -167,10 +171,15 @@ def evaluate_predictions(
     return Evaluated(result, results.write(result, out, command=request.command), _keep(decision, out, request))
 
 
-def _score(model: Predictor, folder: Path, dataset: str, progress: Progress) -> tuple[Study, Mapping[str, str]]:
-    """Scores the readable images of a folder; also returns the file of each."""
+def _score(
+    model: Predictor, data: Path, dataset: str | None, progress: Progress, columns: TableSpec | None = None
+) -> tuple[Study, Mapping[str, str]]:
+    """Scores the readable images of a table; also returns the file of each."""
+    dataset = tables.dataset_of(data, dataset, columns=columns)
+    schema = LabelSchema("model", model.labels) if dataset == "csv" else None
     with tell_warnings(progress) as notes:
-        table, missing = tables.drop_missing(tables.read_table(dataset, folder))
+        table = tables.read_table(dataset, data, schema=schema, columns=columns, say=progress.message)
+        table, missing = tables.drop_missing(table)
     parts, errors = [], []
     with progress.task(f"scoring {len(table)} images", len(table)) as advance:
         for batch in model.stream(table["Image_path"]):

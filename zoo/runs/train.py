@@ -25,8 +25,10 @@ from zoo.data.cache import ImageCache, cache_images
 from zoo.data.identity import DataIdentity
 from zoo.data.images.reading import Reader, read_image
 from zoo.data.tables import reading
+from zoo.data.tables.spec import TableSpec
 from zoo.evaluation.files.study import Study
 from zoo.evaluation.result import Evaluation, to_json
+from zoo.labels.findings import FINDINGS, LabelSchema
 from zoo.release import card
 from zoo.release.write import write_release
 from zoo.runs import leaks, results
@@ -72,7 +74,7 @@ def train(
 
     Args:
         recipe: The recipe.
-        data: Folder of images and table.
+        data: Folder of images and table, or the table.
         run: Folder of the run; created if missing.
         progress: Receives the progress of every step.
         dataset: Format of the table, if it differs from the recipe's.
@@ -86,13 +88,16 @@ def train(
     """
     require_own_process()
     run.mkdir(parents=True, exist_ok=True)
+    dataset = reading.dataset_of(data, dataset, recipe.dataset, recipe.table)
     table, read, digests = readable_table(recipe, data, run, progress, dataset, cache)
+    if dataset == "csv":
+        recipe = with_findings_of(recipe, table)
     held = DataIdentity.of(table, recipe.ensemble.findings, digests)
     stages.refuse_changes(recipe, held, run)
     if recipe.fill_missing == "original":
         reading.fill_original(table).to_csv(run / "filled.csv", index=False)
     split = make_split(recipe, table, run, progress)
-    data_facts = {"name": data_name, "form": dataset or recipe.dataset}
+    data_facts = {"name": data_name, "form": dataset}
     result = stages.train(recipe, table, split, run, max_hours=max_hours, progress=progress, read=read, data=held)
     if result.stopped:
         return Outcome(run, stopped=result.stopped)
@@ -115,34 +120,56 @@ def readable_table(
     Returns:
         The table, a function that reads its images, and path -> digest of each image file.
     """
+    dataset = reading.dataset_of(data, dataset, recipe.dataset, recipe.table)
+    own = recipe.ensemble.findings
+    schema = LabelSchema("recipe", own) if dataset == "csv" and own != FINDINGS else None
     with tell_warnings(progress):
-        table = reading.read_table(dataset or recipe.dataset, data, uncertain="keep")
+        table = reading.read_table(
+            dataset, data, uncertain="keep", schema=schema, columns=recipe.table, say=progress.message
+        )
+    splits.check_patients(table, recipe.split)
     table, missing = reading.drop_missing(table)
     paths = list(table["Image_path"])
     cached = _cached(recipe, paths, data, run, cache, progress)
-    found = cached or scan.scan(paths, run / "scan.json", data, progress)
+    found = cached or scan.scan(paths, run / "scan.json", reading.home_of(data), progress)
     table, unreadable = reading.drop_unreadable(table, found.unreadable)
     skipped = pd.concat([missing, unreadable], ignore_index=True)
     _list_skipped(skipped, len(table), run / "skipped.csv", progress)
     return table, cached.read if cached else read_image, found.digests
 
 
+def with_findings_of(recipe: Recipe, table: pd.DataFrame) -> Recipe:
+    """Returns the recipe with the findings of a table of one's own as outputs of its model."""
+    ensemble = dataclasses.replace(recipe.ensemble, findings=reading.findings_of(table))
+    return dataclasses.replace(recipe, ensemble=ensemble)
+
+
 def cache(
-    data: Path, dataset: str, size: int, folder: Path, progress: Progress, workers: int | None = None
+    data: Path,
+    dataset: str | None,
+    size: int,
+    folder: Path,
+    progress: Progress,
+    workers: int | None = None,
+    columns: TableSpec | None = None,
 ) -> ImageCache:
     """Decodes the images of a data set once, for `train(..., cache=folder)`, and lists those that cannot be read.
 
     Args:
-        data: Folder of images and table.
-        dataset: Format of the table.
+        data: Folder of images and table, or the table.
+        dataset: Format of the table; None to find it out.
         size: Height and width in pixels.
         folder: Folder of the cache.
         progress: Receives the progress after each image.
         workers: Number of decoding threads; the number of processors by default.
+        columns: Names of the columns, for a table of one's own.
     """
+    dataset = reading.dataset_of(data, dataset, columns=columns)
     with tell_warnings(progress):
-        table, missing = reading.drop_missing(reading.read_table(dataset, data))
-    images = cache_images(list(table["Image_path"]), folder, size, root=data, progress=progress, workers=workers)
+        table = reading.read_table(dataset, data, columns=columns, say=progress.message)
+        table, missing = reading.drop_missing(table)
+    root = reading.home_of(data)
+    images = cache_images(list(table["Image_path"]), folder, size, root=root, progress=progress, workers=workers)
     table, unreadable = reading.drop_unreadable(table, images.unreadable)
     _list_skipped(
         pd.concat([missing, unreadable], ignore_index=True), len(table), folder / "films-skipped.csv", progress
@@ -259,7 +286,8 @@ def _cached(
     if by_itself and not folder.is_dir() and not feeding.starves(recipe, paths, progress):
         return None
     try:
-        return cache_images(paths, folder, recipe.ensemble.image_size, root=data, progress=progress)
+        size = recipe.ensemble.image_size
+        return cache_images(paths, folder, size, root=reading.home_of(data), progress=progress)
     except CacheError as error:
         if not by_itself:
             raise

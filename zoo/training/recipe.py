@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,10 +13,11 @@ from zoo.core import home
 from zoo.core.errors import RecipeError, UnknownNameError
 from zoo.data.augment import DEFAULT, AugmentSpec
 from zoo.data.splits import SplitSpec
+from zoo.data.tables.spec import TableSpec
 from zoo.labels.uncertain import UncertainSpec, read_rules
 
 #: Fields that do not affect the trained weights: a run may be resumed with other values of them.
-FREE_FIELDS = frozenset({"checkpoint_minutes", "cache", "fill_missing"})
+FREE_FIELDS = frozenset({"checkpoint_minutes", "cache", "fill_missing", "table.images"})
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,7 @@ class Recipe:
         augment: Augmentation of the training images.
         split: How the table is split into training, validation and test parts.
         dataset: Format of the table, such as "competition" or "nih".
+        table: Names of the columns, for a table of one's own (`dataset="csv"`).
         uncertain: Training target of an uncertain label (-1): "nan" (masked), "zero", "one", or a range such as
             "0.55..0.85", from which each label's target is drawn by `seed` (`zoo.labels.uncertain`). One rule for all
             findings, or finding -> rule ("nan" for the others). In the validation and test parts uncertain labels are
@@ -173,6 +175,7 @@ class Recipe:
     augment: AugmentSpec = DEFAULT
     split: SplitSpec = field(default_factory=SplitSpec)
     dataset: str = "competition"
+    table: TableSpec = field(default_factory=TableSpec)
     uncertain: UncertainSpec = "nan"
     fill_missing: Literal["never", "original"] = "never"
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
@@ -256,9 +259,25 @@ def apply_overrides(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
     return recipe
 
 
+def with_table(recipe: Recipe, columns: TableSpec) -> Recipe:
+    """Returns a copy of a recipe with the columns that were named; those that were not stay as they are.
+
+    Example:
+        >>> with_table(load_recipe("xrayslam_demo"), TableSpec(image="file")).table.image
+        'file'
+    """
+    named = {f.name: value for f in fields(columns) if (value := getattr(columns, f.name))}
+    return replace(recipe, table=replace(recipe.table, **named))
+
+
 def differences(saved: Mapping[str, Any], recipe: Recipe) -> list[str]:
-    """Lists the paths of the fields, except `FREE_FIELDS`, in which a recipe differs from a saved one (`to_dict`)."""
-    before, now = dict(_flat(saved)), dict(_flat(to_dict(recipe)))
+    """Lists the paths of the fields, except `FREE_FIELDS`, in which a recipe differs from a saved one (`to_dict`).
+
+    Fields that did not exist when it was saved count as their defaults.
+    """
+    plain = Recipe(recipe.name, recipe.ensemble, recipe.stages)
+    added = {name: value for name, value in to_dict(plain).items() if name not in saved}
+    before, now = dict(_flat({**saved, **added})), dict(_flat(to_dict(recipe)))
     changed = [path for path in {**before, **now} if before.get(path) != now.get(path)]
     return [path for path in changed if path not in FREE_FIELDS]
 

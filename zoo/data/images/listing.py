@@ -27,6 +27,7 @@ class LeftOut:
     Attributes:
         counts: Kind, such as "text file" -> number of files.
         examples: Kind -> name of the first file.
+        expected: Names of files that are used otherwise, such as the table, and not counted.
 
     Example:
         >>> left_out = LeftOut()
@@ -37,9 +38,12 @@ class LeftOut:
 
     counts: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
+    expected: frozenset[str] = frozenset()
 
     def add(self, kind: str, name: str) -> None:
-        """Counts one more file of a kind."""
+        """Counts one more file of a kind, unless it is expected."""
+        if name in self.expected:
+            return
         self.counts[kind] += 1
         self.examples.setdefault(kind, name)
 

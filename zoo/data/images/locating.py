@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +31,9 @@ class Located:
         return [path for path in self.paths if Path(path).is_file()]
 
 
-def locate_images(names: Sequence[str], folders: Sequence[str | Path], source: str = "the table") -> Located:
+def locate_images(
+    names: Sequence[str], folders: Sequence[str | Path], source: str = "the table", expected: Collection[str] = ()
+) -> Located:
     """Finds the image of each name in the folders and their subfolders.
 
     Names are joined by the rules of `zoo.core.joining.join` to the images that `zoo.data.images.listing.walk_images`
@@ -41,6 +43,7 @@ def locate_images(names: Sequence[str], folders: Sequence[str | Path], source: s
         names: (n,) file names, paths or identifiers, distinct.
         folders: Folders of the images.
         source: Origin of the names, for messages.
+        expected: Names of files in the folders that are used otherwise, such as the table itself.
 
     Raises:
         FileNotFoundError: A folder does not exist.
@@ -55,7 +58,7 @@ def locate_images(names: Sequence[str], folders: Sequence[str | Path], source: s
         ['image.1.png']
     """
     roots = [str(Path(folder).absolute()) for folder in folders]
-    left_out = LeftOut()
+    left_out = LeftOut(expected=frozenset(expected))
     paths = list(dict.fromkeys(path for root in roots for path in walk_images(root, left_out)))
     found = join(names, paths, source=source, roots=roots, identity=os.path.realpath)
     for row in found.unused(len(paths)):

@@ -10,7 +10,7 @@ import pandas as pd
 
 from zoo.core.csv import CsvColumns
 from zoo.core.warn import warn_user
-from zoo.data.images.locating import locate_images
+from zoo.data.images.locating import Located, locate_images
 from zoo.labels import facts as facts_of
 
 #: Columns before the findings, in order.
@@ -33,6 +33,8 @@ def build_table(
     labels: Mapping[str, np.ndarray],
     folders: Sequence[str | Path],
     sources: str | Sequence[str],
+    *,
+    located: Located | None = None,
 ) -> pd.DataFrame:
     """Brings the rows of a file into the canonical form; missing facts are NaN.
 
@@ -44,14 +46,15 @@ def build_table(
         labels: Finding -> float32 (n,) of 1, 0 and NaN.
         folders: Folders of the images, searched with all their subfolders.
         sources: Value of "Source": one for all rows, or one per row.
+        located: The images, if they were already found.
 
     Raises:
         TableError: An image name is blank, repeated, or matches two images.
         FileNotFoundError: A folder does not exist.
     """
     names = source.texts(columns["Image_name"])
-    _check_names(source, columns["Image_name"], names)
-    images = locate_images(names, folders, source.path.name)
+    check_names(source, columns["Image_name"], names)
+    images = located or locate_images(names, folders, source.path.name)
     for note in (*images.notes, *filter(None, [images.unused])):
         warn_user(note)
     texts = {key: _texts(source, own) for key, own in columns.items()}
@@ -72,7 +75,8 @@ def build_table(
     return pd.DataFrame(frame | {finding: pd.Series(column) for finding, column in labels.items()})
 
 
-def _check_names(source: CsvColumns, column: str, names: Sequence[str]) -> None:
+def check_names(source: CsvColumns, column: str, names: Sequence[str]) -> None:
+    """Raises a `TableError` that names the line of the first blank or repeated name of an image."""
     first: dict[str, int] = {}
     for row, name in enumerate(names):
         if not name:

@@ -63,13 +63,13 @@ def competition_files(folder: Path, labels: Path | None, images: Path | None) ->
     Raises:
         TableError: Neither division is in the folder; states which files were expected.
     """
-    for division in _DIVISIONS:
+    for division in [labels.stem] if labels and labels.stem in _DIVISIONS else _DIVISIONS:
         csv, found = labels or folder / f"{division}.csv", images or folder / division
         if csv.is_file() and found.is_dir():
             return csv, found
     wanted = " or ".join(f"{labels or name + '.csv'} with {images or name}/" for name in _DIVISIONS)
     there = ", ".join(sorted(p.name for p in folder.iterdir())[:5]) or "nothing: it is empty"
-    raise TableError(f"{folder}: expected {wanted}, found {there}")
+    raise TableError(f"{folder}: expected {wanted}, found {there} (a table of your own is read with --dataset csv)")
 
 
 def _labels(source: CsvColumns, finding: str, schema: LabelSchema, uncertain: float) -> np.ndarray:

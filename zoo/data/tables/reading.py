@@ -8,18 +8,22 @@ NaN. Identifiers are text. "Rows" are int positions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from zoo.core.errors import TableError, UnknownNameError
+from zoo.core.errors import TableError, UnknownNameError, UsageError
 from zoo.core.paths import file_name, stem
 from zoo.data.tables.canonical import COLUMNS
-from zoo.data.tables.competition import KNOWN_BROKEN, Uncertain, competition_files, read_competition
-from zoo.data.tables.nih import nih_files, read_nih
-from zoo.labels.findings import CHEXPERT, NIH, NIH_DEBATABLE, LabelSchema
+from zoo.data.tables.competition import KNOWN_BROKEN, Uncertain, read_competition
+from zoo.data.tables.datasets import DATASETS, Files, recognise
+from zoo.data.tables.nih import read_nih
+from zoo.data.tables.plain import read_csv_table
+from zoo.data.tables.spec import TableSpec
+from zoo.labels.findings import LabelSchema
 from zoo.labels.uncertain import UNCERTAIN
 
 __all__ = [
@@ -27,17 +31,20 @@ __all__ = [
     "DATASETS",
     "KNOWN_BROKEN",
     "check_learnable",
+    "dataset_of",
     "drop_missing",
     "drop_unreadable",
     "fill_original",
+    "findings_of",
+    "home_of",
     "labels_of",
     "read_competition",
+    "read_csv_table",
     "read_nih",
     "read_table",
 ]
 
-#: Data set -> schema that maps its labels to the zoo's findings.
-DATASETS: Mapping[str, LabelSchema] = {"competition": CHEXPERT, "nih": NIH, "nih-debatable": NIH_DEBATABLE}
+_UNCERTAIN = {"nan": np.nan, "zero": 0.0, "one": 1.0, "keep": -1.0}
 
 
 def read_table(
@@ -48,17 +55,21 @@ def read_table(
     images: str | Path | None = None,
     uncertain: Uncertain = "nan",
     schema: LabelSchema | None = None,
+    columns: TableSpec | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> pd.DataFrame:
     """Finds the table and the images of a data set in `folder` and reads them into a canonical table.
 
     Args:
         dataset: One of `DATASETS`.
-        folder: Folder with train2.csv and train2/ (or train1.csv and train1/) for "competition", with Data_Entry*.csv
-            and images*/ for NIH.
+        folder: Folder with the files that `DATASETS` names, or the table itself.
         labels: Another table, in `folder` or anywhere else.
         images: Another folder of images, in `folder` or anywhere else.
         uncertain: Replacement of the label -1: NaN, 0 or 1; "keep" leaves -1 for the rules of a recipe.
-        schema: Findings to read instead of the data set's own.
+        schema: Findings to read instead of the data set's own. For "csv" they are those of a model; those without
+            labels are NaN.
+        columns: Names of the columns, for "csv".
+        say: Called with each sentence on what was understood.
 
     Raises:
         UnknownNameError: `dataset` is none of `DATASETS`.
@@ -78,13 +89,57 @@ def read_table(
     """
     if dataset not in DATASETS:
         raise UnknownNameError("dataset", dataset, DATASETS)
-    home = Path(folder).expanduser().absolute()
-    if not home.is_dir():
-        raise FileNotFoundError(f"{home}: no such folder")
-    csv, given, schema = _given(home, labels), _given(home, images), schema or DATASETS[dataset]
-    if dataset == "competition":
-        return read_competition(*competition_files(home, csv, given), uncertain=uncertain, schema=schema)
-    return read_nih(*nih_files(home, csv, given), schema=schema)
+    if uncertain not in _UNCERTAIN:
+        raise UsageError(f"uncertain must be one of {', '.join(map(repr, _UNCERTAIN))}, got {uncertain!r}")
+    home, given = home_of(folder), Path(folder).expanduser().absolute()
+    csv = given if labels is None and given.is_file() else _given(home, labels)
+    found, columns = DATASETS[dataset], columns or TableSpec()
+    if replace(columns, images="") != TableSpec() and dataset != "csv":
+        raise UsageError(f"columns are named for --dataset csv; {dataset!r} has its own")
+    folder_of_images = _given(home, images or columns.images or None)
+    files = Files(home, csv, folder_of_images, schema or found.schema, columns, say or (lambda text: None))
+    table = found.read(files)
+    own = findings_of(table)
+    return table if uncertain == "keep" else table.replace(dict.fromkeys(own, -1.0), _UNCERTAIN[uncertain])
+
+
+def dataset_of(
+    data: str | Path, dataset: str | None, default: str = "competition", columns: TableSpec | None = None
+) -> str:
+    """The format of a table: the given one; that which a file's name tells; "csv" if columns are named; or the default.
+
+    Example:
+        >>> dataset_of("labels", None), dataset_of("labels", "nih")
+        ('competition', 'nih')
+    """
+    if dataset is not None:
+        return dataset
+    if columns is not None and replace(columns, images="") != TableSpec():
+        return "csv"
+    path = Path(data).expanduser()
+    return recognise(path) if path.is_file() and default == "competition" else default
+
+
+def home_of(data: str | Path) -> Path:
+    """The absolute folder of data that are named by their folder or by their table.
+
+    Raises:
+        FileNotFoundError: There is neither.
+    """
+    path = Path(data).expanduser().absolute()
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such folder")
+    return path if path.is_dir() else path.parent
+
+
+def findings_of(table: pd.DataFrame) -> tuple[str, ...]:
+    """The findings of a canonical table, in order.
+
+    Example:
+        >>> findings_of(pd.DataFrame({"Image_name": ["a"], "Edema": [1.0]}))
+        ('Edema',)
+    """
+    return tuple(column for column in table.columns if column not in COLUMNS)
 
 
 def labels_of(table: pd.DataFrame, findings: Sequence[str], *, uncertain: bool = False) -> np.ndarray:
@@ -104,7 +159,7 @@ def labels_of(table: pd.DataFrame, findings: Sequence[str], *, uncertain: bool =
         >>> labels_of(pd.DataFrame({"Edema": [1.0, np.nan], "Fracture": [0.0, 1.0]}), ["Fracture", "Edema"]).tolist()
         [[0.0, 1.0], [1.0, nan]]
     """
-    known = [c for c in table.columns if c not in COLUMNS]
+    known = findings_of(table)
     for finding in findings:
         if finding not in known:
             raise UnknownNameError("finding", finding, known)
