@@ -24,6 +24,7 @@ _HOMES = {
     "list_models": "zoo.names.registry",
     "info": "zoo.names.registry",
     "inspect": "zoo.names.sources",
+    "example_images": "zoo.core.home",
     "register_ensemble": "zoo.names.registry",
     "register_backbone": "zoo.models.backbones",
     "register_head": "zoo.models.heads",
@@ -35,6 +36,7 @@ __all__ = [*_HOMES, "__version__"]
 _backend.choose()
 
 if TYPE_CHECKING:
+    from zoo.core.home import example_images as example_images
     from zoo.data.images.limits import Limits as Limits
     from zoo.inference.load import load as load
     from zoo.inference.load import predict_ensemble as predict_ensemble

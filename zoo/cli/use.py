@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.cli.command import NOT_A_DEVICE, command
 from zoo.cli.serving import add_runtime
+from zoo.core import home
+from zoo.core.errors import UsageError
 from zoo.data.images.limits import Limits
 
 if TYPE_CHECKING:
     from zoo.inference.predictor import Predictor
+
+#: Model of `zoo predict --example`.
+EXAMPLE_MODEL = "nih-lite"
 
 
 def add(commands: Any) -> None:
@@ -21,10 +26,15 @@ def add(commands: Any) -> None:
         ("submit", _submit, "write the competition's submission file for a folder of images"),
     ):
         sub = command(commands, name, run, text)
-        sub.add_argument("images", type=Path, nargs="+", help="image files or folders")
+        images = sub.add_argument("images", type=Path, nargs="+", help="image files or folders")
         sub.add_argument("--model", default="xrayslam-ensemble", help="name of a model, or folder of a release")
         what = "file to write, .csv or .parquet" if name == "predict" else "CSV file to write"
-        sub.add_argument("--out", type=Path, required=True, help=what)
+        out = sub.add_argument("--out", type=Path, required=True, help=what)
+        if name == "predict":
+            text = f"predict the images that come with the package, with {EXAMPLE_MODEL}, and print the table"
+            sub.add_argument("--example", action="store_true", help=text)
+            images.nargs, out.required = "*", False
+            sub.set_defaults(model=None)
         sub.add_argument("--batch-size", type=int, help="images per batch (default: the runtime's)")
         add_runtime(sub)
         sub.add_argument("--strict", action="store_true", help="stop at the first unreadable image")
@@ -47,6 +57,9 @@ def _predict(options: argparse.Namespace) -> int:
     from zoo.inference import writers
     from zoo.runs import predict
 
+    _complete(options)
+    if options.out is None:
+        return _print_example(options)
     writers.format_of(options.out)  # raises for an unknown format before the model is loaded
     predictor = _load(options)
     if options.decision is not None:
@@ -59,6 +72,39 @@ def _predict(options: argparse.Namespace) -> int:
         )  # fmt: skip
     print(f"Images in {options.out}: {counts.images:,}; unreadable: {counts.unreadable:,}   {NOT_A_DEVICE}")
     return 0
+
+
+def _complete(options: argparse.Namespace) -> None:
+    """Fills in the model, and with --example the images; raises for images or a file that are missing or too many."""
+    if options.example and options.images:
+        raise UsageError("--example predicts the images that come with the package: give no others")
+    if not options.example and not options.images:
+        raise UsageError("give image files or folders, or --example for those that come with the package")
+    if not options.example and options.out is None:
+        raise UsageError("--out FILE is missing: a .csv or .parquet file to write")
+    if options.example:
+        options.images = home.example_images()
+    options.model = options.model or (EXAMPLE_MODEL if options.example else "xrayslam-ensemble")
+
+
+def _print_example(options: argparse.Namespace) -> int:
+    """Prints a line for each finding with its probability on each example image; * marks those above the threshold."""
+    predictor = _load(options)
+    if options.decision is not None:
+        predictor = predictor.with_decision(options.decision)
+    table = predictor.findings(
+        options.images, point=options.point, batch_size=options.batch_size, strict=options.strict
+    )
+    cells = table["probability"].map("{:.2f}".format) + table["positive"].map({True: " *", False: "  "}).fillna("  ")
+    table = table.assign(cell=cells.where(table["error"] == "", table["error"]), image=table["image"].map(_file_name))
+    grid = table.pivot(index="finding", columns="image", values="cell").rename_axis(index=None, columns=None)
+    print(grid.loc[list(predictor.labels)].to_string())
+    print(f"* above the threshold of {options.model}.   Images: {options.images[0].parent}   {NOT_A_DEVICE}")
+    return 0
+
+
+def _file_name(path: str) -> str:
+    return Path(path).name
 
 
 def _submit(options: argparse.Namespace) -> int:

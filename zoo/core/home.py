@@ -1,4 +1,4 @@
-"""Folders of the zoo: releases and caches in `ZOO_HOME` (by default `~/.zoo`), recipes and cards with the package."""
+"""Folders of the zoo: `ZOO_HOME` (by default `~/.zoo`), and what comes with the package."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from zoo.core.exchange import recover_inside
 
 #: The folder of the package itself.
 PACKAGE = Path(__file__).parents[1]
+
+#: Folder of what comes with the package and is read where it lies: releases, a folder each, and example images.
+INCLUDED = PACKAGE / "included"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 
@@ -43,6 +46,35 @@ def installed() -> list[str]:
     folder = home() / "releases"
     recover_inside(folder)  # finishes installations that were interrupted
     return sorted(p.name for p in folder.iterdir() if (p / "config.json").is_file()) if folder.is_dir() else []
+
+
+def included() -> list[str]:
+    """Names of the releases that come with the package, sorted; none if it was built without them.
+
+    >>> all((INCLUDED / name).is_dir() for name in included())
+    True
+    """
+    return sorted(p.name for p in INCLUDED.iterdir() if (p / "config.json").is_file()) if INCLUDED.is_dir() else []
+
+
+def find_release(name: str) -> Path | None:
+    """Returns the folder of the release installed as `name`, else of the one that comes with the package, else None."""
+    if name in installed():
+        return release_dir(name)
+    return INCLUDED / name if name in included() else None
+
+
+def example_images() -> list[Path]:
+    """Returns the paths of the example images in the package: real frontal chest X-rays, grey JPEG, 320 px.
+
+    They are from NIH ChestX-ray14 (Wang et al. 2017; NIH Clinical Center) and belong to the test part of "nih-lite": no
+    weight or threshold of that model was fitted on them. `SOURCE.md` beside them gives NIH's labels.
+
+    Example:
+        >>> all(path.suffix == ".jpg" for path in example_images())
+        True
+    """
+    return sorted((INCLUDED / "images").glob("*.jpg"))
 
 
 def shipped(folder: str) -> Path:

@@ -145,6 +145,8 @@ def _check_free(name: str, repo: str, pins: Mapping[str, Pin], replace: bool) ->
         raise UsageError(f"{name!r} is the name of a backbone: choose another one")
     if name in home.installed():
         raise UsageError(f"{name!r} is installed, which goes before a pin: choose another name, or remove {folder}")
+    if name in home.included():
+        raise UsageError(f"{name!r} comes with the package, which goes before a pin: choose another name")
     if name in pins and pins[name].repo != repo and not replace:
         raise UsageError(
             f"{name!r} is pinned to {pins[name].reference}: replace it (--replace), or choose another name"

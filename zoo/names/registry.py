@@ -1,4 +1,4 @@
-"""Registry of model names: shipped, installed, registered or pinned by the user."""
+"""Registry of model names: known, included in the package, installed, registered or pinned by the user."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ModelInfo:
         findings: Outputs of an ensemble; () for a backbone.
         members: Backbones of an ensemble.
         preprocessing: How the graph of a backbone transforms pixels in 0..255.
-        installed: Folder of the installed release, or "".
+        installed: Folder of the installed release, or of the one that comes with the package, or "".
         repo: Hub repository that the user pinned the name to, or "".
         revision: Pinned commit, or "".
         paper: Title, authors and year of the paper on a backbone.
@@ -67,7 +67,7 @@ def list_models(pattern: str = "*", kind: Kind | None = None) -> list[str]:
         raise UnknownNameError("kind", kind, ("ensemble", "backbone"))
     names: set[str] = set()
     if kind in (None, "ensemble"):
-        names |= {*CATALOG, *_REGISTERED, *home.installed(), *pins.read()}
+        names |= {*CATALOG, *_REGISTERED, *home.installed(), *home.included(), *pins.read()}
     if kind in (None, "backbone"):
         names |= set(architectures.ARCHITECTURES)
     return sorted(n for n in names if fnmatchcase(n.lower(), pattern.lower()))
@@ -135,17 +135,17 @@ def _backbone_info(name: str) -> ModelInfo:
 
 
 def _pin(name: str) -> pins.Pin | None:
-    """Returns the user's pin of a name, or None; an installed release takes priority over it."""
-    return None if name in home.installed() else pins.read().get(name)
+    """Returns the user's pin of a name, or None; an installed or included release takes priority over it."""
+    return None if home.find_release(name) else pins.read().get(name)
 
 
 def _find_spec(name: str, pin: pins.Pin | None) -> EnsembleSpec | None:
     if name in _REGISTERED:
         return _REGISTERED[name]
-    if name in home.installed():
+    if (folder := home.find_release(name)) is not None:
         from zoo.release.folder import ReleaseFolder
 
-        return ReleaseFolder(home.release_dir(name)).spec
+        return ReleaseFolder(folder).spec
     if pin is not None:
         from zoo.hub import pull
 
@@ -164,5 +164,5 @@ def _ensemble_info(name: str, spec: EnsembleSpec) -> ModelInfo:
         image_size=spec.image_size,
         findings=spec.findings,
         members=members,
-        installed=str(home.release_dir(name)) if name in home.installed() else "",
+        installed=str(home.find_release(name) or ""),
     )

@@ -36,8 +36,9 @@ def find(
 ) -> ReleaseFolder:
     """Returns the release of a name, read and checked; it is downloaded if it is on a Hub.
 
-    A plain name means, in this order, an installed release, the value of the catalog entry's environment variable, or
-    the user's pin. There is no further search, because a guess could load different weights.
+    A plain name means, in this order, an installed release, one that comes with the package, the value of the catalog
+    entry's environment variable, or the user's pin. There is no further search, because a guess could load different
+    weights.
 
     Args:
         name: A plain name; "hf://owner/repo" or "hf://owner/repo@revision"; or a folder: a `Path`, or a string such as
@@ -87,7 +88,7 @@ def locate(name: str | Path) -> Place:
         UnknownNameError, FileNotFoundError, ValueError, HubError: The errors of `find`.
     """
     place = _locate(name)
-    if isinstance(place, Path):
+    if isinstance(place, Path) and place.parent != home.INCLUDED:
         recover(place)  # an earlier write may have been interrupted
     return place
 

@@ -20,8 +20,12 @@ def whole(target: Path) -> Iterator[Path]:
     """Yields a new folder that replaces `target` if the block succeeds, and is deleted otherwise.
 
     Raises:
-        ReleaseError: `target` exists and is not a release, so it is not replaced.
+        ReleaseError: `target` exists and is not a release, so it is not replaced; or it comes with the package.
     """
+    if target.parent == home.INCLUDED:
+        raise ReleaseError(
+            f"{target.name!r} comes with the package and is not changed: copy it (zoo install {target.name} --as NAME)"
+        )
     recover(target)
     if target.exists() and not (target / manifest.MANIFEST).is_file():
         raise ReleaseError(f"{target} exists and is no release: choose another place")
@@ -87,8 +91,8 @@ def install(source: str | Path, name: str) -> Path:
 
 
 def find(name: str) -> Path | None:
-    """Returns the folder of the release installed as `name`, or None."""
-    return home.release_dir(name) if name in home.installed() else None
+    """Returns the folder of the release installed as `name`, or of the one that comes with the package, or None."""
+    return home.find_release(name)
 
 
 def local(source: str | Path) -> Path:
@@ -108,6 +112,5 @@ def local(source: str | Path) -> Path:
         raise FileNotFoundError(
             f"{place} holds no release: neither {manifest.MANIFEST} nor release/{manifest.MANIFEST}"
         )
-    raise FileNotFoundError(
-        f"{source!s} is neither an installed model ({', '.join(home.installed()) or 'none'}) nor a folder"
-    )
+    known = ", ".join([*home.installed(), *home.included()]) or "none"
+    raise FileNotFoundError(f"{source!s} is neither an installed model ({known}) nor a folder")
