@@ -46,7 +46,12 @@ def add(commands: Any) -> None:
         if name == "predict":
             sub.add_argument("--point", help="operating point (default: the release's)")
             sub.add_argument("--decision", type=Path, help="decision.json from `zoo evaluate --fit`")
-            sub.add_argument("--wide", action="store_true", help="one row per image, with probabilities only")
+            sub.add_argument("--wide", action="store_true", help="one row per image or study, with probabilities only")
+            sub.add_argument("--by", default="image", choices=("image", "study"), help="rows (default: image)")
+            text = (
+                "with --by study: 'name' (files called <patient>_<study>_<image>), 'folder', or a table (default: name)"
+            )
+            sub.add_argument("--studies", metavar="SOURCE", help=text)
             sub.add_argument("--restart", action="store_true", help="start again instead of resuming an earlier run")
         else:
             sub.add_argument("--sample", type=Path, help="sample submission that gives rows, order and columns")
@@ -57,6 +62,8 @@ def _predict(options: argparse.Namespace) -> int:
     from zoo.inference import writers
     from zoo.runs import predict
 
+    if options.studies and options.by != "study":
+        raise UsageError("--studies tells which images are joined: give --by study as well")
     _complete(options)
     if options.out is None:
         return _print_example(options)
@@ -64,13 +71,21 @@ def _predict(options: argparse.Namespace) -> int:
     predictor = _load(options)
     if options.decision is not None:
         predictor = predictor.with_decision(options.decision)
+    how: Any = {
+        "point": options.point, "batch_size": options.batch_size, "strict": options.strict, "wide": options.wide,
+        "restart": options.restart,
+    }  # fmt: skip
     with TerminalProgress() as progress:
-        counts = predict.write_findings(
-            predictor, options.images, options.out, progress,
-            point=options.point, batch_size=options.batch_size, strict=options.strict, wide=options.wide,
-            restart=options.restart,
-        )  # fmt: skip
-    print(f"Images in {options.out}: {counts.images:,}; unreadable: {counts.unreadable:,}   {NOT_A_DEVICE}")
+        if options.by == "study":
+            from zoo.runs.predict_studies import write_study_findings
+
+            source = options.studies or "name"
+            of = write_study_findings(predictor, options.images, options.out, progress, source=source, **how)
+            written, unreadable = f"Studies in {options.out}: {of.studies:,}, of {of.images:,} images", of.unreadable
+        else:
+            counts = predict.write_findings(predictor, options.images, options.out, progress, **how)
+            written, unreadable = f"Images in {options.out}: {counts.images:,}", counts.unreadable
+    print(f"{written}; unreadable: {unreadable:,}   {NOT_A_DEVICE}")
     return 0
 
 

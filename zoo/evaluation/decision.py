@@ -13,6 +13,7 @@ from zoo.config.specs import MAX_FINDINGS, Names, Positive, from_dict, to_dict
 from zoo.core.errors import EvaluationError, RecipeError, ReleaseError, UnknownNameError
 from zoo.evaluation.calibration.calibrators import Calibrator, PriorShift
 from zoo.evaluation.statistics.counts import at_least
+from zoo.evaluation.studies.rule import StudyRule
 from zoo.labels.parts import part_of
 
 _Each = Keywords(maxItems=MAX_FINDINGS)
@@ -167,6 +168,7 @@ class Decision:
         temperature_origin: What temperature and calibrator were fitted on, or None.
         calibrator: Platt or isotonic calibration, applied to the log-odds after the temperature, or None.
         prior_shift: Adjustment from the prevalence of the validation part to a target prevalence, or None.
+        studies: How the logits of the images of one study are joined, or None if that was not fitted.
 
     Raises:
         ReleaseError: The fields do not fit together, or a number is out of range.
@@ -184,6 +186,12 @@ class Decision:
     temperature_origin: Origin | None = None
     calibrator: Calibrator | None = None
     prior_shift: PriorShift | None = None
+    studies: StudyRule | None = None
+
+    @property
+    def study_rule(self) -> StudyRule:
+        """How the images of a study are joined: as fitted, or by the mean."""
+        return self.studies or StudyRule.plain(len(self.findings))
 
     def __post_init__(self) -> None:
         k = len(self.findings)
@@ -252,6 +260,8 @@ class Decision:
             self.calibrator.check(k)
         if self.prior_shift is not None and len(self.prior_shift.source) != k:
             raise ReleaseError(f"decision: prior_shift must have {k} entries, got {len(self.prior_shift.source)}")
+        if self.studies is not None:
+            self.studies.check(k)
         if len(self.trained) != k:
             raise ReleaseError(f"decision: trained must have {k} entries, got {len(self.trained)}")
         if self.default not in self.operating_points:

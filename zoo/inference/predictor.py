@@ -167,14 +167,17 @@ class Predictor:
         point: str | None = None,
         batch_size: int | None = None,
         strict: bool = False,
+        studies: Sequence[str] | str | None = None,
     ) -> pd.DataFrame:
-        """Returns a table with one row for each image and finding.
+        """Returns a table with one row for each image and finding, or for each study and finding.
 
         Args:
             images: One image or several, as `predict` accepts.
             point: Name of an operating point in the release; its default point if None.
             batch_size: Number of images per batch; the runtime's default if None.
             strict: True raises the first error; otherwise the image has an error and no probabilities.
+            studies: The study of each image, or "name" or "folder" to tell it from paths (`inference.studies`). The
+                logits of its images are joined by `decision.study_rule`, and columns study and images replace image.
 
         Returns:
             Columns image, finding, probability (float32), threshold, positive (nullable boolean; missing without a
@@ -183,6 +186,10 @@ class Predictor:
         """
         import pandas as pd
 
+        if studies is not None:
+            from zoo.inference.studies import findings_by_study
+
+            return findings_by_study(self.stream(images, batch_size=batch_size, strict=strict), self, studies, point)
         tables = [self.table(b, point) for b in self.stream(images, batch_size=batch_size, strict=strict)]
         none = Prediction([], np.empty((0, len(self.labels)), np.float32), [])
         return pd.concat(tables, ignore_index=True) if tables else self.table(none, point)

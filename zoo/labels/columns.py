@@ -9,6 +9,7 @@ from zoo.core.csv import same_name
 IMAGE_IDS = ("Image Index", "Image_name", "Image", "Image ID", "File name", "File", "Image path", "Path", "DICOM ID")
 IDS = (*IMAGE_IDS, "Study", "Study ID", "Accession number", "ID")
 PATIENTS = ("Patient ID", "Patient", "Subject ID")
+STUDIES = ("Study ID", "Study", "Study Instance UID", "Accession number", "Follow-up #")
 SPLITS = ("Split", "Part", "Partition", "Subset")
 FINDING_LABELS = "Finding Labels"
 
@@ -20,7 +21,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "source": ("Source", "Dataset"),
 }
 _OTHERS = ("Follow-up #", "OriginalImage[Width", "Height]", "OriginalImagePixelSpacing[x", "y]", "Unnamed: 0", "Index")
-_NAMES = (*IDS, *PATIENTS, *SPLITS, FINDING_LABELS, *SEX, *AGE, *sum(GROUPS.values(), ()), *_OTHERS)
+_NAMES = (*IDS, *PATIENTS, *STUDIES, *SPLITS, FINDING_LABELS, *SEX, *AGE, *sum(GROUPS.values(), ()), *_OTHERS)
 _FACTS = frozenset(map(same_name, _NAMES))
 
 

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -24,6 +25,8 @@ from zoo.inference import resume, writers
 from zoo.inference.predictor import Predictor
 from zoo.inference.stream import Prediction
 from zoo.runtimes.runtime import FEW
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -77,17 +80,15 @@ def write_findings(
         raise UsageError(f"the wide form holds probabilities only, so the operating point {point!r} has no effect")
     paths = find_images(sources, progress.message)
     batch_size = predictor.runtime.batch_size if batch_size is None else batch_size
-    job = _job(predictor, batch_size) | {"form": f"{'wide' if wide else 'long'} {kind.name}"}
+    job = facts_of(predictor, batch_size) | {"form": f"{'wide' if wide else 'long'} {kind.name}"}
     if not wide:
         predictor.findings([], point=point)  # raises for an unknown point before any image is read
         job["operating point"] = point or "the release's own"
     if predictor.limits != DEFAULT:
         job["limits"] = str(predictor.limits)
     with resume.open_journal(out, job, restart=restart, whole=kind.whole) as log:
-        paths = _in_order(log.files, paths, out)
-        if predictor.runtime.name == "keras" and batch_size <= FEW:
-            # Keras may compute a first, small batch slightly differently, and a resumed run has another first batch.
-            predictor.runtime.logits(np.zeros((FEW + 1, *2 * [predictor.spec.image_size], 1), np.uint8))
+        paths = in_order(log.files, paths, out)
+        settle(predictor, batch_size)
 
         def write(batch: Prediction) -> None:
             held = [(path, contents.of(path)) for path in batch.names]
@@ -99,11 +100,11 @@ def write_findings(
         start = log.done.items
         if start:
             progress.message(f"resuming after {start:,} of {len(paths):,} images, which an earlier run has written")
-        _beside(write, scored(predictor, paths, progress, batch_size, strict, start))
+        beside(write, scored(predictor, paths, progress, batch_size, strict, start))
     return Counts(log.done.items, log.done.failed)
 
 
-def _in_order(scored_before: Sequence[tuple[str, Content]], paths: Sequence[str], out: Path) -> list[str]:
+def in_order(scored_before: Sequence[tuple[str, Content]], paths: Sequence[str], out: Path) -> list[str]:
     """The images that an earlier run scored, in its order, followed by the remaining ones.
 
     Raises:
@@ -127,7 +128,7 @@ def _in_order(scored_before: Sequence[tuple[str, Content]], paths: Sequence[str]
     return before + rest
 
 
-def _job(predictor: Predictor, batch_size: int) -> dict[str, str | int]:
+def facts_of(predictor: Predictor, batch_size: int) -> dict[str, str | int]:
     """Everything but the format that determines the content of a file of findings."""
     decision = predictor.decision.to_dict() if predictor.decision is not None else None
     runtime = predictor.runtime
@@ -140,6 +141,13 @@ def _job(predictor: Predictor, batch_size: int) -> dict[str, str | int]:
         "batch size": batch_size,
         "zoo": __version__,
     }
+
+
+def settle(predictor: Predictor, batch_size: int) -> None:
+    """Runs Keras once before small batches, so that a resumed run computes the same bits as an uninterrupted one."""
+    if predictor.runtime.name == "keras" and batch_size <= FEW:
+        # Keras may compute a first, small batch slightly differently, and a resumed run has another first batch.
+        predictor.runtime.logits(np.zeros((FEW + 1, *2 * [predictor.spec.image_size], 1), np.uint8))
 
 
 def printable(texts: Sequence[str]) -> list[str]:
@@ -163,7 +171,7 @@ def scored(
             advance(len(batch.names))
 
 
-def _beside(write: Callable[[Prediction], None], batches: Iterable[Prediction]) -> None:
+def beside(write: Callable[[T], None], batches: Iterable[T]) -> None:
     """Writes each batch in another thread while the next one is computed; at most one batch waits."""
     with ThreadPoolExecutor(1) as thread:
         writing: Future[None] | None = None

@@ -1,0 +1,1 @@
+"""Studies: the images of one examination, joined to one row."""

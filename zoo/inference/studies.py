@@ -1,0 +1,182 @@
+"""Findings by study: which images are of one study, and tables with one row for each study."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from zoo.core.csv import read_columns
+from zoo.core.errors import TableError, UsageError
+from zoo.core.joining import join as join_names
+from zoo.evaluation.decision import Decision
+from zoo.evaluation.studies.rule import StudyRule, join
+from zoo.inference.stream import Prediction
+from zoo.labels.columns import IMAGE_IDS, PATIENTS, STUDIES
+from zoo.labels.studies import studies_of_columns, study_of_folder, study_of_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from zoo.inference.predictor import Predictor
+
+#: How to say which images belong together; ends the messages of this module.
+HOW = (
+    "--studies TABLE.csv (columns Image_name, Study and, if numbers of studies begin anew with each patient, "
+    "Patient_ID), --studies folder (each folder is a study), or --studies name (files called <patient>_<study>_<image>)"
+)
+
+
+def studies_of(paths: Sequence[str], source: str | Path = "name", roots: Sequence[str] = ("",)) -> np.ndarray:
+    """Returns the study of each image.
+
+    Args:
+        paths: n image files.
+        source: "name" for file names by the competition's rule, `<patient>_<study>_<image>` in digits; "folder" if the
+            images of a study are in a folder of their own; or a CSV file with columns of images and studies.
+        roots: Folders that were searched for the images; a table may name images relative to them.
+
+    Returns:
+        (n,) str, none of them blank.
+
+    Raises:
+        UsageError: The study of some images cannot be told in this way; the message counts them and says how else.
+        TableError: The table lacks a column, or a name in it matches two images.
+        FileNotFoundError: There is no such table.
+
+    Example:
+        >>> studies_of(["00000042_001_001.jpg", "00000042_001_002.jpg"]).tolist()
+        ['00000042_001', '00000042_001']
+    """
+    if str(source) in ("name", "folder"):
+        rule = study_of_name if str(source) == "name" else study_of_folder
+        found = np.array([rule(path) for path in paths], str)
+    else:
+        found = _of_table(Path(source), paths, roots)
+    unknown = np.flatnonzero(found == "")
+    if len(unknown):
+        raise UsageError(
+            f"the study of {len(unknown):,} of {len(paths):,} images is unknown from the {_where(source)} (first: "
+            f"{paths[unknown[0]]!r}): give {HOW}"
+        )
+    return found
+
+
+def join_prediction(
+    images: Prediction, studies: Sequence[str] | np.ndarray, rule: StudyRule
+) -> tuple[Prediction, np.ndarray]:
+    """Joins the images of each study; images that could not be read take no part, and the study's error says so.
+
+    Args:
+        images: Predictions of whole studies.
+        studies: (n,) study of each image.
+        rule: How to join.
+
+    Returns:
+        A prediction with one row for each study, in the order in which they first appear, and their numbers of images.
+
+    Example:
+        >>> two = Prediction(["1.png", "2.png"], np.array([[1.0], [np.nan]]), ["", "2.png: empty"])
+        >>> joined, counts = join_prediction(two, ["s", "s"], StudyRule(("mean",)))
+        >>> joined.logits.tolist(), joined.errors, counts.tolist()
+        ([[1.0]], ['1 of 2 images has no prediction: 2.png: empty'], [2])
+    """
+    joined = join(images.logits, studies, rule.how)
+    failed: dict[str, list[str]] = {}
+    for study, error in zip(np.asarray(studies, str).tolist(), images.errors, strict=True):
+        if error:
+            failed.setdefault(study, []).append(error)
+    errors = []
+    for study, count in zip(joined.names.tolist(), joined.images.tolist(), strict=True):
+        bad = failed.get(study, [])
+        some = (
+            f"{len(bad)} of {count} images {'has' if len(bad) == 1 else 'have'} no prediction: {bad[0]}" if bad else ""
+        )
+        errors.append(some)
+    return Prediction(joined.names.tolist(), joined.logits, errors), joined.images
+
+
+def findings_by_study(
+    batches: Iterable[Prediction], predictor: Predictor, studies: Sequence[str] | str, point: str | None = None
+) -> pd.DataFrame:
+    """Returns `Predictor.findings` by study, from the predictions of all images.
+
+    Args:
+        batches: Predictions of the n images.
+        predictor: The model that made them.
+        studies: The study of each image, or "name" or "folder" to tell it from the images' paths.
+        point: Operating point; the default one if None.
+
+    Raises:
+        UsageError: There are not n studies, one is blank or unknown, or the model has no thresholds.
+    """
+    parts = list(batches)
+    names = [name for part in parts for name in part.names]
+    none = np.empty((0, len(predictor.labels)), np.float32)
+    whole = Prediction(
+        names, np.concatenate([none, *(p.logits for p in parts)]), [error for part in parts for error in part.errors]
+    )
+    whose = studies_of(names, studies) if isinstance(studies, str) else np.array(list(studies), str)
+    if len(whose) != len(names) or (whose == "").any():
+        raise UsageError(f"studies must name the study of each of {len(names)} images, got {len(whose)} of them")
+    if predictor.decision is None:
+        raise UsageError(f"{predictor!r} has no thresholds: none were fitted for these members")
+    joined, images = join_prediction(whole, whose, predictor.decision.study_rule)
+    return long_table(joined, images, predictor.labels, predictor.decision, point)
+
+
+def long_table(
+    studies: Prediction, images: np.ndarray, findings: Sequence[str], decision: Decision, point: str | None = None
+) -> pd.DataFrame:
+    """Returns one row per study and finding: those of `Predictor.findings`, with "study" and "images" first.
+
+    Args:
+        studies: One row for each study.
+        images: Number of images of each study.
+        findings: Names of the columns of the logits.
+        decision: Calibration and thresholds.
+        point: Operating point; the default one if None.
+    """
+    from zoo.inference import tables
+
+    table = tables.long_table(studies, findings, decision, point).rename(columns={"image": "study"})
+    table.insert(1, "images", np.repeat(images, len(findings)))
+    return table
+
+
+def wide_table(
+    studies: Prediction, images: np.ndarray, findings: Sequence[str], decision: Decision | None
+) -> pd.DataFrame:
+    """Returns one row per study: study, images, the probability of each finding, error."""
+    from zoo.inference import tables
+
+    table = tables.wide_table(studies, findings, decision).rename(columns={"image": "study"})
+    table.insert(1, "images", images)
+    return table
+
+
+def _of_table(table: Path, paths: Sequence[str], roots: Sequence[str]) -> np.ndarray:
+    if not table.is_file():
+        raise FileNotFoundError(f"{table}: no such table of studies; give {HOW}")
+    source = read_columns(table)
+    images, study, patient = source.header(*IMAGE_IDS), source.header(*STUDIES), source.header(*PATIENTS)
+    if images is None or study is None:
+        what = "images (such as Image_name)" if images is None else "studies (such as Study)"
+        raise TableError(f"{table}: no column of {what}; it has {', '.join(map(repr, source.columns))}")
+    names = list(source.texts(images))
+    if len(set(names)) < len(names):
+        first = next(i for i, name in enumerate(names) if name in names[:i])
+        raise source.error(first, images, f"{names[first]!r} is named twice")
+    whose = source.texts(patient) if patient is not None else ("",) * len(source)
+    studies = studies_of_columns(whose, source.texts(study))
+    joined = join_names(names, paths, source=str(table), roots=roots)
+    found = np.full(len(paths), "", object)
+    rows = np.flatnonzero(joined.rows >= 0)
+    found[joined.rows[rows]] = studies[rows]
+    return found.astype(str)
+
+
+def _where(source: str | Path) -> str:
+    return {"name": "file names", "folder": "folders"}.get(str(source), f"table {source}")

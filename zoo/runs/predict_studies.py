@@ -1,0 +1,180 @@
+"""`zoo predict --by study`: writes the findings of all studies in a folder to CSV or Parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from zoo.core.errors import CheckpointError, UsageError
+from zoo.core.progress import Progress
+from zoo.data import contents
+from zoo.data.images.limits import DEFAULT
+from zoo.data.images.listing import find_images
+from zoo.evaluation.studies.rule import StudyRule
+from zoo.inference import resume, studies, writers
+from zoo.inference.predictor import Predictor
+from zoo.inference.stream import Prediction
+from zoo.runs.predict import beside, facts_of, in_order, printable, scored, settle
+
+
+@dataclass(frozen=True)
+class StudyCounts:
+    """Numbers of studies and of scored images, and how many of the images could not be read."""
+
+    studies: int
+    images: int
+    unreadable: int
+
+
+def write_study_findings(
+    predictor: Predictor,
+    sources: Sequence[Path],
+    out: Path,
+    progress: Progress,
+    *,
+    source: str | Path = "name",
+    point: str | None = None,
+    batch_size: int | None = None,
+    strict: bool = False,
+    wide: bool = False,
+    restart: bool = False,
+) -> StudyCounts:
+    """Writes one row per study and finding, or per study, as CSV or Parquet; `out` appears when it is complete.
+
+    The logits of a study's images are joined as the release's decision says (`Decision.study_rule`). After a kill, the
+    same call resumes after the last study that was written.
+
+    Args:
+        predictor: The model, with its decision and its limits for an image.
+        sources: Image files and folders.
+        out: `.csv` or `.parquet` file to write.
+        progress: Receives the progress after each batch.
+        source: How the study of an image is found: "name", "folder" or a table; see `inference.studies.studies_of`.
+        point: Operating point; that of the release by default.
+        batch_size: Images per batch; the runtime's default if None.
+        strict: Whether to stop at the first unreadable image; otherwise the other images of its study speak alone.
+        wide: Whether to write one row per study with the probabilities.
+        restart: Whether to start again and discard the results of an earlier call.
+
+    Raises:
+        CheckpointError: An earlier call with other settings was stopped, one is still running, images that it scored
+            have changed or are gone, or a study that it has written has further images now.
+        UsageError: The study of an image is unknown; or as `predict.write_findings`.
+        ImageError: With `strict`, an image cannot be read.
+    """
+    kind = writers.format_of(out)
+    if wide and point is not None:
+        raise UsageError(f"the wide form holds probabilities only, so the operating point {point!r} has no effect")
+    found = find_images(sources, progress.message)
+    study_of = dict(zip(found, studies.studies_of(found, source, [str(one) for one in sources]).tolist(), strict=True))
+    rule = predictor.decision.study_rule if predictor.decision is not None else StudyRule.plain(len(predictor.labels))
+    progress.message(f"{len(set(study_of.values())):,} studies: {rule.described(predictor.labels)}")
+    batch_size = predictor.runtime.batch_size if batch_size is None else batch_size
+    job = facts_of(predictor, batch_size) | {"form": f"{'wide' if wide else 'long'} {kind.name} by study"}
+    job["studies"] = str(source) if source in ("name", "folder") else contents.of(str(source)).digest
+    if not wide:
+        predictor.findings([], point=point)  # raises for an unknown point before any image is read
+        job["operating point"] = point or "the release's own"
+    if predictor.limits != DEFAULT:
+        job["limits"] = str(predictor.limits)
+    with resume.open_journal(out, job, restart=restart, whole=kind.whole) as log:
+        before = [path for path, _ in log.files]
+        paths = _grouped(in_order(log.files, found, out), study_of, len(before), out)
+        settle(predictor, batch_size)
+
+        def write(piece: _Piece) -> None:
+            held = [(path, contents.of(path)) for path in piece.paths]
+            shown = Prediction(printable(piece.studies.names), piece.studies.logits, printable(piece.studies.errors))
+            table = _table(predictor, shown, piece.images, wide, point)
+            log.append(kind.piece(table, first=not log.done.items), len(piece.paths), piece.failed, held)
+
+        done = log.done.items
+        if done:
+            progress.message(f"resuming after {done:,} of {len(paths):,} images, which an earlier run has written")
+        start = done // batch_size * batch_size
+        batches = scored(predictor, paths, progress, batch_size, strict, start)
+        beside(write, _pieces(batches, paths, [study_of[path] for path in paths], rule, start, done))
+    return StudyCounts(len(set(study_of.values())), log.done.items, log.done.failed)
+
+
+@dataclass(frozen=True, eq=False)
+class _Piece:
+    """Some whole studies.
+
+    Attributes:
+        paths: Their images.
+        studies: One row for each study.
+        images: Number of images of each study.
+        failed: Number of images without a prediction.
+    """
+
+    paths: Sequence[str]
+    studies: Prediction
+    images: np.ndarray
+    failed: int
+
+
+def _pieces(
+    batches: Iterable[Prediction],
+    paths: Sequence[str],
+    study_of: Sequence[str],
+    rule: StudyRule,
+    start: int,
+    done: int,
+) -> Iterator[_Piece]:
+    """Yields the studies that are complete after each batch; images of the last one wait for the next batch.
+
+    Args:
+        batches: Predictions from image `start` on.
+        paths: All images, those of a study one after the other.
+        study_of: The study of each.
+        rule: How to join.
+        start: Index of the first image of `batches`, at most `done`.
+        done: Number of images that are written already.
+    """
+    waiting_logits: list[np.ndarray] = []
+    waiting_errors: list[str] = []
+    at = start
+    for batch in batches:
+        skipped = min(max(done - at, 0), len(batch.names))
+        at += len(batch.names)
+        waiting_logits.append(batch.logits[skipped:])
+        waiting_errors += batch.errors[skipped:]
+        end = at
+        while done < end < len(paths) and study_of[end - 1] == study_of[end]:
+            end -= 1
+        if end <= done:
+            continue
+        logits, count = np.concatenate(waiting_logits), end - done
+        images = Prediction(list(paths[done:end]), logits[:count], waiting_errors[:count])
+        joined, counts = studies.join_prediction(images, study_of[done:end], rule)
+        yield _Piece(images.names, joined, counts, sum(map(bool, images.errors)))
+        waiting_logits, waiting_errors, done = [logits[count:]], waiting_errors[count:], end
+
+
+def _grouped(paths: Sequence[str], study_of: dict[str, str], written: int, out: Path) -> list[str]:
+    """Images of a study one after the other, in the order in which the studies first appear.
+
+    Raises:
+        CheckpointError: A study that was written has further images.
+    """
+    finished = {study_of[path] for path in paths[:written]}
+    more = next((path for path in paths[written:] if study_of[path] in finished), None)
+    if more is not None:
+        raise CheckpointError(
+            f"{out}: study {study_of[more]!r} was written by an earlier run and has another image now ({more}): "
+            "--restart (restart=True) starts again"
+        )
+    place = {study: i for i, study in enumerate(dict.fromkeys(study_of[path] for path in paths))}
+    return sorted(paths, key=lambda path: place[study_of[path]])
+
+
+def _table(predictor: Predictor, found: Prediction, images: np.ndarray, wide: bool, point: str | None) -> pd.DataFrame:
+    if wide:
+        return studies.wide_table(found, images, predictor.labels, predictor.decision)
+    assert predictor.decision is not None
+    return studies.long_table(found, images, predictor.labels, predictor.decision, point)
