@@ -1,5 +1,6 @@
 """What a user calls: load, predict, findings."""
 
+import dataclasses
 import io
 import warnings
 
@@ -18,6 +19,7 @@ from zoo.data.images.limits import Limits
 from zoo.evaluation.coherence import project
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.thresholds import fit_decision
+from zoo.evaluation.untrained import marked
 from zoo.inference.predictor import Predictor
 from zoo.release import install, manifest
 
@@ -308,6 +310,30 @@ def test_coherent_probabilities_are_asked_for(films):
     assert (plain[:, 1] > plain[:, 0]).all()
     assert (coherent[:, 1] <= coherent[:, 0]).all()
     assert coherent.dtype == np.float32
+
+
+def test_an_untrained_finding_is_nan_everywhere():
+    shown = np.random.default_rng(3).integers(0, 256, (2, 32, 32), dtype=np.uint8)
+    whole = stand_in()
+    spec = dataclasses.replace(whole.spec, untrained=FINDINGS3[1:2])
+    for decision in (None, whole.decision):
+        model = Predictor(StandIn(), spec, decision and marked(decision, spec.untrained))
+        assert model.trained == (True, False, True)
+        assert np.isnan(model.predict(shown)).tolist() == [[False, True, False]] * 2
+        assert np.isnan(model.predict(shown, calibrated=False)[:, 1]).all()
+        table = model.wide_table(next(model.stream(shown)))
+        assert list(table.columns) == ["image", FINDINGS3[0], FINDINGS3[2], "error"]
+        assert table["error"].tolist() == ["", ""]
+    rows = model.findings(shown).iloc[[1, 4]]
+    assert rows["probability"].isna().all()
+    assert rows["positive"].isna().all()
+    assert rows["error"].tolist() == ["not trained"] * 2
+    with pytest.warns(UserWarning, match=f"not trained, so not evaluated: {FINDINGS3[1]}"):
+        scores = model.scores(shown, np.ones((2, 3)))
+    assert np.isnan(scores.labels).tolist() == [[False, True, False]] * 2
+    again = model.with_decision(whole.decision)
+    assert again.decision.trained == (True, False, True)
+    assert again.decision.point().thresholds[1] is None
 
 
 class Broken(StandIn):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from zoo.config.specs import EnsembleSpec, MemberSpec
+from zoo.config.weighting import Weights
 from zoo.core.errors import UnknownNameError
 from zoo.models.ensemble import Ensemble, WeightedMean
 from zoo.models.weights.files import load_safetensors, save_safetensors
@@ -19,7 +20,7 @@ HEADS = ("gap", "gem", "attention")
 BACKEND = keras.backend.backend()
 
 
-def spec(weights: Sequence[float] = (), heads: Sequence[str] = HEADS) -> EnsembleSpec:
+def spec(weights: Weights = (), heads: Sequence[str] = HEADS) -> EnsembleSpec:
     members = tuple(MemberSpec("tiny", head=head, alias=f"{head}-member") for head in heads)
     return EnsembleSpec("three", members, 32, ("Edema", "Fracture"), tuple(weights))
 
@@ -32,6 +33,19 @@ def test_logits_are_the_weighted_mean_of_the_members(weights: Sequence[float], f
     np.testing.assert_allclose(logits, np.average(members, axis=0, weights=weights or None), atol=1e-5)
     assert logits.dtype == np.float32
     assert logits.shape == (4, 2)
+
+
+def test_weights_by_finding_are_a_mean_of_their_own_for_each_finding(fill: Any, pixels: Any, tmp_path: Path) -> None:
+    """Hand-made: the first finding is 1/4 of one member and 3/4 of another, the second that of the last alone."""
+    rows = ((1.0, 0.0), (3.0, 0.0), (0.0, 2.0))
+    model = fill(Ensemble.from_spec(spec(rows)))
+    a, b, c = (member.predict(pixels(), verbose=0) for member in model.members)
+    logits = model.predict(pixels(), verbose=0)
+    np.testing.assert_allclose(logits[:, 0], 0.25 * a[:, 0] + 0.75 * b[:, 0], atol=1e-5)
+    np.testing.assert_allclose(logits[:, 1], c[:, 1], atol=1e-5)
+    again = Ensemble.from_config(model.get_config())
+    assert again.get_config() == model.get_config()
+    assert again.get_layer("logits").weighting == rows
 
 
 def test_it_is_one_functional_model_on_one_image() -> None:

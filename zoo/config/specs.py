@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import re
 import sys
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Annotated, Any, TypeVar
 
+from zoo.config import weighting
 from zoo.config.json_schema import Keywords
 from zoo.core.errors import RecipeError, UnknownNameError, closest
 from zoo.labels.findings import FINDINGS
@@ -34,6 +34,8 @@ MEMBER_NAME = Keywords(pattern=NAME_PATTERN, **{"not": {"enum": list(_TAKEN)}})
 #: Types of output names (one per finding) and of counts and shares; `__post_init__` checks the same limits.
 Names = Annotated[tuple[str, ...], Keywords(minItems=1, maxItems=MAX_FINDINGS, uniqueItems=True)]
 Positive = Annotated[float, Keywords(exclusiveMinimum=0, maximum=MAX_NUMBER)]
+_Weight = Annotated[float, Keywords(minimum=0, maximum=MAX_NUMBER)]
+_Row = Annotated[tuple[_Weight, ...], Keywords(maxItems=MAX_FINDINGS)]
 
 T = TypeVar("T")
 
@@ -82,16 +84,17 @@ class EnsembleSpec:
         members: One or more members with distinct names.
         image_size: Height and width of the input in pixels.
         findings: Names of the outputs, in order.
-        member_weights: One non-negative weight per member, or () for the unweighted mean.
+        member_weights: One non-negative weight for each member, or one row of such weights (one for each finding) for
+            each member; () for the unweighted mean.
+        untrained: Findings that no data trained: their logits mean nothing, and their probabilities are NaN.
     """
 
     name: Annotated[str, Keywords(pattern=NAME_PATTERN)]
     members: Annotated[tuple[MemberSpec, ...], Keywords(minItems=1, maxItems=MAX_MEMBERS)]
     image_size: Annotated[int, Keywords(minimum=8, maximum=MAX_IMAGE_SIZE)] = 224
     findings: Names = FINDINGS
-    member_weights: Annotated[
-        tuple[Annotated[float, Keywords(minimum=0, maximum=MAX_NUMBER)], ...], Keywords(maxItems=MAX_MEMBERS)
-    ] = ()
+    member_weights: Annotated[tuple[_Weight | _Row, ...], Keywords(maxItems=MAX_MEMBERS)] = ()
+    untrained: Annotated[tuple[str, ...], Keywords(maxItems=MAX_FINDINGS, uniqueItems=True)] = ()
 
     def __post_init__(self) -> None:
         names = [m.name for m in self.members]
@@ -108,9 +111,26 @@ class EnsembleSpec:
             raise RecipeError(f"image_size must be 8 to {MAX_IMAGE_SIZE}, got {self.image_size}")
         if not 1 <= len(self.findings) <= MAX_FINDINGS or len(set(self.findings)) != len(self.findings):
             raise RecipeError(f"findings must be 1 to {MAX_FINDINGS} different names, got {self.findings}")
-        weights = self.member_weights
-        if weights and (len(weights) != len(names) or not min(weights) >= 0 or not 0 < sum(weights) < math.inf):
-            raise RecipeError(f"member_weights must be {len(names)} numbers >= 0, not all 0, got {weights}")
+        if strange := [name for name in self.untrained if name not in self.findings]:
+            raise RecipeError(f"ensemble {self.name!r}: untrained {strange[0]!r} is none of its findings")
+        if len(set(self.untrained)) == len(self.findings):
+            raise RecipeError(f"ensemble {self.name!r}: all of its findings are untrained")
+        if wrong := weighting.problem(self.member_weights, len(names), self.findings, self.untrained):
+            raise RecipeError(wrong)
+
+    @property
+    def shares(self) -> tuple[tuple[float, ...], ...]:
+        """One row for each member: its share in the mean of each finding; see `weighting.by_finding`."""
+        return weighting.by_finding(self.member_weights, len(self.members), len(self.findings))
+
+    @property
+    def speaking(self) -> dict[str, tuple[str, ...]]:
+        """Finding -> names of the members whose logits are averaged for it."""
+        names = [member.name for member in self.members]
+        return {
+            finding: tuple(name for name, share in zip(names, column, strict=True) if share)
+            for finding, column in zip(self.findings, zip(*self.shares, strict=True), strict=True)
+        }
 
     def member(self, name: str) -> MemberSpec:
         """Returns the member with this name."""
@@ -118,6 +138,15 @@ class EnsembleSpec:
             if member.name == name:
                 return member
         raise UnknownNameError("member", name, [m.name for m in self.members])
+
+    def only(self, names: Collection[str]) -> EnsembleSpec:
+        """Returns the spec of these members alone; a finding for which none of them speaks becomes untrained."""
+        kept = [i for i, member in enumerate(self.members) if member.name in names]
+        members, shares = tuple(self.members[i] for i in kept), [self.shares[i] for i in kept]
+        weights = tuple(self.member_weights[i] for i in kept) if self.member_weights else ()
+        silent = {f for f, column in zip(self.findings, zip(*shares, strict=True), strict=True) if not sum(column)}
+        untrained = tuple(f for f in self.findings if f in silent or f in self.untrained)
+        return dataclasses.replace(self, members=members, member_weights=weights, untrained=untrained)
 
     def without_paths(self) -> EnsembleSpec:
         """Returns a copy with file names instead of local paths, for publication."""

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from zoo.config.weighting import by_finding
 from zoo.core.errors import UsageError, UsageTypeError
 from zoo.data.images.limits import DEFAULT, Limits
 from zoo.data.images.reading import read_image
@@ -182,11 +183,11 @@ def _explain(
         filled = _fill(pixels[rows], min(batch_size, len(pixels)))
         wanted = _fill(indices[rows], len(filled))
         own = {member.name: _member_maps(member, filled, wanted, method) for member in members}
-        logits = _mean([z for z, _ in own.values()], weights)
+        logits = np.einsum("mnf,mf->nf", np.stack([z for z, _ in own.values()]), weights)
         chances = probabilities(logits, decision)
         for i, (image, index) in enumerate(zip(images[rows], indices[rows], strict=True)):
             grids = {name: maps[i] for name, (_, maps) in own.items()}
-            raw = _mean([enlarge(grid, image.shape) for grid in grids.values()], weights)
+            raw = _mean([enlarge(grid, image.shape) for grid in grids.values()], weights[:, index])
             yield Explanation(
                 image, _heatmap(raw), raw, float(logits[i, index]), float(chances[i, index]),
                 method, int(index), names[index] if names else "", grids,
@@ -202,8 +203,8 @@ def _member_maps(
     return logits, class_maps(member.head, features, gradients, indices, method, member.name)
 
 
-def _mean(values: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:
-    return np.tensordot(np.asarray(weights, np.float32), np.stack(values), axes=1)
+def _mean(values: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
+    return np.tensordot(weights, np.stack(values), axes=1)
 
 
 def _heatmap(raw: np.ndarray) -> np.ndarray:
@@ -213,13 +214,13 @@ def _heatmap(raw: np.ndarray) -> np.ndarray:
     return np.maximum(raw, 0) / peak
 
 
-def _members(model: Classifier | Ensemble) -> tuple[tuple[Classifier, ...], tuple[float, ...]]:
-    """The classifiers and their weights in the mean, with sum 1."""
+def _members(model: Classifier | Ensemble) -> tuple[tuple[Classifier, ...], np.ndarray]:
+    """The classifiers, and their shares in the mean of each finding: float32 (members, findings)."""
     if isinstance(model, Ensemble):
-        weighting = model.get_layer("logits").weighting
-        return model.members, tuple(w / sum(weighting) for w in weighting)
+        shares = by_finding(model.get_layer("logits").weighting, len(model.members), model.output_shape[-1])
+        return model.members, np.asarray(shares, np.float32)
     if isinstance(model, Classifier):
-        return (model,), (1.0,)
+        return (model,), np.ones((1, model.output_shape[-1]), np.float32)
     raise UsageTypeError(f"a Classifier or an Ensemble can be explained, got {type(model).__name__}")
 
 

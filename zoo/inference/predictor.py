@@ -17,7 +17,9 @@ from zoo.data.images.limits import DEFAULT, Limits
 from zoo.data.images.sources import ImageSource
 from zoo.evaluation.coherence import project
 from zoo.evaluation.decision import Decision, probabilities
+from zoo.evaluation.scales import rescaled
 from zoo.evaluation.scores import Scores
+from zoo.evaluation.untrained import left_out, marked, trained
 from zoo.inference import starting
 from zoo.inference.sending import Origin, load_again
 from zoo.inference.starting import LoadOptions
@@ -115,12 +117,18 @@ class Predictor:
         """Names of the output columns."""
         return self.spec.findings
 
+    @property
+    def trained(self) -> tuple[bool, ...]:
+        """Whether the model was trained on each of `labels`; the probabilities of the others are NaN."""
+        return trained(self.spec, self.members, self.decision)
+
     def predict(
         self,
         images: Images,
         *,
         calibrated: bool = True,
         coherent: bool = False,
+        scale: str | None = None,
         batch_size: int | None = None,
         strict: bool = False,
     ) -> np.ndarray:
@@ -134,6 +142,8 @@ class Predictor:
             calibrated: False does not apply the temperature.
             coherent: True changes the probabilities, as little as possible, so that no findings contradict each other
                 (`evaluation.coherence.project`); the thresholds are not valid for them.
+            scale: "torchxrayvision" returns that library's number instead of a probability: it is 0.5 at the threshold
+                of the operating point of that name (`evaluation.scales`).
             batch_size: Number of images per batch; the runtime's default if None.
             strict: True raises the first error; otherwise the row of that image is NaN and a warning names the image.
 
@@ -148,11 +158,14 @@ class Predictor:
             UsageTypeError: `images` is neither an image nor several images.
             UsageError: An array has another shape.
         """
+        if scale is not None and coherent:
+            raise UsageError("coherent=True changes probabilities; the numbers of another scale are none")
         decision = self.decision if calibrated else None
         parts = [np.empty((0, len(self.labels)), np.float32)]
         errors: list[str] = []
         for batch in self.stream(images, batch_size=batch_size, strict=strict):
-            parts.append(probabilities(batch.logits, decision))
+            found = batch.logits
+            parts.append(rescaled(found, self.decision, scale) if scale else probabilities(found, decision))
             errors += [error for error in batch.errors if error]
         if errors:
             more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
@@ -216,8 +229,9 @@ class Predictor:
         require_own_process()
         if finding not in self.labels:
             raise UnknownNameError("finding", finding, self.labels)
-        index = self.labels.index(finding)
-        names, decision = self.labels, self.decision
+        index, names, decision = self.labels.index(finding), self.labels, self.decision
+        if not self.trained[index]:
+            raise UsageError(f"{finding!r} was not trained: its logit has nothing to explain")
         return explain(self.model, image, index, method, findings=names, decision=decision, limits=self.limits)
 
     def scores(
@@ -247,7 +261,11 @@ class Predictor:
         logits = [np.empty((0, len(self.labels)), np.float32)]
         logits += [batch.logits for batch in self.stream(images, strict=True)]
         whose = None if patients is None else np.asarray(patients)
-        return Scores(np.concatenate(logits), labels, self.labels, split, patients=whose)
+        values = np.concatenate(logits)
+        if not all(self.trained):
+            values, labels, note = left_out(values, labels, self.labels, self.trained)
+            warn_user(note)
+        return Scores(values, labels, self.labels, split, patients=whose)
 
     def with_decision(self, decision: Decision | str | Path) -> Predictor:
         """Returns the model with another decision: a fitted one, or the path of a file that `zoo evaluate` wrote.
@@ -260,7 +278,7 @@ class Predictor:
         # A decision that was passed as an object also has its findings compared.
         decision = Decision.from_dict(decision.to_dict(), self.labels)
         other = copy.copy(self)
-        other.decision = decision
+        other.decision = marked(decision, self.spec.untrained)
         return other
 
     def stream(
@@ -279,7 +297,7 @@ class Predictor:
         size, k = self.spec.image_size, len(self.labels)
         return stream(
             self.runtime, images, size, k, batch_size=batch_size, strict=strict, start=start, limits=self.limits,
-            trained=self.decision.trained if self.decision is not None else (),
+            trained=self.trained,
         )  # fmt: skip
 
     def table(self, batch: Prediction, point: str | None = None) -> pd.DataFrame:
@@ -299,4 +317,4 @@ class Predictor:
         """
         from zoo.inference.tables import wide_table
 
-        return wide_table(batch, self.labels, self.decision)
+        return wide_table(batch, self.labels, self.decision, self.trained)

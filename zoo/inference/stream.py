@@ -28,7 +28,8 @@ class Prediction:
 
     Attributes:
         names: Name of each image: its path, or its index.
-        logits: float32 (n, findings); a row of NaN for an image with an error.
+        logits: float32 (n, findings); a row of NaN for an image with an error, and a column of NaN for a finding that
+            the model was not trained on.
         errors: Reason why an image has no logits (it could not be read, or the logits are not finite), or "".
     """
 
@@ -61,7 +62,7 @@ def stream(
         start: Index of the first image. After a whole number of batches of an earlier stream, the results are
             bit-identical to those of a single stream.
         limits: Limits on each image.
-        trained: Whether the network was trained on each finding, all by default; only these logits must be finite.
+        trained: Whether the network was trained on each finding, all by default; the other logits become NaN.
 
     Raises:
         ImageError: With `strict`, an image cannot be read.
@@ -129,6 +130,7 @@ def _infer(
     if read.any():
         pixels = np.stack([r for r in results if not isinstance(r, ImageError)])
         logits[read] = runtime.logits(pixels, full)
+        logits[:, ~required] = np.nan
     for row in np.flatnonzero(read & ~np.isfinite(logits[:, required]).all(axis=1)):
         errors[row] = f"{names[row]}: the network gave a logit that is not finite; check the model with 'zoo verify'"
         if strict:

@@ -33,9 +33,10 @@ def long_table(
     )
 
 
-def wide_table(batch: Prediction, findings: Sequence[str], decision: Decision | None) -> pd.DataFrame:
+def wide_table(
+    batch: Prediction, findings: Sequence[str], decision: Decision | None, trained: Sequence[bool]
+) -> pd.DataFrame:
     """Returns one row per image: image, the probability of each finding that the model was trained on, error."""
-    trained = decision.trained if decision is not None else (True,) * len(findings)
     columns = zip(findings, probabilities(batch.logits, decision).T, trained, strict=True)
     chances = {finding: values for finding, values, known in columns if known}
     return pd.DataFrame({"image": batch.names} | chances | {"error": batch.errors})

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from zoo.config.specs import EnsembleSpec
+from zoo.config.weighting import Weights, by_finding
 from zoo.core.errors import UnknownNameError, UsageError
 from zoo.models.classifier import Classifier
 from zoo.models.freezing import Trainable
@@ -21,7 +23,8 @@ class Ensemble(keras.Model):
 
     Args:
         members: One or more classifiers with different names, the same input shape and the same findings.
-        weights: One number >= 0 for each member, or None for the plain mean; only their ratios matter.
+        weights: One number >= 0 for each member, or one row of them (for each finding) for each member, or None for
+            the plain mean; only their ratios matter.
         name: Model name.
 
     Attributes:
@@ -38,9 +41,7 @@ class Ensemble(keras.Model):
         (None, 14)
     """
 
-    def __init__(
-        self, members: Sequence[Classifier], weights: Sequence[float] | None = None, name: str = "ensemble"
-    ) -> None:
+    def __init__(self, members: Sequence[Classifier], weights: Weights | None = None, name: str = "ensemble") -> None:
         _check(members, weights, name)
         image = keras.Input(members[0].input_shape[1:], dtype="float32", name="image")
         mean = WeightedMean(weights if weights else [1.0] * len(members), name="logits")
@@ -83,7 +84,7 @@ class Ensemble(keras.Model):
         """The configuration from which `from_config` builds an equal model, without weights."""
         return {
             "members": [keras.saving.serialize_keras_object(member) for member in self.members],
-            "weights": list(self.get_layer("logits").weighting),
+            "weights": self.get_layer("logits").get_config()["weighting"],
             "name": self.name,
         }
 
@@ -106,22 +107,23 @@ class WeightedMean(keras.layers.Layer):
     """Weighted mean of inputs of the same shape, in float32.
 
     Args:
-        weighting: One number >= 0 for each input, not all 0; only their ratios matter.
+        weighting: One number >= 0 for each input, not all 0, or one row of numbers (for each value of the last axis)
+            for each input; only their ratios matter. The mean of values whose weights are all 0 is 0.
         **kwargs: Passed to `keras.layers.Layer`.
     """
 
-    def __init__(self, weighting: Sequence[float], **kwargs: Any) -> None:
+    def __init__(self, weighting: Weights, **kwargs: Any) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
-        if not weighting or min(weighting) < 0 or sum(weighting) <= 0:
+        numbers = [w for weight in weighting for w in (weight if isinstance(weight, Sequence) else [weight])]
+        if not numbers or min(numbers) < 0 or sum(numbers) <= 0:
             raise UsageError(f"weights of a mean must be numbers >= 0, not all 0, got {list(weighting)}")
-        self.weighting = tuple(float(w) for w in weighting)
+        self.weighting = tuple(tuple(map(float, w)) if isinstance(w, Sequence) else float(w) for w in weighting)
 
     def call(self, inputs: Sequence[Any]) -> Any:
         """The mean, with the shape of one input."""
         if len(inputs) != len(self.weighting):
             raise UsageError(f"{len(self.weighting)} weights for {len(inputs)} inputs")
-        total = sum(self.weighting)
-        return sum(x * (w / total) for x, w in zip(inputs, self.weighting, strict=True))
+        return sum(x * share for x, share in zip(inputs, self._shares(), strict=True))
 
     def compute_output_shape(self, input_shape: Sequence[tuple[int | None, ...]]) -> tuple[int | None, ...]:
         """The shape of one input."""
@@ -129,10 +131,18 @@ class WeightedMean(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The configuration from which `from_config` builds an equal layer."""
-        return {**super().get_config(), "weighting": list(self.weighting)}
+        weighting = [list(w) if isinstance(w, tuple) else w for w in self.weighting]
+        return {**super().get_config(), "weighting": weighting}
+
+    def _shares(self) -> list[Any]:
+        """What each input is multiplied with: a number, or a float32 row."""
+        rows = [w for w in self.weighting if isinstance(w, tuple)]
+        if not rows:
+            return [share for (share,) in by_finding(self.weighting, len(self.weighting), 1)]
+        return [np.asarray(row, np.float32) for row in by_finding(rows, len(rows), len(rows[0]))]
 
 
-def _check(members: Sequence[Classifier], weights: Sequence[float] | None, name: str) -> None:
+def _check(members: Sequence[Classifier], weights: Weights | None, name: str) -> None:
     names = [member.name for member in members]
     if not names or len({*names}) != len(names):
         raise UsageError(f"ensemble {name!r} needs one or more members with different names, got {names}")

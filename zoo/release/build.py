@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,10 +36,7 @@ def build_model(release: ReleaseFolder, members: Sequence[str] | None = None) ->
         unknown = UnknownNameError("head", strange[0], HEADS, "zoo.register_head adds one.")
         raise ReleaseError(f"{release.folder / 'config.json'}: {unknown}")
     if members is not None:
-        wanted = {spec.member(name) for name in members}
-        kept = tuple(m for m in spec.members if m in wanted)
-        weights = tuple(w for w, m in zip(spec.member_weights, spec.members, strict=False) if m in wanted)
-        spec = dataclasses.replace(spec, members=kept, member_weights=weights)
+        spec = spec.only({spec.member(name).name for name in members})
     try:
         return load_members(spec, release.folder)
     except WeightsError as error:

@@ -19,6 +19,7 @@ from zoo.core import files as disk
 from zoo.core.errors import EvaluationError, IntegrityError, RecipeError, ReleaseError, UnknownNameError, WeightsError
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.result import Evaluation, from_json
+from zoo.evaluation.untrained import marked
 from zoo.models.weights.header import count_parameters
 from zoo.release import exports, golden, manifest
 from zoo.release.documents import MAX_FILES as MAX_FILES
@@ -319,7 +320,7 @@ def read_decision(folder: Path, data: Any, spec: EnsembleSpec) -> Decision:
         raise ReleaseError(f"{folder / 'decision.json'}: {manifest.plain(error)}") from None
     if decision.findings != spec.findings:
         raise ReleaseError(f"{folder / 'decision.json'}: its findings are not the model's, or in another order")
-    return decision
+    return marked(decision, spec.untrained)
 
 
 def _entry(facts: Any) -> Entry:

@@ -167,9 +167,9 @@ def logits_of(release: ReleaseFolder, members: Sequence[str] | None = None) -> n
     all_names = [m.name for m in spec.members]
     if members is None or set(members) == set(all_names):
         return _array(release, stored, "ensemble")
-    weights = dict(zip(all_names, spec.member_weights or (1.0,) * len(all_names), strict=True))
-    each = [_array(release, stored, name) for name in members]
-    return np.average(each, axis=0, weights=[weights[name] for name in members]).astype(np.float32)
+    shares = np.asarray(spec.only({*members}).shares, np.float32)
+    each = [_array(release, stored, name) for name in all_names if name in members]
+    return np.einsum("mnf,mf->nf", np.stack(each), shares).astype(np.float32)
 
 
 def check_images(folder: Path, size: int, n: int | None = None) -> None:

@@ -23,6 +23,7 @@ from zoo._version import __version__
 from zoo.config.specs import FORMAT_VERSION, EnsembleSpec, to_dict
 from zoo.core.errors import ReleaseError
 from zoo.evaluation.decision import Decision
+from zoo.evaluation.untrained import marked
 from zoo.release import golden, install, manifest
 from zoo.release.documents import DType
 
@@ -62,8 +63,10 @@ def write_release(
     """
     if decision.findings != spec.findings:
         raise ReleaseError(f"the decision is for {decision.findings}, the model for {spec.findings}")
+    decision = marked(decision, spec.untrained)
     decisions = {"ensemble": decision.to_dict()}
-    decisions["members"] = {name: d.to_dict() for name, d in (member_decisions or {}).items()}
+    alone = {name: marked(d, spec.only({name}).untrained) for name, d in (member_decisions or {}).items()}
+    decisions["members"] = {name: d.to_dict() for name, d in alone.items()}
     with install.whole(Path(folder)) as new:
         manifest.write_json(new / "config.json", _config(spec))
         manifest.write_json(new / "labels.json", {"findings": list(spec.findings)})

@@ -26,6 +26,7 @@ from zoo.evaluation.refit import Fit, refit
 from zoo.evaluation.result import Evaluation
 from zoo.evaluation.result.checks import SameImages, SharedNames
 from zoo.evaluation.scores import Scores
+from zoo.evaluation.untrained import left_out
 from zoo.inference import load
 from zoo.inference.predictor import Predictor
 from zoo.inference.starting import Choice, RuntimeName
@@ -119,8 +120,7 @@ def evaluate_release(
             raise UsageError(f"--validation is one folder of images for a release, got {len(request.validation)}")
         validation = _score(model, request.validation[0], dataset, progress, columns)[0]
     validation, study = _parts(study, validation, request)
-    trained = model.decision.trained if model.decision is not None else ()
-    decision = _decide(study, validation, request, model.decision, trained=trained)
+    decision = _decide(study, validation, request, model.decision, trained=model.trained)
     paths = [path_of[image] for image in study.ids]
     found = leaks.find(study, validation, progress, request.trained_on, request.training_images, paths)
     result = _measure(study, decision, request, progress, leakage=found)
@@ -190,7 +190,9 @@ def _score(
     read = np.array([not error for error in errors], bool)
     table, logits = table[read].reset_index(drop=True), np.concatenate(parts)[read]
     patients = None if table["Patient_ID"].isna().all() else patients_of(table).astype(str)
-    scores = Scores(logits, tables.labels_of(table, model.labels), model.labels, "test", patients=patients)
+    logits, labels, untrained = left_out(logits, tables.labels_of(table, model.labels), model.labels, model.trained)
+    scores = Scores(logits, labels, model.labels, "test", patients=patients)
+    notes += [untrained] if untrained else []
     notes += [f"{len(missing)} images of the table are not in the folder"] if len(missing) else []
     notes += _unknown_patients(table)
     notes += [f"unreadable, left out: {error}" for error in errors if error]

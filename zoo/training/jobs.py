@@ -81,8 +81,8 @@ def plan(recipe: Recipe, run_dir: Path) -> list[Job]:
 
 def single(spec: EnsembleSpec, index: int) -> EnsembleSpec:
     """Returns the spec of an ensemble that holds one member alone."""
-    member = spec.members[index]
-    return dataclasses.replace(spec, name=f"{spec.name}-{member.name}", members=(member,), member_weights=())
+    alone = spec.only({spec.members[index].name})
+    return dataclasses.replace(alone, name=f"{spec.name}-{alone.members[0].name}", member_weights=())
 
 
 def member_folder(run_dir: Path, member: str) -> Path:

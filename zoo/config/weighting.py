@@ -1,0 +1,55 @@
+"""Weights of the members of an ensemble: one number for each, or one number for each finding of each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+#: One number for each member, or one row (of findings) for each member; () is the plain mean.
+Weights = Sequence[float | Sequence[float]]
+
+
+def by_finding(weights: Weights, members: int, findings: int) -> tuple[tuple[float, ...], ...]:
+    """Returns one row for each member: its share in the mean of each finding, from 0 to 1.
+
+    The shares of a finding sum to 1, or are all 0 if no member speaks for it.
+
+    >>> by_finding((1.0, 3.0), 2, 2)
+    ((0.25, 0.25), (0.75, 0.75))
+    >>> by_finding(((1.0, 0.0), (1.0, 0.0)), 2, 2)
+    ((0.5, 0.0), (0.5, 0.0))
+    """
+    given = weights if len(weights) else (1.0,) * members
+    rows = [tuple(w) if isinstance(w, Sequence) else (w,) * findings for w in given]
+    totals = [sum(column) for column in zip(*rows, strict=True)]
+    return tuple(tuple(w / total if total else 0.0 for w, total in zip(row, totals, strict=True)) for row in rows)
+
+
+def problem(weights: Weights, members: int, findings: Sequence[str], untrained: Sequence[str] = ()) -> str:
+    """Says what is wrong with weights, or "" if nothing is.
+
+    Args:
+        weights: The weights.
+        members: Number of members.
+        findings: Names of the outputs.
+        untrained: Outputs that no data trained, which need no member that speaks for them.
+
+    >>> problem((1.0,), 2, ("Edema",))
+    'member_weights must be 2 numbers >= 0, not all 0, got (1.0,)'
+    """
+    if not weights:
+        return ""
+    rows = [w for w in weights if isinstance(w, Sequence)]
+    if not rows:
+        numbers = [float(w) for w in weights if not isinstance(w, Sequence)]
+        fits = len(numbers) == members and min(numbers) >= 0 and 0 < sum(numbers) < math.inf
+        return "" if fits else f"member_weights must be {members} numbers >= 0, not all 0, got {tuple(weights)}"
+    if len(rows) != members or len(weights) != members or any(len(row) != len(findings) for row in rows):
+        shape = [len(w) if isinstance(w, Sequence) else "a number" for w in weights]
+        return f"member_weights by finding must be {members} rows of {len(findings)} numbers, got {shape}"
+    if not all(0 <= w < math.inf for row in rows for w in row):
+        return "member_weights must be finite numbers >= 0"
+    silent = [f for f, column in zip(findings, zip(*rows, strict=True), strict=True) if not sum(column)]
+    if left := [finding for finding in silent if finding not in untrained]:
+        return f"member_weights are 0 in every member for {', '.join(left)}, which is not among the untrained findings"
+    return ""
