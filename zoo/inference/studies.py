@@ -147,12 +147,16 @@ def long_table(
 
 
 def wide_table(
-    studies: Prediction, images: np.ndarray, findings: Sequence[str], decision: Decision | None
+    studies: Prediction,
+    images: np.ndarray,
+    findings: Sequence[str],
+    decision: Decision | None,
+    trained: Sequence[bool],
 ) -> pd.DataFrame:
     """Returns one row per study: study, images, the probability of each finding, error."""
     from zoo.inference import tables
 
-    table = tables.wide_table(studies, findings, decision).rename(columns={"image": "study"})
+    table = tables.wide_table(studies, findings, decision, trained).rename(columns={"image": "study"})
     table.insert(1, "images", images)
     return table
 

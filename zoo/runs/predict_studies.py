@@ -175,6 +175,6 @@ def _grouped(paths: Sequence[str], study_of: dict[str, str], written: int, out: 
 
 def _table(predictor: Predictor, found: Prediction, images: np.ndarray, wide: bool, point: str | None) -> pd.DataFrame:
     if wide:
-        return studies.wide_table(found, images, predictor.labels, predictor.decision)
+        return studies.wide_table(found, images, predictor.labels, predictor.decision, predictor.trained)
     assert predictor.decision is not None
     return studies.long_table(found, images, predictor.labels, predictor.decision, point)
