@@ -1,10 +1,13 @@
 """The graph that leaves Keras computes what Keras does, whatever the network is made of."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 from builders import tiny_spec
 
+from zoo.config.pixels import PixelSpec
 from zoo.config.specs import EnsembleSpec, MemberSpec
 from zoo.core.errors import ExportError
 from zoo.export.onnx.model import to_onnx
@@ -161,6 +164,24 @@ def test_a_layer_that_is_not_made_of_keras_ops_is_named(register):
     model = ensemble_of(lambda x: Foreign(name="odd")(x), register)
     with pytest.raises(ExportError, match="odd: Foreign is not made of keras"):
         to_onnx(model, 24)
+
+
+def test_pixel_values_of_a_member_are_in_the_graph():
+    numbers = PixelSpec((10.0, 20.0, 30.0), (40.0, 50.0, 60.0), "bgr")
+    spec = EnsembleSpec("one", (MemberSpec("tiny", alias="m", pixels=numbers),), 32, ("a", "b"))
+    model, pixels = lively(spec), noise(32, 2)
+    plain = lively(dataclasses.replace(spec, members=(MemberSpec("tiny", alias="m"),)))
+    expected = np.asarray(model.predict_on_batch(pixels))
+    assert np.abs(expected - np.asarray(plain.predict_on_batch(pixels))).max() > 0.01
+    np.testing.assert_allclose(run(to_onnx(model, 32), pixels), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [64, 75])
+def test_efficientnet_lite_at_even_and_odd_sizes(size):
+    spec = EnsembleSpec("one", (MemberSpec("efficientnetlite0", alias="m"),), size, ("a", "b"))
+    model, pixels = lively(spec), noise(size, 2)
+    expected = np.asarray(model.predict_on_batch(pixels))
+    np.testing.assert_allclose(run(to_onnx(model, size), pixels), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.real

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 
+from zoo.config.pixels import PixelSpec
 from zoo.core.errors import UnknownNameError
 from zoo.models import architectures
 from zoo.models.architectures import ARCHITECTURES, Architecture
@@ -47,7 +48,7 @@ def test_facts_of_a_row_are_those_of_the_network_and_of_keras(name: str, monkeyp
     ]
 
 
-@pytest.mark.parametrize("name", ["tiny", "kerascv-resnet18"])
+@pytest.mark.parametrize("name", ["tiny", "kerascv-resnet18", "efficientnetlite0"])
 def test_facts_of_a_row_without_published_weights(name: str) -> None:
     if name.startswith("kerascv"):
         pytest.importorskip("tensorflow", reason="KerasCV needs TensorFlow")
@@ -106,9 +107,11 @@ def test_batch_norm_momentum(momentum: float | None) -> None:
 
 
 def test_config_round_trip() -> None:
-    backbone = Backbone("tiny", 32, channels=3, batch_norm_momentum=0.8, name="mine")
+    numbers = PixelSpec((1.0, 2.0, 3.0), (4.0, 5.0, 6.0))
+    backbone = Backbone("tiny", 32, channels=3, batch_norm_momentum=0.8, name="mine", pixels=numbers)
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(backbone))
     assert again.get_config() == backbone.get_config()
+    assert again.get_layer("preprocessing").pixels == numbers
     assert list(named_weights(again)) == list(named_weights(backbone))
 
 
@@ -147,7 +150,7 @@ def test_a_user_registers_a_row() -> None:
 def test_a_registration_that_cannot_work_is_refused() -> None:
     with pytest.raises(ValueError, match="'mine' needs a builder"):
         register_backbone("mine")
-    with pytest.raises(ValueError, match="preprocessing must be 'caffe', 'torch' or 'tf', got 'rgb'"):
+    with pytest.raises(ValueError, match="preprocessing must be one of caffe, torch, tf, xrv, lite, got 'rgb'"):
         register_backbone("mine", tiny, preprocessing="rgb")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="a function or 'module:function', got 'tiny'"):
         register_backbone("mine", "tiny")

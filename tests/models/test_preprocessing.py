@@ -5,6 +5,7 @@ import keras
 import numpy as np
 import pytest
 
+from zoo.config.pixels import NAMED, PixelSpec
 from zoo.models.architectures import ARCHITECTURES
 from zoo.models.preprocessing import Preprocessing
 from zoo.models.weights.files import uninitialized
@@ -55,7 +56,7 @@ def test_equals_the_layers_in_the_graph_of_keras(name: str, pixels: Any, monkeyp
     np.testing.assert_allclose(ours, head.predict(images, verbose=0), rtol=1e-5, atol=4e-6)
 
 
-@pytest.mark.parametrize("mode", ["caffe", "torch", "tf"])
+@pytest.mark.parametrize("mode", NAMED)
 def test_grey_is_three_equal_channels(mode: Any, pixels: Any) -> None:
     grey = pixels(2, 8, 1)
     layer = Preprocessing(mode)
@@ -86,5 +87,39 @@ def test_config_round_trip() -> None:
 
 
 def test_unknown_mode_is_refused() -> None:
-    with pytest.raises(ValueError, match="must be one of caffe, torch, tf, got 'bgr'"):
+    with pytest.raises(ValueError, match="must be one of caffe, torch, tf, xrv, lite or a PixelSpec, got 'bgr'"):
         Preprocessing("bgr")  # type: ignore[arg-type]
+
+
+#: Scale and offset as releases made before the contracts were numbers computed them, from pixels divided by 255.
+FORMER = {
+    "caffe": (np.ones(3), -np.array([103.939, 116.779, 123.68])),
+    "torch": (1 / (255 * np.array([0.229, 0.224, 0.225])), -np.array([0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]),
+    "tf": (np.full(3, 1 / 127.5), np.full(3, -1.0)),
+}
+
+
+@pytest.mark.parametrize("mode", FORMER)
+def test_older_releases_get_the_same_bits(mode: str) -> None:
+    pixels = np.repeat(np.arange(256, dtype="float32").reshape(1, 16, 16, 1), 3, axis=-1)
+    scale, offset = (part.astype("float32") for part in FORMER[mode])
+    layer = Preprocessing(mode)
+    np.testing.assert_array_equal(layer._scale, scale)
+    np.testing.assert_array_equal(layer._offset, offset)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(layer(pixels)), pixels * scale + offset, rtol=1e-6, atol=1e-6)
+
+
+def test_xrv_equals_the_formula_of_torchxrayvision() -> None:
+    pixels = np.arange(256, dtype="float32").reshape(1, 16, 16, 1)
+    values = keras.ops.convert_to_numpy(Preprocessing("xrv")(pixels))
+    np.testing.assert_allclose(values, np.repeat((2 * pixels / 255 - 1) * 1024, 3, axis=-1), atol=2e-4)
+
+
+def test_numbers_of_its_own_and_their_configuration() -> None:
+    spec = PixelSpec((1.0, 2.0, 3.0), (4.0, 5.0, 6.0), "bgr")
+    layer = Preprocessing(spec)
+    red_first = np.array([30.0, 20.0, 10.0], "float32").reshape(1, 1, 1, 3)
+    values = keras.ops.convert_to_numpy(layer(red_first)).ravel()
+    np.testing.assert_allclose(values, [(10 - 1) / 4, (20 - 2) / 5, (30 - 3) / 6], rtol=1e-6)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
+    assert again.pixels == again.mode == spec

@@ -15,6 +15,7 @@ from typing import Annotated, Any, TypeVar
 
 from zoo.config import weighting
 from zoo.config.json_schema import Keywords
+from zoo.config.pixels import PixelSpec
 from zoo.core.errors import RecipeError, UnknownNameError, closest
 from zoo.labels.findings import FINDINGS
 
@@ -53,6 +54,7 @@ class MemberSpec:
         batch_norm_momentum: Momentum of batch normalisation; None keeps the architecture's own. Short runs from random
             weights need about 0.9.
         alias: Name of the member in the ensemble, if it differs from the backbone's name.
+        pixels: Pixel values that the weights expect, as numbers; None for those of the architecture.
     """
 
     backbone: str
@@ -61,6 +63,7 @@ class MemberSpec:
     weights: str | None = None
     batch_norm_momentum: float | None = None
     alias: str = ""
+    pixels: PixelSpec | None = None
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or self.name in _TAKEN:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
+from zoo.config.pixels import NAMED
 from zoo.core.errors import UnknownNameError, UsageError
-
-PreprocessingMode = Literal["caffe", "torch", "tf"]
 
 _RESNET = "Deep Residual Learning for Image Recognition (He et al. 2015), arXiv:1512.03385"
 _RESNET_V2 = "Identity Mappings in Deep Residual Networks (He et al. 2016), arXiv:1603.05027"
 _EFFICIENTNET = "EfficientNet: Rethinking Model Scaling for CNNs (Tan and Le 2019), arXiv:1905.11946"
+_EFFICIENTNET_LITE = "EfficientNet-Lite (Liu 2020), github.com/tensorflow/tpu; arXiv:1905.11946 without its gates"
 _EFFICIENTNET_V2 = "EfficientNetV2: Smaller Models and Faster Training (Tan and Le 2021), arXiv:2104.00298"
 _DENSENET = "Densely Connected Convolutional Networks (Huang et al. 2017), arXiv:1608.06993"
 _CONVNEXT = "A ConvNet for the 2020s (Liu et al. 2022), arXiv:2201.03545"
@@ -31,8 +31,9 @@ class Architecture:
         name: Registered name.
         builder: `"module:function"` or a function. Called as `builder(input_shape=(height, width, 3), **options)`, it
             returns a `keras.Model` that maps preprocessed pixels to a feature map (batch, rows, columns, channels).
-        preprocessing: The pixel values it expects: "caffe" (BGR minus mean), "torch" (0..1, normalised by the mean and
-            deviation of ImageNet) or "tf" (-1..1).
+        preprocessing: The pixel values it expects, a name of `zoo.config.pixels.NAMED`: "caffe" (BGR minus mean),
+            "torch" (0..1, normalised by the mean and deviation of ImageNet), "tf" (-1..1), "xrv" (-1024..1024) or
+            "lite" (about -1..1). A member can bring its own numbers (`MemberSpec.pixels`).
         options: Further arguments for the builder.
         stem: First layer behind the preprocessing that the built network contains and that is cut off; "" if it
             contains none.
@@ -47,7 +48,7 @@ class Architecture:
 
     name: str
     builder: str | Callable[..., Any]
-    preprocessing: PreprocessingMode = "torch"
+    preprocessing: str = "torch"
     options: Mapping[str, Any] = field(default_factory=dict)
     stem: str = ""
     channels: int = 0
@@ -58,9 +59,9 @@ class Architecture:
     paper: str = ""
 
     def __post_init__(self) -> None:
-        if self.preprocessing not in ("caffe", "torch", "tf"):
+        if self.preprocessing not in NAMED:
             raise UsageError(
-                f"backbone {self.name!r}: preprocessing must be 'caffe', 'torch' or 'tf', got {self.preprocessing!r}"
+                f"backbone {self.name!r}: preprocessing must be one of {', '.join(NAMED)}, got {self.preprocessing!r}"
             )
         if not callable(self.builder) and ":" not in self.builder:
             raise UsageError(
@@ -94,7 +95,7 @@ def register(architecture: Architecture, replace: bool = False) -> Architecture:
 def _keras(
     name: str,
     function: str,
-    preprocessing: PreprocessingMode,
+    preprocessing: str,
     channels: int,
     parameters: int,
     file: str,
@@ -159,6 +160,8 @@ _ROWS = (
            "07fb09a5933dd0c8eaafa16978110389", _MOBILENET_V3, **_BARE),
     Architecture("kerascv-resnet18", "zoo.models.backbones_kerascv:resnet18", "torch",
                  channels=512, parameters=11_186_112, paper=_RESNET),
+    Architecture("efficientnetlite0", "zoo.models.efficientnet_lite:efficientnet_lite0", "lite",
+                 channels=1280, parameters=3_413_024, paper=_EFFICIENTNET_LITE),
     Architecture("tiny", "zoo.models.tiny:tiny", "torch", channels=64, parameters=33_264, min_size=8,
                  paper="A small residual network of this library, for tests and dry runs"),
 )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
 import keras
 
+from zoo.config.pixels import PixelSpec
 from zoo.core.errors import UsageError
 from zoo.models import architectures, convolutions
-from zoo.models.architectures import Architecture, PreprocessingMode
+from zoo.models.architectures import Architecture
 from zoo.models.preprocessing import Preprocessing
 
 
@@ -28,6 +30,8 @@ class Backbone(keras.Model):
         channels: 1 (greyscale, repeated to three inside) or 3 (RGB).
         batch_norm_momentum: Momentum of every batch norm; None keeps that of the architecture (mostly 0.99).
         name: Model name; by default the name of the architecture.
+        pixels: Pixel values that the weights expect, if they are not those of the architecture; a `PixelSpec` or its
+            fields.
 
     Attributes:
         architecture: The entry of `ARCHITECTURES` it was built from.
@@ -50,6 +54,7 @@ class Backbone(keras.Model):
         channels: int = 1,
         batch_norm_momentum: float | None = None,
         name: str | None = None,
+        pixels: PixelSpec | Mapping[str, Any] | None = None,
     ) -> None:
         row = architectures.get(architecture)
         if image_size is not None and image_size < row.min_size:
@@ -63,7 +68,8 @@ class Backbone(keras.Model):
                 layer.momentum = batch_norm_momentum
         # float32 whatever the policy: the cast to half precision comes after the preprocessing.
         image = keras.Input((image_size, image_size, channels), dtype="float32", name="image")
-        features = network(Preprocessing(row.preprocessing, name="preprocessing")(image))
+        preprocessing = Preprocessing(row.preprocessing if pixels is None else pixels, name="preprocessing")
+        features = network(preprocessing(image))
         super().__init__(inputs=image, outputs=features, name=name or row.name)
         self.architecture = row
         self.network = network
@@ -73,6 +79,7 @@ class Backbone(keras.Model):
             "channels": channels,
             "batch_norm_momentum": batch_norm_momentum,
             "name": self.name,
+            "pixels": None if pixels is None else dataclasses.asdict(preprocessing.pixels),
         }
 
     def weight_parts(self) -> dict[str, keras.layers.Layer]:
@@ -93,7 +100,7 @@ def register_backbone(
     architecture: Architecture | str,
     builder: Callable[..., keras.Model] | str | None = None,
     *,
-    preprocessing: PreprocessingMode = "torch",
+    preprocessing: str = "torch",
     min_size: int = 32,
     replace: bool = False,
 ) -> Architecture:
@@ -103,7 +110,7 @@ def register_backbone(
         architecture: A full `Architecture`, or just a name together with `builder`.
         builder: `builder(input_shape=(height, width, 3))` returns a model that maps preprocessed pixels to a feature
             map.
-        preprocessing: The pixel values it expects: "torch", "tf" or "caffe".
+        preprocessing: The pixel values it expects, a name of `zoo.config.pixels.NAMED`.
         min_size: Smallest image side, in pixels.
         replace: Replace a registered backbone of this name.
 

@@ -61,7 +61,7 @@ class Classifier(keras.Model):
             UnknownNameError: No such backbone or head.
             WeightsError: The starting weights are missing or belong to another backbone.
         """
-        backbone = Backbone(spec.backbone, image_size, channels, spec.batch_norm_momentum)
+        backbone = Backbone(spec.backbone, image_size, channels, spec.batch_norm_momentum, pixels=spec.pixels)
         if start and spec.weights is not None:
             load_pretrained(backbone, spec.weights)
         return cls(backbone, build_head(spec.head, findings, spec.dropout), spec.name)

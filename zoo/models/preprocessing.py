@@ -1,25 +1,18 @@
-"""The three pixel normalisations of `keras.applications`, as one layer."""
+"""Pixels 0..255 to the values that a network expects, as one layer."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from zoo.config.pixels import NAMED, PixelSpec
+from zoo.config.specs import from_dict
 from zoo.core.errors import UsageError
-from zoo.models.architectures import PreprocessingMode
-
-_MEAN, _DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-
-#: mode -> (scale, offset) per channel: each is `pixel * scale + offset`, "caffe" on channels in the order BGR.
-#: Values as in `keras.applications.imagenet_utils.preprocess_input` (github.com/keras-team/keras).
-_AFFINE = {
-    "caffe": (np.ones(3), -np.array([103.939, 116.779, 123.68])),
-    "torch": (1 / (255 * _DEVIATION), -_MEAN / _DEVIATION),
-    "tf": (np.full(3, 1 / 127.5), np.full(3, -1.0)),
-}
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -31,25 +24,35 @@ class Preprocessing(keras.layers.Layer):
     loses no grey levels.
 
     Args:
-        mode: "caffe", "torch" or "tf"; see `Architecture.preprocessing`.
+        mode: The contract: a name of `zoo.config.pixels.NAMED` ("caffe", "torch", "tf", "xrv", "lite"), a `PixelSpec`,
+            or the fields of one, as in a configuration.
         **kwargs: Passed to `keras.layers.Layer`.
+
+    Attributes:
+        mode: The name of the contract, or its `PixelSpec` if it was not given by name.
+        pixels: The `PixelSpec`.
+
+    Raises:
+        ValueError: The name or the numbers are not valid.
 
     Example:
         >>> Preprocessing("tf")(ops.full((1, 2, 2, 1), 255)).shape == (1, 2, 2, 3)
         True
     """
 
-    def __init__(self, mode: PreprocessingMode, **kwargs: Any) -> None:
+    def __init__(self, mode: str | PixelSpec | Mapping[str, Any], **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)
-        if mode not in _AFFINE:
-            raise UsageError(f"preprocessing mode must be one of {', '.join(_AFFINE)}, got {mode!r}")
-        self.mode = mode
-        self._scale, self._offset = (part.astype("float32") for part in _AFFINE[mode])
+        if isinstance(mode, str) and mode not in NAMED:
+            raise UsageError(f"preprocessing mode must be one of {', '.join(NAMED)} or a PixelSpec, got {mode!r}")
+        self.mode = from_dict(PixelSpec, mode, "pixels") if isinstance(mode, Mapping) else mode
+        self.pixels = self.mode if isinstance(self.mode, PixelSpec) else NAMED[self.mode]
+        mean, deviation = (np.asarray(part, "float64") for part in (self.pixels.mean, self.pixels.deviation))
+        self._scale, self._offset = (1 / deviation).astype("float32"), (-mean / deviation).astype("float32")
 
     def call(self, pixels: Any) -> Any:
         """Normalises a batch of pixels."""
         pixels = ops.cast(pixels, "float32")
-        if self.mode == "caffe" and pixels.shape[-1] == 3:
+        if self.pixels.order == "bgr" and pixels.shape[-1] == 3:
             pixels = ops.flip(pixels, axis=-1)
         # A single channel is broadcast to the three of scale and offset.
         return ops.cast(pixels * self._scale + self._offset, self.compute_dtype)
@@ -60,4 +63,5 @@ class Preprocessing(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The configuration from which `from_config` builds an equal layer."""
-        return {**super().get_config(), "mode": self.mode}
+        mode = self.mode if isinstance(self.mode, str) else dataclasses.asdict(self.mode)
+        return {**super().get_config(), "mode": mode}

