@@ -20,6 +20,8 @@ _EFFICIENTNET_LITE = "EfficientNet-Lite (Liu 2020), github.com/tensorflow/tpu; a
 _EFFICIENTNET_V2 = "EfficientNetV2: Smaller Models and Faster Training (Tan and Le 2021), arXiv:2104.00298"
 _DENSENET = "Densely Connected Convolutional Networks (Huang et al. 2017), arXiv:1608.06993"
 _CONVNEXT = "A ConvNet for the 2020s (Liu et al. 2022), arXiv:2201.03545"
+_VIT = "An Image is Worth 16x16 Words (Dosovitskiy et al. 2020), arXiv:2010.11929"
+_DINOV2 = "DINOv2: Learning Robust Visual Features without Supervision (Oquab et al. 2023), arXiv:2304.07193"
 _MOBILENET_V3 = "Searching for MobileNetV3 (Howard et al. 2019), arXiv:1905.02244"
 
 
@@ -121,6 +123,23 @@ def _keras(
     )
 
 
+def _vit(
+    name: str, patch: int, width: int, trained: int, parameters: int, paper: str = _VIT, **options: Any
+) -> Architecture:
+    """A vision transformer of 12 blocks, with heads of 64 features."""
+    shape = {"patch": patch, "width": width, "heads": width // 64, "trained": trained}
+    return Architecture(
+        name=name,
+        builder="zoo.models.vit:vit",
+        preprocessing="torch" if paper == _DINOV2 else "tf",
+        options={**shape, **options},
+        channels=width,
+        parameters=parameters,
+        min_size=patch,
+        paper=paper,
+    )
+
+
 _BARE = {"include_preprocessing": False}
 _KERNELS = "weights_tf_dim_ordering_tf_kernels_notop.h5"
 
@@ -158,6 +177,15 @@ _ROWS = (
     _keras("mobilenetv3large", "MobileNetV3Large", "tf", 960, 2_996_352,
            "mobilenet_v3/weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5",
            "07fb09a5933dd0c8eaafa16978110389", _MOBILENET_V3, **_BARE),
+    Architecture("resnet50_v1_5", "zoo.models.resnet:resnet50_v1_5", "torch",
+                 channels=2048, parameters=23_561_152, paper=_RESNET),
+    Architecture("convnexttiny_unnormed", "zoo.models.convnext:convnexttiny_unnormed", "torch",
+                 channels=768, parameters=27_818_592, paper=_CONVNEXT),
+    _vit("vit_small_16", 16, 384, 14, 21_665_664),
+    _vit("vit_base_16", 16, 768, 14, 85_798_656),
+    _vit("vit_small_16_unnormed", 16, 384, 14, 21_664_896, pooling="patches"),
+    _vit("vit_base_16_unnormed", 16, 768, 14, 85_797_120, pooling="patches"),
+    _vit("vit_base_14_dinov2", 14, 768, 37, 86_579_712, _DINOV2, layer_scale=True, antialias=False),
     Architecture("kerascv-resnet18", "zoo.models.backbones_kerascv:resnet18", "torch",
                  channels=512, parameters=11_186_112, paper=_RESNET),
     Architecture("efficientnetlite0", "zoo.models.efficientnet_lite:efficientnet_lite0", "lite",

@@ -155,8 +155,36 @@ class AttentionHead(Head):
         return {**super().get_config(), "temperatures": list(self.temperatures), "residual": self.residual}
 
 
+@keras.saving.register_keras_serializable(package="zoo")
+class NormHead(GAPHead):
+    """Global average pooling, a layer norm of the pooled features, dropout, one linear layer.
+
+    For backbones that leave their last norm to the head ("convnexttiny_unnormed", "vit_base_16_unnormed"). Arguments as
+    for `Head`.
+
+    Example:
+        >>> NormHead(14)(ops.ones((2, 7, 7, 768))).shape == (2, 14)
+        True
+    """
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Creates the norm and the linear layer."""
+        self.norm = keras.layers.LayerNormalization(epsilon=1e-6, dtype=self.dtype_policy, name="norm")
+        self.norm.build((None, input_shape[-1]))
+        super().build(input_shape)
+
+    def pool(self, features: Any) -> Any:
+        """Pools (batch, rows, columns, features) to normalised (batch, features)."""
+        return self.norm(super().pool(features))
+
+
 #: Name -> class or function called as `(findings, dropout)`; `register_head` adds to it.
-HEADS: dict[str, Callable[..., keras.layers.Layer]] = {"gap": GAPHead, "gem": GeMHead, "attention": AttentionHead}
+HEADS: dict[str, Callable[..., keras.layers.Layer]] = {
+    "gap": GAPHead,
+    "gem": GeMHead,
+    "attention": AttentionHead,
+    "norm": NormHead,
+}
 
 
 def build_head(name: str, findings: int, dropout: float = 0.3) -> keras.layers.Layer:

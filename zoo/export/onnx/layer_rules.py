@@ -11,6 +11,7 @@ import numpy as np
 
 from zoo.export.onnx.graph import Graph, Value
 from zoo.export.onnx.operations import RULES
+from zoo.models.vit import Attention
 
 #: A rule is called with the graph, the layer and its input; returns the layer's output before its activation.
 LayerRule = Callable[[Graph, Any, Value], Value]
@@ -64,9 +65,30 @@ def _normalization(graph: Graph, layer: Any, x: Value) -> Value:
     return _affine(graph, x, scale, mean if layer.invert else -mean * scale)
 
 
+def _attention(graph: Graph, layer: Any, x: Value) -> Value:
+    """Written whole: of tensors with four axes the graph has the channels first, which heads and tokens are not."""
+    tokens, width = x.shape[1], x.shape[2] // 3  # type: ignore[operator]
+    each = width // layer.heads
+    parts = graph.add_many("Split", 3, x.name, graph.constant([width] * 3, "int64"), axis=2)
+    shape = graph.constant([0, tokens, layer.heads, each], "int64")
+    query, key, value = (
+        graph.add("Transpose", graph.add("Reshape", part, shape), perm=perm)
+        for part, perm in zip(parts, ([0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3]), strict=True)
+    )
+    scores = graph.add("MatMul", graph.add("Mul", query, graph.constant(each**-0.5)), key)
+    mixed = graph.add("MatMul", graph.add("Softmax", scores, axis=3), value)
+    together = graph.add("Transpose", mixed, perm=[0, 2, 1, 3])
+    name = graph.add("Reshape", together, graph.constant([0, tokens, width], "int64"))
+    return Value(name, keras.KerasTensor((None, tokens, width), "float32"))
+
+
 def _affine(graph: Graph, x: Value, scale: Any, offset: Any) -> Value:
     scaled = Value(RULES["Multiply"](graph, None, x.shape, x, scale), x.spec)
     return Value(RULES["Add"](graph, None, x.shape, scaled, offset), x.spec)
 
 
-_RULES: dict[type, LayerRule] = {keras.layers.Rescaling: _rescaling, keras.layers.Normalization: _normalization}
+_RULES: dict[type, LayerRule] = {
+    keras.layers.Rescaling: _rescaling,
+    keras.layers.Normalization: _normalization,
+    Attention: _attention,
+}

@@ -164,11 +164,11 @@ def _concatenate(g: Graph, op: Any, shape: Any, xs: Sequence[Value]) -> str:
 
 
 def _split(g: Graph, op: Any, shape: Any, x: Value) -> list[str]:
-    parts, axis = op.indices_or_sections, axes_of(op.axis, len(x.shape))[0]
-    if not isinstance(parts, int):
-        raise ExportError(f"{g.scope}: a split at given places is not exported")
-    size = x.shape[op.axis] // parts
-    return g.add_many("Split", parts, x.name, g.constant([size] * parts, "int64"), axis=axis)
+    parts, whole = op.indices_or_sections, x.shape[op.axis]
+    if whole is None:
+        raise ExportError(f"{g.scope}: a split of the batch is not exported")
+    sizes = [whole // parts] * parts if isinstance(parts, int) else np.diff([0, *parts, whole])
+    return g.add_many("Split", len(sizes), x.name, g.constant(sizes, "int64"), axis=axes_of(op.axis, len(x.shape))[0])
 
 
 def _reshape(g: Graph, op: Any, shape: Any, x: Value) -> str:
