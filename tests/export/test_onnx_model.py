@@ -13,6 +13,7 @@ from zoo.core.errors import ExportError
 from zoo.export.onnx.model import to_onnx
 from zoo.models.architectures import ARCHITECTURES
 from zoo.models.ensemble import Ensemble
+from zoo.models.vit import vit
 from zoo.models.weights.files import uninitialized
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="runs the graphs: pip install 'xrayslam-zoo[serve]'")
@@ -128,7 +129,12 @@ def _reshaped(x):
     return keras.Sequential([LAYERS.Conv2D(6, 3), LAYERS.BatchNormalization(), LAYERS.Activation("relu")])(x)
 
 
-@pytest.mark.parametrize("body", [_stems, _pools, _squeeze, _norms, _activations, _reshaped])
+def _tokens(x):
+    x = vit((24, 24, 3), patch=8, width=16, heads=2, trained=4, depth=2, layer_scale=True)(x)
+    return LAYERS.Concatenate()(keras.ops.split(x, [3, 8], axis=-1)[:2])
+
+
+@pytest.mark.parametrize("body", [_stems, _pools, _squeeze, _norms, _activations, _reshaped, _tokens])
 def test_layers_of_all_kinds(body, register):
     model = ensemble_of(body, register)
     pixels = noise(24)
@@ -184,8 +190,19 @@ def test_efficientnet_lite_at_even_and_odd_sizes(size):
     np.testing.assert_allclose(run(to_onnx(model, size), pixels), expected, rtol=1e-4, atol=1e-4)
 
 
+REAL = [
+    "resnet50",
+    "efficientnetb3",
+    "densenet121",
+    "convnexttiny",
+    "mobilenetv3large",
+    "resnet50_v1_5",
+    "vit_small_16",
+]
+
+
 @pytest.mark.real
-@pytest.mark.parametrize("backbone", ["resnet50", "efficientnetb3", "densenet121", "convnexttiny", "mobilenetv3large"])
+@pytest.mark.parametrize("backbone", REAL)
 def test_real_backbones(backbone):
     spec = EnsembleSpec("one", (MemberSpec(backbone, alias="m"),), 64)
     model = lively(spec)

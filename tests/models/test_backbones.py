@@ -17,6 +17,7 @@ from zoo.models.tiny import tiny
 from zoo.models.weights.files import named_weights, uninitialized
 
 PUBLISHED = [name for name, row in ARCHITECTURES.items() if row.imagenet_url]
+UNPUBLISHED = [name for name, row in ARCHITECTURES.items() if not row.imagenet_url]
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +49,7 @@ def test_facts_of_a_row_are_those_of_the_network_and_of_keras(name: str, monkeyp
     ]
 
 
-@pytest.mark.parametrize("name", ["tiny", "kerascv-resnet18", "efficientnetlite0"])
+@pytest.mark.parametrize("name", UNPUBLISHED)
 def test_facts_of_a_row_without_published_weights(name: str) -> None:
     if name.startswith("kerascv"):
         pytest.importorskip("tensorflow", reason="KerasCV needs TensorFlow")

@@ -70,7 +70,7 @@ def test_attention_drops_the_same_features_at_all_places() -> None:
     assert (dropped == dropped[:, :1, :1]).all()
 
 
-@pytest.mark.parametrize("name", ["gap", "gem", "attention"])
+@pytest.mark.parametrize("name", ["gap", "gem", "attention", "norm"])
 def test_contract_of_every_head(name: str, features: np.ndarray, policy: Any) -> None:
     policy("mixed_float16")
     head = build_head(name, 5, 0.25)

@@ -47,7 +47,7 @@ class MemberSpec:
 
     Attributes:
         backbone: Registered name, such as "densenet121".
-        head: Registered name: "gap", "gem" or "attention".
+        head: Registered name: "gap", "gem", "attention" or "norm".
         dropout: Dropout rate before the last dense layer.
         weights: Initial weights for training: "imagenet", the path of a weights file, or None (random). Not used when a
             release is loaded.

@@ -1,7 +1,7 @@
 """ResNet50 in the form of PyTorch, "version 1.5": the stride is on the 3 x 3 convolution.
 
-`keras.applications.ResNet50` has it on the first 1 x 1 convolution, and biases in front of its batch norms: it cannot hold
-the weights of torchvision, timm or TorchXRayVision.
+`keras.applications.ResNet50` has it on the first 1 x 1 convolution, and biases in front of its batch norms: it cannot
+hold the weights of torchvision, timm or TorchXRayVision.
 """
 
 from __future__ import annotations
