@@ -1,20 +1,68 @@
-"""Listing models: `zoo list`, `zoo info`."""
+"""Looking before doing: `zoo data` at a table of images, `zoo list` and `zoo info` at models."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from zoo.cli.command import command
+from zoo.cli.tables import add_table, table_spec
+from zoo.core.errors import UsageError
 
 
 def add(commands: Any) -> None:
     """Adds the subcommands."""
+    _add_data(commands)
     sub = command(commands, "list", _list, "list the names of models")
     sub.add_argument("pattern", nargs="?", default="*", help="show matching names only, such as 'xrayslam*'")
     sub.add_argument("--kind", choices=("ensemble", "backbone"), help="show one kind of model only")
     sub = command(commands, "info", _info, "show the properties of a model")
     sub.add_argument("name", help="name of a model")
+
+
+def _add_data(commands: Any) -> None:
+    from zoo.data.tables.names import DATASET_NAMES
+
+    text = "show what a table of labelled images holds, and the split it would give, before training"
+    sub = command(commands, "data", _data, text)
+    sub.epilog = f"Formats that --dataset names: {', '.join(DATASET_NAMES)}. `zoo data --formats` describes them."
+    sub.add_argument("data", type=Path, nargs="?", help="the table, or the folder of the table and the images")
+    add_table(sub, "by the names of the files")
+    sub.add_argument("--formats", action="store_true", help="describe the formats of tables, and stop")
+    sub.add_argument("--split-by", choices=("patient", "image"), default="patient", help="default: patient")
+    sub.add_argument("--quick", action="store_true", help="do not read the images: no copies, no unreadable images")
+    sub.add_argument("--html", type=Path, metavar="PAGE", help="also write a page")
+    sub.add_argument("--json", type=Path, metavar="FILE", help="also write everything as JSON")
+
+
+def _data(options: argparse.Namespace) -> None:
+    from zoo.data.tables.datasets import described
+
+    if options.formats:
+        print(described().replace("; ", "\n"))
+        return
+    if options.data is None:
+        raise UsageError("give the table or its folder: zoo data DIR")
+    from zoo.config.specs import to_dict
+    from zoo.core.files import write_json
+    from zoo.core.terminal import TerminalProgress
+    from zoo.data.splits import SplitSpec
+    from zoo.runs import describe
+
+    with TerminalProgress() as progress:
+        found = describe.describe(
+            options.data, progress, dataset=options.dataset, columns=table_spec(options),
+            split=SplitSpec(by=options.split_by), read_images=not options.quick,
+        )  # fmt: skip
+    print(describe.as_text(found))
+    if options.html:
+        from zoo.report.data_page import write_data_page
+
+        print(f"Page: {write_data_page(found, options.html)}")
+    if options.json:
+        write_json(options.json, to_dict(found))
+        print(f"JSON: {options.json}")
 
 
 def _list(options: argparse.Namespace) -> None:

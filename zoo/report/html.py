@@ -55,7 +55,7 @@ def write_report(
         for section in sections
         for chart in section.charts
     }
-    page = _environment().get_template("report.html.jinja")
+    page = environment().get_template("report.html.jinja")
     path = out / "report.html"
     write_text(
         path,
@@ -101,7 +101,8 @@ def _grouped(mistakes: Sequence[Mistake]) -> dict[str, list[Mistake]]:
     return by_finding
 
 
-def _environment() -> Any:
+def environment() -> Any:
+    """The environment of all page templates, with the style sheet and the formats of numbers."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         undefined=jinja2.StrictUndefined,
