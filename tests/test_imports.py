@@ -52,7 +52,7 @@ HOMES = {
     },
     "torch": set(),
     "keras_cv": {"data/augment_kerascv.py", "models/backbones_kerascv.py"},
-    "sklearn": {"data/splits.py", "evaluation/baseline.py"},
+    "sklearn": {"data/splits.py", "evaluation/baseline.py", "training/probes/linear.py"},
 }
 
 

@@ -1,4 +1,4 @@
-"""Predicting with a model: `zoo predict`, `zoo submit`."""
+"""Predicting with a model: `zoo predict`, `zoo submit`, `zoo embed`."""
 
 from __future__ import annotations
 
@@ -38,11 +38,7 @@ def add(commands: Any) -> None:
         sub.add_argument("--batch-size", type=int, help="images per batch (default: the runtime's)")
         add_runtime(sub)
         sub.add_argument("--strict", action="store_true", help="stop at the first unreadable image")
-        most = Limits()
-        text = f"refuse larger image files, in megabytes (default: {most.bytes // 10**6})"
-        sub.add_argument("--max-file-size", type=int, default=most.bytes // 10**6, metavar="MB", help=text)
-        text = f"refuse an image that takes longer to decode, in processor time (default: {most.seconds:g})"
-        sub.add_argument("--max-seconds", type=float, default=most.seconds, metavar="S", help=text)
+        _add_limits(sub)
         if name == "predict":
             sub.add_argument("--point", help="operating point (default: the release's)")
             sub.add_argument("--decision", type=Path, help="decision.json from `zoo evaluate --fit`")
@@ -55,6 +51,44 @@ def add(commands: Any) -> None:
             sub.add_argument("--restart", action="store_true", help="start again instead of resuming an earlier run")
         else:
             sub.add_argument("--sample", type=Path, help="sample submission that gives rows, order and columns")
+    _add_embed(commands)
+
+
+def _add_embed(commands: Any) -> None:
+    text = "write the pooled features of all images in a folder to Parquet or CSV; can be resumed"
+    sub = command(commands, "embed", _embed, text)
+    sub.add_argument("model", help="name of a model, or folder of a release")
+    sub.add_argument("images", type=Path, nargs="+", help="image files or folders")
+    sub.add_argument("--out", type=Path, required=True, help="file to write, .parquet or .csv")
+    sub.add_argument("--batch-size", type=int, help="images per batch (default: the runtime's)")
+    add_runtime(sub)
+    sub.add_argument("--strict", action="store_true", help="stop at the first unreadable image")
+    _add_limits(sub)
+    sub.add_argument("--restart", action="store_true", help="start again instead of resuming an earlier run")
+
+
+def _add_limits(sub: Any) -> None:
+    most = Limits()
+    text = f"refuse larger image files, in megabytes (default: {most.bytes // 10**6})"
+    sub.add_argument("--max-file-size", type=int, default=most.bytes // 10**6, metavar="MB", help=text)
+    text = f"refuse an image that takes longer to decode, in processor time (default: {most.seconds:g})"
+    sub.add_argument("--max-seconds", type=float, default=most.seconds, metavar="S", help=text)
+
+
+def _embed(options: argparse.Namespace) -> int:
+    from zoo.core.terminal import TerminalProgress
+    from zoo.inference import writers
+    from zoo.runs import embed
+
+    writers.format_of(options.out)  # raises for an unknown format before the model is loaded
+    predictor = _load(options)
+    with TerminalProgress() as progress:
+        counts = embed.write_features(
+            predictor, options.images, options.out, progress,
+            batch_size=options.batch_size, strict=options.strict, restart=options.restart,
+        )  # fmt: skip
+    print(f"Images in {options.out}: {counts.images:,}; unreadable: {counts.unreadable:,}")
+    return 0
 
 
 def _predict(options: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -35,6 +35,9 @@ FORMATS: Mapping[Format, tuple[Precision, ...]] = {
 
 #: By how much a logit may differ from Keras' own, as a share of the largest one (or of 1, where all are smaller).
 TOLERANCES: Mapping[str, float] = {"float32": 1e-4, "bfloat16": 2e-2}
+
+#: What a graph returns: the logits of the findings, or the pooled features of the members (`zoo.models.features`).
+Values = Literal["logits", "features"]
 
 #: Libraries that make or run an export; the facts state the version of each.
 _LIBRARIES = ("keras", "openvino", "onnx", "onnxruntime", "nncf", "tensorflow-cpu", "tensorflow")
@@ -67,6 +70,7 @@ def export(
     members: Sequence[str] | None = None,
     batch: int | None = None,
     calibrated: bool = True,
+    values: Values = "logits",
 ) -> Export:
     """Exports a release with its preprocessing inside, whole or not at all.
 
@@ -81,6 +85,7 @@ def export(
         members: Names of the members to take; all by default.
         batch: Number of images in a call, where the graph is to take no other; any number by default.
         calibrated: False leaves the temperature out: the graph returns the logits of Keras.
+        values: "features" makes a graph of the pooled features, float32 (n, features), for `openvino` and `onnx`.
 
     Raises:
         ExportError: Its logits are not Keras', a layer cannot be exported, or there is no such precision.
@@ -96,10 +101,16 @@ def export(
         raise ExportError("int8 is made with images to calibrate on: zoo export NAME --precision int8 --data DIR")
     model = build_checked(found, members)
     facts = describe(found, format, precision, members, batch, calibrated=calibrated)
+    network: Any = model
+    if values == "features":
+        from zoo.models.features import features_model, sizes
+
+        network, facts["features"] = features_model(model), sizes(model)
+        facts |= {"temperature": [1.0], "output": _features(sum(facts["features"].values()), batch)}
     write = formats.writer(format, precision, facts, batch)
     with whole(Path(target)) as new:
-        run = write(model, found, new)
-        facts["check"] = hold_against_keras(model, run, found.spec.image_size, facts["temperature"], precision)
+        run = write(network, found, new)
+        facts["check"] = hold_against_keras(network, run, found.spec.image_size, facts["temperature"], precision)
         finish(new, facts)
     return Export(Path(target), facts)
 
@@ -144,6 +155,11 @@ def describe(
         },
         "versions": versions(),
     }
+
+
+def _features(size: int, batch: int | None) -> dict[str, Any]:
+    values = "mean of each member's feature map over all places, the members side by side"
+    return {"name": "features", "dtype": "float32", "shape": [batch or "n", size], "values": values}
 
 
 def versions() -> dict[str, str]:

@@ -47,7 +47,8 @@ def graph_of(model: Ensemble, facts: Mapping[str, Any], half: bool = False) -> o
     _require("onnx")
     from zoo.export.onnx.model import to_onnx
 
-    return to_onnx(model, facts["image_size"], facts["temperature"], metadata(facts), half=half)
+    size, output = facts["image_size"], facts["output"]["name"]
+    return to_onnx(model, size, facts["temperature"], metadata(facts), half=half, output=output)
 
 
 def metadata(facts: Mapping[str, Any]) -> dict[str, str]:

@@ -17,11 +17,17 @@ from zoo.release.exports import Export
 from zoo.release.folder import ReleaseFolder
 
 
-def folder_of(found: ReleaseFolder, members: Sequence[str] | None, format: str, precision: str) -> Path:
+def folder_of(
+    found: ReleaseFolder,
+    members: Sequence[str] | None,
+    format: str,
+    precision: str,
+    values: exporting.Values = "logits",
+) -> Path:
     """The folder for the graph of these members of a release, in this precision, with the installed versions."""
     names = [m.name for m in found.spec.members if members is None or m.name in members]
     # "logits": the graphs of earlier versions divided them by the temperature, under other keys.
-    facts = ("logits", found.manifest_sha256, names, format, precision, exporting.versions(), exports.EXPORT_VERSION)
+    facts = (values, found.manifest_sha256, names, format, precision, exporting.versions(), exports.EXPORT_VERSION)
     return home.home() / "exports" / content_key(facts)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from zoo.explain.explanation import Explanation
+    from zoo.inference.embedding import Embedder
     from zoo.models.ensemble import Ensemble
 
 
@@ -71,6 +73,7 @@ class Predictor:
         self.members = tuple(m.name for m in spec.members if members is None or m.name in members)
         self.name, self.metrics, self.source = name or spec.name, metrics or {}, source
         self.manifest_sha256, self.limits, self.origin = manifest_sha256, limits, origin
+        self._embedder: Embedder | None = None
 
     @classmethod
     def load(cls, name: str | Path, options: LoadOptions) -> Predictor:
@@ -121,6 +124,11 @@ class Predictor:
     def trained(self) -> tuple[bool, ...]:
         """Whether the model was trained on each of `labels`; the probabilities of the others are NaN."""
         return trained(self.spec, self.members, self.decision)
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of the input in pixels."""
+        return self.spec.image_size
 
     def predict(
         self,
@@ -206,6 +214,24 @@ class Predictor:
         tables = [self.table(b, point) for b in self.stream(images, batch_size=batch_size, strict=strict)]
         none = Prediction([], np.empty((0, len(self.labels)), np.float32), [])
         return pd.concat(tables, ignore_index=True) if tables else self.table(none, point)
+
+    def embed(self, images: Images, *, batch_size: int | None = None, strict: bool = False) -> np.ndarray:
+        """Returns the pooled features of images: the mean of each member's feature map, the members side by side.
+
+        Arguments and errors as in `predict`; the row of an image that cannot be read is NaN.
+
+        Returns:
+            float32 (n, features).
+
+        Example:
+            >>> load("xrayslam-demo").embed(["image.jpg"]).shape  # doctest: +SKIP
+            (1, 192)
+        """
+        from zoo.inference.embedding import embedder
+
+        if self._embedder is None:
+            self._embedder = embedder(self)
+        return replace(self._embedder, limits=self.limits).embed(images, batch_size=batch_size, strict=strict)
 
     def explain(self, image: ImageSource, finding: str, method: str = "gradcam") -> Explanation:
         """Maps which regions of an image affect the logit of a finding: what the network used, not where disease is.

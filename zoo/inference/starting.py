@@ -122,7 +122,7 @@ def openvino(name: str | Path, found: ReleaseFolder, members: Sequence[str] | No
         ReleaseError: There is no accepted int8 export.
         ExportError: The logits in this precision differ from those of Keras, or those of int8 from its recorded ones.
     """
-    from zoo.runtimes.openvino_runtime import OpenVinoRuntime, native
+    from zoo.runtimes.openvino_runtime import native
 
     if precision == "bfloat16" and "bfloat16" not in native():
         raise UsageError("this CPU does not compute in bfloat16: use precision 'float32' or 'auto'")
@@ -133,14 +133,39 @@ def openvino(name: str | Path, found: ReleaseFolder, members: Sequence[str] | No
             rest = "bfloat16"
     else:
         graph = _graph(name, found, members, "openvino", precision)
-    compiled = graph_cache.compiled()
-    with graph_cache.locked(compiled / "openvino"):
-        started = OpenVinoRuntime(
-            graph.folder / "model.xml", precision, rest=rest, divisor=graph.temperature, compiled=compiled
-        )
+    started = _in_openvino(graph, precision, rest)
     if precision == "int8":
         _hold_against_golden(found, graph, started, rest)
     return started
+
+
+def start_features(name: str, options: LoadOptions) -> tuple[Runtime, dict[str, int]]:
+    """Returns a runtime of the pooled features of a release on "openvino" or "onnx", and the sizes by member.
+
+    Raises:
+        UsageError: The precision is int8, for which there is no graph of the features.
+        ExportError: The features differ from those of Keras.
+    """
+    if options.precision == "int8":
+        raise UsageError("there is no int8 graph of the features: load the model in float32 or bfloat16")
+    found, members, format = sources.find(name, ()), options.members, options.runtime
+    assert format != "keras"
+    graph = _graph(name, found, members, format, options.precision, "features")
+    sizes = {str(member): int(size) for member, size in graph.facts["features"].items()}
+    if format == "openvino":
+        return _in_openvino(graph, options.precision), sizes
+    from zoo.runtimes.onnx_runtime import OnnxRuntime
+
+    return OnnxRuntime(graph.folder / "model.onnx"), sizes
+
+
+def _in_openvino(graph: Export, precision: str, rest: str = "float32") -> Runtime:
+    from zoo.runtimes.openvino_runtime import OpenVinoRuntime
+
+    compiled = graph_cache.compiled()
+    with graph_cache.locked(compiled / "openvino"):
+        path = graph.folder / "model.xml"
+        return OpenVinoRuntime(path, precision, rest=rest, divisor=graph.temperature, compiled=compiled)
 
 
 def int8(found: ReleaseFolder, members: Sequence[str] | None = None) -> Export:
@@ -164,7 +189,12 @@ def int8(found: ReleaseFolder, members: Sequence[str] | None = None) -> Export:
 
 
 def _graph(
-    name: str | Path, found: ReleaseFolder, members: Sequence[str] | None, format: exports.Format, precision: Any
+    name: str | Path,
+    found: ReleaseFolder,
+    members: Sequence[str] | None,
+    format: exports.Format,
+    precision: Any,
+    values: exporting.Values = "logits",
 ) -> Export:
     """Returns a graph from the cache, where it is first made from the weights if it is missing."""
 
@@ -172,9 +202,10 @@ def _graph(
         # Uses the same commit, since the branch may have moved.
         whole = sources.find(found.source or name, members)
         batch = 1 if format == "openvino" else None
-        exporting.export(whole, folder, format, precision, members=members, batch=batch, calibrated=False)
+        options: Any = {"members": members, "batch": batch, "calibrated": False, "values": values}
+        exporting.export(whole, folder, format, precision, **options)
 
-    return graph_cache.obtain(graph_cache.folder_of(found, members, format, precision), make)
+    return graph_cache.obtain(graph_cache.folder_of(found, members, format, precision, values), make)
 
 
 def _hold_against_golden(found: ReleaseFolder, graph: Export, started: Any, rest: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,8 +11,8 @@ import pandas as pd
 
 from zoo.core.errors import MissingExtraError, UsageError
 
-#: Rows per row group of a Parquet file.
-_GROUP = 2**17
+#: A row group of a Parquet file has at most so many rows, or so many numbers in a table of many columns.
+_GROUP, _CELLS = 2**17, 2**23
 
 
 class Format(Protocol):
@@ -53,13 +54,20 @@ def format_of(out: Path) -> Format:
 
 
 class Csv:
-    """CSV in UTF-8, with numbers to six digits and empty fields for missing values."""
+    """CSV in UTF-8, with empty fields for missing values.
+
+    Args:
+        digits: Digits of a number; nine keep every bit of a float32.
+    """
 
     name = "csv"
 
+    def __init__(self, digits: int = 6) -> None:
+        self._format = f"%.{digits}g"
+
     def piece(self, table: pd.DataFrame, first: bool) -> bytes:
         """See `Format`."""
-        return table.to_csv(index=False, header=first, float_format="%.6g", lineterminator="\n").encode()
+        return table.to_csv(index=False, header=first, float_format=self._format, lineterminator="\n").encode()
 
     def whole(self, pieces: Path) -> Path:
         """See `Format`."""
@@ -70,19 +78,25 @@ class Parquet:
     """Parquet, with numbers in full precision and nulls for missing values.
 
     A Parquet file cannot be appended to, so the pieces form an Arrow stream that is converted at the end.
+
+    Args:
+        metadata: Facts to keep in the schema of the file, name -> text.
     """
 
     name = "parquet"
+
+    def __init__(self, metadata: Mapping[str, str] | None = None) -> None:
+        self._metadata = dict(metadata or {})
 
     def piece(self, table: pd.DataFrame, first: bool) -> bytes:
         """See `Format`."""
         import pyarrow as pa
 
-        batch = pa.RecordBatch.from_pandas(table, _schema(table), preserve_index=False)
+        batch = pa.RecordBatch.from_pandas(table, _schema(table, self._metadata), preserve_index=False)
         return (batch.schema.serialize().to_pybytes() if first else b"") + batch.serialize().to_pybytes()
 
     def whole(self, pieces: Path) -> Path:
-        """Converts the stream to Parquet, with about ten thousand images in memory at a time."""
+        """Converts the stream to Parquet, with about ten thousand images (or 32 MB of features) in memory at a time."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -91,7 +105,8 @@ class Parquet:
             held: list[Any] = []
             for batch in stream:
                 held.append(batch)
-                if sum(map(len, held)) >= _GROUP:
+                rows = sum(map(len, held))
+                if rows >= _GROUP or rows * len(stream.schema) >= _CELLS:
                     writer.write_table(pa.Table.from_batches(held))
                     held = []
             if held:
@@ -99,9 +114,10 @@ class Parquet:
         return whole
 
 
-def _schema(table: pd.DataFrame) -> Any:
+def _schema(table: pd.DataFrame, metadata: Mapping[str, str]) -> Any:
     """Derives the schema from the columns' kinds, not their values, as a batch may lack probabilities."""
     import pyarrow as pa
 
     kinds = {"f": pa.float32(), "b": pa.bool_()}
-    return pa.schema([(name, kinds.get(table[name].dtype.kind, pa.string())) for name in table])
+    fields = [(name, kinds.get(table[name].dtype.kind, pa.string())) for name in table]
+    return pa.schema(fields, metadata=dict(metadata) or None)

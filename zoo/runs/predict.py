@@ -22,6 +22,7 @@ from zoo.data.contents import Content
 from zoo.data.images.limits import DEFAULT
 from zoo.data.images.listing import find_images
 from zoo.inference import resume, writers
+from zoo.inference.embedding import Embedder
 from zoo.inference.predictor import Predictor
 from zoo.inference.stream import Prediction
 from zoo.runtimes.runtime import FEW
@@ -143,11 +144,11 @@ def facts_of(predictor: Predictor, batch_size: int) -> dict[str, str | int]:
     }
 
 
-def settle(predictor: Predictor, batch_size: int) -> None:
+def settle(predictor: Predictor | Embedder, batch_size: int) -> None:
     """Runs Keras once before small batches, so that a resumed run computes the same bits as an uninterrupted one."""
     if predictor.runtime.name == "keras" and batch_size <= FEW:
         # Keras may compute a first, small batch slightly differently, and a resumed run has another first batch.
-        predictor.runtime.logits(np.zeros((FEW + 1, *2 * [predictor.spec.image_size], 1), np.uint8))
+        predictor.runtime.logits(np.zeros((FEW + 1, *2 * [predictor.image_size], 1), np.uint8))
 
 
 def printable(texts: Sequence[str]) -> list[str]:
@@ -161,7 +162,12 @@ def printable(texts: Sequence[str]) -> list[str]:
 
 
 def scored(
-    predictor: Predictor, paths: Sequence[str], progress: Progress, batch_size: int | None, strict: bool, start: int = 0
+    predictor: Predictor | Embedder,
+    paths: Sequence[str],
+    progress: Progress,
+    batch_size: int | None,
+    strict: bool,
+    start: int = 0,
 ) -> Iterator[Prediction]:
     """Yields the predictions of images, batch by batch, beginning at image `start`, and reports the progress."""
     with progress.task("scoring images", len(paths), start) as advance:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from zoo.models.ensemble import Ensemble
 
-#: Names of the exported graph's one input and one output.
+#: Names of the exported graph's one input, and of its one output where it gives logits.
 INPUT, OUTPUT = "pixels", "logits"
 
 
@@ -37,6 +37,7 @@ def to_onnx(
     facts: Mapping[str, str] | None = None,
     *,
     half: bool = False,
+    output: str = OUTPUT,
 ) -> onnx.ModelProto:
     """Writes a network with its preprocessing as one graph.
 
@@ -46,6 +47,7 @@ def to_onnx(
         temperature: Divides the logits: one number, or one a finding. None leaves them as they are.
         facts: Metadata, key -> text.
         half: Store kernels in bfloat16.
+        output: Name of the output.
 
     Returns:
         A model with the input "pixels", uint8 (n, image_size, image_size, 1) grey levels, and the output "logits",
@@ -73,8 +75,8 @@ def to_onnx(
     last = result.name
     if temperature is not None and not np.all(np.asarray(temperature) == 1):
         last = graph.add("Div", last, graph.constant(np.asarray(temperature).reshape(1, -1)))
-    graph.add_as(OUTPUT, "Identity", last)
-    logits = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ("n", result.shape[-1]))
+    graph.add_as(output, "Identity", last)
+    logits = helper.make_tensor_value_info(output, TensorProto.FLOAT, ("n", result.shape[-1]))
     return graph.model([pixels], [logits], facts or {}, half=half)
 
 

@@ -1,0 +1,92 @@
+"""`zoo embed`: writes the pooled features of all images in a folder to CSV or Parquet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from zoo.core.progress import Progress
+from zoo.data import contents
+from zoo.data.images.limits import DEFAULT
+from zoo.data.images.listing import find_images
+from zoo.inference import resume, writers
+from zoo.inference.embedding import Embedder, embedder
+from zoo.inference.predictor import Predictor
+from zoo.inference.stream import Prediction
+from zoo.runs.predict import Counts, beside, facts_of, in_order, printable, scored, settle
+
+
+def write_features(
+    predictor: Predictor,
+    sources: Sequence[Path],
+    out: Path,
+    progress: Progress,
+    *,
+    batch_size: int | None = None,
+    strict: bool = False,
+    restart: bool = False,
+) -> Counts:
+    """Writes one row per image: image, the float32 features of each member, error; `out` appears when it is complete.
+
+    After a kill, the same call resumes after the last batch that was written, with the same bytes as an uninterrupted
+    one. Memory does not grow with the number of images. A Parquet file states the model in the metadata of its schema:
+    "model", "manifest_sha256", "members" (JSON, member -> number of features), "features", "image_size", "runtime" and
+    "zoo".
+
+    Args:
+        predictor: The model, with its limits for an image.
+        sources: Image files and folders.
+        out: `.csv` or `.parquet` file to write.
+        progress: Receives the progress after each batch.
+        batch_size: Images per batch; the runtime's default if None.
+        strict: Whether to stop at the first unreadable image; otherwise it becomes a row with an error.
+        restart: Whether to start again and discard the results of an earlier call.
+
+    Raises:
+        CheckpointError: An earlier call with other settings was stopped, one is still running, or images that it
+            embedded have changed or are gone.
+        ValueError: `out` has another extension.
+        ImageError: With `strict`, an image cannot be read.
+    """
+    writers.format_of(out)  # raises for another format
+    paths = find_images(sources, progress.message)
+    features = embedder(predictor)
+    batch_size = features.runtime.batch_size if batch_size is None else batch_size
+    facts = facts_of(predictor, batch_size)
+    del facts["decision"]
+    kind = _format(out, predictor, features, str(facts["runtime"]))
+    job = facts | {"form": f"features {kind.name}", "features": features.features}
+    if predictor.limits != DEFAULT:
+        job["limits"] = str(predictor.limits)
+    with resume.open_journal(out, job, restart=restart, whole=kind.whole) as log:
+        paths = in_order(log.files, paths, out)
+        settle(features, batch_size)
+
+        def write(batch: Prediction) -> None:
+            held = [(path, contents.of(path)) for path in batch.names]
+            batch = replace(batch, names=printable(batch.names), errors=printable(batch.errors))
+            piece = kind.piece(features.table(batch), first=not log.done.items)
+            log.append(piece, len(batch.names), sum(map(bool, batch.errors)), held)
+
+        start = log.done.items
+        if start:
+            progress.message(f"resuming after {start:,} of {len(paths):,} images, which an earlier run has written")
+        beside(write, scored(features, paths, progress, batch_size, strict, start))
+    return Counts(log.done.items, log.done.failed)
+
+
+def _format(out: Path, predictor: Predictor, features: Embedder, runtime: str) -> writers.Format:
+    if out.suffix == ".csv":
+        return writers.Csv(digits=9)
+    facts = {
+        "model": predictor.name,
+        "manifest_sha256": predictor.manifest_sha256,
+        "members": json.dumps(dict(features.sizes)),
+        "features": str(features.features),
+        "image_size": str(features.image_size),
+        "runtime": runtime,
+        "zoo": str(facts_of(predictor, 1)["zoo"]),
+    }
+    return writers.Parquet(facts)

@@ -1,0 +1,1 @@
+"""Linear heads on frozen features: the fit, its cross-validation, and the learning curve."""
