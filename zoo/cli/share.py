@@ -1,4 +1,4 @@
-"""Writing and sharing releases: `zoo release`, `install`, `publish`, `verify`, `diff`, `catalog`."""
+"""Writing and sharing releases: `zoo release`, `port`, `install`, `publish`, `verify`, `diff`, `catalog`."""
 
 from __future__ import annotations
 
@@ -24,6 +24,12 @@ def _add_folders(commands: Any) -> None:
     sub.add_argument("--out", type=Path, required=True, help="folder of the new release")
     sub.add_argument("--dtype", choices=("float32", "float16", "bfloat16"), help="number type of the stored weights")
     sub.add_argument("--license", default="", help="SPDX name of the weights' licence, such as apache-2.0")
+    sub = command(commands, "port", _port, "convert weights that others published to a model for zoo.load")
+    sub.add_argument("source", help="weights file, hf://owner/repo[@revision], or a name of the catalog")
+    sub.add_argument("--as", dest="name", required=True, help="name of the installed model")
+    sub.add_argument("--kind", help="kind of file; by default it is found from the tensors")
+    sub.add_argument("--findings", help="names of the outputs in order, with commas, if the kind states none")
+    sub.add_argument("--license", default="", help="SPDX name of the weights' licence; without one, never published")
     sub = command(commands, "install", _install, "install a run or a release under a name for zoo.load")
     sub.add_argument("source", help="folder of a finished run, or of a release")
     sub.add_argument("--as", dest="name", required=True, help="name of the installed model")
@@ -74,6 +80,14 @@ def _release(options: argparse.Namespace) -> None:
     from zoo.release import convert
 
     print(convert.release_of(options.source, options.out, dtype=options.dtype, license=options.license))
+
+
+def _port(options: argparse.Namespace) -> None:
+    from zoo.names import porting
+
+    findings = [name.strip() for name in options.findings.split(",")] if options.findings else None
+    folder = porting.port(options.source, options.name, kind=options.kind, findings=findings, licence=options.license)
+    print(f"converted and installed at {folder}; load it: zoo.load({options.name!r})   {NOT_A_DEVICE}")
 
 
 def _install(options: argparse.Namespace) -> None:

@@ -70,6 +70,18 @@ def fetch(reference: Reference, sizes: dict[str, int], *, weights: bool = False,
     _bounded(calls, seconds)
 
 
+def path_of(reference: Reference, name: str) -> Path:
+    """The path of a file in the client's cache.
+
+    Raises:
+        HubError: It is not there.
+    """
+    found = _cached(reference, name)
+    if found is None:
+        raise HubError(f"{name} of {reference} is not in the cache: run again")
+    return found
+
+
 def snapshot(reference: Reference) -> Path | None:
     """The folder of a revision in the client's cache, or None without a manifest there; makes no request."""
     found = _cached(reference, manifest.MANIFEST)

@@ -16,6 +16,7 @@ from zoo.hub.hub_errors import endpoint, hub_errors, status
 from zoo.hub.repository import Repository, State
 from zoo.release import card_facts, manifest
 from zoo.release.folder import ReleaseFolder
+from zoo.release.port import stored
 from zoo.release.read import read_release
 
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}")
@@ -118,6 +119,10 @@ def _check_publishable(found: ReleaseFolder, license: str) -> str:
     # The Hub knows licences by their SPDX names in lower case.
     license = (license or found.license or facts.license).lower()
     split = found.provenance.get("split")
+    if stored(found.provenance).get("licence") == "unknown":
+        raise ReleaseError(
+            f"{found.folder}: weights that others published without a licence known to this project are not passed on"
+        )
     missing = []
     if not license:
         missing.append("a licence (give --license, such as cc-by-4.0)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
@@ -11,8 +12,12 @@ from zoo.config.specs import EnsembleSpec
 from zoo.core import home
 from zoo.core.errors import UnknownNameError, UsageError
 from zoo.hub import pins
+from zoo.labels.findings import FINDINGS
 from zoo.models import architectures
+from zoo.models.ports import kinds
+from zoo.names import ported_ensemble
 from zoo.names.catalog import CATALOG
+from zoo.names.published import PUBLISHED
 
 Kind = Literal["ensemble", "backbone"]
 
@@ -36,6 +41,10 @@ class ModelInfo:
         repo: Hub repository that the user pinned the name to, or "".
         revision: Pinned commit, or "".
         paper: Title, authors and year of the paper on a backbone.
+        origin: Authors of weights that others published.
+        licence: SPDX name of the licence of weights that others published, or "unknown".
+        untrained: Outputs that no data trained.
+        speakers: Findings for which only some members speak, with these members: "Edema: first + second".
     """
 
     name: str
@@ -50,6 +59,10 @@ class ModelInfo:
     repo: str = ""
     revision: str = ""
     paper: str = ""
+    origin: str = ""
+    licence: str = ""
+    untrained: tuple[str, ...] = ()
+    speakers: tuple[str, ...] = ()
 
 
 def list_models(pattern: str = "*", kind: Kind | None = None) -> list[str]:
@@ -67,7 +80,8 @@ def list_models(pattern: str = "*", kind: Kind | None = None) -> list[str]:
         raise UnknownNameError("kind", kind, ("ensemble", "backbone"))
     names: set[str] = set()
     if kind in (None, "ensemble"):
-        names |= {*CATALOG, *_REGISTERED, *home.installed(), *home.included(), *pins.read()}
+        names |= {*CATALOG, *PUBLISHED, ported_ensemble.NAME, *_REGISTERED, *home.installed(), *home.included()}
+        names |= {*pins.read()}
     if kind in (None, "backbone"):
         names |= set(architectures.ARCHITECTURES)
     return sorted(n for n in names if fnmatchcase(n.lower(), pattern.lower()))
@@ -85,6 +99,8 @@ def info(name: str) -> ModelInfo:
     """
     if name in architectures.ARCHITECTURES:
         return _backbone_info(name)
+    if (name in PUBLISHED or name == ported_ensemble.NAME) and name not in home.installed():
+        return _published_info(name)
     pin = _pin(name)
     spec = _find_spec(name, pin)
     if spec is None and pin is None:
@@ -116,6 +132,8 @@ def register_ensemble(spec: EnsembleSpec) -> None:
     home.release_dir(spec.name)  # checks that the name is also valid as a folder
     for member in spec.members:
         architectures.get(member.backbone)
+    if spec.name in PUBLISHED or spec.name == ported_ensemble.NAME:
+        raise UsageError(f"the name {spec.name!r} is that of published weights: choose a new one")
     taken = CATALOG[spec.name].spec if spec.name in CATALOG else _REGISTERED.get(spec.name, spec)
     if taken != spec:
         raise UsageError(f"the name {spec.name!r} is taken by another ensemble: choose a new one")
@@ -154,15 +172,52 @@ def _find_spec(name: str, pin: pins.Pin | None) -> EnsembleSpec | None:
     return CATALOG[name].spec if name in CATALOG else None
 
 
+def _published_info(name: str) -> ModelInfo:
+    """Facts about weights of others that are not fetched yet."""
+    later = f"not fetched yet: zoo.load({name!r}) does"
+    if name == ported_ensemble.NAME:
+        summary = f"{ported_ensemble.SUMMARY}; {later}"
+        return ModelInfo(name, "ensemble", summary, findings=FINDINGS, members=ported_ensemble.MEMBERS)
+    row = PUBLISHED[name]
+    port = kinds.get(row.kind)
+    named = port.findings or row.findings
+    return ModelInfo(
+        name,
+        "ensemble",
+        f"{row.summary}; {later}",
+        parameters=architectures.get(port.backbone).parameters,
+        image_size=row.image_size or port.image_size,
+        findings=named,
+        members=(port.backbone,),
+        origin=row.origin,
+        licence=row.licence,
+        untrained=tuple(known for known, given in zip(named, row.findings, strict=False) if not given),
+    )
+
+
 def _ensemble_info(name: str, spec: EnsembleSpec) -> ModelInfo:
     members = tuple(m.name for m in spec.members)
+    row = PUBLISHED.get(name)
+    by_finding = any(isinstance(weight, tuple) for weight in spec.member_weights)
     return ModelInfo(
         name=name,
         kind="ensemble",
-        summary=CATALOG[name].summary if name in CATALOG else f"mean of the logits of {', '.join(members)}",
+        summary=_summary(name, members),
         parameters=sum(architectures.get(m.backbone).parameters for m in spec.members),
         image_size=spec.image_size,
         findings=spec.findings,
         members=members,
         installed=str(home.find_release(name) or ""),
+        origin=row.origin if row else "",
+        licence=row.licence if row else "",
+        untrained=spec.untrained,
+        speakers=tuple(f"{f}: {' + '.join(names)}" for f, names in spec.speaking.items() if names) * by_finding,
     )
+
+
+def _summary(name: str, members: Sequence[str]) -> str:
+    if name in CATALOG:
+        return CATALOG[name].summary
+    if name in PUBLISHED:
+        return PUBLISHED[name].summary
+    return ported_ensemble.SUMMARY if name == ported_ensemble.NAME else f"mean of the logits of {', '.join(members)}"

@@ -12,7 +12,7 @@ from zoo.core.files import recover
 from zoo.hub import download, pins, pull
 from zoo.hub.pins import Pin
 from zoo.hub.reference import SCHEME, Reference, check_repo, parse
-from zoo.names import registry
+from zoo.names import ported_ensemble, porting, registry
 from zoo.names.catalog import CATALOG
 from zoo.release import install
 from zoo.release.exports import INT8
@@ -37,8 +37,8 @@ def find(
     """Returns the release of a name, read and checked; it is downloaded if it is on a Hub.
 
     A plain name means, in this order, an installed release, one that comes with the package, the value of the catalog
-    entry's environment variable, or the user's pin. There is no further search, because a guess could load different
-    weights.
+    entry's environment variable, the user's pin, or weights of others in the catalog, which are fetched and installed
+    on first use. There is no further search, because a guess could load different weights.
 
     Args:
         name: A plain name; "hf://owner/repo" or "hf://owner/repo@revision"; or a folder: a `Path`, or a string such as
@@ -112,6 +112,8 @@ def _locate(name: str | Path) -> Place:
         return parse(variable) if variable.startswith(SCHEME) else Path(variable).expanduser()
     if (pin := pins.read().get(name)) is not None:
         return pin
+    if porting.is_known(name):
+        return porting.obtain(name)
     raise _unknown(name)
 
 
@@ -140,9 +142,17 @@ def _unknown(name: str) -> Exception:
         return UnknownNameError("model", name, registry.list_models(kind="ensemble"), hint)
     entry = CATALOG[name]
     return FileNotFoundError(
-        f"{name!r} has no weights on this machine. Give it some: (1) train and install them: {entry.how}; "
+        f"{name!r} has no weights on this machine. These lines work at once: {_at_once()}. "
+        f"Or give it weights of its own: (1) train and install them: {entry.how}; "
         f"(2) install a release you have: zoo install FOLDER --as {name}; "
         f"(3) pin a release on a Hub: zoo catalog add {name} {SCHEME}owner/repo; "
         f"(4) name a release folder or {SCHEME}owner/repo in {entry.environment}, or pass it: zoo.load('./FOLDER'). "
         f"Looked in {home.home() / 'releases'}."
     )
+
+
+def _at_once() -> str:
+    """Lines that load a model that needs no training: those that come with the package, and one that is fetched."""
+    here = [f"zoo.load({name!r}), which comes with the package" for name in home.included()]
+    fetched = f"zoo.load({ported_ensemble.NAME!r}), which fetches published networks and averages them"
+    return "; ".join([*here, fetched])

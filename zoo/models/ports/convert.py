@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -26,6 +27,7 @@ class Ported:
         findings: Names of the outputs; () for a network without a classifier.
         weights: Name in a safetensors file of the zoo -> value.
         unused: Names of the tensors that were left out on purpose.
+        untrained: The findings whose outputs no data trained.
     """
 
     port: Port
@@ -33,6 +35,7 @@ class Ported:
     findings: tuple[str, ...]
     weights: Mapping[str, np.ndarray]
     unused: tuple[str, ...]
+    untrained: tuple[str, ...] = ()
 
     def spec(self, name: str) -> EnsembleSpec:
         """The specification of an ensemble of this one member.
@@ -45,7 +48,7 @@ class Ported:
                 f"weights of kind {self.port.name!r} have no classifier, so they are no model of findings: "
                 "start a member from them (weights=...), or embed with them"
             )
-        return EnsembleSpec(name, (self.member,), self.port.image_size, self.findings)
+        return EnsembleSpec(name, (self.member,), self.port.image_size, self.findings, untrained=self.untrained)
 
 
 def convert(
@@ -56,7 +59,8 @@ def convert(
     Args:
         tensors: Name -> value, as in the file.
         kind: Name of a kind; by default it is found from the names and shapes of the tensors.
-        findings: Names of the outputs in order, for a kind or a number of outputs that states none.
+        findings: Names of the outputs in order; by default those of the kind. "" stands for an output that no data
+            trained, which keeps the name that the kind gives it.
 
     Raises:
         WeightsError: The kind is unknown or ambiguous; a tensor is missing, is not used, or has a value that is NaN or
@@ -68,6 +72,8 @@ def convert(
     if prefix is None:
         raise WeightsError(f"these are no weights of kind {port.name!r}: {_lacking(port, tensors)}")
     inside = {_renamed(name.removeprefix(prefix), port): name for name in tensors if name.startswith(prefix)}
+    if twice := [name for name, n in Counter(_renamed(t, port) for t in tensors).items() if n > 1]:
+        raise WeightsError(f"weights of kind {port.name!r} hold {len(twice)} tensors twice: {_some(twice)}")
     named = {short: tensors[name] for short, name in inside.items()}
     rows = import_module(f"zoo.models.ports.{port.module}").variables(port, named)
     _require_present([name for row in rows for name in row.theirs], named, port)
@@ -76,8 +82,8 @@ def convert(
     unused = tuple(name for name in tensors if name not in used)
     _require_ignored(unused, prefix, port)
     _require_finite(weights, port)
-    outputs = _findings(port, named, findings)
-    return Ported(port, MemberSpec(port.backbone, port.head or "gap"), outputs, weights, unused)
+    outputs, untrained = _findings(port, named, findings)
+    return Ported(port, MemberSpec(port.backbone, port.head or "gap"), outputs, weights, unused, untrained)
 
 
 def recognise(tensors: Mapping[str, np.ndarray]) -> Port:
@@ -148,16 +154,21 @@ def _require_finite(weights: Mapping[str, np.ndarray], port: Port) -> None:
         raise WeightsError(f"weights of kind {port.name!r} hold values that are NaN or infinite: {_some(wrong)}")
 
 
-def _findings(port: Port, named: Mapping[str, np.ndarray], given: Sequence[str] | None) -> tuple[str, ...]:
+def _findings(
+    port: Port, named: Mapping[str, np.ndarray], given: Sequence[str] | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names of the outputs, and those among them that no data trained."""
     if not port.classifier:
-        return ()
-    outputs = int(named[port.classifier].shape[0])
-    findings = tuple(given) if given is not None else port.findings
-    if findings is None:
+        return (), ()
+    outputs = int(named[port.classifier].shape[-1 if port.classifier.endswith("/kernel") else 0])
+    names = port.findings if given is None else tuple(given)
+    if names is None:
         raise WeightsError(f"{outputs} outputs without names: give them with --findings A,B,... in this order")
-    if len(findings) != outputs:
-        raise WeightsError(f"weights of kind {port.name!r} have {outputs} outputs, the findings are {len(findings)}")
-    return findings
+    if len(names) != outputs:
+        raise WeightsError(f"weights of kind {port.name!r} have {outputs} outputs, the findings are {len(names)}")
+    usual = port.findings if port.findings is not None and len(port.findings) == outputs else ("",) * outputs
+    full = tuple(name or known or f"output {i}" for i, (name, known) in enumerate(zip(names, usual, strict=True), 1))
+    return full, tuple(known for name, known in zip(names, full, strict=True) if not name)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from zoo.models.ports.kinds import Port
-from zoo.models.ports.layouts import Variable, batch_norm, convolution, dense
+from zoo.models.ports.layouts import Variable, batch_norm, convolution, dense, grey_convolution
 
 #: What the batch normalisation of Keras' DenseNet adds to the variance.
 _EPSILON = 1.001e-5
@@ -18,7 +18,9 @@ _BLOCKS = (6, 12, 24, 16)
 
 def variables(port: Port, tensors: Mapping[str, np.ndarray]) -> list[Variable]:
     """The variables of backbone and head; Keras counts the stem as block 1, PyTorch does not."""
-    found = _convolution("conv1_conv", "conv0") + _norm("conv1_bn", "norm0")
+    grey = tensors["features.conv0.weight"].shape[1] == 1
+    stem = grey_convolution if grey else convolution
+    found = stem("backbone/conv1_conv", "features.conv0") + _norm("conv1_bn", "norm0")
     for block, layers in enumerate(_BLOCKS, start=1):
         for i in range(1, layers + 1):
             ours, theirs = f"conv{block + 1}_block{i}", f"denseblock{block}.denselayer{i}"

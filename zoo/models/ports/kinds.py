@@ -27,7 +27,8 @@ class Port:
             the file. The first one also locates the network in the file: what stands before its name is the prefix of
             all tensors, such as "module.".
         head: Registered name of our head, or "" for a network without a classifier.
-        classifier: Name of the weight of the classifier, (outputs, features); "" if there is none.
+        classifier: Name of the weight of the classifier, (outputs, features), in Keras files (features, outputs); "" if
+            there is none.
         pixels: Name of the pixel contract.
         image_size: Height and width in pixels that the network was trained at.
         findings: Names of the outputs in order, or None if the file or the caller must state them.
@@ -72,12 +73,62 @@ def get(name: str) -> Port:
 #: Left out of every file: a counter of training, and states of optimisers and generators in training checkpoints.
 ALWAYS_IGNORED = (r"(.*\.)?num_batches_tracked", r"optimizer\..*", r"(torch_)?rng_state")
 
+#: NIH's 14 in the order of its own table (Wang et al. 2017), which CheXNets and networks of medical_mae use.
+NIH_ORDER = (
+    "Atelectasis", "Cardiomegaly", "Effusion", "Infiltration", "Mass", "Nodule", "Pneumonia", "Pneumothorax",
+    "Consolidation", "Edema", "Emphysema", "Fibrosis", "Pleural_Thickening", "Hernia",
+)  # fmt: skip
+
+#: The 18 outputs of TorchXRayVision, in order (github.com/mlmed/torchxrayvision, torchxrayvision/datasets.py).
+XRV_FINDINGS = (
+    "Atelectasis", "Consolidation", "Infiltration", "Pneumothorax", "Edema", "Emphysema", "Fibrosis", "Effusion",
+    "Pneumonia", "Pleural_Thickening", "Cardiomegaly", "Nodule", "Mass", "Hernia", "Lung Lesion", "Fracture",
+    "Lung Opacity", "Enlarged Cardiomediastinum",
+)  # fmt: skip
+
+#: torchvision before 0.3 wrote "denselayer1.norm.1.weight" for "denselayer1.norm1.weight".
+_OLD_DENSENET = ((r"(denselayer\d+\.(?:norm|conv))\.(\d)", r"\1\2"),)
+
+#: "conv1/conv/conv1/conv/kernel:0" of older versions of Keras: the path in the file repeats the name of the layer.
+_OLD_KERAS = ((r":0$", ""), (r"^(?:.*/)?conv1/(conv|bn)/(\w+)$", r"conv1_\1/\2"), (r"^.*/([^/]+/[^/]+)$", r"\1"))
+
 _ROWS = (
+    Port(
+        "xrv-densenet121",
+        backbone="densenet121",
+        module="densenet",
+        signs={"features.conv0.weight": (64, 1, 7, 7), "classifier.weight": (None, 1024)},
+        pixels="xrv",
+        findings=XRV_FINDINGS,
+        ignored=("op_threshs",),
+        origin="TorchXRayVision",
+    ),
+    Port(
+        "chexnet-densenet121",
+        backbone="densenet121",
+        module="densenet",
+        signs={"features.conv0.weight": (64, 3, 7, 7), "classifier.0.weight": (None, 1024)},
+        classifier="classifier.0.weight",
+        findings=NIH_ORDER,
+        renames=_OLD_DENSENET,
+        origin="reimplementations of CheXNet: a torchvision DenseNet121 whose classifier is followed by a sigmoid",
+    ),
+    Port(
+        "keras-densenet121",
+        backbone="densenet121",
+        module="keras_h5",
+        signs={"conv1_conv/kernel": (7, 7, 3, 64), "predictions/kernel": (1024, None)},
+        classifier="predictions/kernel",
+        findings=NIH_ORDER,
+        renames=_OLD_KERAS,
+        origin="Keras weights (.h5) of DenseNet121 with a dense layer, such as CheXNet-Keras (brucechou1983)",
+    ),
     Port(
         "timm-densenet121",
         backbone="densenet121",
         module="densenet",
         signs={"features.conv0.weight": (64, 3, 7, 7), "classifier.weight": (None, 1024)},
+        renames=_OLD_DENSENET,
         origin="timm and torchvision",
     ),
     Port(

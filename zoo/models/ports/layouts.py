@@ -44,6 +44,18 @@ def convolution(ours: str, theirs: str, bias: bool = False) -> list[Variable]:
     return [kernel, *_bias(ours, theirs, bias)]
 
 
+def grey_convolution(ours: str, theirs: str) -> list[Variable]:
+    """Kernel (out, 1, h, w) of a first layer of one channel -> (h, w, 3, out), a third of it for each equal channel.
+
+    Our backbones repeat a grey level to three channels; the sum over them is that of the one channel.
+    """
+
+    def kernel(weight: np.ndarray) -> np.ndarray:
+        return np.repeat(weight.transpose(2, 3, 1, 0) / 3, 3, axis=2).astype(weight.dtype)
+
+    return [Variable(f"{ours}/kernel", (f"{theirs}.weight",), kernel)]
+
+
 def depthwise(ours: str, theirs: str, bias: bool = False) -> list[Variable]:
     """Depthwise kernel (channels, 1, h, w) -> (h, w, channels, 1), and its bias."""
     kernel = Variable(f"{ours}/kernel", (f"{theirs}.weight",), lambda w: w.transpose(2, 3, 0, 1))

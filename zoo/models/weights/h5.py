@@ -3,7 +3,7 @@
 A damaged HDF5 file can crash the library that reads it or keep it busy for ever, and nothing inside the process can
 prevent either. A child process with limits reads it, so that the caller gets an error instead.
 
-    python -m zoo.models.weights.h5 FILE FOLDER     (the spec as JSON on standard input)
+    python -m zoo.models.weights.h5 FILE FOLDER     (the spec as JSON on standard input; null for any tensors)
 """
 
 from __future__ import annotations
@@ -14,10 +14,14 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
 
 from zoo.config.specs import EnsembleSpec, from_dict, to_dict
 from zoo.core.errors import RecipeError, UnknownNameError, WeightsError
@@ -26,6 +30,9 @@ from zoo.core.file_kinds import looks_like
 
 if TYPE_CHECKING:
     import h5py
+
+#: Name of the file in which a child hands over tensors.
+_TENSORS = "tensors.safetensors"
 
 #: Exit status of a child that refused the file and gave a reason.
 _REFUSED = 3
@@ -48,19 +55,44 @@ def convert(
         WeightsError: No such file; not HDF5; damaged; of another model; with links or values in other files; or the
             child crashed or ran out of time or memory.
     """
-    path, folder = Path(path), Path(folder)
-    if not path.is_file():
-        raise WeightsError(f"no weights file at {path}")
-    if not looks_like(path).startswith("an HDF5 file"):
-        raise WeightsError(f"{path} is not a Keras weights file (.weights.h5): it is {looks_like(path)}")
+    path, folder = _checked(path), Path(folder)
     with beside(real_path(folder / "converted")) as new:
         _run_child(path, spec, new, timeout_s, memory_gb)
         for member in spec.members:
             (new / f"{member.name}.safetensors").replace(folder / f"{member.name}.safetensors")
 
 
-def _run_child(path: Path, spec: EnsembleSpec, folder: Path, timeout_s: float, memory_gb: float) -> None:
-    order = {"ensemble": to_dict(spec), "timeout_s": timeout_s, "memory_gb": memory_gb}
+def tensors(path: str | Path, *, timeout_s: float = 120.0, memory_gb: float = 4.0) -> dict[str, np.ndarray]:
+    """Reads all values of an HDF5 weights file, such as those that older versions of Keras wrote (`.h5`).
+
+    Args:
+        path: The file; it may be damaged.
+        timeout_s: Seconds until the child that reads it is killed.
+        memory_gb: Memory in GB that reading may take (on Linux).
+
+    Returns:
+        Path in the file, such as "conv1/conv/conv1/conv/kernel:0" -> value.
+
+    Raises:
+        WeightsError: As `convert`.
+    """
+    path = _checked(path)
+    with tempfile.TemporaryDirectory() as folder:
+        _run_child(path, None, Path(folder), timeout_s, memory_gb)
+        return load_file(Path(folder) / _TENSORS)
+
+
+def _checked(path: str | Path) -> Path:
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"no weights file at {path}")
+    if not looks_like(path).startswith("an HDF5 file"):
+        raise WeightsError(f"{path} is not a Keras weights file (.weights.h5): it is {looks_like(path)}")
+    return path
+
+
+def _run_child(path: Path, spec: EnsembleSpec | None, folder: Path, timeout_s: float, memory_gb: float) -> None:
+    order = {"ensemble": None if spec is None else to_dict(spec), "timeout_s": timeout_s, "memory_gb": memory_gb}
     command = [sys.executable, "-m", "zoo.models.weights.h5", str(path.absolute()), str(folder.absolute())]
     # The child needs no GPU and must not take GPU memory from its parent.
     env = os.environ | {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": "-1"}
@@ -108,13 +140,17 @@ def main() -> int:
     order = json.load(sys.stdin)
     _limit_time(order["timeout_s"])
     try:
-        _convert_here(path, from_dict(EnsembleSpec, order["ensemble"], "ensemble"), folder, order["memory_gb"])
+        if order["ensemble"] is None:
+            _tensors_here(path, folder, order["memory_gb"])
+        else:
+            _convert_here(path, from_dict(EnsembleSpec, order["ensemble"], "ensemble"), folder, order["memory_gb"])
     except MemoryError:
         reason = f"reading it takes more than {order['memory_gb']:g} GB of memory, or the file is damaged"
     except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         if not isinstance(error, WeightsError | RecipeError | UnknownNameError):
-            reason = f"not readable as weights of {order['ensemble']['name']!r}: {reason}"
+            whose = f" of {order['ensemble']['name']!r}" if order["ensemble"] else ""
+            reason = f"not readable as weights{whose}: {reason}"
     else:
         return 0
     sys.stdout.write(f"\n{reason}\n")
@@ -137,6 +173,16 @@ def _convert_here(path: Path, spec: EnsembleSpec, folder: Path, memory_gb: float
         model.load_weights(path)
     for member in model.members:
         save_safetensors(member, folder / f"{member.name}.safetensors")
+
+
+def _tensors_here(path: Path, folder: Path, memory_gb: float) -> None:
+    import h5py
+
+    with _limited_memory(memory_gb):
+        _shapes(path)
+        with h5py.File(path, "r") as file:
+            found = {name: np.ascontiguousarray(dataset[()]) for name, dataset in _datasets(file, "", set())}
+        save_file(found, folder / _TENSORS)
 
 
 def _shapes(path: Path) -> list[tuple[int, ...]]:

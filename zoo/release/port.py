@@ -1,0 +1,175 @@
+"""Writes converted weights of other people as an ordinary release, with a card that says where they are from."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo.config.specs import EnsembleSpec
+from zoo.evaluation.decision import Decision, OperatingPoint, Origin
+from zoo.release.card_facts import DataFacts
+from zoo.release.card_metadata import front_matter
+from zoo.release.write import write_release
+
+#: Name of the operating point of weights whose authors published no thresholds.
+NOT_FITTED = "not_fitted"
+
+
+@dataclass(frozen=True)
+class PortFacts:
+    """What is known of weights that others published; stored in the manifest under `provenance.port`.
+
+    Attributes:
+        origin: The people and the page.
+        source: Address or name of the file.
+        sha256: Its SHA-256; "" if it is made of several.
+        kind: Kind of file.
+        licence: SPDX name, or "unknown": such a release is never published.
+        data: What the weights were trained on.
+        citation: BibTeX.
+        point: Name of the authors' operating point, or "".
+        thresholds: Its thresholds on the probability, one a finding.
+        unverified: What this project could not verify.
+        reported: Sentences on AUCs that somebody measured.
+        notes: Further sentences.
+    """
+
+    origin: str = ""
+    source: str = ""
+    sha256: str = ""
+    kind: str = ""
+    licence: str = "unknown"
+    data: str = ""
+    citation: str = ""
+    point: str = ""
+    thresholds: tuple[float | None, ...] = ()
+    unverified: tuple[str, ...] = ()
+    reported: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def write_port(
+    folder: str | Path, spec: EnsembleSpec, weights: Mapping[str, Mapping[str, np.ndarray]], facts: PortFacts
+) -> Path:
+    """Writes a release of converted weights, whole or not at all.
+
+    Args:
+        folder: Folder of the release.
+        spec: Specification of the model.
+        weights: Member -> name in its safetensors file -> value.
+        facts: Where the weights are from.
+
+    Raises:
+        WeightsError: The weights do not fit the network of `spec`.
+        ReleaseError: The thresholds do not fit its findings.
+    """
+    from safetensors.numpy import save_file
+
+    from zoo.release.build import load_members
+
+    with tempfile.TemporaryDirectory() as place:
+        for member in spec.members:
+            values = {name: np.ascontiguousarray(value) for name, value in weights[member.name].items()}
+            save_file(values, Path(place) / f"{member.name}.safetensors")
+        model = load_members(spec, Path(place))
+    licence = "" if facts.licence == "unknown" else facts.licence
+    provenance = {"port": dataclasses.asdict(facts), "data": {"name": facts.data}}
+    members = {member.name: _unfitted(spec) for member in spec.members} if len(spec.members) > 1 else {}
+    return write_release(
+        folder, model, spec, decision_of(spec, facts), member_decisions=members, provenance=provenance,
+        card=card(spec, facts), license=licence,
+    )  # fmt: skip
+
+
+def decision_of(spec: EnsembleSpec, facts: PortFacts) -> Decision:
+    """The decision of converted weights: no calibration, and the thresholds of their authors, if there are any.
+
+    >>> from zoo.config.specs import MemberSpec
+    >>> spec = EnsembleSpec("x", (MemberSpec("tiny"),), 32, ("Edema", "Mass"))
+    >>> decision_of(spec, PortFacts(point="theirs", thresholds=(0.02, None))).point().thresholds
+    (0.02, None)
+    """
+    if not facts.point:
+        return _unfitted(spec)
+    notes = (f"published by {facts.origin}; on the probability before any calibration; not fitted here",)
+    return _of_point(spec, facts.point, facts.thresholds, notes)
+
+
+def _unfitted(spec: EnsembleSpec) -> Decision:
+    notes = ("no threshold was fitted: 'zoo evaluate NAME --data DIR --fit auto' fits some on your images",)
+    return _of_point(spec, NOT_FITTED, (None,) * len(spec.findings), notes)
+
+
+def _of_point(spec: EnsembleSpec, name: str, thresholds: Sequence[float | None], notes: tuple[str, ...]) -> Decision:
+    origin = Origin(name, date=datetime.now(UTC).date().isoformat(), notes=notes)
+    return Decision(spec.findings, operating_points={name: OperatingPoint(tuple(thresholds), origin)}, default=name)
+
+
+def card(spec: EnsembleSpec, facts: PortFacts) -> str:
+    """The card: what it is, where it is from, what it may be used for, and what was not verified."""
+    licence = facts.licence if facts.licence != "unknown" else ""
+    head = front_matter(spec, None, DataFacts(title=facts.data), licence)
+    trained = [finding for finding in spec.findings if finding not in spec.untrained]
+    parts = [
+        f"---\n{head.strip()}\n---\n\n# {spec.name}\n\nWeights that others published, converted to "
+        f"{', '.join(dict.fromkeys(m.backbone for m in spec.members))} of xrayslam-zoo.",
+        "**Research software, not a medical device.** Not for diagnosis, triage or any decision about a patient.",
+        _section("Origin", _lines(facts)),
+        _section("Findings", f"{', '.join(trained)}.\n\n{_untrained(spec)}{speakers(spec)}".strip()),
+        _section("Results", _bullets(facts.reported) or "No AUC of these weights is known to this project."),
+        _section("Not verified", _bullets(facts.unverified) or "See the origin."),
+        _section("Licence", _licence(facts)),
+        _section("Citation", f"```bibtex\n{facts.citation}\n```" if facts.citation else "None is known."),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def speakers(spec: EnsembleSpec) -> str:
+    """Which members speak for which finding, as a table; "" if each speaks for all."""
+    if not any(isinstance(weight, tuple) for weight in spec.member_weights):
+        return ""
+    rows = [f"| {finding} | {', '.join(names) or 'none'} |" for finding, names in spec.speaking.items()]
+    return "\n".join(["| finding | members that give it |", "| --- | --- |", *rows])
+
+
+def _lines(facts: PortFacts) -> str:
+    lines = [
+        f"- Authors: {facts.origin or 'not stated'}",
+        f"- File: {facts.source or 'several, see the members'}" + (f" (SHA-256 {facts.sha256})" * bool(facts.sha256)),
+        f"- Trained on: {facts.data or 'not stated'}",
+        *(f"- {note}" for note in facts.notes),
+    ]
+    return "\n".join(lines)
+
+
+def _untrained(spec: EnsembleSpec) -> str:
+    return f"**Not trained**: {', '.join(spec.untrained)}. Their probabilities are NaN.\n\n" if spec.untrained else ""
+
+
+def _licence(facts: PortFacts) -> str:
+    if facts.licence == "unknown":
+        return (
+            "Its authors state no licence that is known to this project: use it by their terms, and do not pass it on."
+        )
+    return f"{facts.licence}, as stated by its authors."
+
+
+def _bullets(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _section(title: str, text: str) -> str:
+    return f"## {title}\n\n{text}"
+
+
+def stored(provenance: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The facts that the manifest of a converted release holds; {} for any other release."""
+    found = provenance.get("port")
+    return found if isinstance(found, Mapping) else {}
