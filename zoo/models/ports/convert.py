@@ -10,8 +10,10 @@ from importlib import import_module
 
 import numpy as np
 
+from zoo.config.pixels import NAMED
 from zoo.config.specs import EnsembleSpec, MemberSpec
 from zoo.core.errors import WeightsError
+from zoo.models import architectures
 from zoo.models.ports.kinds import ALWAYS_IGNORED, PORTS, Port, get
 
 _SHOWN = 4
@@ -83,7 +85,9 @@ def convert(
     _require_ignored(unused, prefix, port)
     _require_finite(weights, port)
     outputs, untrained = _findings(port, named, findings)
-    return Ported(port, MemberSpec(port.backbone, port.head or "gap"), outputs, weights, unused, untrained)
+    usual = architectures.get(port.backbone).preprocessing == port.pixels
+    member = MemberSpec(port.backbone, port.head or "gap", pixels=None if usual else NAMED[port.pixels])
+    return Ported(port, member, outputs, weights, unused, untrained)
 
 
 def recognise(tensors: Mapping[str, np.ndarray]) -> Port:

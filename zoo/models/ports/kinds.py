@@ -29,7 +29,7 @@ class Port:
         head: Registered name of our head, or "" for a network without a classifier.
         classifier: Name of the weight of the classifier, (outputs, features), in Keras files (features, outputs); "" if
             there is none.
-        pixels: Name of the pixel contract.
+        pixels: Name of the pixel contract (`zoo.config.pixels.NAMED`).
         image_size: Height and width in pixels that the network was trained at.
         findings: Names of the outputs in order, or None if the file or the caller must state them.
         renames: Pairs (regular expression, replacement) applied to tensor names in turn, for older spellings.

@@ -16,7 +16,7 @@ import numpy as np
 
 from zoo.core.errors import WeightsError
 from zoo.core.files import whole_file
-from zoo.core.home import home
+from zoo.core.home import find_release, home
 from zoo.models.architectures import Architecture
 from zoo.models.backbones import Backbone
 from zoo.models.weights.files import load_safetensors
@@ -37,12 +37,13 @@ def load_pretrained(backbone: Backbone, source: str | Path) -> None:
         backbone: The backbone to change.
         source: "imagenet" (the file published by Keras, downloaded once and checked by its hash), or the path of a
             published Keras `.h5` file without the classification layer ("notop"), a `.weights.h5` file of a
-            `Backbone`, or a `.safetensors` file of a `Backbone` or `Classifier`.
+            `Backbone`, a `.safetensors` file of a `Backbone` or `Classifier`, or the name of an installed release of
+            one member.
 
     Raises:
         WeightsError: The file is missing, cannot be downloaded, is damaged or belongs to another architecture.
     """
-    path = fetch_imagenet(backbone.architecture) if str(source) == "imagenet" else Path(source).expanduser()
+    path = fetch_imagenet(backbone.architecture) if str(source) == "imagenet" else _path_of(source)
     if not path.is_file():
         raise WeightsError(f"{backbone.name}: no weights file at {path}; weights is 'imagenet', a path, or None")
     if path.suffix == ".safetensors":
@@ -62,6 +63,17 @@ def load_pretrained(backbone: Backbone, source: str | Path) -> None:
             raise
         name, reason = backbone.architecture.name, " ".join(str(error).split())[:300]
         raise WeightsError(f"{path} is not a readable weights file of {name}: {reason}") from error
+
+
+def _path_of(source: str | Path) -> Path:
+    """The path of a file, or of the weights of an installed release of one member."""
+    path = Path(source).expanduser()
+    if isinstance(source, str) and "/" not in source and not path.is_file():
+        release = find_release(source)
+        held = [file for file in release.glob("*.safetensors") if file.stem != "parity"] if release else []
+        if len(held) == 1:
+            return held[0]
+    return path
 
 
 def fetch_imagenet(architecture: Architecture) -> Path:
