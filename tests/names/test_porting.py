@@ -19,7 +19,7 @@ import zoo
 from zoo.config.pixels import NAMED
 from zoo.core.errors import HubError, IntegrityError, ReleaseError, UnknownNameError, UsageError, WeightsError
 from zoo.evaluation.decision import probabilities
-from zoo.hub import download, publish
+from zoo.hub import download, publish, web_file
 from zoo.labels.findings import FINDINGS
 from zoo.models.backbones import Backbone
 from zoo.models.ports import kinds
@@ -140,7 +140,11 @@ def test_the_card_says_where_it_is_from(server, zoo_home):
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        (lambda s: setattr(s, "content", save({"other": np.zeros(3)})), WeightsError, "are no weights of kind"),
+        (
+            lambda s: setattr(s, "content", save({"other": np.zeros(3, "float32")})),
+            WeightsError,
+            "are no weights of kind",
+        ),
         (lambda s: setattr(s, "content", save(tensors(0, 5))), WeightsError, "have 5 outputs, the findings are 4"),
         (lambda s: setattr(s, "content", s.content[:5000]), WeightsError, "is not what it should be"),
         (lambda s: setattr(s, "cut", 5000), HubError, "cut off after 5,000"),
@@ -153,6 +157,7 @@ def test_a_wrong_file_leaves_nothing_installed(server, zoo_home, monkeypatch, ch
         porting.obtain(NAME)
     assert "\n" not in str(caught.value)
     assert not list((zoo_home / "releases").glob("*/"))
+    assert not web_file.trusted(published.PUBLISHED[NAME].urls)
 
 
 def test_a_pinned_hash_is_required(server, monkeypatch):

@@ -17,6 +17,9 @@ def add(commands: Any) -> None:
     sub = command(commands, "list", _list, "list the names of models")
     sub.add_argument("pattern", nargs="?", default="*", help="show matching names only, such as 'xrayslam*'")
     sub.add_argument("--kind", choices=("ensemble", "backbone"), help="show one kind of model only")
+    sub.add_argument(
+        "--catalog", action="store_true", help="show a table: origin, licence, size, labels, AUC, what was verified"
+    )
     sub = command(commands, "info", _info, "show the properties of a model")
     sub.add_argument("name", help="name of a model")
 
@@ -68,6 +71,12 @@ def _data(options: argparse.Namespace) -> None:
 def _list(options: argparse.Namespace) -> None:
     from zoo.names import registry
 
+    if options.catalog:
+        from zoo.names import catalog_table
+
+        shown = {*registry.list_models(options.pattern, options.kind)}
+        print(catalog_table.markdown([row for row in catalog_table.rows() if row.name in shown]))
+        return
     for name in registry.list_models(options.pattern, options.kind):
         print(name)
 

@@ -102,6 +102,11 @@ def trusted(urls: Sequence[str]) -> str:
     return next((str(known[url]["sha256"]) for url in urls if url in known), "")
 
 
+def forget(urls: Sequence[str]) -> None:
+    """Forgets the stored SHA-256 of these addresses, for a first download that proved to be wrong."""
+    write_json(_trusted_path(), {url: facts for url, facts in _read_trusted().items() if url not in urls})
+
+
 def _trust(urls: Sequence[str], sha256: str, size: int) -> None:
     write_json(_trusted_path(), {**_read_trusted(), **{url: {"sha256": sha256, "size": size} for url in urls}})
 

@@ -57,8 +57,17 @@ def crossed(spec: EnsembleSpec) -> tuple[int | None, ...]:
     >>> crossed(EnsembleSpec("x", (MemberSpec("tiny"),), 32, ("Effusion", "Mass", "Edema"), untrained=("Edema",)))[9]
     0
     """
-    given = {NIH.translate(name): i for i, name in enumerate(spec.findings) if name not in spec.untrained}
+    given = {translated(name): i for i, name in enumerate(spec.findings) if name not in spec.untrained}
     return tuple(given.get(finding) for finding in FINDINGS)
+
+
+def translated(name: str) -> str | None:
+    """The finding of the 14 that a label of a port means, or None.
+
+    >>> translated("Effusion"), translated("Fracture"), translated("Mass")
+    ('Pleural Effusion', 'Fracture', None)
+    """
+    return NIH.translate(name)
 
 
 def _head(values: np.ndarray, columns: tuple[int | None, ...]) -> np.ndarray:

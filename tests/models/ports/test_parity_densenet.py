@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from zoo.models.ports import files
 from zoo.models.ports.convert import convert
 from zoo.release.build import load_members
 
@@ -35,15 +36,20 @@ def declare_operators() -> None:
     declare_operators.kept = library
 
 
-def shuffled(network):
-    """The network in inference, with random batch-norm statistics and weights that keep activations alive."""
+def shuffled(network, images):
+    """The network in inference, with batch-norm statistics of these images, disturbed, so that no layer dies out."""
     torch.manual_seed(0)
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.2)
-            module.running_var.uniform_(1e-4, 2)
-            module.weight.data.uniform_(0.5, 1.5)
-            module.bias.data.normal_(0, 0.2)
+    norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = None  # the plain mean of the batches
+        norm.weight.data.uniform_(0.5, 1.5)
+        norm.bias.data.normal_(0, 0.2)
+    with torch.no_grad():
+        network.train()(images)
+    for norm in norms:
+        norm.running_mean.mul_(torch.empty_like(norm.running_mean).uniform_(0.8, 1.2))
+        norm.running_var.mul_(torch.empty_like(norm.running_var).uniform_(0.8, 1.2))
+    norms[0].running_var[:3] = torch.tensor([0.0, 1e-9, 1e-6])  # where Keras' other epsilon matters most
     return network.eval()
 
 
@@ -77,23 +83,24 @@ def require_equal(got: np.ndarray, expected: np.ndarray) -> None:
     assert difference < TOLERANCE
 
 
-@pytest.mark.parametrize("size", [224, 203])
+@pytest.mark.parametrize("size", [224, 75])
 def test_torchxrayvision(xrv, size, tmp_path):
-    network = shuffled(xrv.models.DenseNet(weights=None))
     images = grey(size)
-    scaled = np.stack([xrv.datasets.normalize(image[..., 0], 255)[None] for image in images])
+    scaled = torch.tensor(np.stack([xrv.datasets.normalize(image[..., 0], 255)[None] for image in images])).float()
+    network = shuffled(xrv.models.DenseNet(weights=None), scaled)
     with torch.no_grad():
-        expected = network(torch.tensor(scaled).float()).numpy()
+        expected = network(scaled).numpy()
     ported = convert(tensors(network))
     assert ported.port.name == "xrv-densenet121"
     require_equal(ours(ported, size, images, tmp_path), expected)
 
 
 def test_timm(timm, tmp_path):
-    network = shuffled(timm.create_model("densenet121", num_classes=14))
     images = grey(97)
+    scaled = normalised(images, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    network = shuffled(timm.create_model("densenet121", num_classes=14), scaled)
     with torch.no_grad():
-        expected = network(normalised(images, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))).numpy()
+        expected = network(scaled).numpy()
     ported = convert(tensors(network), findings=[f"f{i}" for i in range(14)])
     assert ported.port.name == "timm-densenet121"
     require_equal(ours(ported, 97, images, tmp_path), expected)
@@ -103,10 +110,11 @@ def test_chexnets_of_old_and_new_keys(timm, tmp_path):
     """A classifier of a linear layer and a sigmoid, behind any prefix; old torchvision wrote "norm.1"."""
     import re
 
-    network = shuffled(timm.create_model("densenet121", num_classes=14))
     images = grey(97)
+    scaled = normalised(images, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    network = shuffled(timm.create_model("densenet121", num_classes=14), scaled)
     with torch.no_grad():
-        expected = network(normalised(images, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))).numpy()
+        expected = network(scaled).numpy()
     new = {name.replace("classifier.", "classifier.0."): value for name, value in tensors(network).items()}
     old = {
         "module.densenet121." + re.sub(r"(denselayer\d+\.)(norm|conv)(\d)", r"\1\2.\3", name): value
@@ -119,3 +127,38 @@ def test_chexnets_of_old_and_new_keys(timm, tmp_path):
     for name, value in first.weights.items():
         np.testing.assert_array_equal(value, second.weights[name])
     require_equal(ours(first, 97, images, tmp_path), expected)
+
+
+def test_a_whole_pickled_module_is_read_as_torchxrayvision_saves_it(xrv, tmp_path):
+    """Its own file format: `torch.save(model)`, zipped or not, with labels and thresholds among its attributes."""
+    network = xrv.models.DenseNet(weights=None).eval()
+    network.pathologies = ["" if name == "Mass" else name for name in xrv.datasets.default_pathologies]
+    wanted = convert(tensors(network), findings=network.pathologies)
+    for zipped in (True, False):
+        path = tmp_path / f"{zipped}.pt"
+        torch.save(network, path, _use_new_zipfile_serialization=zipped)
+        found = files.read(path)
+        assert list(found.attributes["pathologies"]) == network.pathologies
+        ported = convert(found.tensors, findings=found.attributes["pathologies"])
+        assert ported.untrained == wanted.untrained == ("Mass",)
+        for name, value in wanted.weights.items():
+            np.testing.assert_array_equal(ported.weights[name], value)
+
+
+def test_a_checkpoint_is_read_as_the_chexnets_save_it(timm, tmp_path):
+    """jrzech saves `{"model": module, "epoch": ...}`, arnoweng `{"state_dict": ...}` of a wrapped module."""
+    network = timm.create_model("densenet121", num_classes=14).eval()
+    network.classifier = torch.nn.Sequential(network.classifier, torch.nn.Sigmoid())
+    wanted = convert(tensors(network))
+    wrapped = {f"module.densenet121.{name}": value for name, value in network.state_dict().items()}
+    contents = {
+        "jrzech": {"model": network, "best_loss": 0.1, "epoch": 3, "rng_state": torch.get_rng_state(), "LR": 0.01},
+        "arnoweng": {"epoch": 1, "arch": "DenseNet121", "state_dict": wrapped, "best_prec1": 0.5},
+    }
+    for name, content in contents.items():
+        path = tmp_path / f"{name}.pth"
+        torch.save(content, path)
+        ported = convert(files.read(path).tensors)
+        assert (ported.port.name, ported.findings) == ("chexnet-densenet121", wanted.findings)
+        for ours_, value in wanted.weights.items():
+            np.testing.assert_array_equal(ported.weights[ours_], value)
