@@ -141,7 +141,7 @@ def test_the_card_says_where_it_is_from(server, zoo_home):
     ("change", "error", "message"),
     [
         (
-            lambda s: setattr(s, "content", save({"other": np.zeros(3, "float32")})),
+            lambda s: setattr(s, "content", save({"x": np.zeros(3, "float32")})),
             WeightsError,
             "are no weights of kind",
         ),

@@ -15,6 +15,7 @@ from zoo.core.errors import ExportError, UnknownNameError
 from zoo.core.files import recover, whole_folder
 from zoo.data.images.reading import read_image
 from zoo.data.phantoms.drawing import draw_phantom
+from zoo.evaluation.untrained import trained
 from zoo.export import formats
 from zoo.labels.findings import FINDINGS
 from zoo.release import exports, golden, manifest
@@ -128,6 +129,8 @@ def describe(
     spec, decision = found.spec, decision_of(found, members)
     names = [m.name for m in spec.members if members is None or m.name in members]
     n, size = batch or "n", spec.image_size
+    known = zip(spec.findings, trained(spec, names, decision), strict=True)
+    untrained = [finding for finding, is_trained in known if not is_trained]
     values = "logits of Keras, not divided by the release's temperature"
     if calibrated:
         rest = "" if decision is None or decision.temperature_alone else "; the release's calibrator is not in it"
@@ -154,6 +157,7 @@ def describe(
             "weights": {f"{name}.safetensors": found.files[f"{name}.safetensors"]["sha256"] for name in names},
         },
         "versions": versions(),
+        **({"untrained": untrained} if untrained else {}),
     }
 
 

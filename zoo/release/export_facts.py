@@ -170,6 +170,7 @@ class ExportFacts:
         check: Comparison with Keras.
         files: File -> size and sha256.
         acceptance: Comparison of int8 with float32; only for int8.
+        untrained: Findings that no data trained: their logits mean nothing.
     """
 
     format_version: Annotated[int, Keywords(const=exports.EXPORT_VERSION)]
@@ -196,3 +197,4 @@ class ExportFacts:
         ),
     ]
     acceptance: Acceptance | None = field(default=None)
+    untrained: Annotated[tuple[str, ...], Keywords(maxItems=MAX_FINDINGS)] = ()
