@@ -23,6 +23,7 @@ def add(commands: Any) -> None:
     sub = command(commands, "evaluate", _evaluate, text)
     sub.add_argument("model", nargs="?", help="name, folder or hf:// reference of a release; needs --data")
     sub.add_argument("--data", type=Path, help="labelled images to evaluate the release on: a table, or its folder")
+    sub.add_argument("--by", default="image", choices=("image", "study"), help="rows to evaluate (default: image)")
     add_runtime(sub)
     sub.add_argument("--trained-on", type=Path, help="run folder or split.json of the training, to detect leakage")
     sub.add_argument("--training-images", type=Path, help="folder of the training images, to find copies of them")
@@ -88,7 +89,7 @@ def _request(options: argparse.Namespace) -> Request:
         validation=options.validation, validation_share=options.validation_share,
         prevalence=_prevalence(options.prevalence), coherent=options.coherent,
         trained_on=options.trained_on, training_images=options.training_images,
-        resamples=options.resamples, seed=options.seed, command=shlex.join(["zoo", *sys.argv[1:]]),
+        resamples=options.resamples, seed=options.seed, command=shlex.join(["zoo", *sys.argv[1:]]), by=options.by,
     )  # fmt: skip
 
 
@@ -110,6 +111,8 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     if bool(options.predictions) == bool(options.model and options.data):
         raise UsageError("give either a release and --data DIR, or --predictions FILE ...")
+    if options.by == "study" and options.predictions:
+        raise UsageError("--by study joins the images of a release on --data, not files of predictions")
     request = _request(options)
     with TerminalProgress() as progress:
         if options.predictions:

@@ -7,16 +7,13 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 
 from zoo.core.errors import SplitError, UsageError
 from zoo.core.files import write_json
-from zoo.core.progress import Progress, tell_warnings
-from zoo.data.splits import patients_of
-from zoo.data.tables import reading as tables
+from zoo.core.progress import Progress
 from zoo.data.tables.spec import TableSpec
 from zoo.evaluation.calibration.prior_shift import shift_decision
 from zoo.evaluation.comparison import How
@@ -25,13 +22,11 @@ from zoo.evaluation.files.study import Drawn, Study, evaluate_study, read_files,
 from zoo.evaluation.refit import Fit, refit
 from zoo.evaluation.result import Evaluation
 from zoo.evaluation.result.checks import SameImages, SharedNames
-from zoo.evaluation.scores import Scores
-from zoo.evaluation.untrained import left_out
 from zoo.inference import load
-from zoo.inference.predictor import Predictor
 from zoo.inference.starting import Choice, RuntimeName
-from zoo.labels.findings import LabelSchema
 from zoo.runs import leaks, results
+from zoo.runs.by_study import by_study
+from zoo.runs.scoring import score
 
 
 @dataclass(frozen=True)
@@ -50,6 +45,7 @@ class Request:
         resamples: Number of bootstrap resamples.
         seed: Seed of the resamples and of the validation share.
         command: Command line that reproduces the evaluation, for the report.
+        by: "study" makes one row of the images of a study (`runs.by_study`), for a release on labelled images.
     """
 
     fit: Fit | None = None
@@ -62,6 +58,7 @@ class Request:
     resamples: int = 2000
     seed: int = 0
     command: str = ""
+    by: Literal["image", "study"] = "image"
 
     def __post_init__(self) -> None:
         if self.fit is None and (self.validation or self.validation_share is not None):
@@ -113,16 +110,24 @@ def evaluate_release(
         request: Options of the evaluation.
     """
     model = load.load(name, runtime=runtime, precision=precision)
-    study, path_of = _score(model, data, dataset, progress, columns)
+    scored = score(model, data, dataset, progress, columns)
+    study, path_of, study_of = scored.study, scored.path_of, scored.study_of
     validation = None
     if request.validation:
         if len(request.validation) != 1:
             raise UsageError(f"--validation is one folder of images for a release, got {len(request.validation)}")
-        validation = _score(model, request.validation[0], dataset, progress, columns)[0]
+        others = score(model, request.validation[0], dataset, progress, columns)
+        validation, study_of = others.study, {**others.study_of, **study_of}
     validation, study = _parts(study, validation, request)
-    decision = _decide(study, validation, request, model.decision, trained=model.trained)
     paths = [path_of[image] for image in study.ids]
     found = leaks.find(study, validation, progress, request.trained_on, request.training_images, paths)
+    own, fit = model.decision, request.fit is not None
+    joined = by_study(study, validation, study_of, own, fit=fit) if request.by == "study" else None
+    if joined is not None:
+        study, validation, own = joined.reported, joined.validation, joined.decision(own)
+        paths = [path_of[image] for image in joined.first]
+    decision = _decide(study, validation, request, own, trained=model.trained)
+    decision = joined.decision(decision) if joined is not None else decision
     result = _measure(study, decision, request, progress, leakage=found)
     scores = study.scores[model.name]
     network = model.model if runtime == "keras" else None
@@ -169,43 +174,6 @@ def evaluate_predictions(
     found = leaks.find(study, validation, progress, request.trained_on)
     result = _measure(study, decision, request, progress, how=how, leakage=found)
     return Evaluated(result, results.write(result, out, command=request.command), _keep(decision, out, request))
-
-
-def _score(
-    model: Predictor, data: Path, dataset: str | None, progress: Progress, columns: TableSpec | None = None
-) -> tuple[Study, Mapping[str, str]]:
-    """Scores the readable images of a table; also returns the file of each."""
-    dataset = tables.dataset_of(data, dataset, columns=columns)
-    schema = LabelSchema("model", model.labels) if dataset == "csv" else None
-    with tell_warnings(progress) as notes:
-        table = tables.read_table(dataset, data, schema=schema, columns=columns, say=progress.message)
-        table, missing = tables.drop_missing(table)
-    parts, errors = [], []
-    with progress.task(f"scoring {len(table)} images", len(table)) as advance:
-        for batch in model.stream(table["Image_path"]):
-            parts.append(batch.logits)
-            errors += batch.errors
-            for _ in batch.names:
-                advance()
-    read = np.array([not error for error in errors], bool)
-    table, logits = table[read].reset_index(drop=True), np.concatenate(parts)[read]
-    patients = None if table["Patient_ID"].isna().all() else patients_of(table).astype(str)
-    logits, labels, untrained = left_out(logits, tables.labels_of(table, model.labels), model.labels, model.trained)
-    scores = Scores(logits, labels, model.labels, "test", patients=patients)
-    notes += [untrained] if untrained else []
-    notes += [f"{len(missing)} images of the table are not in the folder"] if len(missing) else []
-    notes += _unknown_patients(table)
-    notes += [f"unreadable, left out: {error}" for error in errors if error]
-    ids = table["Image_name"].to_numpy(str)
-    study = Study({model.name: scores}, ids, results.groups_of(table), {model.name: "logits"}, tuple(notes))
-    return study, dict(zip(ids, table["Image_path"], strict=True))
-
-
-def _unknown_patients(table: pd.DataFrame) -> list[str]:
-    unknown = int(table["Patient_ID"].isna().sum())
-    return [f"{unknown:,} of {len(table):,} images have no patient: each is treated as a patient of its own"] * bool(
-        unknown
-    )
 
 
 def _parts(study: Study, validation: Study | None, request: Request) -> tuple[Study | None, Study]:

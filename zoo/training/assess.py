@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,13 @@ import pandas as pd
 from zoo.core.progress import Progress
 from zoo.data.images.reading import Reader, read_image
 from zoo.data.splits import Split, patients_of
+from zoo.data.studies import studies_of
 from zoo.data.tables import reading
 from zoo.evaluation import baseline, report
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.result import Evaluation
 from zoo.evaluation.scores import Scores
+from zoo.evaluation.studies.fitting import fit_study_rule
 from zoo.evaluation.thresholds import fit_decision
 from zoo.models.ensemble import Ensemble
 from zoo.models.weights.files import uninitialized
@@ -74,7 +77,11 @@ def assess(
     )
     _write_predictions(run / "predictions.csv", table, split, {part: logits[part][name] for part in logits}, recipe)
     trained = _trained(table, split, recipe)
-    decisions = {model_name: fit_decision(scores, trained=trained) for model_name, scores in validation.items()}
+    studies = studies_of(table)[0][rows["validation"]]
+    decisions = {
+        model_name: dataclasses.replace(fit_decision(scores, trained=trained), studies=fit_study_rule(scores, studies))
+        for model_name, scores in validation.items()
+    }
     test["pixel baseline"] = _baseline(table, split, recipe, progress)
     result = report.evaluate(test, decisions)
     members = {m.name: decisions[m.name] for m in recipe.ensemble.members if m.name in decisions}

@@ -1,0 +1,83 @@
+"""Scores every labelled image of a data set with a release, for its evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from zoo.core.progress import Progress, tell_warnings
+from zoo.data.splits import patients_of
+from zoo.data.studies import studies_of
+from zoo.data.tables import reading as tables
+from zoo.data.tables.spec import TableSpec
+from zoo.evaluation.files.study import Study
+from zoo.evaluation.scores import Scores
+from zoo.evaluation.untrained import left_out
+from zoo.inference.predictor import Predictor
+from zoo.labels.findings import LabelSchema
+from zoo.runs import results
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """The readable images of a data set.
+
+    Attributes:
+        study: Scores and labels of the model, one row per image.
+        path_of: Image -> its file.
+        study_of: Image -> the examination it belongs to; see `zoo.data.studies`.
+    """
+
+    study: Study
+    path_of: Mapping[str, str]
+    study_of: Mapping[str, str]
+
+
+def score(
+    model: Predictor, data: Path, dataset: str | None, progress: Progress, columns: TableSpec | None = None
+) -> Scored:
+    """Scores the readable images of a table, and notes what was left out.
+
+    Args:
+        model: The release.
+        data: Folder of images and table, or the table.
+        dataset: Format of the table; see `tables.reading.dataset_of`.
+        progress: Receives the progress after each image.
+        columns: Names of the columns, for a table of one's own.
+    """
+    dataset = tables.dataset_of(data, dataset, columns=columns)
+    schema = LabelSchema("model", model.labels) if dataset == "csv" else None
+    with tell_warnings(progress) as notes:
+        table = tables.read_table(dataset, data, schema=schema, columns=columns, say=progress.message)
+        table, missing = tables.drop_missing(table)
+    parts, errors = [], []
+    with progress.task(f"scoring {len(table)} images", len(table)) as advance:
+        for batch in model.stream(table["Image_path"]):
+            parts.append(batch.logits)
+            errors += batch.errors
+            for _ in batch.names:
+                advance()
+    read = np.array([not error for error in errors], bool)
+    table, logits = table[read].reset_index(drop=True), np.concatenate(parts)[read]
+    patients = None if table["Patient_ID"].isna().all() else patients_of(table).astype(str)
+    logits, labels, untrained = left_out(logits, tables.labels_of(table, model.labels), model.labels, model.trained)
+    scores = Scores(logits, labels, model.labels, "test", patients=patients)
+    notes += [untrained] if untrained else []
+    notes += [f"{len(missing)} images of the table are not in the folder"] if len(missing) else []
+    notes += _unknown_patients(table)
+    notes += [f"unreadable, left out: {error}" for error in errors if error]
+    ids = table["Image_name"].to_numpy(str)
+    study = Study({model.name: scores}, ids, results.groups_of(table), {model.name: "logits"}, tuple(notes))
+    files, studies = table["Image_path"].tolist(), studies_of(table)[0].tolist()
+    return Scored(study, dict(zip(ids, files, strict=True)), dict(zip(ids, studies, strict=True)))
+
+
+def _unknown_patients(table: pd.DataFrame) -> list[str]:
+    unknown = int(table["Patient_ID"].isna().sum())
+    return [f"{unknown:,} of {len(table):,} images have no patient: each is treated as a patient of its own"] * bool(
+        unknown
+    )
