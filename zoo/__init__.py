@@ -3,8 +3,8 @@
 Research software, not a medical device.
 
     >>> import zoo
-    >>> model = zoo.load("xrayslam-ensemble")     # doctest: +SKIP
-    >>> model.findings(["image.jpg"])             # doctest: +SKIP
+    >>> model = zoo.load("nih-lite")              # doctest: +SKIP
+    >>> model.findings(zoo.example_images())      # doctest: +SKIP
 """
 
 from importlib import import_module

@@ -51,7 +51,7 @@ def _front_matter(text):
 # The committed cards
 
 
-@pytest.mark.parametrize("name", ["xrayslam-demo", "xrayslam-ensemble"])
+@pytest.mark.parametrize("name", ["nih-lite", "xrayslam-demo", "xrayslam-ensemble"])
 def test_a_committed_card_is_what_its_facts_render_to(name):
     assert (CARDS / name / "README.md").read_bytes().decode("utf-8") == render.render(name)
 

@@ -57,4 +57,24 @@ CATALOG: dict[str, CatalogEntry] = {
         environment="ZOO_XRAYSLAM_DEMO",
         how="zoo demo",
     ),
+    "nih-lite": CatalogEntry(
+        spec=EnsembleSpec(
+            name="nih-lite",
+            members=(MemberSpec("efficientnetlite0", weights="efficientnetlite0-imagenet"),),
+            image_size=224,
+            # What NIH says nothing of; its debatable equivalents are not used.
+            untrained=(
+                "Enlarged Cardiomediastinum",
+                "Fracture",
+                "Lung Lesion",
+                "Lung Opacity",
+                "Pleural Other",
+                "Support Devices",
+            ),
+        ),
+        recipe="nih_lite",
+        summary="EfficientNet-Lite0 at 224 px, trained on 824 real images; comes with the package, to try it out",
+        environment="ZOO_NIH_LITE",
+        how="it comes with the package; zoo train nih_lite --data DIR trains one like it",
+    ),
 }
