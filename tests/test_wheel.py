@@ -39,7 +39,6 @@ def test_recipes_and_cards_are_inside(wheel):
         "included/nih-lite/manifest.json",
         "included/nih-lite/efficientnetlite0.safetensors",
         "cli/__init__.py",
-        "release/metrics.schema.json",
     )
     cards = (
         "hub_cards/template.md",

@@ -1,4 +1,4 @@
-"""The JSON Schemas and the strict readers agree on what a release may hold."""
+"""The published JSON Schemas, the types and the readers agree on what a release may hold."""
 
 import json
 import shutil
@@ -18,6 +18,18 @@ from zoo.export import exporting
 from zoo.release import golden, manifest, schema
 from zoo.release.build import build_model
 from zoo.release.read import read_release
+
+
+def by_schema(name, data):
+    """What another language's validator says, with the published schema alone."""
+    return [error.message for error in Draft202012Validator(schema.load(name)).iter_errors(data)]
+
+
+def problems_of(name, data):
+    """What the type says; the published schema agrees whether there is any."""
+    said = schema.validate(name, data)
+    assert bool(said) == bool(by_schema(name, data))
+    return said
 
 
 def scores(seed, kind="logits", split="test"):
@@ -47,7 +59,7 @@ def model(folder):
 
 @pytest.mark.parametrize("name", schema.NAMES)
 def test_a_release_as_written_is_valid(folder, name):
-    assert schema.validate(name, manifest.read_json(folder / f"{name}.json")) == []
+    assert problems_of(name, manifest.read_json(folder / f"{name}.json")) == []
 
 
 @pytest.mark.parametrize("name", schema.NAMES)
@@ -65,7 +77,7 @@ def test_the_schema_of_an_export(folder):
     facts = exporting.describe(read_release(folder), "openvino", "int8", None, None, calibrated=False)
     facts["check"] = {"backend": "jax", "films": 8, "largest": 3.0, "difference": 0.1, "tolerance": None}
     facts["files"] = {"model.xml": {"size": 1, "sha256": "0" * 64}}
-    assert schema.validate(schema.EXPORT, facts) == []
+    assert problems_of(schema.EXPORT, facts) == []
     images = {"films": 9, "part": "test", "split_hash": ""}
     figure = {"value": 0.001, "low": None, "high": None, "n": 9}
     acceptance = {
@@ -74,10 +86,10 @@ def test_the_schema_of_an_export(folder):
         "limits": {"auc_loss": 0.002, "decisions_kept": 0.99},
         "runs": {"float32": {"auc_loss": figure, "decisions_kept": figure}},
     }
-    assert schema.validate(schema.EXPORT, {**facts, "acceptance": acceptance}) == []
+    assert problems_of(schema.EXPORT, {**facts, "acceptance": acceptance}) == []
     acceptance["limits"]["auc_loss"] = 0.5
     for wrong in ({"acceptance": acceptance}, {"note": ""}, {"input": {**facts["input"], "shape": ["m", 0]}}):
-        assert schema.validate(schema.EXPORT, {**facts, **wrong})
+        assert problems_of(schema.EXPORT, {**facts, **wrong})
 
 
 def test_no_other_schema():
@@ -103,38 +115,42 @@ def test_metrics_of_every_kind_are_valid():
             {"a": scores(1, first), "b": scores(1)}, {"a": tuned} if first == "logits" else None, resamples=20
         )
         assert result.findings["No Finding"].auc.value is None
-        assert schema.validate("metrics", to_json(result)) == []
-    assert schema.validate("metrics", {}) == []
+        assert problems_of("metrics", to_json(result)) == []
+    assert problems_of("metrics", {}) == []
 
 
 def test_metrics_stay_open_for_further_blocks(metrics):
-    assert schema.validate("metrics", {**metrics, "subgroups": {"sex": {"F": {"auc": "any form"}}}}) == []
+    assert problems_of("metrics", {**metrics, "fairness": {"sex": {"F": {"auc": "any form"}}}}) == []
+    subgroups = {"sex": {"F": {"auc": "any form"}}}
+    assert problems_of("metrics", {**metrics, "subgroups": subgroups}) == [
+        "metrics.json: subgroups: 'point' is missing"
+    ]
 
 
 @pytest.mark.parametrize(
     ("name", "data", "says"),
     [
-        ("decision", {"ensemble": {"findings": ["a"], "temperature": [-1]}}, "ensemble.temperature.0: -1 is not > 0"),
+        ("decision", {"ensemble": {"findings": ["a"], "temperature": [-1]}}, "ensemble.temperature.0: -1.0 is not > 0"),
         ("labels", {"findings": ["a", "a"]}, "findings: an item appears twice"),
-        ("labels", {"findings": "a"}, "findings: expected array, got 'a'"),
-        ("labels", {}, "'findings' is missing"),
+        ("labels", {"findings": "a"}, "findings: expected a list, got 'a'"),
+        ("labels", {}, "Labels: field 'findings' is missing"),
         ("decision", {"ensemble": {"findings": ["a"], "temprature": [1]}}, "ensemble: unknown field 'temprature'"),
         (
             "decision",
             {"ensemble": {"findings": ["a"], "temperature_origin": {"recipe": 3}}},
-            "ensemble.temperature_origin.recipe: expected string, got 3",
+            "ensemble.temperature_origin.recipe: expected str, got 3",
         ),
     ],
 )
 def test_a_problem_is_one_line_with_its_place(name, data, says):
-    assert schema.validate(name, data) == [f"{name}.json: {says}"]
+    assert problems_of(name, data) == [f"{name}.json: {says}"]
 
 
 def test_problems_are_few_and_short_however_large_the_document():
     data = {"findings": [*range(100_000), *"ab" * 100_000]}
     assert schema.validate("labels", data) == ["labels.json: findings: more than 1024 items"]
     many = schema.validate("decision", {"ensemble": {"findings": ["a"], "temperature": ["\x1b[2J" * 1000] * 512}})
-    assert len(many) == schema.MAX_PROBLEMS
+    assert len(many) == 1
     assert all(len(line) < 300 and line.isprintable() for line in many)
 
 
@@ -301,7 +317,7 @@ def ids(cases):
 @pytest.mark.parametrize(("name", "change"), BOTH_REFUSE, ids=ids(BOTH_REFUSE))
 def test_schema_and_reader_refuse(folder, tmp_path, model, name, change):
     target = broken(folder, tmp_path / "broken", name, change)
-    problems = schema.validate(name, json.loads((target / f"{name}.json").read_text()))
+    problems = problems_of(name, json.loads((target / f"{name}.json").read_text()))
     assert problems
     assert all(line.startswith(f"{name}.json: ") for line in problems)
     with pytest.raises((ValueError, KeyError)):
@@ -311,7 +327,7 @@ def test_schema_and_reader_refuse(folder, tmp_path, model, name, change):
 @pytest.mark.parametrize(("name", "change"), READER_ALONE_REFUSES, ids=ids(READER_ALONE_REFUSES))
 def test_what_no_schema_can_see_the_reader_refuses(folder, tmp_path, model, name, change):
     target = broken(folder, tmp_path / "broken", name, change)
-    assert schema.validate(name, json.loads((target / f"{name}.json").read_text())) == []
+    assert by_schema(name, json.loads((target / f"{name}.json").read_text())) == []
     with pytest.raises((ValueError, KeyError)):
         read_all(target, name, model)
 
@@ -320,4 +336,4 @@ def test_what_no_schema_can_see_the_reader_refuses(folder, tmp_path, model, name
 def test_what_no_model_is_read_from_the_schema_refuses(folder, name, change):
     document = manifest.read_json(folder / f"{name}.json")
     change(document)
-    assert schema.validate(name, document)
+    assert problems_of(name, document)

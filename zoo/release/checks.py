@@ -58,7 +58,7 @@ def check_files(subject: Subject) -> str:
 
 
 def check_schemas(subject: Subject) -> str:
-    """Checks each JSON file against its schema."""
+    """Reads each JSON file by its type, with all limits that its schema states."""
     problems = []
     for name in schema.NAMES:
         try:

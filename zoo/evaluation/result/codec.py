@@ -5,7 +5,7 @@ The format of the file follows from these rules:
 - A dataclass becomes an object with its fields in order; a mapping becomes an object, a tuple a list.
 - `Estimates` become an object whose keys are measures such as "f1@max_f1".
 - None becomes null; a field whose default is None is left out. An `Origin` is written as in `decision.json`.
-- Unknown keys in a file are ignored, so that later versions may add fields.
+- Unknown keys in a file are ignored, so that later versions may add fields, but not those of a number.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
+from zoo.config import limits
+from zoo.config.json_schema import Keywords
 from zoo.config.specs import to_dict
 from zoo.core.errors import EvaluationError, RecipeError
 from zoo.evaluation.decision import Origin
@@ -62,6 +64,11 @@ def from_json(data: Mapping[str, Any]) -> Evaluation:
     return dataclasses.replace(found, split=part_of(found.split) or found.split)
 
 
+def is_open(cls: type) -> bool:
+    """Whether unknown fields of a result's dataclass are ignored, as later versions may add some."""
+    return cls not in (Estimate, Mean)
+
+
 def _written(result: Any, field: dataclasses.Field[Any]) -> list[Any]:
     """Returns the value of a field as a list of one item, or an empty list if the file leaves it out."""
     value, rule = getattr(result, field.name), field.metadata
@@ -78,6 +85,8 @@ def _written(result: Any, field: dataclasses.Field[Any]) -> list[Any]:
 
 def _read(hint: Any, data: Any, where: str) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated:
+        return _read_limited(arguments, data, where)
     if origin in (typing.Union, types.UnionType):
         return _read_union(arguments, data, where)
     if hint is Estimates:
@@ -98,10 +107,21 @@ def _read(hint: Any, data: Any, where: str) -> Any:
     return _read_plain(hint, data, where)
 
 
+def _read_limited(arguments: tuple[Any, ...], data: Any, where: str) -> Any:
+    read = _read(arguments[0], data, where)
+    held = {str(key): value for key, value in read.by_measure.items()} if isinstance(read, Estimates) else read
+    for rules in arguments[1:]:
+        if isinstance(rules, Keywords) and (found := limits.problem(rules, held)):
+            raise EvaluationError(f"{where}: {found}")
+    return read
+
+
 def _read_fields(cls: type, data: Any, where: str) -> Any:
     if not isinstance(data, Mapping):
         raise _wrong("an object", data, where)
     values, hints = {}, _hints(cls)
+    if not is_open(cls) and (unknown := data.keys() - hints.keys()):
+        raise EvaluationError(f"{where}: unknown field {min(unknown)!r}")
     for field in dataclasses.fields(cls):
         given = data.get(field.name)
         if field.name in data and not (field.metadata.get("none") == "empty" and given == {}):
@@ -140,4 +160,4 @@ def _wrong(expected: object, data: Any, where: str) -> EvaluationError:
 
 @functools.cache
 def _hints(cls: type) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
+    return typing.get_type_hints(cls, include_extras=True)

@@ -1,10 +1,13 @@
-"""The result of an evaluation: the contents of `metrics.json`."""
+"""The result of an evaluation: the contents of `metrics.json`, whose schema is generated from these types."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
+from zoo.config.json_schema import Keywords
+from zoo.config.specs import MAX_FINDINGS, Positive
 from zoo.evaluation.decision import Origin
 from zoo.evaluation.result.checks import (
     Coherence,
@@ -20,6 +23,13 @@ from zoo.evaluation.result.checks import (
 from zoo.evaluation.result.curves import Cooccurrence, Curves
 from zoo.evaluation.result.groups import Subgroups
 from zoo.evaluation.result.numbers import HALF, Estimate, Estimates, Measure, Resampling
+from zoo.labels.parts import PARTS
+
+_Images = Annotated[int, Keywords(minimum=1)]
+_ByFinding = Annotated[
+    Mapping[str, Annotated[Estimates, Keywords(required=["auc"])]],
+    Keywords(minProperties=1, maxProperties=MAX_FINDINGS),
+]
 
 
 @dataclass(frozen=True)
@@ -33,7 +43,7 @@ class ModelNumbers:
         weighted: Means over findings, weighted by positives.
     """
 
-    findings: Mapping[str, Estimates]
+    findings: _ByFinding
     micro: Estimates = field(default=Estimates({}), metadata={"empty": "omit"})
     macro: Estimates = field(default=Estimates({}), metadata={"empty": "omit"})
     weighted: Estimates = field(default=Estimates({}), metadata={"empty": "omit"})
@@ -49,7 +59,7 @@ class Point:
         origin: Data that the thresholds were fitted on.
     """
 
-    thresholds: Mapping[str, float | None]
+    thresholds: Mapping[str, Annotated[float | None, Keywords(minimum=0, maximum=1)]]
     prevalence: Mapping[str, float | None]
     origin: Origin
 
@@ -103,11 +113,15 @@ class EnsembleOf:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Evaluation of one model on one part of a split, with other models for comparison; a missing block is None.
+    """metrics.json: every number of an evaluation.
+
+    Evaluation of one model on one part of a split, with other models for comparison; a missing block is None, and the
+    file an empty object if nothing was evaluated. A measure at an operating point is called <measure>@<point>, as in
+    f1@max_f1; at a threshold of 0.5 it is <measure>@half.
 
     Attributes:
         model: Name of the reported model.
-        split: Part of the split.
+        split: Part of the split; older files call the validation part "tune".
         split_hash: Hash of the split's manifest; "" if there is none.
         n: Number of images.
         patients: Number of patients.
@@ -140,16 +154,16 @@ class Evaluation:
     """
 
     model: str
-    split: str
+    split: Annotated[str, Keywords(enum=[*PARTS, "tune"])]
     split_hash: str
-    n: int
-    patients: int
+    n: _Images
+    patients: _Images
     patients_known: bool
     interval: Resampling
-    temperature: tuple[float, ...]
+    temperature: Annotated[tuple[Positive, ...], Keywords(minItems=1, maxItems=MAX_FINDINGS)]
     default_point: str | None
     points: Mapping[str, Point]
-    findings: Mapping[str, Estimates]
+    findings: _ByFinding
     micro: Estimates = field(default=Estimates({}), metadata={"empty": "omit"})
     macro: Estimates = field(default=Estimates({}), metadata={"empty": "omit"})
     weighted: Estimates = field(default=Estimates({}), metadata={"empty": "omit"})

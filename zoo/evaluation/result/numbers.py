@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Annotated, ClassVar, NamedTuple, Protocol
 
+from zoo.config.json_schema import Keywords
 from zoo.core.errors import UnknownNameError
+
+#: Number of labels, images or findings.
+Count = Annotated[int, Keywords(minimum=0)]
 
 #: Operating point of a model without a decision: threshold 0.5 for every finding.
 HALF = "half"
@@ -73,8 +77,8 @@ class Estimate:
     value: float | None
     low: float | None
     high: float | None
-    n: int
-    positives: int
+    n: Count
+    positives: Count
 
     @classmethod
     def from_interval(cls, interval: _Interval) -> Estimate:
@@ -101,8 +105,8 @@ class Mean(Estimate):
         of: Number of all findings.
     """
 
-    findings: int
-    of: int
+    findings: Count
+    of: Annotated[int, Keywords(minimum=1)]
 
     @classmethod
     def over(cls, estimate: Estimate, findings: int, of: int) -> Mean:
@@ -123,6 +127,9 @@ class Estimates:
     """
 
     by_measure: Mapping[Measure, Estimate]
+
+    #: What files hold in place of an object with the field above.
+    WRITTEN_AS: ClassVar = Mapping[Measure, Mean | Estimate]
 
     def find(self, name: str, point: str = "") -> Estimate | None:
         """Returns the number of a measure, or None if it was not measured."""
@@ -160,9 +167,9 @@ class Resampling:
     """
 
     method: str = "bootstrap over patients"
-    resamples: int = 2000
+    resamples: Count = 2000
     seed: int = 0
-    level: float = 0.95
+    level: Annotated[float, Keywords(exclusiveMinimum=0, exclusiveMaximum=1)] = 0.95
 
 
 def finite(value: float) -> float | None:
