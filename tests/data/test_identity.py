@@ -61,6 +61,38 @@ def test_other_findings_are_the_recipes_change_and_no_labels():
     assert identity().key["labels"] != fewer.key["labels"]
 
 
+def with_facts(**columns):
+    return DataIdentity.of(table().assign(Sex=["F", "M", None, "F", "F"], Age=58.0, **columns), FINDINGS)
+
+
+def test_facts_that_reports_group_by_are_compared_and_stored(tmp_path):
+    before, views = with_facts(), {"ViewPosition": ["PA", "AP", "PA", "PA", "PA"]}
+    before.save(tmp_path / "data.json")
+    again = DataIdentity.load(tmp_path / "data.json")
+    assert again.facts == before.facts
+    assert again.facts["a"] == ("F", "58", "", "")
+    assert again.facts["c"] == ("", "58", "", "")
+    assert again.changes(with_facts()) == []
+    frame = table().assign(Sex=["M", "M", "F", "F", "F"], Age=[58, 58, 58, 58, np.nan], **views)
+    now = DataIdentity.of(frame, FINDINGS)
+    assert again.changes(now) == [
+        "sex of 2 images changed: a, c",
+        "age of 1 image changed: e",
+        "view of 5 images changed: a, b, c, ...",
+    ]
+    with pytest.raises(CheckpointError, match=r"sex of 2 images changed: a, c.*start this one anew \(--restart\)"):
+        refuse_other_data(again, now, tmp_path)
+
+
+def test_a_record_without_facts_is_of_an_earlier_version(tmp_path):
+    before = with_facts()
+    images = {name: [labels, ""] for name, labels in before.labels.items()}
+    (tmp_path / "data.json").write_text(json.dumps({"format": 1, "findings": FINDINGS, "images": images}))
+    again = DataIdentity.load(tmp_path / "data.json")
+    assert again.facts == {}
+    assert again.changes(before) == []
+
+
 def test_it_is_saved_and_read(tmp_path):
     identity().save(tmp_path / "data.json")
     again = DataIdentity.load(tmp_path / "data.json")
@@ -71,7 +103,16 @@ def test_it_is_saved_and_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", json.dumps({"findings": [], "images": {"a": 1}}), "[" * 100_000, '{"images": {"a": [1]}}']
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        json.dumps({"findings": [], "images": {"a": 1}}),
+        '{"findings": [], "images": {"a": ["1", "", ["F"]]}}',
+        "[" * 100_000,
+        '{"images": {"a": [1]}}',
+    ],
 )
 def test_what_is_no_such_file_is_one_error(tmp_path, text):
     (tmp_path / "data.json").write_text(text)

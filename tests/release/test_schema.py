@@ -1,12 +1,15 @@
 """The published JSON Schemas, the types and the readers agree on what a release may hold."""
 
 import json
+import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from builders import FINDINGS3, tiny_release
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, validators
+from jsonschema.exceptions import ValidationError
 
 from zoo.config import specs
 from zoo.core.errors import UnknownNameError
@@ -20,9 +23,18 @@ from zoo.release.build import build_model
 from zoo.release.read import read_release
 
 
+def pattern(validator, wanted, instance, document):
+    """By ECMA-262, in which "$" is the very end; Python would also accept a final line break."""
+    if isinstance(instance, str) and not re.search(re.sub(r"\$$", r"\\Z", wanted), instance):
+        yield ValidationError(f"{instance!r} does not match {wanted}")
+
+
+VALIDATOR = validators.extend(Draft202012Validator, {"pattern": pattern})
+
+
 def by_schema(name, data):
     """What another language's validator says, with the published schema alone."""
-    return [error.message for error in Draft202012Validator(schema.load(name)).iter_errors(data)]
+    return [error.message for error in VALIDATOR(schema.load(name)).iter_errors(data)]
 
 
 def problems_of(name, data):
@@ -119,6 +131,13 @@ def test_metrics_of_every_kind_are_valid():
     assert problems_of("metrics", {}) == []
 
 
+def test_metrics_with_all_blocks_are_valid():
+    golden_file = Path(__file__).parents[1] / "evaluation" / "golden" / "metrics.json"
+    data = manifest.read_json(golden_file)
+    assert {"subgroups", "coherence", "comparison", "readers", "leakage"} & data.keys()
+    assert problems_of("metrics", data) == []
+
+
 def test_metrics_stay_open_for_further_blocks(metrics):
     assert problems_of("metrics", {**metrics, "fairness": {"sex": {"F": {"auc": "any form"}}}}) == []
     subgroups = {"sex": {"F": {"auc": "any form"}}}
@@ -134,7 +153,11 @@ def test_metrics_stay_open_for_further_blocks(metrics):
         ("labels", {"findings": ["a", "a"]}, "findings: an item appears twice"),
         ("labels", {"findings": "a"}, "findings: expected a list, got 'a'"),
         ("labels", {}, "Labels: field 'findings' is missing"),
-        ("decision", {"ensemble": {"findings": ["a"], "temprature": [1]}}, "ensemble: unknown field 'temprature'"),
+        (
+            "decision",
+            {"ensemble": {"findings": ["a"], "temprature": [1]}},
+            "ensemble: unknown field 'temprature'; did you mean 'temperature'?",
+        ),
         (
             "decision",
             {"ensemble": {"findings": ["a"], "temperature_origin": {"recipe": 3}}},

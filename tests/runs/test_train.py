@@ -147,6 +147,13 @@ def test_a_finished_run_is_not_reported_anew_on_other_data(run, films, tmp_path)
     shutil.copy(copy / "train2" / names[0], copy / "train2" / names[1])
     said = " ".join(command("train", RECIPE, "--data", copy, "--run", run, status=1).stderr.split())
     assert f"(contents of 1 image changed: {names[1]})" in said
+    shutil.copy(films / "train2" / names[1], copy / "train2" / names[1])
+    table.assign(Sex=np.where(chosen, np.where(table["Sex"] == "F", "M", "F"), table["Sex"])).to_csv(
+        copy / "train2.csv", index=False
+    )
+    said = " ".join(command("train", RECIPE, "--data", copy, "--run", run, status=1).stderr.split())
+    assert "(sex of 4 images changed: " in said
+    assert "or start this one anew (--restart)" in said
     table[table["Image_name"] != names[2]].to_csv(copy / "train2.csv", index=False)
     assert "1 image was removed" in command("train", RECIPE, "--data", copy, "--run", run, status=1).stderr
     assert {name: (run / name).read_bytes() for name in files} == before

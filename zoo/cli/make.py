@@ -57,6 +57,11 @@ def _add_train(commands: Any) -> None:
     sub.add_argument("--cache", type=Path, help="folder of decoded images, as from `zoo cache`; created if missing")
     sub.add_argument("--max-hours", type=float, help=f"stop cleanly after this many hours, with status {GOES_ON}")
     sub.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="change a field of the recipe")
+    sub.add_argument(
+        "--restart",
+        action="store_true",
+        help="start anew instead of resuming; an earlier run is moved beside the folder",
+    )
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -108,6 +113,7 @@ def _train(options: argparse.Namespace) -> int:
         outcome = train.train(
             recipe, options.data, run, progress,
             dataset=options.dataset, data_name=options.data_name, max_hours=options.max_hours, cache=options.cache,
+            restart=options.restart,
         )  # fmt: skip
     if outcome.stopped:
         print(f"stopped: {outcome.stopped}. Run the same command to resume.")

@@ -43,7 +43,7 @@ def document(
     Args:
         cls: The dataclass. The first line of its docstring becomes the title, the next paragraph the description. A
             field with "none" in its metadata may be absent or, if that says "empty", an empty object. A class with
-            `WRITTEN_AS` is written as that type.
+            `WRITTEN_AS` is written as that type; in place of one with `OR` there may be that type.
         extra: Dataclass -> additional keywords, for rules between its fields.
         is_open: Whether objects of a dataclass may have unknown fields.
 
@@ -135,7 +135,8 @@ def _schema(hint: Any, found: dict[str, Any], rules: _Rules) -> dict[str, Any]:
     if written := getattr(hint, "WRITTEN_AS", None):
         return _schema(written, found, rules)
     if dataclasses.is_dataclass(hint):
-        return _refer(typing.cast(type, hint), found, rules)
+        reference, other = _refer(typing.cast(type, hint), found, rules), vars(hint).get("OR")
+        return {"anyOf": [_refer(other, found, rules), reference]} if other else reference
     if origin is typing.Literal:
         return {"enum": list(arguments)}
     if origin is tuple:

@@ -33,6 +33,7 @@ from zoo.names import porting
 from zoo.release import card
 from zoo.release.write import write_release
 from zoo.runs import leaks, results
+from zoo.runs.restart import move_away
 from zoo.training import assess, feeding, stages
 from zoo.training.recipe import Recipe
 
@@ -66,6 +67,7 @@ def train(
     data_name: str = "",
     max_hours: float | None = None,
     cache: Path | None = None,
+    restart: bool = False,
 ) -> Outcome:
     """Trains a recipe on a folder of images, evaluates it on the test part and writes a release.
 
@@ -82,12 +84,16 @@ def train(
         data_name: Name of the data set, for the model card.
         max_hours: Stops cleanly after this many hours.
         cache: Folder of decoded images, which is created or brought up to date; by default the recipe decides.
+        restart: Whether to move an earlier run in `run` away and start anew, instead of resuming it.
 
     Raises:
         CacheError: `cache` cannot be used.
+        CheckpointError: The run would be resumed with another recipe or on other data.
         StateError: This process was forked from one that had already loaded or trained a model.
     """
     require_own_process()
+    if restart:
+        move_away(run, progress)
     recipe = dataclasses.replace(recipe, ensemble=porting.with_starts(recipe.ensemble))
     run.mkdir(parents=True, exist_ok=True)
     dataset = reading.dataset_of(data, dataset, recipe.dataset, recipe.table)

@@ -243,9 +243,9 @@ def _compare(saved: Mapping[str, Any], now: Mapping[str, Any], recipe: Recipe, r
     _refuse_recipe(saved["recipe"], recipe, run_dir)
     for what, key in saved.get("data", {}).items():
         if key and now["data"][what] and key != now["data"][what]:
-            raise CheckpointError(f"{run_dir} was trained on other {what}: use another run folder (--run)")
+            raise CheckpointError(f"{run_dir} was trained on other {what}: use another run folder (--run) or --restart")
     if saved["split"] != now["split"]:
-        raise CheckpointError(f"{run_dir} was trained with another split or table: use a new run folder")
+        raise CheckpointError(f"{run_dir} was trained with another split or table: use a new run folder or --restart")
     if saved["precision"] != now["precision"]:
         raise CheckpointError(
             f"{run_dir} was trained in {saved['precision']}, but this device would use {now['precision']}: "
@@ -263,7 +263,8 @@ def _refuse_recipe(saved: Mapping[str, Any], recipe: Recipe, run_dir: Path) -> N
     changed = differences(saved, recipe)
     if changed:
         raise CheckpointError(
-            f"{run_dir} was trained with another recipe (it differs in {', '.join(changed)}): use a new run folder"
+            f"{run_dir} was trained with another recipe (it differs in {', '.join(changed)}): use a new run folder "
+            "or --restart"
         )
 
 

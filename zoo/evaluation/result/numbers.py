@@ -80,6 +80,9 @@ class Estimate:
     n: Count
     positives: Count
 
+    #: What a file may hold in place of this object; set below.
+    OR: ClassVar[type | None] = None
+
     @classmethod
     def from_interval(cls, interval: _Interval) -> Estimate:
         """Makes an estimate from floats; NaN becomes None."""
@@ -114,6 +117,9 @@ class Mean(Estimate):
         return Mean(estimate.value, estimate.low, estimate.high, estimate.n, estimate.positives, findings, of)
 
 
+Estimate.OR = Mean
+
+
 @dataclass(frozen=True)
 class Estimates:
     """Numbers of one finding, or their averages over findings, by measure.
@@ -129,7 +135,7 @@ class Estimates:
     by_measure: Mapping[Measure, Estimate]
 
     #: What files hold in place of an object with the field above.
-    WRITTEN_AS: ClassVar = Mapping[Measure, Mean | Estimate]
+    WRITTEN_AS: ClassVar = Mapping[Measure, Estimate]
 
     def find(self, name: str, point: str = "") -> Estimate | None:
         """Returns the number of a measure, or None if it was not measured."""
