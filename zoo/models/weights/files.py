@@ -112,6 +112,8 @@ def load_safetensors(model: keras.layers.Layer, path: str | Path, prefix: str = 
     path, variables = Path(path), named_weights(model)
     header = read_header(path)
     found = {key.removeprefix(prefix): tensor for key, tensor in header.items() if key.startswith(prefix)}
+    # Files from before such names were counted within their layer hold the numbers of the process that wrote them.
+    found = {name if name in variables else _unnumbered(name): tensor for name, tensor in found.items()}
     _require_same(found, variables, path)
     with path.open("rb") as file:
         for name, variable in variables.items():
@@ -136,9 +138,15 @@ def _walk(layer: keras.layers.Layer, prefix: str) -> Iterator[tuple[str, Any]]:
         # A layer made of several layers has several kernels: counted in the order of their creation.
         seen: Counter[str] = Counter()
         for variable in layer.weights:
-            count = seen[variable.name]
-            seen[variable.name] += 1
-            yield prefix + (f"{variable.name}_{count}" if count else variable.name), variable
+            name = _unnumbered(variable.name)
+            count = seen[name]
+            seen[name] += 1
+            yield prefix + (f"{name}_{count}" if count else name), variable
+
+
+def _unnumbered(name: str) -> str:
+    """Keras calls a variable without a name `variable_7`, counted over the whole process (LayerScale of ConvNeXt)."""
+    return re.sub(r"(^|/)variable_\d+$", r"\1variable", name)
 
 
 def _stable_names(layers: list[keras.layers.Layer]) -> Iterator[tuple[str, keras.layers.Layer]]:
