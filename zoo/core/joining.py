@@ -67,6 +67,8 @@ def join(
         >>> found.rows.tolist()
         [0, 3]
     """
+    if not candidates:
+        return Join(np.full(len(names), -1))
     keys, tops = [path_key(candidate) for candidate in candidates], [path_key(root) for root in roots]
     # A name need not repeat the folders above a root.
     whole = [len(key) if top == () else 0 for top in tops[:1] for key in keys]

@@ -88,12 +88,7 @@ def _split(found: DataSummary) -> Section:
 def _facts(found: DataSummary) -> Section:
     head = ("Fact", "Known", "Missing", "Values")
     rows = tuple(
-        (
-            fact.fact,
-            fact.known,
-            fact.missing,
-            ", ".join(v if fact.fact == "Age" else f"{v} ({n:,})" for v, n in fact.values),
-        )
+        (fact.fact, fact.known, fact.missing, fact.range or ", ".join(f"{v} ({n:,})" for v, n in fact.values))
         for fact in found.facts
     )
     return Section("facts", "Patients, views and other facts", tables=(Table("Facts of the images", head, rows),))

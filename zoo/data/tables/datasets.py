@@ -9,10 +9,18 @@ from typing import TypeAlias
 
 import pandas as pd
 
+from zoo.data.tables.chexpert import chexpert_tables, read_chexpert, read_chexpert_test
 from zoo.data.tables.competition import competition_files, read_competition
+from zoo.data.tables.mimic import read_mimic
 from zoo.data.tables.nih import nih_files, read_nih
+from zoo.data.tables.openi import read_openi
+from zoo.data.tables.padchest import read_padchest
 from zoo.data.tables.plain import csv_file, read_csv_table
+from zoo.data.tables.public import find_table, one_file
+from zoo.data.tables.rsna import read_rsna
+from zoo.data.tables.siim import read_siim
 from zoo.data.tables.spec import TableSpec
+from zoo.data.tables.vinbig import Merge, read_vinbig
 from zoo.labels.findings import CHEXPERT, NIH, NIH_DEBATABLE, LabelSchema
 
 
@@ -75,6 +83,79 @@ def _nih(files: Files) -> pd.DataFrame:
     return read_nih(*nih_files(files.folder, files.table, files.images), schema=files.schema)
 
 
+def _both(files: Files) -> pd.DataFrame:
+    """Both divisions; an image is named with its folder, since their names may be equal. Patients are shared."""
+    parts = []
+    for division in ("train1", "train2"):
+        csv, images = competition_files(files.folder, files.folder / f"{division}.csv", files.images)
+        part = read_competition(csv, images, uncertain="keep", schema=files.schema)
+        parts.append(part.assign(Image_name=[f"{division}/{name}" for name in part["Image_name"]]))
+        files.say(f"{csv.name}: {len(part):,} images of {part['Patient_ID'].nunique():,} patients")
+    shared = set(parts[0]["Patient_ID"].dropna()) & set(parts[1]["Patient_ID"].dropna())
+    files.say(f"{len(shared):,} patients are in both divisions; a split keeps their images together")
+    return pd.concat(parts, ignore_index=True)
+
+
+def _images(files: Files, *names: str) -> Path:
+    """The folder of images: the given one, the first of these names that exists, or the data set's folder."""
+    return files.images or next((path for name in names if (path := files.folder / name).is_dir()), files.folder)
+
+
+def _chexpert(files: Files) -> pd.DataFrame:
+    tables = [files.table] if files.table else chexpert_tables(files.folder)
+    return read_chexpert(tables, _images(files), schema=files.schema, say=files.say)
+
+
+def _chexpert_test(files: Files) -> pd.DataFrame:
+    table = find_table(files.folder, files.table, _TEST, "CheXpert's test labels")
+    return read_chexpert_test(table, _images(files, "test"), schema=files.schema, say=files.say)
+
+
+def _mimic(labeller: str) -> Read:
+    def read(files: Files) -> pd.DataFrame:
+        images = _images(files, "files")
+        return read_mimic(files.folder, images, labeller, table=files.table, schema=files.schema, say=files.say)
+
+    return read
+
+
+def _padchest(files: Files) -> pd.DataFrame:
+    table = find_table(files.folder, files.table, _PADCHEST, "PadChest")
+    return read_padchest(table, _images(files, "images"), schema=files.schema, say=files.say)
+
+
+def _vinbig(merge: Merge) -> Read:
+    def read(files: Files) -> pd.DataFrame:
+        table = find_table(files.folder, files.table, _VINBIG, "VinDr-CXR")
+        images = _images(files, "train", "images")
+        return read_vinbig(table, images, merge=merge, schema=files.schema, say=files.say)
+
+    return read
+
+
+def _rsna(files: Files) -> pd.DataFrame:
+    table = find_table(files.folder, files.table, _RSNA, "RSNA")
+    return read_rsna(table, _images(files, "stage_2_train_images"), schema=files.schema, say=files.say)
+
+
+def _siim(files: Files) -> pd.DataFrame:
+    table = find_table(files.folder, files.table, _SIIM, "SIIM")
+    return read_siim(table, _images(files, "dicom-images-train"), schema=files.schema, say=files.say)
+
+
+def _openi(files: Files) -> pd.DataFrame:
+    reports = files.table or one_file(files.folder, "NLMCXR_reports*.tgz", "NLMCXR_reports*.tar.gz")
+    folder = next((path for name in ("ecgen-radiology", "reports") if (path := files.folder / name).is_dir()), None)
+    return read_openi(reports or folder or files.folder, _images(files, "images"), schema=files.schema, say=files.say)
+
+
+_TEST = ("groundtruth.csv", "test_labels.csv", "*test*labels*.csv", "test.csv")
+_PADCHEST = ("PADCHEST_*.csv*",)
+_VINBIG = ("vinbigdata-train*.csv*", "image_labels_train.csv", "annotations_train.csv", "train.csv")
+_RSNA = ("stage_2_train_labels.csv*", "*stage_2_train_labels.csv*")
+_SIIM = ("train-rle.csv", "siim*rle*.csv*", "*rle*.csv*")
+
+
 #: Name of `--dataset` -> the data set.
 DATASETS: Mapping[str, Dataset] = {
     "csv": Dataset("any table with a column of images and labels", "a CSV, or a folder with one", _csv, None, ()),
@@ -90,6 +171,58 @@ DATASETS: Mapping[str, Dataset] = {
     ),
     "nih-debatable": Dataset(
         "NIH ChestX-ray14 with a wider mapping", "Data_Entry*.csv and images*/", _nih, NIH_DEBATABLE, ()
+    ),
+    "competition-both": Dataset(
+        "Grand X-Ray Slam, both divisions", "train1.csv, train1/, train2.csv and train2/", _both, CHEXPERT, ()
+    ),
+    "chexpert": Dataset(
+        "CheXpert (Irvin et al. 2019)", "train.csv and valid.csv, those that exist", _chexpert, CHEXPERT, ()
+    ),
+    "chexpert-test": Dataset(
+        "labels of CheXpert's test set, a row a study",
+        "groundtruth.csv or test_labels.csv",
+        _chexpert_test,
+        CHEXPERT,
+        (),
+    ),
+    "mimic-chexpert": Dataset(
+        "MIMIC-CXR-JPG (Johnson et al. 2019), CheXpert's labeller",
+        "mimic-cxr-*-chexpert.csv.gz, -metadata.csv.gz and files/",
+        _mimic("chexpert"),
+        CHEXPERT,
+        ("mimic-cxr-*-chexpert.csv*",),
+    ),
+    "mimic-negbio": Dataset(
+        "MIMIC-CXR-JPG, NegBio's labeller",
+        "mimic-cxr-*-negbio.csv.gz, -metadata.csv.gz and files/",
+        _mimic("negbio"),
+        CHEXPERT,
+        ("mimic-cxr-*-negbio.csv*",),
+    ),
+    "padchest": Dataset("PadChest (Bustos et al. 2020)", "PADCHEST_*.csv", _padchest, CHEXPERT, _PADCHEST),
+    "vindr": Dataset(
+        "VinDr-CXR (Nguyen et al. 2022) and VinBigData, by the majority of an image's readers",
+        "train.csv, image_labels_train.csv or annotations_train.csv",
+        _vinbig("majority"),
+        CHEXPERT,
+        _VINBIG[:3],
+    ),
+    "vindr-any": Dataset("the same, by at least one reader", "the same", _vinbig("any"), CHEXPERT, ()),
+    "vindr-all": Dataset("the same, by all readers", "the same", _vinbig("all"), CHEXPERT, ()),
+    "rsna": Dataset(
+        "RSNA Pneumonia Detection (Shih et al. 2019)",
+        "stage_2_train_labels.csv, perhaps stage_2_detailed_class_info.csv",
+        _rsna,
+        CHEXPERT,
+        _RSNA[:1],
+    ),
+    "siim": Dataset("SIIM-ACR Pneumothorax (2019)", "train-rle.csv", _siim, CHEXPERT, _SIIM[:2]),
+    "openi": Dataset(
+        "OpenI, Indiana University (Demner-Fushman et al. 2016)",
+        "NLMCXR_reports.tgz or ecgen-radiology/",
+        _openi,
+        CHEXPERT,
+        ("NLMCXR_reports*", "ecgen-radiology"),
     ),
 }
 
