@@ -56,11 +56,12 @@ def _open(root: Any, found: Found, depth: int) -> None:
     entries = root.items if isinstance(root, Record) else root
     if not isinstance(entries, dict):
         return
-    if any(isinstance(value, Tensor) for value in entries.values()):
+    # Checkpoints may hold other tensors beside the network, such as the state of a random generator.
+    place = next((p for p in PLACES if isinstance(entries.get(p), dict | Record)), None)
+    if place is None and any(isinstance(value, Tensor) for value in entries.values()):
         found.tensors.update((k, v) for k, v in entries.items() if isinstance(v, Tensor) and isinstance(k, str))
         _keep({k: v for k, v in entries.items() if not isinstance(v, Tensor)}, found)
         return
-    place = next((p for p in PLACES if isinstance(entries.get(p), dict | Record)), None)
     _keep({k: v for k, v in entries.items() if k != place}, found)
     if place is not None and depth < _MAX_DEPTH:
         _open(entries[place], found, depth + 1)
