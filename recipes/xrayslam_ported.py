@@ -2,9 +2,9 @@
 
     zoo train xrayslam_ported --data DIR            (or: python recipes/xrayslam_ported.py --data DIR)
 
-DenseNet121 starts from `xrv-densenet121-all` (TorchXRayVision, Apache-2.0), with the pixel values that it expects; it is
-fetched at the first run. Without internet access install it before: `zoo port FILE --as xrv-densenet121-all`. ResNet50
-and EfficientNetB3 start from random weights: no published chest X-ray network fits them.
+DenseNet121 starts from `xrv-densenet121-all` (TorchXRayVision, Apache-2.0), with the pixel values that it expects; it
+is fetched at the first run. Without internet access install it before: `zoo port FILE --as xrv-densenet121-all`.
+ResNet50 and EfficientNetB3 start from random weights: no published chest X-ray network fits them.
 
 The numbers of the stages are those of `xrayslam`. This recipe has not been trained at full size here, so no result is
 claimed for it.
