@@ -68,13 +68,13 @@ build/release-from-tensorflow: .venv/.test tests/builders.py $(shell find zoo -n
 	touch $@
 
 .venv/.test: .venv/.demo
-	.venv/$(PIP) -e '.[cpu,train,jax,serve,parquet,dev]'
+	.venv/$(PIP) -e '.[cpu,train,jax,serve,parquet,dicom,dev]'
 	touch $@
 
 # A peer that cannot be installed here is skipped with a word, and named in the table. Without a GPU PyTorch's CPU build
 # is enough: install it into .venv first.
 .venv/.bench: .venv/.test
-	.venv/$(PIP) -e '.[cpu,train,jax,serve,parquet,dev,bench]' || echo "without the peers: pip could not install them"
+	.venv/$(PIP) -e '.[cpu,train,jax,serve,parquet,dicom,dev,bench]' || echo "without the peers: pip could not install them"
 	touch $@
 
 .venv-jax/.ready: build/wheel

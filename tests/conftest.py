@@ -47,3 +47,12 @@ def nih_dir() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("set ZOO_NIH_DIR to a folder with NIH's Data_Entry.csv and images/ to run on real films")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def dicom_dir() -> Path:
+    """The folder of real DICOM radiographs that `ZOO_DICOM_DIR` names."""
+    folder = os.environ.get("ZOO_DICOM_DIR")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("set ZOO_DICOM_DIR to a folder with real DICOM radiographs to read them")
+    return Path(folder)

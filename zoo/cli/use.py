@@ -73,6 +73,8 @@ def _add_limits(sub: Any) -> None:
     sub.add_argument("--max-file-size", type=int, default=most.bytes // 10**6, metavar="MB", help=text)
     text = f"refuse an image that takes longer to decode, in processor time (default: {most.seconds:g})"
     sub.add_argument("--max-seconds", type=float, default=most.seconds, metavar="S", help=text)
+    text = "read DICOM files of other modalities and body parts than a chest radiograph's"
+    sub.add_argument("--any-modality", action="store_true", help=text)
 
 
 def _embed(options: argparse.Namespace) -> int:
@@ -181,4 +183,4 @@ def _load(options: argparse.Namespace) -> Predictor:
 
 
 def _limits(options: argparse.Namespace) -> Limits:
-    return Limits(bytes=options.max_file_size * 10**6, seconds=options.max_seconds)
+    return Limits(bytes=options.max_file_size * 10**6, seconds=options.max_seconds, any_modality=options.any_modality)

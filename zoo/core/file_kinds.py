@@ -37,15 +37,14 @@ class ImageKind:
         return f"{article} {self.name} {'file' if self.name in ('DICOM', 'NRRD') else 'image'}"
 
 
-JPEG, PNG, BMP, TIFF, WEBP = (ImageKind(name) for name in ("JPEG", "PNG", "BMP", "TIFF", "WebP"))
+JPEG, PNG, BMP, TIFF, WEBP, DICOM = (ImageKind(name) for name in ("JPEG", "PNG", "BMP", "TIFF", "WebP", "DICOM"))
 
 #: The kinds that are decoded.
-READABLE = (JPEG, PNG, BMP, TIFF, WEBP)
+READABLE = (JPEG, PNG, BMP, TIFF, WEBP, DICOM)
 
 _CONVERT = "convert it to PNG or JPEG"
 _HEIC = ImageKind("HEIC", f"{_CONVERT}, or open it with Pillow and the plugin pillow-heif and give the image")
 _AVIF = ImageKind("AVIF", f"{_CONVERT}, or open it with Pillow and give the image")
-_DICOM = ImageKind("DICOM", "convert it to PNG")
 _GIF = ImageKind("GIF", "save its first frame as PNG")
 
 #: First bytes -> kind of image.
@@ -66,6 +65,9 @@ _IMAGES = (
 
 #: Netpbm has only two letters as its mark, which many texts begin with; so the image size must follow.
 _NETPBM = re.compile(rb"P[1-6]\s+(#[^\n]*\n\s*)*\d+\s+\d+\s")
+
+#: First group of a DICOM file without a preamble.
+_DICOM_GROUPS = (b"\x02\0", b"\x08\0")
 
 #: A DICOMDIR file lists other files and holds no image.
 _DICOM_DIRECTORY = b"1.2.840.10008.1.3.10\0"
@@ -118,8 +120,8 @@ def image_kind(head: bytes) -> ImageKind | None:
     >>> image_kind(b"Name,Age") is None
     True
     """
-    if head[128:132] == b"DICM" or (head[:2] == b"\x08\0" and head[4:6] in (b"UI", b"UL", b"CS")):
-        return None if _DICOM_DIRECTORY in head else _DICOM
+    if head[128:132] == b"DICM" or (head[:2] in _DICOM_GROUPS and head[4:6] in (b"UI", b"UL", b"CS")):
+        return None if _DICOM_DIRECTORY in head else DICOM
     if head[4:8] == b"ftyp":
         return _BRANDS.get(head[8:12]) or next((kind for brand, kind in _BRANDS.items() if brand in head[16:64]), None)
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":

@@ -15,8 +15,9 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from zoo.core.errors import ImageError
-from zoo.core.file_kinds import HEAD, READABLE, UNKNOWN, file_kind, image_kind
+from zoo.core.file_kinds import DICOM, HEAD, READABLE, UNKNOWN, file_kind, image_kind
 from zoo.data.images.depth import depth_table, scale_depth, significant_bits
+from zoo.data.images.dicom import decode_dicom
 from zoo.data.images.limits import DEFAULT, Limits, TimedBytes
 from zoo.data.images.structure import check_structure
 
@@ -24,7 +25,7 @@ from zoo.data.images.structure import check_structure
 DECODER = 3
 
 #: Formats that are read. The content determines the format, never the extension.
-FORMATS = tuple(kind.name.upper() for kind in READABLE)
+FORMATS = tuple(kind.name.upper() for kind in READABLE if kind is not DICOM)
 
 #: A JPEG scaled inside its DCT keeps at least this multiple of the requested size. Block means nearly as large as the
 #: requested pixels would not act as a bilinear filter: at 9/8 a 2048 px image decodes a quarter faster but differs by
@@ -100,6 +101,8 @@ def decode(data: bytes, size: int | None = None, channels: int = 1, limits: Limi
     kind = image_kind(data[:HEAD])
     if kind is None or not kind.readable:
         raise ImageError(describe(data[:HEAD]))
+    if kind is DICOM:
+        return decode_dicom(data, limits)
     file = TimedBytes(data, limits.seconds)
     check_structure(data, kind, limits)
     try:

@@ -30,6 +30,7 @@ class Limits:
         segments: Chunks of a PNG or WebP; segments of a JPEG and padding bytes between them; tags and strips of a TIFF.
         scans: Scans of a JPEG, each of which processes all pixels again; 10 are usual.
         metadata: Bytes of one block without pixels (EXIF, text, colour profile).
+        any_modality: Whether DICOM files of other modalities and body parts than a chest radiograph's are read.
 
     Raises:
         UsageError: A limit is not positive, or `pixels` is more than Pillow decodes.
@@ -47,10 +48,11 @@ class Limits:
     segments: int = 100_000
     scans: int = 100
     metadata: int = 8_000_000
+    any_modality: bool = False
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not value > 0:
+            if name != "any_modality" and not value > 0:
                 raise UsageError(f"the limit {name} has to be positive, got {value!r}")
         if self.pixels > _PILLOW_PIXELS:
             raise UsageError(f"the limit pixels is at most {_PILLOW_PIXELS:,}, as Pillow's; got {self.pixels:,}")

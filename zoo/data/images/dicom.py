@@ -1,0 +1,165 @@
+"""Reads a chest radiograph from a DICOM file: which objects are accepted, and their header.
+
+The pixels take the road of `dicom_frames` (stored values) and `dicom_display` (8 bits). Only the tags listed here are
+read; no name, number or date of a patient is.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import struct
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from zoo.core.errors import ImageError
+from zoo.core.warn import warn_user
+from zoo.data.images.limits import DEFAULT, Limits, TimedBytes
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+#: Modalities of projection radiographs (PS3.3, C.7.3.1.1.1); RG is their old name.
+RADIOGRAPHS = ("CR", "DX", "RG")
+
+#: Words of Body Part Examined (0018,0015) that a chest radiograph has.
+_CHEST = ("CHEST", "THORAX", "LUNG", "RIB", "STERNUM", "CXR", "THORACIC")
+
+#: Transfer syntaxes whose whole data set is one compressed stream, of unknown length before it is expanded.
+_DEFLATED = ("1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.8.1")
+
+#: Tags that are read, by keyword.
+_TAGS = (
+    *("SOPClassUID", "Modality", "BodyPartExamined", "PresentationIntentType", "BurnedInAnnotation"),
+    *("SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns"),
+    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit"),
+    *("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept"),
+    *("VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction", "PresentationLUTShape"),
+    *("RedPaletteColorLookupTableDescriptor", "GreenPaletteColorLookupTableDescriptor"),
+    *("BluePaletteColorLookupTableDescriptor", "RedPaletteColorLookupTableData"),
+    *("GreenPaletteColorLookupTableData", "BluePaletteColorLookupTableData", "PixelData"),
+)
+
+_SILENT = logging.NullHandler()
+
+#: Group 0002 is always little endian with explicit VR; these VRs have a length of four bytes.
+_LONG = (b"OB", b"OW", b"UN", b"SQ", b"UT", b"UC", b"UR", b"OF", b"OD", b"OL", b"OV")
+
+
+def decode_dicom(data: bytes, limits: Limits = DEFAULT) -> Image.Image:
+    """Decodes a radiograph in a DICOM file to 8 bits as it would be displayed.
+
+    In this order: stored bits without overlays; modality LUT or rescale; VOI LUT, or the first window by its function,
+    or, without either, the percentiles of `dicom_display.PERCENTILES` (8-bit images are kept as they are); inversion
+    of MONOCHROME1 or Presentation LUT Shape INVERSE; 8 bits. Padding is black and enters no statistic.
+
+    Args:
+        data: Contents of the file.
+        limits: Limits on size, memory and time. `any_modality` accepts other modalities and body parts.
+
+    Returns:
+        A loaded image of mode "L" or "RGB".
+
+    Raises:
+        ImageError: pydicom or a decoder is not installed, the file is no single-frame radiograph of a chest, or it is
+            damaged; states the reason and contains no identifier from the header.
+    """
+    try:
+        from pydicom import config
+        from pydicom.errors import BytesLengthException, InvalidDicomError
+    except ImportError:
+        raise ImageError("a DICOM file: pip install 'xrayslam-zoo[dicom]' to read it") from None
+    # Its warnings of values with a wrong form would show the values, and tracebacks of codecs would fill the terminal.
+    config.settings.reading_validation_mode = config.IGNORE
+    logging.getLogger("pydicom").addHandler(_SILENT)
+    from zoo.data.images.dicom_display import displayed
+    from zoo.data.images.dicom_frames import stored_values
+
+    try:
+        dataset = _header(data, limits)
+        check_radiograph(dataset, limits)
+        return displayed(stored_values(dataset, limits), dataset)
+    except (InvalidDicomError, BytesLengthException):
+        raise ImageError("a DICOM file whose header is damaged") from None
+    except NotImplementedError as error:  # a RuntimeError, but of pydicom's limits and not of a damaged file
+        raise ImageError(f"a DICOM file in a form that is not supported: {' '.join(str(error).split())}") from None
+
+
+def check_radiograph(dataset: Dataset, limits: Limits) -> None:
+    """Checks that a data set is one frame of a chest radiograph, without decoding it.
+
+    Raises:
+        ImageError: It has no pixels, several frames, or is of another modality or body part.
+    """
+    if "PixelData" not in dataset:
+        raise ImageError("a DICOM file without pixels")
+    frames = _number(dataset, "NumberOfFrames", 1)
+    if frames > 1:
+        raise ImageError(f"a DICOM file of {frames:,} frames: save the frame that is wanted on its own")
+    rows, columns = _number(dataset, "Rows"), _number(dataset, "Columns")
+    limits.check_size(columns, rows)
+    if limits.any_modality:
+        return
+    modality = str(dataset.get("Modality", "") or "")
+    part = str(dataset.get("BodyPartExamined", "") or "").upper()
+    insist = "--any-modality (Limits(any_modality=True)) reads it all the same"
+    if modality and modality not in RADIOGRAPHS:
+        raise ImageError(f"a DICOM file of modality {modality[:16]!r}, not a radiograph (CR, DX): {insist}")
+    if part and not any(word in part for word in _CHEST):
+        raise ImageError(f"a DICOM file of body part {part[:16]!r}, not a chest: {insist}")
+    if dataset.get("PresentationIntentType") == "FOR PROCESSING":
+        warn_user(
+            "DICOM images FOR PROCESSING (0008,0068): raw detector values, which no radiologist reads; results differ"
+        )
+    if dataset.get("BurnedInAnnotation") == "YES":
+        warn_user("DICOM images with burned-in annotation (0028,0301): text in the pixels may name the patient")
+
+
+def _header(data: bytes, limits: Limits) -> Dataset:
+    from pydicom import dcmread
+
+    syntax = transfer_syntax(data)
+    if syntax in _DEFLATED:
+        raise ImageError(f"a deflated DICOM file ({syntax}), whose size is not known before: convert it by dcmconv")
+    dataset = dcmread(TimedBytes(data, limits.seconds), force=True, specific_tags=list(_TAGS))
+    if not syntax and "TransferSyntaxUID" not in dataset.file_meta:  # a bare data set, whose encoding pydicom has found
+        little, implicit = dataset.is_little_endian, dataset.is_implicit_VR
+        dataset.file_meta.TransferSyntaxUID = (
+            "1.2.840.10008.1.2.2" if not little else "1.2.840.10008.1.2" if implicit else "1.2.840.10008.1.2.1"
+        )
+    return dataset
+
+
+def transfer_syntax(data: bytes) -> str:
+    """The UID of the transfer syntax in the header of a DICOM file, with or without a preamble; "" if it has no header.
+
+    Raises:
+        ImageError: The group of this element is cut off.
+    """
+    start = 132 if data[128:132] == b"DICM" else 0
+    if not start and data[:2] != b"\x02\0":
+        return ""
+    file = io.BytesIO(data)
+    file.seek(start)
+    while (head := file.read(8))[:2] == b"\x02\0":
+        if len(head) < 8:
+            break
+        element, kind, length = struct.unpack("<2x H 2s H", head)
+        if kind in _LONG:
+            wide = file.read(4)
+            if len(wide) < 4:
+                break
+            (length,) = struct.unpack("<I", wide)
+        value = file.read(min(length, 1 << 20))
+        if element == 0x0010:
+            return value.rstrip(b"\0 ").decode("ascii", "replace")
+    raise ImageError("a DICOM file whose header is cut off or names no transfer syntax")
+
+
+def _number(dataset: Dataset, keyword: str, default: int = 0) -> int:
+    value = dataset.get(keyword, default)
+    try:
+        return default if value is None or value == "" else int(value)
+    except (TypeError, ValueError):
+        raise ImageError(f"a DICOM file with {keyword} {str(value)[:20]!r}") from None
