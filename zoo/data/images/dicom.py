@@ -118,6 +118,7 @@ def check_radiograph(dataset: Dataset, limits: Limits) -> None:
 
 def _header(data: bytes, limits: Limits) -> Dataset:
     from pydicom import dcmread
+    from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
     syntax = transfer_syntax(data)
     if syntax in _DEFLATED:
@@ -126,7 +127,7 @@ def _header(data: bytes, limits: Limits) -> Dataset:
     if not syntax and "TransferSyntaxUID" not in dataset.file_meta:  # a bare data set, whose encoding pydicom has found
         little, implicit = dataset.is_little_endian, dataset.is_implicit_VR
         dataset.file_meta.TransferSyntaxUID = (
-            "1.2.840.10008.1.2.2" if not little else "1.2.840.10008.1.2" if implicit else "1.2.840.10008.1.2.1"
+            ExplicitVRBigEndian if not little else ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
         )
     return dataset
 

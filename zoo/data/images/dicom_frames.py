@@ -102,7 +102,8 @@ def _decoded(dataset: Dataset, raw: bool = True) -> np.ndarray:
         raise ImageError(f"{decoder.UID.name} has no decoder here: pip install 'xrayslam-zoo[dicom]'")
     mono = str(dataset.PhotometricInterpretation).startswith("MONO")
     # Its own correction takes the lowest bits for those stored, whatever High Bit says.
-    values, _ = decoder.as_array(dataset, index=0, raw=raw and mono, correct_unused_bits=False)
+    options: dict[str, Any] = {"correct_unused_bits": False}
+    values, _ = decoder.as_array(dataset, index=0, raw=raw and mono, **options)
     return np.asarray(values)
 
 
