@@ -6,6 +6,7 @@ import re
 
 from zoo.evaluation.result import HALF, Estimate, Evaluation, Mean, Measure
 from zoo.evaluation.result.evaluation import Calibration
+from zoo.evaluation.result.probing import Probe
 
 RESEARCH_ONLY = "Research software, not a medical device: not for diagnosis, triage or any decision about a patient."
 
@@ -37,6 +38,8 @@ def markdown(result: Evaluation) -> str:
         "",
         *_notes(result),
     ]
+    if result.probe:
+        lines += ["", *_probe(result.probe)]
     if result.models:
         lines += ["", *_model_table(result)]
     return "\n".join(lines) + "\n"
@@ -76,6 +79,26 @@ def _notes(result: Evaluation) -> list[str]:
     if result.calibration is not None and result.calibration.split != "none":
         notes.append(_calibration(result.calibration))
     return [f"- {note}" for note in notes]
+
+
+def _probe(probe: Probe) -> list[str]:
+    """What was fitted, and what cross-validation over all images found, in sentences."""
+    strengths = ", ".join(f"{_name(member)} {strength:g}" for member, strength in probe.members.items())
+    lines = [
+        f"Linear heads on frozen features of {_name(probe.features)}; inverse penalty C of {strengths}, chosen by "
+        f"{probe.folds}-fold cross-validation over patients of the training part, one for all findings; "
+        f"{'both classes weighted equally' if probe.balanced else 'images unweighted'}."
+    ]
+    lines += [f"Not trained: {_name(finding)} ({reason})." for finding, reason in probe.untrained.items()]
+    if (found := probe.cross_validation) is not None:
+        lines.append(
+            f"Cross-validated over all {found.n:,} images of {found.patients:,} patients ({found.folds} folds by "
+            f"patient): mean AUC {_cell(found.mean)}."
+        )
+    if (curve := probe.learning_curve) is not None:
+        most = curve.points[-1].patients
+        lines.append(f"Twice the {most:,} patients of a fold's training would add {_cell(curve.doubling)} AUC.")
+    return [f"- {line}" for line in (*lines, *map(_name, probe.notes))]
 
 
 def _calibration(block: Calibration) -> str:

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from zoo.core.files import write_text
 from zoo.evaluation.report import RESEARCH_ONLY
 from zoo.evaluation.result import Estimate, Evaluation
-from zoo.report import checks, curves, drawing, groups, layout, points, results, together, training_curves
+from zoo.report import checks, curves, drawing, groups, layout, points, probing, results, together, training_curves
 from zoo.report.layout import Section
 from zoo.report.mistakes import Mistake, data_uri
 
@@ -82,6 +82,7 @@ def _sections(result: Evaluation, rows: Iterable[Mapping[str, Any]] | None) -> l
         results.notes(result),
         results.summary(result),
         results.models(result),
+        *probing.sections(result),
         curves.ranking(result),
         results.readers(result),
         curves.calibration(result),

@@ -142,7 +142,7 @@ def readable_table(
     found = cached or scan.scan(paths, run / "scan.json", reading.home_of(data), progress)
     table, unreadable = reading.drop_unreadable(table, found.unreadable)
     skipped = pd.concat([missing, unreadable], ignore_index=True)
-    _list_skipped(skipped, len(table), run / "skipped.csv", progress)
+    list_skipped(skipped, len(table), run / "skipped.csv", progress)
     return table, cached.read if cached else read_image, found.digests
 
 
@@ -179,7 +179,7 @@ def cache(
     root = reading.home_of(data)
     images = cache_images(list(table["Image_path"]), folder, size, root=root, progress=progress, workers=workers)
     table, unreadable = reading.drop_unreadable(table, images.unreadable)
-    _list_skipped(
+    list_skipped(
         pd.concat([missing, unreadable], ignore_index=True), len(table), folder / "films-skipped.csv", progress
     )
     return images
@@ -249,11 +249,19 @@ def provenance(
     recipe: Recipe, table: pd.DataFrame, split: splits.Split, data_facts: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """Returns the origin of a release: data, recipe, split, seed, code and versions."""
+    found = origin(table, split, recipe.seed, data_facts)
+    made_by = to_dict(dataclasses.replace(recipe, ensemble=recipe.ensemble.without_paths()))
+    return {"data": found["data"], "recipe": made_by, **found}
+
+
+def origin(
+    table: pd.DataFrame, split: splits.Split, seed: int, data_facts: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Returns what every release says of its origin: data, split, seed, code and versions."""
     import keras
 
     return {
         "data": {**(data_facts or {}), "films": len(table), "patients": len({*splits.patients_of(table)})},
-        "recipe": to_dict(dataclasses.replace(recipe, ensemble=recipe.ensemble.without_paths())),
         "split": {
             "by": split.by,
             "seed": split.seed,
@@ -261,7 +269,7 @@ def provenance(
             "films": {part: len(rows) for part, rows in split.parts.items()},
             "leaked_patients": splits.leaked_patients(table, split),
         },
-        "seed": recipe.seed,
+        "seed": seed,
         "zoo": __version__,
         "code": _code(),
         "keras": keras.__version__,
@@ -303,7 +311,8 @@ def _cached(
         return None
 
 
-def _list_skipped(skipped: pd.DataFrame, kept: int, path: Path, progress: Progress) -> None:
+def list_skipped(skipped: pd.DataFrame, kept: int, path: Path, progress: Progress) -> None:
+    """Writes the rows that were left out with the reason, and tells their number and the first names."""
     skipped.to_csv(path, index=False)
     if len(skipped):
         names = ", ".join(skipped["Image_name"].head(5)) + (" ..." if len(skipped) > 5 else "")

@@ -23,6 +23,7 @@ from zoo.evaluation.result.checks import (
 from zoo.evaluation.result.curves import Cooccurrence, Curves
 from zoo.evaluation.result.groups import Subgroups
 from zoo.evaluation.result.numbers import HALF, Estimate, Estimates, Measure, Resampling
+from zoo.evaluation.result.probing import Probe
 from zoo.labels.parts import PARTS
 
 _Images = Annotated[int, Keywords(minimum=1)]
@@ -151,6 +152,7 @@ class Evaluation:
         prevalence: Finding -> target prevalence.
         leakage: Data compared, such as patients -> overlap of the evaluated images with training.
         mistakes: Most confident errors.
+        probe: How heads on frozen features were fitted; None for a model that was trained as a whole.
     """
 
     model: str
@@ -184,6 +186,7 @@ class Evaluation:
     prevalence: Mapping[str, TargetPrevalence] | None = None
     leakage: Mapping[str, SharedNames | SameImages] | None = None
     mistakes: tuple[ErrorFacts, ...] | None = None
+    probe: Probe | None = None
 
     @property
     def numbers(self) -> ModelNumbers:

@@ -1,0 +1,58 @@
+"""A head of one's own on a model's frozen features: `zoo probe`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from zoo.cli.command import NOT_A_DEVICE, command
+from zoo.cli.serving import add_runtime
+from zoo.cli.tables import add_table, table_spec
+
+
+def add(commands: Any) -> None:
+    """Adds the subcommand."""
+    text = "fit a linear head for each finding on a model's frozen features, in minutes on a CPU; writes a release"
+    sub = command(commands, "probe", _probe, text)
+    sub.add_argument("model", help="name of a model, or folder of a release")
+    sub.add_argument("--data", type=Path, required=True, help="the table, or the folder of the table and the images")
+    add_table(sub)
+    sub.add_argument("--out", type=Path, required=True, metavar="RELEASE", help="folder of the release to write")
+    sub.add_argument("--run", type=Path, help="folder of features, report and split (default: RELEASE-run)")
+    sub.add_argument("--as", dest="name", default="", metavar="NAME", help="install it under this name")
+    sub.add_argument("--data-name", default="", help="name of the data set, for the model card")
+    text = "folds by patient, for the penalty, the cross-validated AUC and the learning curve (default: 5)"
+    sub.add_argument("--folds", type=int, default=5, metavar="K", help=text)
+    text = "leave out the cross-validation over all images and the learning curve"
+    sub.add_argument("--held-out-only", action="store_true", help=text)
+    sub.add_argument("--balanced", action="store_true", help="give both classes of a finding the same total weight")
+    sub.add_argument(
+        "--set", action="append", default=[], metavar="PATH=VALUE", help="change a field, as split.by=image or seed=1"
+    )
+    add_runtime(sub)
+
+
+def _probe(options: argparse.Namespace) -> int:
+    from zoo.core.terminal import TerminalProgress
+    from zoo.evaluation import report
+    from zoo.inference.load import load
+    from zoo.runs import probe
+    from zoo.training.probes.spec import ProbeSpec, with_overrides
+
+    spec = with_overrides(ProbeSpec(folds=options.folds, balanced=options.balanced), options.set)
+    model = load(options.model, runtime=options.runtime, precision=options.precision)
+    with TerminalProgress() as progress:
+        outcome = probe.probe(
+            model, options.data, options.out, progress,
+            spec=spec, run=options.run, name=options.name, dataset=options.dataset, columns=table_spec(options),
+            data_name=options.data_name, crossed=not options.held_out_only,
+        )  # fmt: skip
+    print(report.markdown(outcome.result))
+    print(f"Report: {outcome.report}\nRelease: {outcome.release}")
+    if options.name:
+        from zoo.release.install import install
+
+        install(outcome.release, options.name)
+        print(f"Load it: zoo.load({options.name!r})   {NOT_A_DEVICE}")
+    return 0

@@ -1,0 +1,194 @@
+"""What cross-validation over all images tells: the AUC of the heads, and how it grows with the number of patients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from zoo.core.progress import Progress
+from zoo.evaluation.result import Estimate
+from zoo.evaluation.result.probing import CrossValidation, Gain, LearningCurve, LearningPoint
+from zoo.evaluation.statistics.intervals import percentiles
+from zoo.training.probes.aucs import fold_aucs
+from zoo.training.probes.folds import cross_fit
+from zoo.training.probes.linear import Prepared
+from zoo.training.probes.power_law import fit_power_law
+
+#: Parts of the patients that the learning curve is drawn from, and the fewest patients of a subset.
+SHARES, FEWEST = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1 / 2**0.5, 1.0), 10
+
+#: Random subsets of each size, and bootstrap resamples of an interval.
+REPEATS, RESAMPLES = 3, 500
+
+#: Gains in AUC that the report states the price of, and how far beyond the patients there are the power law is used.
+GAINS, HORIZON = (0.01, 0.02, 0.05), 4
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """The images that heads are fitted on.
+
+    Attributes:
+        features: Member -> float (n, features).
+        labels: (n, findings) of 1, 0 and NaN, of the findings that can be fitted.
+        findings: Their names.
+        patients: (n,) patient of each image, as text.
+        fold: int (n,), fold of each image.
+        balanced: Whether both classes of a finding get the same total weight.
+    """
+
+    features: Mapping[str, np.ndarray]
+    labels: np.ndarray
+    findings: tuple[str, ...]
+    patients: np.ndarray
+    fold: np.ndarray
+    balanced: bool = False
+
+    @property
+    def clusters(self) -> np.ndarray:
+        """int (n,): each image's patient, numbered from 0."""
+        return np.unique(self.patients, return_inverse=True)[1].reshape(-1)
+
+
+def cross_validate(sample: Sample, progress: Progress, seed: int = 0) -> tuple[np.ndarray, CrossValidation]:
+    """Cross-validates the heads over all images; the penalty is chosen in each fold without the fold.
+
+    Returns:
+        float64 (n, findings) logits out of fold, the mean over members, and their AUC.
+    """
+    logits = np.zeros(sample.labels.shape)
+    for member, features in sample.features.items():
+        what = f"cross-validating {member} over all images"
+        crossed = cross_fit(features, sample.labels, sample.fold, progress, balanced=sample.balanced, what=what)
+        logits += crossed.nested()[0] / len(sample.features)
+    value, samples = fold_aucs(sample.labels, logits, sample.fold, sample.clusters, RESAMPLES, seed)
+    low, high = percentiles(samples)
+    rows = [sample.labels[:, j] for j in range(len(sample.findings))]
+    by_finding = {finding: _estimate(value[j], (low[j], high[j]), rows[j]) for j, finding in enumerate(sample.findings)}
+    ends = percentiles(np.nanmean(samples, axis=1))
+    mean = _estimate(float(np.nanmean(value)), [float(end) for end in ends], sample.labels)
+    folds = len(np.unique(sample.fold))
+    return logits, CrossValidation(folds, len(logits), int(sample.clusters.max()) + 1, by_finding, mean)
+
+
+def learning_curve(
+    sample: Sample, strengths: Mapping[str, float], progress: Progress, seed: int = 0
+) -> LearningCurve | None:
+    """Fits the heads on random subsets of the patients of ever more folds, and a power law to their mean AUC.
+
+    The images of each fold are scored by heads that were fitted on subsets of the other patients, at the strength of
+    the released heads. The intervals come from a bootstrap over the patients that are scored, with a random choice
+    among the subsets in each resample.
+
+    Args:
+        sample: The images.
+        strengths: Member -> inverse strength of the penalty.
+        progress: Receives the progress after each subset.
+        seed: Seed of the subsets and of the bootstrap.
+
+    Returns:
+        The curve; None if fewer than three sizes have a finding with both classes in every subset.
+    """
+    sizes, used = _sizes(sample, seed)
+    if len(sizes) < 3:
+        return None
+    repeats = [REPEATS if size != sizes[-1] else 1 for size in sizes]
+    values, samples = [], []
+    rng = np.random.default_rng(seed)
+    with progress.task("learning curve", sum(repeats)) as advance:
+        for size, times in zip(sizes, repeats, strict=True):
+            found = []
+            for repeat in range(times):
+                logits = _logits(sample, strengths, size, used, (seed, repeat))
+                args = sample.fold, sample.clusters, RESAMPLES, seed
+                found.append([np.nanmean(a, axis=-1) for a in fold_aucs(sample.labels[:, used], logits, *args)])
+                advance()
+            values.append(float(np.mean([value for value, _ in found])))
+            drawn = rng.integers(0, times, (RESAMPLES, times))
+            each = np.stack([resampled for _, resampled in found])
+            samples.append(each[drawn, np.arange(RESAMPLES)[:, None]].mean(axis=1))
+    return _described(sample, sizes, used, np.array(values), np.stack(samples, axis=1))
+
+
+def _described(
+    sample: Sample, sizes: Sequence[int], used: np.ndarray, values: np.ndarray, samples: np.ndarray
+) -> LearningCurve:
+    at, most = np.array(sizes, float), sizes[-1]
+    weights = 1 / np.maximum(np.nanvar(samples, axis=0), 1e-8)
+    law = fit_power_law(at, (1 - values)[None], weights)
+    drawn = fit_power_law(at, 1 - np.nan_to_num(samples, nan=0.5), weights)
+    labels = sample.labels[:, used]
+    low, high = percentiles(samples)
+    rows = zip(sizes, values, low, high, strict=True)
+    points = (LearningPoint(n, _estimate(value, ends, labels)) for n, value, *ends in rows)
+    gained = float((law.error(most) - law.error(2 * most))[0])
+    ends = percentiles(drawn.error(most) - drawn.error(2 * most))
+    gains = []
+    for gain in GAINS:
+        needed = float(law.size(law.error(most) - gain)[0]) - most
+        limits = np.quantile(drawn.size(drawn.error(most) - gain) - most, [0.025, 0.975], method="nearest")
+        gains.append(Gain(gain, *(_within(x, most) for x in (needed, *limits))))
+    return LearningCurve(
+        findings=tuple(sample.findings[j] for j in used),
+        folds=len(np.unique(sample.fold)),
+        repeats=REPEATS,
+        points=tuple(points),
+        floor=float(law.floor[0]),
+        scale=float(law.scale[0]),
+        exponent=float(law.exponent[0]),
+        doubling=_estimate(gained, [float(end) for end in ends], labels),
+        gains=tuple(gains),
+        horizon=HORIZON * most,
+    )
+
+
+def _sizes(sample: Sample, seed: int) -> tuple[list[int], np.ndarray]:
+    """The numbers of patients of the subsets, and the findings with both classes in all of them.
+
+    The smallest sizes are left out until half of the findings are there.
+    """
+    fewest = min(len(np.unique(sample.patients[sample.fold != f])) for f in np.unique(sample.fold))
+    sizes = sorted({max(FEWEST, round(share * fewest)) for share in SHARES if round(share * fewest) >= FEWEST})
+    for start, size in enumerate(sizes):
+        able = np.ones(len(sample.findings), bool)
+        for repeat in range(REPEATS):
+            for rows in _subsets(sample, size, (seed, repeat)):
+                labels = sample.labels[rows]
+                able &= (labels == 1).any(axis=0) & (labels == 0).any(axis=0)
+        if 2 * able.sum() >= len(able):
+            return sizes[start:], np.flatnonzero(able)
+    return [], np.empty(0, np.int64)
+
+
+def _subsets(sample: Sample, size: int, seed: tuple[int, int]) -> Iterator[np.ndarray]:
+    """For each fold, a mask of the images of `size` random patients of the others; larger ones contain smaller ones."""
+    for fold in np.unique(sample.fold):
+        others = np.unique(sample.patients[sample.fold != fold])
+        chosen = np.random.default_rng((*seed, int(fold))).permutation(others)[:size]
+        yield np.isin(sample.patients, chosen) & (sample.fold != fold)
+
+
+def _logits(
+    sample: Sample, strengths: Mapping[str, float], size: int, used: np.ndarray, seed: tuple[int, int]
+) -> np.ndarray:
+    logits = np.zeros((len(sample.labels), len(used)))
+    for fold, rows in zip(np.unique(sample.fold), _subsets(sample, size, seed), strict=True):
+        held = sample.fold == fold
+        for member, features in sample.features.items():
+            fitted = Prepared(features[rows]).fit(
+                sample.labels[rows][:, used], [strengths[member]], balanced=sample.balanced
+            )
+            logits[held] += fitted[0].logits(features[held]) / len(sample.features)
+    return logits
+
+
+def _within(more: float, most: int) -> int | None:
+    """Additional patients, rounded up; None beyond the horizon."""
+    return int(np.ceil(more)) if more + most <= HORIZON * most else None
+
+
+def _estimate(value: float, ends: Sequence[float] | np.ndarray, labels: np.ndarray) -> Estimate:
+    number, low, high = (None if not np.isfinite(x) else round(float(x), 6) for x in (value, *ends))
+    return Estimate(number, low, high, int((~np.isnan(labels)).sum()), int((labels == 1).sum()))
