@@ -33,8 +33,8 @@ def make_data(folder: Path, n: int = 120) -> Path:
     labels[:, 3] = np.arange(n) < 2
     for i in range(n):
         pixels = rng.integers(60, 120, (32, 32))
-        pixels[:, :16] += int(40 * labels[i, 0])
-        pixels[16:] += int(40 * labels[i, 1])
+        pixels[:, :16] += int(8 * labels[i, 0]) + rng.integers(-8, 9)
+        pixels[16:] += int(8 * labels[i, 1]) + rng.integers(-8, 9)
         Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i:04d}.png")
     labels[5:20, 0] = np.nan
     table = pd.DataFrame(labels, columns=FINDINGS)
@@ -79,11 +79,10 @@ def test_the_release_loads_and_gives_the_logits_of_the_regressions(made):
 def test_it_learns_what_can_be_seen_and_says_what_was_not_fitted(made):
     folder, outcome, told, _, data = made
     result = outcome.result
-    assert result.macro.auc.value > 0.8
-    assert result.probe.untrained == {
-        "Fracture": "no positive label",
-        "Pneumonia": "1 patient with a positive label, 3 folds need 3",
-    } or set(result.probe.untrained) == {"Fracture", "Pneumonia"}
+    assert result.macro.auc.value > 0.6
+    assert result.probe.cross_validation.mean.low > 0.6
+    assert set(result.probe.untrained) == {"Fracture", "Pneumonia"}  # the one patient may be in any part
+    assert result.probe.untrained["Fracture"] == "no positive label"
     assert any(text.startswith("2 of 4 findings stay untrained (Fracture: no positive label") for text in told.messages)
     model = zoo.load(folder / "mine")
     chances = model.predict([folder / "data" / "0000.png"])
@@ -128,9 +127,9 @@ def test_metrics_reports_and_card_tell_it(made):
     saved = from_json(json.loads((folder / "mine-run" / "metrics.json").read_text()))
     assert saved.probe == outcome.result.probe
     curve = saved.probe.learning_curve
-    assert curve.points[-1].patients == 40
+    assert 36 <= curve.points[-1].patients <= 40
     assert curve.points[-1].auc.value > curve.points[0].auc.value
-    assert curve.horizon == 160
+    assert curve.horizon == 4 * curve.points[-1].patients
     page = (folder / "mine-run" / "report.html").read_text()
     assert "Heads on frozen features" in page
     assert "Learning curve" in page

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pandas as pd
 
@@ -27,24 +27,24 @@ def notes(model: Predictor, table: pd.DataFrame, split: Split, progress: Progres
         split: Its split.
         progress: Receives the sentence.
     """
-    found = _release(model)
+    found, name = _release(model), PurePath(model.name).name  # the sentence is published: no local path
     before = None if found is None else _trained_on(found.folder)
     stated = "" if found is None else str(found.provenance.get("split", {}).get("hash") or "")
     if before is not None:
         mine = [contents.digest(path) for path in table["Image_path"]]
         count = sum(digest in before for digest in mine)
         tested = sum(mine[row] in before for row in split.rows("test"))
-        said = f"{model.name}: none of these {len(table):,} images was in the training or validation part of its run"
+        said = f"{name}: none of these {len(table):,} images was in the training or validation part of its run"
         if count:
             said = (
-                f"{model.name} was trained on {count:,} of these {len(table):,} images ({tested:,} of them in the test "
+                f"{name} was trained on {count:,} of these {len(table):,} images ({tested:,} of them in the test "
                 "part): the figures are too good"
             )
     elif stated == split.hash:
         count = len(table) - len(split.rows("test"))
-        said = f"{model.name} was trained with the same split: on {count:,} of these images, none in the test part"
+        said = f"{name} was trained with the same split: on {count:,} of these images, none in the test part"
     else:
-        said = f"{model.name} does not record which images it was trained on: whether these are among them is unknown"
+        said = f"{name} does not record which images it was trained on: whether these are among them is unknown"
     progress.message(said)
     return [f"{said}."]
 
