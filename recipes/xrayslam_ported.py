@@ -2,9 +2,10 @@
 
     zoo train xrayslam_ported --data DIR            (or: python recipes/xrayslam_ported.py --data DIR)
 
-DenseNet121 starts from `xrv-densenet121-all` (TorchXRayVision, Apache-2.0), with the pixel values that it expects; it
-is fetched at the first run. Without internet access install it before: `zoo port FILE --as xrv-densenet121-all`.
-ResNet50 and EfficientNetB3 start from random weights: no published chest X-ray network fits them.
+ResNet50 and DenseNet121 start from `xrv-resnet50-all` and `xrv-densenet121-all` (TorchXRayVision, Apache-2.0), with the
+pixel values that they expect; both are fetched at the first run. Without internet access install them before, from a
+copy of the folder `releases` in ZOO_HOME. EfficientNetB3 starts from random weights: no published chest X-ray network
+fits it. ResNet50 has its stride on the 3x3 convolutions (v1.5), as the published one.
 
 The numbers of the stages are those of `xrayslam`. This recipe has not been trained at full size here, so no result is
 claimed for it.
@@ -21,7 +22,7 @@ recipe = dataclasses.replace(
     ensemble=EnsembleSpec(
         name="xrayslam-ported",
         members=(
-            MemberSpec("resnet50"),
+            MemberSpec("resnet50_v1_5", weights="xrv-resnet50-all"),
             MemberSpec("efficientnetb3"),
             MemberSpec("densenet121", weights="xrv-densenet121-all"),
         ),

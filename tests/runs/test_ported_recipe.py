@@ -10,7 +10,7 @@ def test_each_start_is_published_weights_of_the_members_backbone():
     recipe = load_recipe("xrayslam_ported")
     starts = {member.backbone: member.weights for member in recipe.ensemble.members}
     assert starts == {
-        "resnet50": None,
+        "resnet50_v1_5": "xrv-resnet50-all",
         "efficientnetb3": None,
         "densenet121": "xrv-densenet121-all",
     }

@@ -108,6 +108,7 @@ _CHEX = tuple(
 )
 _NIH = tuple(name if name in NIH_ORDER else "" for name in XRV_FINDINGS)
 _PC = tuple(name if name in (*NIH_ORDER, "Fracture") else "" for name in XRV_FINDINGS)
+_RESNET = tuple("" if name in ("Lung Lesion", "Enlarged Cardiomediastinum") else name for name in XRV_FINDINGS)
 _RSNA = tuple(name if name in ("Pneumonia", "Lung Opacity") else "" for name in XRV_FINDINGS)
 
 #: Weight set -> (file, outputs, training data, operating point of each trained output in order); from
@@ -193,6 +194,26 @@ def _xrv_densenet(name: str) -> Published:
 # fmt: off
 _ROWS = (
     *(_xrv_densenet(name) for name in _XRV),
+    Published(
+        name="xrv-resnet50-all",
+        kind="xrv-resnet50",
+        summary="TorchXRayVision's ResNet50 at 512 px, trained on PadChest, NIH ChestX-ray14, RSNA, SIIM and VinDr",
+        urls=(f"{_RELEASE}pc-nih-rsna-siim-vin-resnet50-test512-e400-state.pt",),
+        findings=_RESNET,
+        thresholds=(0.51570356, 0.50444704, 0.53787947, 0.50723547, 0.5025118, 0.5035252, 0.5038076, 0.51862943,
+                    0.5078151, 0.50724894, 0.5056339, 0.510706, 0.5053923, 0.5020846, None, 0.5080557, 0.5138526, None),
+        point="torchxrayvision",
+        licence="apache-2.0",
+        origin="TorchXRayVision (github.com/mlmed/torchxrayvision)",
+        data="PadChest, NIH ChestX-ray14, RSNA, SIIM, VinDr-CXR",
+        citation=_XRV_CITATION,
+        unverified=(
+            *_XRV_UNVERIFIED,
+            "The two outputs without an operating point (Lung Lesion, Enlarged Cardiomediastinum): they count as not "
+            "trained here.",
+            "The operating points: all lie from 0.502 to 0.538, as if they were fitted on the sigmoid of a sigmoid.",
+        ),
+    ),
     Published(
         name="medmae-densenet121-nih",
         kind="timm-densenet121",
