@@ -219,6 +219,19 @@ _ROWS = (
         ignored=("mask_token",),
         origin="timm and facebookresearch/dinov2",
     ),
+    Port(
+        "timm-tf-efficientnetb3",
+        backbone="efficientnetb3",
+        module="efficientnet",
+        signs={
+            "conv_stem.weight": (40, 3, 3, 3),
+            "conv_head.weight": (1536, 384, 1, 1),
+            "classifier.weight": (None, 1536),
+        },
+        image_size=300,
+        # Files of timm's "efficientnet_b3" have the same tensors, but its convolutions pad otherwise.
+        origin="timm's tf_efficientnet_b3 (not efficientnet_b3, which pads otherwise and gives other logits here)",
+    ),
 )
 
 #: Name -> kind.
