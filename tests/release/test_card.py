@@ -241,3 +241,23 @@ def test_parts_of_different_runs_are_refused(run):
         card.render(tiny_spec(), run["result"], provenance={"recipe": {"name": "half"}})
     with pytest.raises(ReleaseError, match="finished run"):
         card.render(tiny_spec(), None, provenance={"data": "phantoms"})
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("nan", "An uncertain label (-1) counts as unknown, too."),
+        ("one", "In training an uncertain label (-1) counts as 1 (present). In the validation and test parts it"),
+        (
+            "0.55..0.85",
+            "In training an uncertain label (-1) counts as a number drawn from 0.55..0.85. In the validation",
+        ),
+        (
+            {"Edema": "one", "Mass": "0..0.3"},
+            "otherwise as unknown: Edema as 1, Mass as a number drawn from 0..0.3. In the",
+        ),
+    ],
+)
+def test_a_card_says_what_uncertain_labels_became(run, rule, words):
+    provenance = run["provenance"] | {"recipe": run["provenance"]["recipe"] | {"uncertain": rule}}
+    assert words in card.render(tiny_spec(), **(run | {"provenance": provenance}))

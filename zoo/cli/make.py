@@ -48,8 +48,9 @@ def _add_cache(commands: Any) -> None:
 def _add_train(commands: Any) -> None:
     sub = command(commands, "train", _train, "train a recipe; run the same command to resume a stopped or killed run")
     sub.add_argument("recipe", help="name of a shipped recipe, or path of a recipe file")
-    sub.add_argument("--data", type=Path, required=True, help="the table, or the folder of the table and the images")
-    add_table(sub, "by the file's name, or the recipe's")
+    text = "the table, or the folder of the table and the images; give it again to join several data sets"
+    sub.add_argument("--data", type=Path, required=True, action="append", help=text)
+    add_table(sub, "by the file's name, or the recipe's; once for all data or once for each", several=True)
     sub.add_argument(
         "--data-name", default="", help="name of the data set, for the model card, such as grand-xray-slam-division-b"
     )
@@ -105,14 +106,18 @@ def _train(options: argparse.Namespace) -> int:
     # Before Keras is imported, which takes seconds: a slip of the pen is told at once.
     recipe = apply_overrides(with_table(load_recipe(options.recipe), table_spec(options)), options.set)
     from zoo.core.terminal import TerminalProgress
+    from zoo.data.tables import several
     from zoo.evaluation import report
     from zoo.runs import train
 
     run = options.run or Path("runs") / recipe.name
+    sets = several.pair_up(options.data, options.dataset or [], recipe.table)
+    alone = len(sets) == 1
     with TerminalProgress() as progress:
         outcome = train.train(
-            recipe, options.data, run, progress,
-            dataset=options.dataset, data_name=options.data_name, max_hours=options.max_hours, cache=options.cache,
+            recipe, sets[0].data if alone else sets, run, progress,
+            dataset=sets[0].dataset if alone else None, data_name=options.data_name,
+            max_hours=options.max_hours, cache=options.cache,
             restart=options.restart,
         )  # fmt: skip
     if outcome.stopped:

@@ -11,13 +11,14 @@ if TYPE_CHECKING:
 _COLUMNS = ("image", "patient", "study", "sex", "age", "view")
 
 
-def add_table(sub: Any, default: str = "by the file's name; competition for a folder") -> None:
-    """Adds `--dataset`, `--images` and the options that name columns."""
+def add_table(sub: Any, default: str = "by the file's name; competition for a folder", several: bool = False) -> None:
+    """Adds `--dataset`, `--images` and the options that name columns; `several` lets `--dataset` be given again."""
     from zoo.data.tables.names import DATASET_NAMES
 
     group = sub.add_argument_group("the table of labels")
     group.add_argument(
         "--dataset",
+        action="append" if several else "store",
         help=f"format of the table (default: {default}): {', '.join(DATASET_NAMES)}; `zoo data --help` describes them",
     )
     group.add_argument("--images", default="", metavar="DIR", help="folder of the images, if it is not the table's")

@@ -13,12 +13,12 @@ from zoo.core.progress import Progress, tell_warnings
 from zoo.data.splits import patients_of
 from zoo.data.studies import studies_of
 from zoo.data.tables import reading as tables
+from zoo.data.tables.crossing import read_for
 from zoo.data.tables.spec import TableSpec
 from zoo.evaluation.files.study import Study
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.untrained import left_out
 from zoo.inference.predictor import Predictor
-from zoo.labels.findings import LabelSchema
 from zoo.runs import results
 
 
@@ -50,9 +50,8 @@ def score(
         columns: Names of the columns, for a table of one's own.
     """
     dataset = tables.dataset_of(data, dataset, columns=columns)
-    schema = LabelSchema("model", model.labels) if dataset == "csv" else None
     with tell_warnings(progress) as notes:
-        table = tables.read_table(dataset, data, schema=schema, columns=columns, say=progress.message)
+        table, compared = read_for(model.labels, dataset, data, columns=columns, say=progress.message)
         table, missing = tables.drop_missing(table)
     parts, errors = [], []
     with progress.task(f"scoring {len(table)} images", len(table)) as advance:
@@ -67,6 +66,7 @@ def score(
     logits, labels, untrained = left_out(logits, tables.labels_of(table, model.labels), model.labels, model.trained)
     scores = Scores(logits, labels, model.labels, "test", patients=patients)
     notes += [untrained] if untrained else []
+    notes += compared
     notes += [f"{len(missing)} images of the table are not in the folder"] if len(missing) else []
     notes += _unknown_patients(table)
     notes += [f"unreadable, left out: {error}" for error in errors if error]

@@ -24,7 +24,8 @@ from zoo.data import scan, splits
 from zoo.data.cache import ImageCache, cache_images
 from zoo.data.identity import DataIdentity
 from zoo.data.images.reading import Reader, read_image
-from zoo.data.tables import reading
+from zoo.data.tables import reading, several
+from zoo.data.tables.several import DataSet
 from zoo.data.tables.spec import TableSpec
 from zoo.evaluation.files.study import Study
 from zoo.evaluation.result import Evaluation, to_json
@@ -59,7 +60,7 @@ class Outcome:
 
 def train(
     recipe: Recipe,
-    data: Path,
+    data: Path | Sequence[DataSet],
     run: Path,
     progress: Progress,
     *,
@@ -77,7 +78,8 @@ def train(
 
     Args:
         recipe: The recipe.
-        data: Folder of images and table, or the table.
+        data: Folder of images and table, or the table; or several data sets, which are joined
+            (`data.tables.several`).
         run: Folder of the run; created if missing.
         progress: Receives the progress of every step.
         dataset: Format of the table, if it differs from the recipe's.
@@ -96,16 +98,18 @@ def train(
         move_away(run, progress)
     recipe = dataclasses.replace(recipe, ensemble=porting.with_starts(recipe.ensemble))
     run.mkdir(parents=True, exist_ok=True)
-    dataset = reading.dataset_of(data, dataset, recipe.dataset, recipe.table)
+    if isinstance(data, Path):
+        dataset = reading.dataset_of(data, dataset, recipe.dataset, recipe.table)
     table, read, digests = readable_table(recipe, data, run, progress, dataset, cache)
-    if dataset == "csv":
+    if isinstance(data, Path) and dataset == "csv":
         recipe = with_findings_of(recipe, table)
     held = DataIdentity.of(table, recipe.ensemble.findings, digests)
     stages.refuse_changes(recipe, held, run)
     if recipe.fill_missing == "original":
         reading.fill_original(table).to_csv(run / "filled.csv", index=False)
     split = make_split(recipe, table, run, progress)
-    data_facts = {"name": data_name, "form": dataset}
+    sources = {str(source): int(n) for source, n in table["Source"].value_counts().items()}
+    data_facts = {"name": data_name, "form": dataset or "several", "sources": sources}
     result = stages.train(recipe, table, split, run, max_hours=max_hours, progress=progress, read=read, data=held)
     if result.stopped:
         return Outcome(run, stopped=result.stopped)
@@ -114,7 +118,7 @@ def train(
 
 def readable_table(
     recipe: Recipe,
-    data: Path,
+    data: Path | Sequence[DataSet],
     run: Path,
     progress: Progress,
     dataset: str | None = None,
@@ -128,22 +132,36 @@ def readable_table(
     Returns:
         The table, a function that reads its images, and path -> digest of each image file.
     """
-    dataset = reading.dataset_of(data, dataset, recipe.dataset, recipe.table)
-    own = recipe.ensemble.findings
-    schema = LabelSchema("recipe", own) if dataset == "csv" and own != FINDINGS else None
     with tell_warnings(progress):
-        table = reading.read_table(
-            dataset, data, uncertain="keep", schema=schema, columns=recipe.table, say=progress.message
-        )
+        table, root = _table(recipe, data, dataset, progress)
     splits.check_patients(table, recipe.split)
     table, missing = reading.drop_missing(table)
     paths = list(table["Image_path"])
-    cached = _cached(recipe, paths, data, run, cache, progress)
-    found = cached or scan.scan(paths, run / "scan.json", reading.home_of(data), progress)
+    cached = _cached(recipe, paths, root, run, cache, progress)
+    found = cached or scan.scan(paths, run / "scan.json", root, progress)
     table, unreadable = reading.drop_unreadable(table, found.unreadable)
     skipped = pd.concat([missing, unreadable], ignore_index=True)
     list_skipped(skipped, len(table), run / "skipped.csv", progress)
+    if not isinstance(data, Path) and len(data) > 1:
+        count, first = several.copies(table, found.digests)
+        some = f" (first: {first})" if count else ""
+        progress.message(f"images in several of the data sets, by content: {count:,}{some}")
     return table, cached.read if cached else read_image, found.digests
+
+
+def _table(
+    recipe: Recipe, data: Path | Sequence[DataSet], dataset: str | None, progress: Progress
+) -> tuple[pd.DataFrame, Path]:
+    """The table of one data set, or of several, and the folder that holds the data."""
+    own = recipe.ensemble.findings
+    if not isinstance(data, Path):
+        table = several.read_several(data, own, default=recipe.dataset, say=progress.message)
+        return table, several.root_of(data)
+    dataset = reading.dataset_of(data, dataset, recipe.dataset, recipe.table)
+    schema = LabelSchema("recipe", own) if dataset == "csv" and own != FINDINGS else None
+    say, columns = progress.message, recipe.table
+    table = reading.read_table(dataset, data, uncertain="keep", schema=schema, columns=columns, say=say)
+    return table, reading.home_of(data)
 
 
 def with_findings_of(recipe: Recipe, table: pd.DataFrame) -> Recipe:
@@ -293,7 +311,7 @@ def _split_of(recipe: Recipe) -> tuple[str, int, tuple[float, ...]]:
 
 
 def _cached(
-    recipe: Recipe, paths: Sequence[str], data: Path, run: Path, given: Path | None, progress: Progress
+    recipe: Recipe, paths: Sequence[str], root: Path, run: Path, given: Path | None, progress: Progress
 ) -> ImageCache | None:
     """The cache of the images, created or brought up to date, if it was requested or would speed up an accelerator."""
     folder, by_itself = given or run / "cache", given is None and recipe.cache == "auto"
@@ -303,7 +321,7 @@ def _cached(
         return None
     try:
         size = recipe.ensemble.image_size
-        return cache_images(paths, folder, size, root=reading.home_of(data), progress=progress)
+        return cache_images(paths, folder, size, root=root, progress=progress)
     except CacheError as error:
         if not by_itself:
             raise
