@@ -195,3 +195,17 @@ def test_the_command(images, tmp_path, capsys):
     assert f"Studies in {tmp_path / 'o.csv'}: 5, of 13 images; unreadable: 2" in capsys.readouterr().out
     assert main([*command, "--studies", "name"]) == 1
     assert "give --by study as well" in capsys.readouterr().err
+
+
+def test_a_submission_by_study_gives_each_image_the_probabilities_of_its_study(images, tmp_path):
+    from zoo.runs.submit import write_submission
+
+    out = tmp_path / "submission.csv"
+    counts = write_submission(predictor(), [images], out, Silent(), studies="name")
+    # Of the two unreadable images one has others of its study; the other one gets the mean over all.
+    assert (counts.images, counts.unreadable) == (13, 1)
+    table = pd.read_csv(out).set_index("Image_name")
+    for study, chances in expected(images).items():
+        rows = table[[name.startswith(study) for name in table.index]]
+        if not np.isnan(chances).any():
+            np.testing.assert_allclose(rows.to_numpy(), np.tile(chances, (SIZES[study], 1)), rtol=1e-6)

@@ -39,15 +39,13 @@ def add(commands: Any) -> None:
         add_runtime(sub)
         sub.add_argument("--strict", action="store_true", help="stop at the first unreadable image")
         _add_limits(sub)
+        sub.add_argument("--by", default="image", choices=("image", "study"), help="what is judged (default: image)")
+        text = "with --by study: 'name' (files called <patient>_<study>_<image>), 'folder', or a table (default: name)"
+        sub.add_argument("--studies", metavar="SOURCE", help=text)
         if name == "predict":
             sub.add_argument("--point", help="operating point (default: the release's)")
             sub.add_argument("--decision", type=Path, help="decision.json from `zoo evaluate --fit`")
             sub.add_argument("--wide", action="store_true", help="one row per image or study, with probabilities only")
-            sub.add_argument("--by", default="image", choices=("image", "study"), help="rows (default: image)")
-            text = (
-                "with --by study: 'name' (files called <patient>_<study>_<image>), 'folder', or a table (default: name)"
-            )
-            sub.add_argument("--studies", metavar="SOURCE", help=text)
             sub.add_argument("--restart", action="store_true", help="start again instead of resuming an earlier run")
         else:
             sub.add_argument("--sample", type=Path, help="sample submission that gives rows, order and columns")
@@ -98,8 +96,7 @@ def _predict(options: argparse.Namespace) -> int:
     from zoo.inference import writers
     from zoo.runs import predict
 
-    if options.studies and options.by != "study":
-        raise UsageError("--studies tells which images are joined: give --by study as well")
+    source = _studies(options)
     _complete(options)
     if options.out is None:
         return _print_example(options)
@@ -112,10 +109,9 @@ def _predict(options: argparse.Namespace) -> int:
         "restart": options.restart,
     }  # fmt: skip
     with TerminalProgress() as progress:
-        if options.by == "study":
+        if source:
             from zoo.runs.predict_studies import write_study_findings
 
-            source = options.studies or "name"
             of = write_study_findings(predictor, options.images, options.out, progress, source=source, **how)
             written, unreadable = f"Studies in {options.out}: {of.studies:,}, of {of.images:,} images", of.unreadable
         else:
@@ -165,11 +161,18 @@ def _submit(options: argparse.Namespace) -> int:
     with TerminalProgress() as progress:
         counts = submit.write_submission(
             _load(options), options.images, options.out, progress,
-            sample=options.sample, batch_size=options.batch_size, strict=options.strict,
+            sample=options.sample, batch_size=options.batch_size, strict=options.strict, studies=_studies(options),
         )  # fmt: skip
     filled = f"; unreadable: {counts.unreadable:,}, with the mean over the other images" if counts.unreadable else ""
     print(f"Rows written to {options.out}: {counts.images:,}{filled}")
     return 0
+
+
+def _studies(options: argparse.Namespace) -> str | None:
+    """How the study of an image is found, None for rows of images."""
+    if options.studies and options.by != "study":
+        raise UsageError("--studies tells which images are joined: give --by study as well")
+    return (options.studies or "name") if options.by == "study" else None
 
 
 def _load(options: argparse.Namespace) -> Predictor:

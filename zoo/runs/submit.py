@@ -18,7 +18,10 @@ from zoo.core.paths import file_name
 from zoo.core.progress import Progress
 from zoo.data.images.listing import find_images
 from zoo.evaluation.decision import probabilities
+from zoo.evaluation.studies.rule import StudyRule
+from zoo.evaluation.studies.rule import join as join_images
 from zoo.inference.predictor import Predictor
+from zoo.inference.studies import studies_of
 from zoo.labels.columns import IMAGE_IDS
 from zoo.runs.predict import Counts, printable, scored
 
@@ -35,6 +38,7 @@ def write_submission(
     sample: Path | None = None,
     batch_size: int | None = None,
     strict: bool = False,
+    studies: str | Path | None = None,
 ) -> Counts:
     """Writes the competition's submission: the name of each image and a probability for each finding.
 
@@ -51,8 +55,11 @@ def write_submission(
             in order, under "Image_name", and a column for each of the model's findings.
         batch_size: Images per batch; the runtime's default if None.
         strict: Whether to stop at the first unreadable image.
+        studies: How the study of an image is found ("name", "folder" or a table), to give each image the probabilities
+            of its study, since the competition's labels are constant within one; None leaves each image alone.
 
     Raises:
+        UsageError: The study of an image is unknown.
         TableError: The columns of the sample are not the model's findings, it names a missing image, or an identifier
             matches two images.
         ImageError: No image can be read; with `strict`, an image cannot be read.
@@ -60,7 +67,8 @@ def write_submission(
     found = find_images(sources, progress.message)
     form = _of_names(found) if sample is None else _read_sample(sample, sources, found, progress)
     own = _own_headers(form, predictor.labels)  # before an image is read
-    values, errors = _probabilities(predictor, form.paths, progress, batch_size, strict)
+    whose = None if studies is None else studies_of(form.paths, studies, list(map(str, sources)))
+    values, errors = _probabilities(predictor, form.paths, progress, batch_size, strict, whose)
     table = pd.DataFrame(_filled(values, errors, predictor.labels, progress)[form.rows], columns=own)
     table.insert(0, form.id_header, printable(form.ids))
     with whole_file(out) as new:
@@ -152,19 +160,36 @@ def _read_sample(sample: Path, sources: Sequence[Path], found: Sequence[str], pr
 
 
 def _probabilities(
-    predictor: Predictor, paths: Sequence[str], progress: Progress, batch_size: int | None, strict: bool
+    predictor: Predictor,
+    paths: Sequence[str],
+    progress: Progress,
+    batch_size: int | None,
+    strict: bool,
+    studies: np.ndarray | None = None,
 ) -> tuple[np.ndarray, dict[int, str]]:
-    """(m, k) probabilities, NaN for an unreadable image, and place -> reason of these."""
+    """(m, k) probabilities, NaN for an unreadable image without others of its study, and place -> reason of these."""
     parts: list[np.ndarray] = []
     errors: dict[int, str] = {}
     done = 0
     for batch in scored(predictor, paths, progress, batch_size, strict):
-        parts.append(probabilities(batch.logits, predictor.decision))
+        parts.append(batch.logits)
         errors |= {done + i: error for i, error in enumerate(batch.errors) if error}
         done += len(batch.errors)
     if len(errors) == done:
         raise ImageError(f"none of {done:,} images can be read, and nothing was written; first {errors[0]}")
-    return np.concatenate(parts), errors
+    logits = np.concatenate(parts)
+    if studies is not None:
+        rule = predictor.decision.study_rule if predictor.decision is not None else StudyRule.plain(logits.shape[1])
+        joined = join_images(logits, studies, rule.how)
+        row = {study: i for i, study in enumerate(joined.names.tolist())}
+        logits = joined.logits[[row[study] for study in studies.tolist()]]
+        helped = [i for i in errors if not np.isnan(logits[i]).all()]
+        errors = {i: error for i, error in errors.items() if i not in helped}
+        progress.message(
+            f"{len(row):,} studies of {len(paths):,} images: {rule.described(predictor.labels)}"
+            + (f"; unreadable images that get their study's probabilities: {len(helped):,}" if helped else "")
+        )
+    return probabilities(logits, predictor.decision), errors
 
 
 def _filled(values: np.ndarray, errors: Mapping[int, str], findings: Sequence[str], progress: Progress) -> np.ndarray:
