@@ -27,10 +27,8 @@ from zoo.evaluation.result.probing import Probe
 from zoo.labels.parts import PARTS
 
 _Images = Annotated[int, Keywords(minimum=1)]
-_ByFinding = Annotated[
-    Mapping[str, Annotated[Estimates, Keywords(required=["auc"])]],
-    Keywords(minProperties=1, maxProperties=MAX_FINDINGS),
-]
+_Row = Annotated[Estimates, Keywords(required=["auc"])]
+_ByFinding = Annotated[Mapping[str, _Row], Keywords(minProperties=1, maxProperties=MAX_FINDINGS)]
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,8 @@ class ModelNumbers:
         weighted: Means over findings, weighted by positives.
     """
 
-    findings: _ByFinding
+    # Empty where only the means are kept, as in the facts of a card.
+    findings: Annotated[Mapping[str, _Row], Keywords(maxProperties=MAX_FINDINGS)]
     micro: Estimates = field(default=Estimates({}), metadata={"empty": "omit"})
     macro: Estimates = field(default=Estimates({}), metadata={"empty": "omit"})
     weighted: Estimates = field(default=Estimates({}), metadata={"empty": "omit"})
