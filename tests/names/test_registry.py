@@ -15,7 +15,8 @@ from zoo.release import install
 
 
 def test_patterns():
-    assert zoo.list_models("*121*") == ["densenet121"]
+    assert zoo.list_models("*121*", "backbone") == ["densenet121"]
+    assert {"xrv-densenet121-all", "ported-ensemble", "chexnet-jrzech"} <= set(zoo.list_models(kind="ensemble"))
     assert "xrayslam-ensemble" in zoo.list_models(kind="ensemble")
     assert {"resnet50", "efficientnetb3", "densenet121", "tiny"} <= set(zoo.list_models(kind="backbone"))
     assert zoo.list_models("no-such*") == []
