@@ -71,7 +71,7 @@ def read_csv_table(
     source, form = read_any_columns(csv)
     tell, columns = say or (lambda text: None), columns or TableSpec()
     name = source.path.name
-    tell(f"{name}: {len(source):,} rows, {len(source.columns)} columns, {form}")
+    size = f"{len(source):,} rows, {len(source.columns)} columns, {form}"
     wanted = _narrowed(findings, columns.findings, name)
     spec = columns if findings is None else replace(columns, findings=())
     found = find_columns(source, spec, wanted)
@@ -79,7 +79,7 @@ def read_csv_table(
     if findings is not None:
         labels = {f: labels.get(f, np.full(len(source), np.nan, np.float32)) for f in findings}
     source, notes = _facts(source, found)
-    for sentence in (*form.notes, *_understood(source, found, labels), *how, *notes):
+    for sentence in (size, *form.notes, *_understood(source, found, labels), *how, *notes):
         tell(f"{name}: {sentence}")
     located = _located(source, found.facts["image"], images or columns.images or None)
     tell(f"{name}: {sum(Path(path).is_file() for path in located.paths):,} of {len(source):,} images found")
