@@ -6,6 +6,7 @@ The weights go through the sources' own file formats. What was computed is also 
 
 import json
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -68,7 +69,7 @@ def by_openvino(model, size, images):
 IMAGENET, HALF = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), ((0.5,) * 3, (0.5,) * 3)
 
 #: Kind -> timm's name, its arguments, the tensors, the pixel values, and the sizes besides that of the constants.
-TIMM = {
+TIMM: dict[str, tuple[str, dict[str, Any], sources.Shapes, tuple[Any, Any], tuple[int, ...]]] = {
     "timm-resnet50": ("resnet50", {}, sources.resnet50(), IMAGENET, (224, 97)),
     "timm-convnext-tiny": ("convnext_tiny", {}, sources.convnext_tiny(), IMAGENET, (224, 75)),
     "timm-vit-small-16": ("vit_small_patch16_224", {"depth": 2}, sources.vit(384, 2), HALF, (224, 240)),

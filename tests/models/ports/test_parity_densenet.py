@@ -9,6 +9,9 @@ from zoo.release.build import load_members
 
 torch = pytest.importorskip("torch")
 
+#: What was declared lives as long as the process.
+KEPT = []
+
 #: Largest difference allowed, as a share of the largest logit.
 TOLERANCE = 1e-4
 
@@ -33,7 +36,7 @@ def declare_operators() -> None:
             library.define(name)
     except RuntimeError:
         return  # declared already
-    declare_operators.kept = library
+    KEPT.append(library)
 
 
 def shuffled(network, images):
