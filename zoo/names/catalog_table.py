@@ -66,6 +66,7 @@ def rows() -> list[Row]:
             "the steps",
         )
         for name, entry in CATALOG.items()
+        if name not in home.included()
     ]
     return [*own, *(_published(row) for row in PUBLISHED.values()), _ensemble(), *trained]
 
