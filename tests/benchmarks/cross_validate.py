@@ -43,7 +43,9 @@ def main() -> None:
         stages.train(recipe, table, split, run)
         rows = split.parts["validation"]
         logits = assess.predict_logits(assess.load_best(recipe, run), table, {"validation": rows}, recipe, Silent())
-        shown = pd.DataFrame(probabilities(logits["validation"][recipe.ensemble.name]), columns=recipe.ensemble.findings)
+        shown = pd.DataFrame(
+            probabilities(logits["validation"][recipe.ensemble.name]), columns=recipe.ensemble.findings
+        )
         shown.insert(0, "Image_name", table["Image_name"].to_numpy()[rows])
         parts.append(shown.drop(columns=[f for f in recipe.ensemble.findings if table[f].isna().all()]))
         print(f"fold {number + 1} of {options.folds}: {len(rows):,} images", flush=True)
@@ -54,7 +56,9 @@ def check(recipe: Recipe) -> None:
     """Refuses a recipe that would choose its weights by the fold it is tested on."""
     for stage in recipe.stages:
         if stage.average_last is None or stage.early_stopping_patience is not None:
-            raise SystemExit(f"stage {stage.name!r} selects weights on the validation part, which is the tested fold here")
+            raise SystemExit(
+                f"stage {stage.name!r} selects weights on the validation part, which is the tested fold here"
+            )
 
 
 def folds_of(patients: np.ndarray, folds: int, seed: int) -> np.ndarray:

@@ -377,6 +377,7 @@ def test_variables_that_keras_numbers_have_the_same_name_in_every_process(tmp_pa
 
     first, second = network(), network()
     assert list(named_weights(first)) == list(named_weights(second)) == ["scale/variable", "scale/variable_1"]
-    save_file({"scale/variable_4": np.float32([3, 4]), "scale/variable_1": np.float32([5, 6])}, tmp_path / "old")
+    old = {"scale/variable_4": np.array([3, 4], np.float32), "scale/variable_1": np.array([5, 6], np.float32)}
+    save_file(old, tmp_path / "old")
     load_safetensors(second, tmp_path / "old")
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(second.layers[0].factor), [3, 4])

@@ -66,7 +66,7 @@ def file() -> bytes:
 @pytest.fixture
 def server(file, monkeypatch) -> Iterator[Server]:
     module = types.ModuleType("zoo.models.ports.tiny_kind")
-    module.variables = variables
+    vars(module)["variables"] = variables
     monkeypatch.setitem(sys.modules, module.__name__, module)
     kind = Port(
         "tiny-kind", "tiny", "tiny_kind", {"stem_conv/kernel": (None,) * 4, "fc.weight": (None, 64)},
