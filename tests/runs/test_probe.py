@@ -18,7 +18,7 @@ from zoo.data.images.reading import read_image
 from zoo.evaluation.result import from_json
 from zoo.inference.load import load
 from zoo.runs import probe
-from zoo.training.probes.spec import ProbeSpec
+from zoo.training.probes.spec import OUT_OF_FOLD, ProbeSpec
 
 pytest.importorskip("sklearn")
 FINDINGS = ["Atelectasis", "Edema", "Fracture", "Pneumonia"]
@@ -112,7 +112,7 @@ def test_the_activation_map_is_exact_its_mean_and_the_bias_are_the_logit(made):
 
 def test_predictions_out_of_fold_are_written_for_every_readable_image(made):
     folder, outcome, *_ = made
-    table = pd.read_csv(folder / "mine-run" / probe.OUT_OF_FOLD)
+    table = pd.read_csv(folder / "mine-run" / OUT_OF_FOLD)
     assert list(table) == ["Image_name", "Patient_ID", "fold", "Atelectasis", "Edema"]
     assert len(table) == 119
     assert table.groupby("Patient_ID")["fold"].nunique().max() == 1
@@ -154,7 +154,7 @@ def test_features_are_taken_from_the_store_and_a_head_of_a_head_knows_its_images
     monkeypatch.setattr(type(model.runtime), "logits", fails)
     made_again = probe.probe(model, data, tmp_path / "second", Silent(), spec=spec, dataset="csv", crossed=False)
     assert made_again.result.probe.cross_validation is None
-    assert not (tmp_path / "second-run" / probe.OUT_OF_FOLD).exists()
+    assert not (tmp_path / "second-run" / OUT_OF_FOLD).exists()
 
 
 def _parts(folder):

@@ -1,4 +1,4 @@
-"""Looking before doing: `zoo data` at a table of images, `zoo list` and `zoo info` at models."""
+"""Looking before doing: `zoo data` and `zoo audit` at a table of images, `zoo list` and `zoo info` at models."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from zoo.core.errors import UsageError
 def add(commands: Any) -> None:
     """Adds the subcommands."""
     _add_data(commands)
+    _add_audit(commands)
     sub = command(commands, "list", _list, "list the names of models")
     sub.add_argument("pattern", nargs="?", default="*", help="show matching names only, such as 'xrayslam*'")
     sub.add_argument("--kind", choices=("ensemble", "backbone"), help="show one kind of model only")
@@ -37,6 +38,33 @@ def _add_data(commands: Any) -> None:
     sub.add_argument("--quick", action="store_true", help="do not read the images: no copies, no unreadable images")
     sub.add_argument("--html", type=Path, metavar="PAGE", help="also write a page")
     sub.add_argument("--json", type=Path, metavar="FILE", help="also write everything as JSON")
+
+
+def _add_audit(commands: Any) -> None:
+    text = (
+        "list labels that look wrong and nearly equal images, with a page of the pictures; changes nothing in the data"
+    )
+    sub = command(commands, "audit", _audit, text)
+    sub.add_argument("--data", type=Path, required=True, help="the table, or the folder of the table and the images")
+    add_table(sub)
+    text = (
+        "probabilities out of fold: out_of_fold.csv of `zoo probe`, or its run folder; without it labels are not judged"
+    )
+    sub.add_argument("--predictions", type=Path, metavar="FILE", help=text)
+    sub.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder of the tables and the page")
+
+
+def _audit(options: argparse.Namespace) -> None:
+    from zoo.core.terminal import TerminalProgress
+    from zoo.runs import audit
+
+    with TerminalProgress() as progress:
+        found = audit.audit(
+            options.data, options.out, progress,
+            predictions=options.predictions, dataset=options.dataset, columns=table_spec(options),
+        )  # fmt: skip
+    print(audit.as_text(found))
+    print(f"Tables and page: {options.out}")
 
 
 def _data(options: argparse.Namespace) -> None:

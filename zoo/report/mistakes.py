@@ -43,8 +43,8 @@ class Mistake:
         return ErrorFacts(self.image, self.finding, int(self.label), float(self.probability))
 
 
-def data_uri(picture: np.ndarray) -> str:
-    """Encodes an image, uint8 (h, w) or (h, w, 3), as a JPEG of at most 512 x 512 pixels for the `src` of an `<img>`.
+def data_uri(picture: np.ndarray, side: int = _SIDE) -> str:
+    """Encodes an image, uint8 (h, w) or (h, w, 3), as a JPEG for an `<img>`; its longest side is at most `side` pixels.
 
     >>> data_uri(np.zeros((8, 8), np.uint8))[:23]
     'data:image/jpeg;base64,'
@@ -52,7 +52,7 @@ def data_uri(picture: np.ndarray) -> str:
     from PIL import Image
 
     image = Image.fromarray(picture)
-    image.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -36,13 +36,10 @@ from zoo.runs import leaks, probed_before, results, train
 from zoo.training.probes import folds, learning
 from zoo.training.probes.learning import Sample
 from zoo.training.probes.linear import Linear
-from zoo.training.probes.spec import ProbeSpec
+from zoo.training.probes.spec import OUT_OF_FOLD, ProbeSpec
 
 if TYPE_CHECKING:
     from zoo.models.ensemble import Ensemble
-
-#: Predictions out of fold for every image of the table, in the run folder; absent without cross-validation.
-OUT_OF_FOLD = "out_of_fold.csv"
 
 
 @dataclass(frozen=True)

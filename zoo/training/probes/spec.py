@@ -9,6 +9,9 @@ from zoo.config.specs import override
 from zoo.core.errors import RecipeError
 from zoo.data.splits import SplitSpec
 
+#: Predictions out of fold for every image of the table, in the run folder; absent without cross-validation.
+OUT_OF_FOLD = "out_of_fold.csv"
+
 
 @dataclass(frozen=True)
 class ProbeSpec:
