@@ -78,6 +78,7 @@ def test_planted_faults_are_listed(data, tmp_path):
         "  Edema: 2 of 37",
         "  Never: no positive label among 38 known labels",
     ]
+    assert not any("too weak" in note for note in found.notes)
     assert any(note.startswith("left out: 38.png: ") for note in found.notes)
     assert any("rows that are not in out_of_fold.csv, left out: 1 of 39" in text for text in told.messages)
 
@@ -90,9 +91,10 @@ def test_the_page_is_whole_and_names_every_reason(data, tmp_path):
     assert "http://" not in page
     assert "https://" not in page
     assert "img-src data:" in page
-    for listed in (*found.suspects, *found.copies):
-        assert f"{listed.image}" in page
-        assert listed.reason in page
+    for image, reason in ((listed.image, listed.reason) for listed in found.suspects):
+        assert f"{image}: {reason}" in page
+    for copy in found.copies:
+        assert f"{copy.image}, {copy.other_image}: {copy.reason}" in page
 
 
 def test_without_predictions_only_copies_are_looked_for(data, tmp_path, capsys):
@@ -113,3 +115,12 @@ def test_predictions_that_may_not_be_out_of_fold_are_told_and_scores_are_refused
     (tmp_path / "scores.csv").write_text("image,Edema\n00.png,3\n01.png,-2\n")
     with pytest.raises(TableError, match=r"probabilities .* are needed, got scores"):
         audit(data / "labels.csv", tmp_path / "out", told, predictions=tmp_path / "scores.csv", dataset="csv")
+
+
+def test_a_model_too_weak_to_judge_is_told(data, tmp_path):
+    rng, told = np.random.default_rng(0), Told()
+    rows = ["image,fold,Edema,Never", *(f"{i:02d}.png,0,{rng.random():.3f},0.1" for i in range(N))]
+    (tmp_path / "chance.csv").write_text("\n".join(rows))
+    found = audit(data / "labels.csv", tmp_path / "out", told, predictions=tmp_path / "chance.csv", dataset="csv")
+    assert found.findings[0].listed > 0.3 * found.findings[0].known
+    assert any(text.startswith("more than 10% of the labels of Edema look wrong: the model") for text in told.messages)

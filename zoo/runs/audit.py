@@ -27,6 +27,9 @@ from zoo.training.probes.spec import OUT_OF_FOLD
 #: The files of an audit, in its folder.
 LABEL_ERRORS, NEAR_DUPLICATES, PAGE = "label_errors.csv", "near_duplicates.csv", "audit.html"
 
+#: Share of a finding's labels above which a weak model is a likelier cause than wrong labels.
+_MANY = 0.1
+
 
 def audit(
     data: Path,
@@ -70,7 +73,7 @@ def audit(
     for row in pd.concat([skipped, unreadable]).itertuples():
         notes.append(f"left out: {row.Image_name}: {row.Reason}")
     if left_out := len(skipped) + len(unreadable):
-        progress.message(f"{left_out:,} images are missing or cannot be read and were left out; the page names them")
+        progress.message(f"images that are missing or cannot be read, left out: {left_out:,}; the page names them")
     copies = _near_copies(table, hashes.bits[readable])
     judged: tuple[FindingErrors, ...] = ()
     suspects: tuple[Suspect, ...] = ()
@@ -135,6 +138,11 @@ def _judge(
             label, chance = int(labels[row, j]), float(own[row])
             reason = _reason(label, chance, errors)
             suspects.append(Suspect(names[row], patients[row], finding, label, chance, 0, reason))
+    if weak := [f.finding for f in judged if f.listed > _MANY * f.known]:
+        say(
+            f"more than {_MANY:.0%} of the labels of {', '.join(weak)} look wrong: the model is more likely too weak "
+            "for these; read the list from its top, not its length"
+        )
     # The probability of the label that was given, smallest first, is also the order by the margin within each finding.
     suspects.sort(key=lambda s: s.probability if s.label else 1 - s.probability)
     return tuple(judged), tuple(dataclasses.replace(s, rank=i) for i, s in enumerate(suspects, 1))
