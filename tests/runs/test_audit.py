@@ -91,6 +91,7 @@ def test_the_page_is_whole_and_names_every_reason(data, tmp_path):
     assert "http://" not in page
     assert "https://" not in page
     assert "img-src data:" in page
+    assert "Never was not judged: no positive label among 38 known labels" in page
     for image, reason in ((listed.image, listed.reason) for listed in found.suspects):
         assert f"{image}: {reason}" in page
     for copy in found.copies:

@@ -131,14 +131,15 @@ def write_audit_page(found: Audited, read: Callable[[str], np.ndarray], path: st
 def _labels(found: Audited) -> Section:
     if not found.findings:
         return Section("labels", "Labels that look wrong", absent="No predictions were given, so no label was judged.")
-    rows = tuple((f.finding, f.known, f.listed, f.absent) for f in found.findings)
+    rows = tuple((f.finding, f.known, f.listed) for f in found.findings if not f.absent)
     words = (
         "Confident learning (Northcutt, Jiang and Chuang 2021) on the predictions. The number is an upper estimate: an "
         "image that is hard for the model looks wrong too. A reader must decide; no label was changed.",
         f"The first {min(SHOWN, len(found.suspects))} of {len(found.suspects):,}; label_errors.csv lists all.",
     )
-    head = ("Finding", "Known labels", "Look wrong", "Why not judged")
-    return Section("labels", "Labels that look wrong", words, tables=(Table("Labels by finding", head, rows),))
+    not_judged = tuple(f"{f.finding} was not judged: {f.absent}" for f in found.findings if f.absent)
+    table = Table("Labels by finding", ("Finding", "Known labels", "Look wrong"), rows)
+    return Section("labels", "Labels that look wrong", words, not_judged, tables=(table,) if rows else ())
 
 
 def _copies(found: Audited) -> Section:
