@@ -18,6 +18,7 @@ from zoo.data.images.reading import read_image
 from zoo.evaluation.result import from_json
 from zoo.inference.load import load
 from zoo.runs import probe
+from zoo.runs.audit import audit
 from zoo.training.probes.spec import OUT_OF_FOLD, ProbeSpec
 
 pytest.importorskip("sklearn")
@@ -186,3 +187,13 @@ def test_real_images_from_the_imagenet_start(nih_dir, tmp_path):
     assert {"Fracture", "Support Devices"} <= set(result.probe.untrained)
     assert crossed.mean.low > 0.5
     assert zoo.load(tmp_path / "lite").predict([next((nih_dir / "images").iterdir())]).shape == (1, 14)
+
+
+def test_an_audit_reads_the_predictions_out_of_fold_as_they_are(made, tmp_path):
+    folder, _, _, _, data = made
+    told = Told()
+    found = audit(data, tmp_path, told, predictions=folder / "mine-run", dataset="csv")
+    # Of 120 images, 15 have no label of Atelectasis; the unreadable one is among them.
+    assert [(f.finding, f.known, f.absent) for f in found.findings] == [("Atelectasis", 105, ""), ("Edema", 119, "")]
+    assert "out_of_fold.csv does not predict Fracture, Pneumonia: their labels were not judged" in told.messages
+    assert not any("no column 'fold'" in text for text in told.messages)

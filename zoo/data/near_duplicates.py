@@ -93,7 +93,8 @@ def near_pairs(bits: np.ndarray, most: int = NEAR) -> list[Pair]:
     """Finds all pairs of hashes that differ in at most `most` bits, the nearest first.
 
     All pairs are compared as products of matrices: 256 - 2 x distance is the product of two rows of +1 and -1, which is
-    exact in float32. It needs 1 KiB per image, and 16 MiB.
+    exact in float32. It needs 1 KiB per image, and some 50 MiB. 20,000 images took 5 s on two cores; the time grows
+    with the square of the number.
 
     Args:
         bits: (n, b) bool.
