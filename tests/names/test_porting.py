@@ -70,7 +70,7 @@ def server(file, monkeypatch) -> Iterator[Server]:
     monkeypatch.setitem(sys.modules, module.__name__, module)
     kind = Port(
         "tiny-kind", "tiny", "tiny_kind", {"stem_conv/kernel": (None,) * 4, "fc.weight": (None, 64)},
-        classifier="fc.weight", pixels="xrv", image_size=64, findings=OUTPUTS,
+        classifier="fc.weight", pixels="xrv", image_size=64, findings=OUTPUTS, ignored=("op_threshs",),
     )  # fmt: skip
     monkeypatch.setitem(kinds.PORTS, "tiny-kind", kind)
     monkeypatch.setattr(download, "offline", lambda: False)
@@ -189,6 +189,24 @@ def test_a_file_is_ported_under_a_name(server, file, tmp_path, images, capsys):
     assert main(["port", str(path), "--as", "second", "--kind", "tiny-kind"]) == 0
     assert "zoo.load('second')" in capsys.readouterr().out
     assert main(["port", str(tmp_path / "none.pt"), "--as", "third"]) != 0
+
+
+def test_the_thresholds_in_a_file_become_its_operating_point(server, tmp_path):
+    path = tmp_path / "theirs.safetensors"
+    path.write_bytes(save(tensors(0) | {"net.op_threshs": np.array([0.25, 0.5, np.nan, 0.75], np.float32)}))
+    porting.port(str(path), "theirs")
+    model = zoo.load("theirs")
+    assert model.decision.default == "torchxrayvision"
+    assert model.decision.point().thresholds == (0.25, 0.5, None, 0.75)
+
+
+@pytest.mark.parametrize("name", ["nih-lite", "xrayslam-ensemble", "densenet121"])
+def test_weights_of_others_do_not_take_the_name_of_a_model_of_the_zoo(server, file, tmp_path, zoo_home, name):
+    path = tmp_path / "theirs.safetensors"
+    path.write_bytes(file)
+    with pytest.raises(UsageError, match="choose another name"):
+        porting.port(str(path), name)
+    assert not (zoo_home / "releases" / name).exists()
 
 
 def test_a_member_starts_from_a_port_with_its_pixels(server):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from zoo.cli.command import NOT_A_DEVICE, command
 from zoo.cli.serving import add_runtime
 from zoo.cli.tables import add_table, table_spec
+from zoo.core.errors import MissingExtraError
 
 
 def add(commands: Any) -> None:
@@ -40,6 +42,9 @@ def _probe(options: argparse.Namespace) -> int:
     from zoo.runs import probe
     from zoo.training.probes.spec import ProbeSpec, with_overrides
 
+    for module, library, extra in (("sklearn", "scikit-learn", "train"), ("tensorflow", "TensorFlow", "cpu")):
+        if find_spec(module) is None:  # TensorFlow feeds the images, on every backend
+            raise MissingExtraError("zoo probe", library, extra)
     spec = with_overrides(ProbeSpec(folds=options.folds, balanced=options.balanced), options.set)
     model = load(options.model, runtime=options.runtime, precision=options.precision)
     with TerminalProgress() as progress:

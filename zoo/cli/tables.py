@@ -19,7 +19,7 @@ def add_table(sub: Any, default: str = "by the file's name; competition for a fo
     group.add_argument(
         "--dataset",
         action="append" if several else "store",
-        help=f"format of the table (default: {default}): {', '.join(DATASET_NAMES)}; `zoo data --help` describes them",
+        help=f"format of the table (default: {default}): {', '.join(DATASET_NAMES)}; `zoo data --formats` says more",
     )
     group.add_argument("--images", default="", metavar="DIR", help="folder of the images, if it is not the table's")
     for role in _COLUMNS:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from zoo.core.errors import SplitError
+from zoo.core.errors import MissingExtraError, SplitError
 from zoo.core.files import write_json
 from zoo.core.warn import warn_user
 from zoo.data.stratify import stratify_groups
@@ -197,7 +197,7 @@ def check_patients(table: pd.DataFrame, spec: SplitSpec) -> None:
         raise SplitError(
             f"a split by patient needs Patient_ID: none of {len(table)} rows has one; add it, name its column "
             "(--patient-column NAME), or split by image, so that images of one person may be in several parts "
-            "(--set split.by=image, or by='image')"
+            "(--set split.by=image; by='image' in Python; --split-by image for zoo data)"
         )
 
 
@@ -244,8 +244,10 @@ def _by_patient(table: pd.DataFrame, findings: Sequence[str], spec: SplitSpec) -
 
 
 def _by_image(table: pd.DataFrame, findings: Sequence[str], spec: SplitSpec) -> dict[str, np.ndarray]:
-    from sklearn.model_selection import train_test_split
-
+    try:
+        from sklearn.model_selection import train_test_split
+    except ImportError as error:
+        raise MissingExtraError("a split by image", "scikit-learn", "train", "or split by patient") from error
     if len(table) < 2 * len(PARTS):
         raise SplitError(f"a split by image needs at least {2 * len(PARTS)} images, got {len(table)}")
     _, validation, test = spec.shares

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from filelock import FileLock
 
 from zoo.config.specs import EnsembleSpec, MemberSpec
@@ -15,9 +17,11 @@ from zoo.core.errors import HubError, UsageError, WeightsError
 from zoo.core.files import sha256 as sha256_of
 from zoo.core.warn import warn_user
 from zoo.hub import download, reference, web_file
+from zoo.models.architectures import ARCHITECTURES
 from zoo.models.ports import files
 from zoo.models.ports.convert import Ported, convert
 from zoo.names import ported_ensemble
+from zoo.names.catalog import CATALOG
 from zoo.names.published import PUBLISHED, Published
 from zoo.release import install
 from zoo.release.folder import ReleaseFolder
@@ -99,11 +103,17 @@ def port(
         raise UsageError(
             f"{name!r} is a name of the catalog, which only loads a file of a known SHA-256: choose another name"
         )
+    _check_free(name)
     if row is not None and kind is None and findings is None:
         facts = dataclasses.replace(_facts(row), source=origin, sha256=row.sha256)
         return _write(name, _converted(path, row.kind, row.findings or None), facts, row)
+    read = files.read(path)
     ported = _converted(path, kind, findings)
+    thresholds = _thresholds(read, ported)
+    named = findings is not None or _labels(read) is not None
     facts = PortFacts(
+        point="torchxrayvision" if thresholds else "",
+        thresholds=thresholds,
         origin=f"unknown; a file of the kind {ported.port.name} ({ported.port.origin})",
         source=origin,
         sha256=sha256_of(path),
@@ -111,7 +121,7 @@ def port(
         licence=licence or "unknown",
         unverified=(
             "Everything but the names and shapes of its tensors.",
-            *["Which outputs were trained: the file names all."] * (not ported.untrained),
+            "Which outputs were trained." if named else "The names of its outputs: they are those of its kind of file.",
         ),
     )
     return _write(name, ported, facts)
@@ -141,6 +151,32 @@ def _labels(read: files.WeightsFile) -> Sequence[str] | None:
         if isinstance(labels, list | tuple) and labels and all(isinstance(label, str) for label in labels):
             return tuple(labels)
     return None
+
+
+def _thresholds(read: files.WeightsFile, ported: Ported) -> tuple[float | None, ...]:
+    """The `op_threshs` of a TorchXRayVision file, None for outputs without one; () if it has none for its outputs."""
+    tensors = (value for name, value in read.tensors.items() if name.rpartition(".")[2] == "op_threshs")
+    held = next(tensors, read.attributes.get("op_threshs"))
+    try:
+        values = np.asarray(held, np.float64).ravel()
+    except (TypeError, ValueError):
+        return ()
+    if len(values) != len(ported.findings) or not np.nanmin(values, initial=1.0) >= 0:
+        return ()
+    known = zip(ported.findings, values.tolist(), strict=True)
+    found = tuple(None if finding in ported.untrained or math.isnan(value) else value for finding, value in known)
+    return found if any(value is not None for value in found) else ()
+
+
+def _check_free(name: str) -> None:
+    """Refuses the names of models that the zoo describes itself: others' weights would go by their description."""
+    if is_known(name):
+        return
+    taken = "a model that comes with the package" if name in home.included() else "a model of a recipe"
+    if name in home.included() or name in CATALOG:
+        raise UsageError(f"{name!r} is the name of {taken}: choose another name for weights of others")
+    if name in ARCHITECTURES:
+        raise UsageError(f"{name!r} is the name of an architecture: choose another name for weights")
 
 
 def _known_file(path: Path) -> Published | None:
