@@ -46,7 +46,7 @@ def tensors(seed: int, outputs: int = 4) -> dict[str, np.ndarray]:
 
 
 def variables(port, tensors):
-    names = [name for name in tensors if not name.startswith("fc.")]
+    names = [name for name in tensors if not name.startswith(("fc.", "op_threshs"))]
     head = [dataclasses.replace(same("head/kernel", "fc.weight"), make=np.transpose), same("head/bias", "fc.bias")]
     return [same(f"backbone/{name}", name) for name in names] + head
 
