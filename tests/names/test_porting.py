@@ -206,6 +206,8 @@ def test_weights_of_others_do_not_take_the_name_of_a_model_of_the_zoo(server, fi
     path.write_bytes(file)
     with pytest.raises(UsageError, match="choose another name"):
         porting.port(str(path), name)
+    with pytest.raises(UsageError, match="choose another name"):  # nor do those of a name of the catalog
+        porting.port(NAME, name)
     assert not (zoo_home / "releases" / name).exists()
 
 

@@ -58,7 +58,7 @@ def obtain(name: str) -> Path:
         row = PUBLISHED[name]
         path, source, first_use = _file_of(row)
         try:
-            ported = _converted(path, row.kind, row.findings or None)
+            ported = _converted(path, files.read(path), row.kind, row.findings or None)
             facts = dataclasses.replace(_facts(row), source=source, sha256=sha256_of(path))
             return _write(name, ported, facts, row)
         except WeightsError as error:
@@ -95,20 +95,17 @@ def port(
     """
     target = home.release_dir(name)
     if is_known(str(source)):
+        _check_name(name, str(source))
         found = obtain(str(source))
         return found if str(source) == name else install.copy(found, target)
     path, origin = _local(source)
     row = _known_file(path)
-    if is_known(name) and (row is None or row.name != name):
-        raise UsageError(
-            f"{name!r} is a name of the catalog, which only loads a file of a known SHA-256: choose another name"
-        )
-    _check_free(name)
+    _check_name(name, row.name if row is not None else "")
     if row is not None and kind is None and findings is None:
         facts = dataclasses.replace(_facts(row), source=origin, sha256=row.sha256)
-        return _write(name, _converted(path, row.kind, row.findings or None), facts, row)
+        return _write(name, _converted(path, files.read(path), row.kind, row.findings or None), facts, row)
     read = files.read(path)
-    ported = _converted(path, kind, findings)
+    ported = _converted(path, read, kind, findings)
     thresholds = _thresholds(read, ported)
     named = findings is not None or _labels(read) is not None
     facts = PortFacts(
@@ -136,8 +133,7 @@ def _write(name: str, ported: Ported, facts: PortFacts, row: Published | None = 
     return write_port(home.release_dir(name), spec, {spec.members[0].name: ported.weights}, facts)
 
 
-def _converted(path: Path, kind: str | None, findings: Sequence[str] | None) -> Ported:
-    read = files.read(path)
+def _converted(path: Path, read: files.WeightsFile, kind: str | None, findings: Sequence[str] | None) -> Ported:
     try:
         return convert(read.tensors, kind, findings if findings is not None else _labels(read))
     except WeightsError as error:
@@ -168,10 +164,17 @@ def _thresholds(read: files.WeightsFile, ported: Ported) -> tuple[float | None, 
     return found if any(value is not None for value in found) else ()
 
 
-def _check_free(name: str) -> None:
-    """Refuses the names of models that the zoo describes itself: others' weights would go by their description."""
-    if is_known(name):
-        return
+def _check_name(name: str, weights_of: str) -> None:
+    """Refuses the names of models that the zoo describes itself: other weights would go by their description.
+
+    Args:
+        name: Name to install under.
+        weights_of: Name of the catalog whose weights these are known to be, or "".
+    """
+    if is_known(name) and name != weights_of:
+        raise UsageError(
+            f"{name!r} is a name of the catalog, which only loads a file of a known SHA-256: choose another name"
+        )
     taken = "a model that comes with the package" if name in home.included() else "a model of a recipe"
     if name in home.included() or name in CATALOG:
         raise UsageError(f"{name!r} is the name of {taken}: choose another name for weights of others")
