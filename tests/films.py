@@ -4,6 +4,7 @@ import io
 import struct
 import warnings
 import zlib
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -40,3 +41,13 @@ def quiet(source, **options) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         return read_image(source, **options)
+
+
+def noise_folder(folder: Path, stem: str, count: int = 5) -> Path:
+    """A folder of PNG files called stem0.png, stem1.png, ...; the one with the number 2 is empty."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(count):
+        Image.fromarray(rng.integers(0, 256, (40, 50), dtype=np.uint8)).save(folder / f"{stem}{i}.png")
+    (folder / f"{stem}2.png").write_bytes(b"")
+    return folder

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from builders import tiny_release
-from PIL import Image
+from films import noise_folder
 
 import zoo
 from zoo.core.errors import CheckpointError, ExportError, UsageError
@@ -19,7 +19,7 @@ from zoo.core.progress import Silent
 from zoo.data.images.reading import read_image
 from zoo.inference.load import load
 from zoo.runs import embed
-from zoo.runs.predict import Counts
+from zoo.runs.writing import Counts
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +29,7 @@ def release(tmp_path_factory):
 
 @pytest.fixture
 def images(tmp_path):
-    made = tmp_path / "images"
-    made.mkdir()
-    rng = np.random.default_rng(0)
-    for i in range(5):
-        Image.fromarray(rng.integers(0, 256, (40, 50), dtype=np.uint8)).save(made / f"image{i}.png")
-    (made / "image2.png").write_bytes(b"")
-    return made
+    return noise_folder(tmp_path / "images", "image")
 
 
 def means(model, paths):

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import standin
 from builders import FINDINGS3, tiny_release
+from films import noise_folder
 from PIL import Image
 
 import zoo
@@ -34,13 +35,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def films(tmp_path):
-    made = tmp_path / "films"
-    made.mkdir()
-    rng = np.random.default_rng(0)
-    for i in range(5):
-        Image.fromarray(rng.integers(0, 256, (40, 50), dtype=np.uint8)).save(made / f"film{i}.png")
-    (made / "film2.png").write_bytes(b"")
-    return made
+    return noise_folder(tmp_path / "films", "film")
 
 
 def test_findings_of_a_folder_in_order_with_the_bad_one_named(folder, films, tmp_path):

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from zoo.core.progress import Progress
-from zoo.data import contents
-from zoo.data.images.limits import DEFAULT
 from zoo.data.images.listing import find_images
-from zoo.inference import resume, writers
+from zoo.inference import writers
 from zoo.inference.embedding import Embedder, embedder
 from zoo.inference.predictor import Predictor
-from zoo.inference.stream import Prediction
-from zoo.runs.predict import Counts, beside, facts_of, in_order, printable, scored, settle
+from zoo.runs.writing import Counts, facts_of, write_images
 
 
 def write_features(
@@ -55,29 +51,17 @@ def write_features(
     features = embedder(predictor)
     batch_size = features.runtime.batch_size if batch_size is None else batch_size
     facts = facts_of(predictor, batch_size)
-    del facts["decision"]
-    kind = _format(out, predictor, features, str(facts["runtime"]))
+    kind = _format(out, predictor, features, facts)
     job = facts | {"form": f"features {kind.name}", "features": features.features}
-    if predictor.limits != DEFAULT:
-        job["limits"] = str(predictor.limits)
-    with resume.open_journal(out, job, restart=restart, whole=kind.whole) as log:
-        paths = in_order(log.files, paths, out)
-        settle(features, batch_size)
-
-        def write(batch: Prediction) -> None:
-            held = [(path, contents.of(path)) for path in batch.names]
-            batch = replace(batch, names=printable(batch.names), errors=printable(batch.errors))
-            piece = kind.piece(features.table(batch), first=not log.done.items)
-            log.append(piece, len(batch.names), sum(map(bool, batch.errors)), held)
-
-        start = log.done.items
-        if start:
-            progress.message(f"resuming after {start:,} of {len(paths):,} images, which an earlier run has written")
-        beside(write, scored(features, paths, progress, batch_size, strict, start))
-    return Counts(log.done.items, log.done.failed)
+    return write_images(
+        features, paths, out, kind, job, features.table, progress,
+        batch_size=batch_size, strict=strict, restart=restart,
+    )  # fmt: skip
 
 
-def _format(out: Path, predictor: Predictor, features: Embedder, runtime: str) -> writers.Format:
+def _format(
+    out: Path, predictor: Predictor, features: Embedder, facts_of_run: Mapping[str, str | int]
+) -> writers.Format:
     if out.suffix == ".csv":
         return writers.Csv(digits=9)
     facts = {
@@ -86,7 +70,7 @@ def _format(out: Path, predictor: Predictor, features: Embedder, runtime: str) -
         "members": json.dumps(dict(features.sizes)),
         "features": str(features.features),
         "image_size": str(features.image_size),
-        "runtime": runtime,
-        "zoo": str(facts_of(predictor, 1)["zoo"]),
+        "runtime": str(facts_of_run["runtime"]),
+        "zoo": str(facts_of_run["zoo"]),
     }
     return writers.Parquet(facts)

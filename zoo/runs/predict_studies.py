@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from zoo.core.errors import CheckpointError, UsageError
+from zoo.core.errors import CheckpointError
 from zoo.core.progress import Progress
 from zoo.data import contents
-from zoo.data.images.limits import DEFAULT
 from zoo.data.images.listing import find_images
 from zoo.evaluation.studies.rule import StudyRule
 from zoo.inference import resume, studies, writers
 from zoo.inference.predictor import Predictor
 from zoo.inference.stream import Prediction
-from zoo.runs.predict import beside, facts_of, in_order, printable, scored, settle
+from zoo.runs.predict import findings_job
+from zoo.runs.writing import beside, in_order, printable, scored, settle, tell_resumed
 
 
 @dataclass(frozen=True)
@@ -67,20 +67,13 @@ def write_study_findings(
         ImageError: With `strict`, an image cannot be read.
     """
     kind = writers.format_of(out)
-    if wide and point is not None:
-        raise UsageError(f"the wide form holds probabilities only, so the operating point {point!r} has no effect")
+    batch_size = predictor.runtime.batch_size if batch_size is None else batch_size
+    job = findings_job(predictor, batch_size, f"{kind.name} by study", wide, point)
     found = find_images(sources, progress.message)
     study_of = dict(zip(found, studies.studies_of(found, source, [str(one) for one in sources]).tolist(), strict=True))
     rule = predictor.decision.study_rule if predictor.decision is not None else StudyRule.plain(len(predictor.labels))
     progress.message(f"{len(set(study_of.values())):,} studies: {rule.described(predictor.labels)}")
-    batch_size = predictor.runtime.batch_size if batch_size is None else batch_size
-    job = facts_of(predictor, batch_size) | {"form": f"{'wide' if wide else 'long'} {kind.name} by study"}
     job["studies"] = str(source) if source in ("name", "folder") else contents.of(str(source)).digest
-    if not wide:
-        predictor.findings([], point=point)  # raises for an unknown point before any image is read
-        job["operating point"] = point or "the release's own"
-    if predictor.limits != DEFAULT:
-        job["limits"] = str(predictor.limits)
     with resume.open_journal(out, job, restart=restart, whole=kind.whole) as log:
         before = [path for path, _ in log.files]
         paths = _grouped(in_order(log.files, found, out), study_of, len(before), out)
@@ -93,8 +86,7 @@ def write_study_findings(
             log.append(kind.piece(table, first=not log.done.items), len(piece.paths), piece.failed, held)
 
         done = log.done.items
-        if done:
-            progress.message(f"resuming after {done:,} of {len(paths):,} images, which an earlier run has written")
+        tell_resumed(done, len(paths), progress)
         start = done // batch_size * batch_size
         batches = scored(predictor, paths, progress, batch_size, strict, start)
         beside(write, _pieces(batches, paths, [study_of[path] for path in paths], rule, start, done))

@@ -23,7 +23,7 @@ from zoo.evaluation.studies.rule import join as join_images
 from zoo.inference.predictor import Predictor
 from zoo.inference.studies import studies_of
 from zoo.labels.columns import IMAGE_IDS
-from zoo.runs.predict import Counts, printable, scored
+from zoo.runs.writing import Counts, printable, scored
 
 #: Number of unreadable images that a message names.
 _NAMED = 10

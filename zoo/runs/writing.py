@@ -1,0 +1,176 @@
+"""Writes a table of many images piece by piece, so that a killed command resumes with the same bytes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+
+from zoo._version import __version__
+from zoo.core import backend
+from zoo.core.errors import CheckpointError
+from zoo.core.progress import Progress
+from zoo.data import contents
+from zoo.data.contents import Content
+from zoo.data.images.limits import DEFAULT
+from zoo.inference import resume, writers
+from zoo.inference.embedding import Embedder
+from zoo.inference.predictor import Predictor
+from zoo.inference.stream import Prediction
+from zoo.runtimes.runtime import FEW
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Number of scored images, and how many of them could not be read."""
+
+    images: int
+    unreadable: int
+
+
+def write_images(
+    model: Predictor | Embedder,
+    paths: Sequence[str],
+    out: Path,
+    kind: writers.Format,
+    job: Mapping[str, str | int],
+    table_of: Callable[[Prediction], pd.DataFrame],
+    progress: Progress,
+    *,
+    batch_size: int,
+    strict: bool,
+    restart: bool,
+) -> Counts:
+    """Writes the table of every image, batch by batch; `out` appears when it is complete.
+
+    Args:
+        model: What computes the batches.
+        paths: The images.
+        out: File to write.
+        kind: Its format.
+        job: What determines its content, by name; an earlier call with another job is not resumed.
+        table_of: Makes the rows of a batch.
+        progress: Receives the progress after each batch.
+        batch_size: Images per batch.
+        strict: Whether to stop at the first unreadable image.
+        restart: Whether to discard the results of an earlier call.
+
+    Raises:
+        CheckpointError: An earlier call with another job was stopped, one is still running, or images that it scored
+            have changed or are gone.
+        ImageError: With `strict`, an image cannot be read.
+    """
+    with resume.open_journal(out, dict(job), restart=restart, whole=kind.whole) as log:
+        paths = in_order(log.files, paths, out)
+        settle(model, batch_size)
+
+        def write(batch: Prediction) -> None:
+            held = [(path, contents.of(path)) for path in batch.names]
+            batch = replace(batch, names=printable(batch.names), errors=printable(batch.errors))
+            piece = kind.piece(table_of(batch), first=not log.done.items)
+            log.append(piece, len(batch.names), sum(map(bool, batch.errors)), held)
+
+        start = log.done.items
+        tell_resumed(start, len(paths), progress)
+        beside(write, scored(model, paths, progress, batch_size, strict, start))
+    return Counts(log.done.items, log.done.failed)
+
+
+def tell_resumed(done: int, images: int, progress: Progress) -> None:
+    """Says how much of the work an earlier run has done, if it has done any."""
+    if done:
+        progress.message(f"resuming after {done:,} of {images:,} images, which an earlier run has written")
+
+
+def in_order(scored_before: Sequence[tuple[str, Content]], paths: Sequence[str], out: Path) -> list[str]:
+    """The images that an earlier run scored, in its order, followed by the remaining ones.
+
+    Raises:
+        CheckpointError: Some of its images have changed or are gone.
+    """
+    before = [path for path, _ in scored_before]
+    left = Counter(paths)
+    left.subtract(before)
+    gone = [path for path in dict.fromkeys(before) if left[path] < 0]
+    same = contents.unchanged(dict(scored_before), before)
+    changed = [path for path in dict.fromkeys(before) if path not in same and path not in gone]
+    for some, what in ((changed, "changed"), (gone, "left out now")):
+        if some:
+            raise CheckpointError(
+                f"{out}: {len(some):,} of {len(before):,} images that an earlier run has written are {what} "
+                f"(first: {some[0]}): --restart (restart=True) starts again"
+            )
+    for path in before:
+        left[path] = 0
+    rest = list(paths[len(before) :]) if list(paths[: len(before)]) == before else [p for p in paths if left[p] > 0]
+    return before + rest
+
+
+def facts_of(predictor: Predictor, batch_size: int) -> dict[str, str | int]:
+    """Everything but the form and the decision that determines the content of a file."""
+    runtime = predictor.runtime
+    facts: dict[str, str | int] = {
+        "model": predictor.manifest_sha256[:16],
+        "members": ", ".join(predictor.members),
+        "runtime": f"{runtime.name} {runtime.precision}"
+        + (f" on {backend.current()}" if runtime.name == "keras" else ""),
+        "batch size": batch_size,
+        "zoo": __version__,
+    }
+    if predictor.limits != DEFAULT:
+        facts["limits"] = str(predictor.limits)
+    return facts
+
+
+def settle(predictor: Predictor | Embedder, batch_size: int) -> None:
+    """Runs Keras once before small batches, so that a resumed run computes the same bits as an uninterrupted one."""
+    if predictor.runtime.name == "keras" and batch_size <= FEW:
+        # Keras may compute a first, small batch slightly differently, and a resumed run has another first batch.
+        predictor.runtime.logits(np.zeros((FEW + 1, *2 * [predictor.image_size], 1), np.uint8))
+
+
+def printable(texts: Sequence[str]) -> list[str]:
+    """Replaces bytes of file names that are not UTF-8 by escape sequences, since tables are UTF-8.
+
+    Example:
+        >>> printable(["a.png", "b\\udcff.png"])
+        ['a.png', 'b\\\\udcff.png']
+    """
+    return [text.encode(errors="backslashreplace").decode() for text in texts]
+
+
+def scored(
+    predictor: Predictor | Embedder,
+    paths: Sequence[str],
+    progress: Progress,
+    batch_size: int | None,
+    strict: bool,
+    start: int = 0,
+) -> Iterator[Prediction]:
+    """Yields the predictions of images, batch by batch, beginning at image `start`, and reports the progress."""
+    with progress.task("scoring images", len(paths), start) as advance:
+        left = islice(paths, start, None)
+        for batch in predictor.stream(left, batch_size=batch_size, strict=strict, start=start):
+            yield batch
+            advance(len(batch.names))
+
+
+def beside(write: Callable[[T], None], batches: Iterable[T]) -> None:
+    """Writes each batch in another thread while the next one is computed; at most one batch waits."""
+    with ThreadPoolExecutor(1) as thread:
+        writing: Future[None] | None = None
+        for batch in batches:
+            if writing is not None:
+                writing.result()
+            writing = thread.submit(write, batch)
+        if writing is not None:
+            writing.result()
