@@ -41,7 +41,7 @@ lint: .venv/.test
 
 test-tensorflow: .venv/.test build/wheel
 	KERAS_BACKEND=tensorflow .venv/$(COVERED) tests $(NAMED)
-	KERAS_BACKEND=tensorflow ZOO_HOME=build/doctest-home .venv/$(PYTEST) $(DOCTEST) $(NAMED)
+	KERAS_BACKEND=tensorflow ZOO_HOME="$(CURDIR)/build/doctest-home" .venv/$(PYTEST) $(DOCTEST) $(NAMED)
 	.venv/bin/python -m coverage report --sort=cover --skip-covered $(NAMED)
 
 test-jax: .venv/.test build/wheel
@@ -70,13 +70,13 @@ build/release-from-tensorflow: .venv/.test tests/builders.py $(shell find zoo -n
 	touch $@
 
 .venv/.test: .venv/.demo
-	.venv/$(PIP) -e '.[cpu,train,jax,serve,parquet,dicom,dev]'
+	.venv/$(PIP) -e '.[cpu,train,jax,serve,parquet,dicom,node,api,app,docs,dev]'
 	touch $@
 
 # A peer that cannot be installed here is skipped with a word, and named in the table. Without a GPU PyTorch's CPU build
 # is enough: install it into .venv first.
 .venv/.bench: .venv/.test
-	.venv/$(PIP) -e '.[cpu,train,jax,serve,parquet,dicom,dev,bench]' || echo "without the peers: pip could not install them"
+	.venv/$(PIP) -e '.[cpu,train,jax,serve,parquet,dicom,node,api,app,docs,dev,bench]' || echo "without the peers: pip could not install them"
 	touch $@
 
 # The sources of converted weights, for tests/models/ports. torch first, its CPU build where there is one; the others

@@ -19,12 +19,12 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 
 
 def home() -> Path:
-    """The folder for everything that the zoo stores; it is created when something is stored.
+    """The folder for everything that the zoo stores, as an absolute path; it is created when something is stored.
 
     >>> home().is_absolute()
     True
     """
-    return Path(os.environ.get("ZOO_HOME") or Path.home() / ".zoo").expanduser()
+    return Path(os.environ.get("ZOO_HOME") or Path.home() / ".zoo").expanduser().absolute()
 
 
 def release_dir(name: str) -> Path:
