@@ -64,7 +64,15 @@ def write(films: Path, out: Path, model: Predictor | None = None, **options) -> 
 def _kill_at(point: str) -> None:
     append, whole, count = resume.Journal.append, writers.Csv.whole, 0
 
-    def appending(self: resume.Journal, piece: bytes, items: int, failed: int = 0, files: Any = ()) -> None:
+    def appending(
+        self: resume.Journal,
+        piece: bytes,
+        items: int,
+        failed: int = 0,
+        files: Any = (),
+        rejected: int = 0,
+        doubtful: int = 0,
+    ) -> None:
         nonlocal count
         if count == KILLS[point] and point != "before the end":
             if point != "before the first mark":
@@ -76,7 +84,7 @@ def _kill_at(point: str) -> None:
                 self._record.flush()
             os.kill(os.getpid(), signal.SIGKILL)
         count += 1
-        append(self, piece, items, failed, files)
+        append(self, piece, items, failed, files, rejected, doubtful)
 
     def ending(self: writers.Csv, pieces: Path) -> Path:
         if point == "before the end":

@@ -18,6 +18,7 @@ LAYERS = (
     {"labels"},
     {"config"},
     {"data", "models", "evaluation"},
+    {"gate"},
     {"explain"},
     {"training"},
     {"release"},

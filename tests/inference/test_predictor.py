@@ -68,7 +68,16 @@ def test_the_temperature_is_in_and_can_be_left_out(predictor, films):
 
 def test_findings_say_probability_threshold_and_call(predictor, films):
     table = predictor.findings(films)
-    assert list(table.columns) == ["image", "finding", "probability", "threshold", "positive", "error"]
+    assert list(table.columns) == [
+        "image",
+        "finding",
+        "probability",
+        "threshold",
+        "positive",
+        "error",
+        "quality",
+        "reason",
+    ]
     assert list(table["finding"][:3]) == list(FINDINGS3)
     assert len(table) == 15
     decided = table[table["finding"] != "No Finding"]
@@ -130,7 +139,7 @@ def test_a_few_films_are_not_filled_up_to_a_batch(predictor, films, monkeypatch)
 def test_the_wide_table_has_a_row_for_each_film(predictor, films):
     (batch,) = predictor.stream(films)
     table = predictor.wide_table(batch)
-    assert list(table.columns) == ["image", *FINDINGS3, "error"]
+    assert list(table.columns) == ["image", *FINDINGS3, "error", "quality", "reason"]
     np.testing.assert_array_equal(table[list(FINDINGS3)].to_numpy(), predictor.predict(films))
 
 
@@ -322,7 +331,7 @@ def test_an_untrained_finding_is_nan_everywhere():
         assert np.isnan(model.predict(shown)).tolist() == [[False, True, False]] * 2
         assert np.isnan(model.predict(shown, calibrated=False)[:, 1]).all()
         table = model.wide_table(next(model.stream(shown)))
-        assert list(table.columns) == ["image", FINDINGS3[0], FINDINGS3[2], "error"]
+        assert list(table.columns) == ["image", FINDINGS3[0], FINDINGS3[2], "error", "quality", "reason"]
         assert table["error"].tolist() == ["", ""]
     rows = model.findings(shown).iloc[[1, 4]]
     assert rows["probability"].isna().all()

@@ -205,7 +205,7 @@ def test_the_wide_form_is_a_row_for_each_film(many, tmp_path):
     out = tmp_path / "wide.csv"
     standin.write(many, out, standin.predictor(trained=(True, False, True)), wide=True)
     table = pd.read_csv(out)
-    assert list(table.columns) == ["image", FINDINGS3[0], FINDINGS3[2], "error"]
+    assert list(table.columns) == ["image", FINDINGS3[0], FINDINGS3[2], "error", "quality", "reason"]
     assert len(table) == 18
     bad = table["image"].str.endswith("film002.png")
     assert table.loc[bad, FINDINGS3[0]].isna().all()

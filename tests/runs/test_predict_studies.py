@@ -71,7 +71,7 @@ def test_each_study_is_one_row_with_mean_or_maximum_by_finding(images, tmp_path)
     out = tmp_path / "wide.csv"
     assert write(images, out, wide=True) == StudyCounts(studies=5, images=13, unreadable=2)
     table = pd.read_csv(out).set_index("study")
-    assert list(table.columns) == ["images", *FINDINGS3, "error"]
+    assert list(table.columns) == ["images", *FINDINGS3, "error", "quality", "reason"]
     assert table["images"].to_dict() == SIZES
     for study, chances in expected(images).items():
         np.testing.assert_allclose(table.loc[study, list(FINDINGS3)].astype(float), chances, rtol=1e-5)
@@ -81,7 +81,17 @@ def test_an_unreadable_image_leaves_the_others_speaking_and_is_told(images, tmp_
     out = tmp_path / "long.csv"
     write(images, out)
     table = pd.read_csv(out)
-    assert list(table.columns) == ["study", "images", "finding", "probability", "threshold", "positive", "error"]
+    assert list(table.columns) == [
+        "study",
+        "images",
+        "finding",
+        "probability",
+        "threshold",
+        "positive",
+        "error",
+        "quality",
+        "reason",
+    ]
     assert len(table) == 5 * 3
     some = table[table["study"] == "00000003_001"]
     assert some["probability"].notna().all()

@@ -14,6 +14,8 @@ from zoo.data.images.limits import Limits
 
 if TYPE_CHECKING:
     from zoo.inference.predictor import Predictor
+    from zoo.runs.predict_studies import StudyCounts
+    from zoo.runs.writing import Counts
 
 #: Model of `zoo predict --example`.
 EXAMPLE_MODEL = "nih-lite"
@@ -47,6 +49,9 @@ def add(commands: Any) -> None:
             sub.add_argument("--decision", type=Path, help="decision.json from `zoo evaluate --fit`")
             sub.add_argument("--wide", action="store_true", help="one row per image or study, with probabilities only")
             sub.add_argument("--restart", action="store_true", help="start again instead of resuming an earlier run")
+            text = "an image that the quality checks reject is predicted with a warning (default), gets a row without "
+            text += "probabilities, or stops the command"
+            sub.add_argument("--on-reject", default="warn", choices=("warn", "skip", "raise"), help=text)
         else:
             sub.add_argument("--sample", type=Path, help="sample submission that gives rows, order and columns")
     _add_embed(commands)
@@ -102,6 +107,7 @@ def _predict(options: argparse.Namespace) -> int:
         return _print_example(options)
     writers.format_of(options.out)  # raises for an unknown format before the model is loaded
     predictor = _load(options)
+    predictor.on_reject = options.on_reject
     if options.decision is not None:
         predictor = predictor.with_decision(options.decision)
     how: Any = {
@@ -113,11 +119,13 @@ def _predict(options: argparse.Namespace) -> int:
             from zoo.runs.predict_studies import write_study_findings
 
             of = write_study_findings(predictor, options.images, options.out, progress, source=source, **how)
-            written, unreadable = f"Studies in {options.out}: {of.studies:,}, of {of.images:,} images", of.unreadable
+            counts: StudyCounts | Counts = of
+            written = f"Studies in {options.out}: {of.studies:,}, of {of.images:,} images"
         else:
             counts = predict.write_findings(predictor, options.images, options.out, progress, **how)
-            written, unreadable = f"Images in {options.out}: {counts.images:,}", counts.unreadable
-    print(f"{written}; unreadable: {unreadable:,}   {NOT_A_DEVICE}")
+            written = f"Images in {options.out}: {counts.images:,}"
+    checked = f"; rejected: {counts.rejected:,}; doubtful: {counts.doubtful:,}" if predictor.gate else ""
+    print(f"{written}; unreadable: {counts.unreadable:,}{checked}   {NOT_A_DEVICE}")
     return 0
 
 
@@ -137,6 +145,7 @@ def _complete(options: argparse.Namespace) -> None:
 def _print_example(options: argparse.Namespace) -> int:
     """Prints a line for each finding with its probability on each example image; * marks those above the threshold."""
     predictor = _load(options)
+    predictor.on_reject = options.on_reject
     if options.decision is not None:
         predictor = predictor.with_decision(options.decision)
     table = predictor.findings(

@@ -100,6 +100,10 @@ class ImageError(ZooError, ValueError):
     """A file that is not a readable image; the message names the file and the reason."""
 
 
+class RejectedError(ImageError):
+    """An image that the quality checks reject; the message names the image and the reason."""
+
+
 class CacheError(ZooError, ValueError):
     """A cache of decoded images that cannot be used or filled as requested; the message names its folder."""
 

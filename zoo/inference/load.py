@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from zoo.gate.verdict import OnReject, check_on_reject
 from zoo.inference.predictor import Predictor
 from zoo.inference.starting import Choice, LoadOptions, RuntimeName
 from zoo.inference.stream import Images
@@ -19,6 +20,7 @@ def load(
     precision: Choice = "float32",
     members: Sequence[str] | None = None,
     force_download: bool = False,
+    on_reject: OnReject = "warn",
 ) -> Predictor:
     """Loads a model with its weights, labels, temperature and thresholds.
 
@@ -34,6 +36,8 @@ def load(
         members: Names of the members to load and download; all by default. A single member uses its own temperature and
             thresholds; a subset of several members has none.
         force_download: Whether to download files again that are already in the cache.
+        on_reject: What happens to an image that the release's quality checks reject (upside down, no chest radiograph):
+            "warn" predicts it and warns, "skip" leaves its row NaN, "raise" raises `RejectedError`.
 
     Returns:
         A `Predictor`. Files are first checked against the release's sha256. On the first load with this machine,
@@ -52,7 +56,10 @@ def load(
         >>> load("xrayslam-demo").findings(["image.jpg"])  # doctest: +SKIP
     """
     chosen = None if members is None else tuple(members)
-    return Predictor.load(name, LoadOptions(runtime, precision, chosen, force_download))
+    check_on_reject(on_reject)
+    predictor = Predictor.load(name, LoadOptions(runtime, precision, chosen, force_download))
+    predictor.on_reject = on_reject
+    return predictor
 
 
 def predict_ensemble(paths: Images, model: str | Path = "xrayslam-ensemble", *, calibrated: bool = True) -> np.ndarray:

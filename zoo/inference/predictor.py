@@ -21,10 +21,11 @@ from zoo.evaluation.decision import Decision, probabilities
 from zoo.evaluation.scales import rescaled
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.untrained import left_out, marked, trained
+from zoo.gate.verdict import OnReject, Tally, check_on_reject
 from zoo.inference import starting
 from zoo.inference.sending import Origin, load_again
 from zoo.inference.starting import LoadOptions
-from zoo.inference.stream import Images, Prediction, stream
+from zoo.inference.stream import Gate, Images, Prediction, stream
 from zoo.release import manifest
 from zoo.release.build import decision_of
 from zoo.runtimes.runtime import KerasRuntime, Runtime
@@ -53,6 +54,9 @@ class Predictor:
         limits: Limits on each image; set `predictor.limits = zoo.Limits(seconds=20)` at any time.
         origin: Where the model was loaded from. Another process that receives the (pickled) predictor loads it from
             there and refuses a release with a different manifest.
+        gate: Judges the quality of each image; without one it is "unknown".
+        on_reject: What happens to an image that the gate rejects: "warn" predicts it and warns, "skip" leaves its row
+            NaN, "raise" raises `RejectedError`. Set `predictor.on_reject = "skip"` at any time.
     """
 
     def __init__(
@@ -68,11 +72,15 @@ class Predictor:
         manifest_sha256: str = "",
         limits: Limits = DEFAULT,
         origin: Origin | None = None,
+        gate: Gate | None = None,
+        on_reject: OnReject = "warn",
     ) -> None:
         self.runtime, self.spec, self.decision = runtime, spec, decision
         self.members = tuple(m.name for m in spec.members if members is None or m.name in members)
         self.name, self.metrics, self.source = name or spec.name, metrics or {}, source
         self.manifest_sha256, self.limits, self.origin = manifest_sha256, limits, origin
+        check_on_reject(on_reject)
+        self.gate, self.on_reject = gate, on_reject
         self._embedder: Embedder | None = None
 
     @classmethod
@@ -96,7 +104,8 @@ class Predictor:
         if self.origin is None:
             raise StateError(f"{self!r} was not loaded from a release, so that another process could not load it again")
         decision = None if self.decision is None else self.decision.to_dict()
-        return load_again, (type(self), self.origin, self.manifest_sha256, decision, self.name, self.limits)
+        how = self.name, self.limits, self.on_reject
+        return load_again, (type(self), self.origin, self.manifest_sha256, decision, *how)
 
     def __copy__(self) -> Predictor:
         other = object.__new__(type(self))
@@ -161,6 +170,7 @@ class Predictor:
 
         Raises:
             ImageError: With `strict`, an image cannot be read.
+            RejectedError: With `on_reject="raise"`, the quality checks reject an image.
             StateError: With `strict`, a logit is not finite; or this process was forked from one that had already
                 loaded a model.
             UsageTypeError: `images` is neither an image nor several images.
@@ -171,13 +181,15 @@ class Predictor:
         decision = self.decision if calibrated else None
         parts = [np.empty((0, len(self.labels)), np.float32)]
         errors: list[str] = []
-        for batch in self.stream(images, batch_size=batch_size, strict=strict):
+        tally = Tally()
+        for batch in self._counted(images, tally, batch_size=batch_size, strict=strict):
             found = batch.logits
             parts.append(rescaled(found, self.decision, scale) if scale else probabilities(found, decision))
             errors += [error for error in batch.errors if error]
         if errors:
             more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
             warn_user(f"an image without a prediction, its row is NaN: {errors[0]}{more}")
+        self._warn(tally)
         chances = np.concatenate(parts)
         return project(chances, self.labels) if coherent else chances
 
@@ -203,15 +215,21 @@ class Predictor:
         Returns:
             Columns image, finding, probability (float32), threshold, positive (nullable boolean; missing without a
             probability or threshold), error ("", or the reason why the image has no probabilities; "not trained" for a
-            finding that the model was not trained on).
+            finding that the model was not trained on), quality ("ok", "doubtful", "rejected" or "unknown") and reason
+            (why it is not "ok"); see `zoo.gate`.
         """
         import pandas as pd
 
+        tally = Tally()
+        batches = self._counted(images, tally, batch_size=batch_size, strict=strict)
         if studies is not None:
             from zoo.inference.studies import findings_by_study
 
-            return findings_by_study(self.stream(images, batch_size=batch_size, strict=strict), self, studies, point)
-        tables = [self.table(b, point) for b in self.stream(images, batch_size=batch_size, strict=strict)]
+            table = findings_by_study(batches, self, studies, point)
+            self._warn(tally)
+            return table
+        tables = [self.table(batch, point) for batch in batches]
+        self._warn(tally)
         none = Prediction([], np.empty((0, len(self.labels)), np.float32), [])
         return pd.concat(tables, ignore_index=True) if tables else self.table(none, point)
 
@@ -323,8 +341,18 @@ class Predictor:
         size, k = self.spec.image_size, len(self.labels)
         return stream(
             self.runtime, images, size, k, batch_size=batch_size, strict=strict, start=start, limits=self.limits,
-            trained=self.trained,
+            trained=self.trained, gate=self.gate, on_reject=self.on_reject,
         )  # fmt: skip
+
+    def _counted(self, images: Images, tally: Tally, *, batch_size: int | None, strict: bool) -> Iterator[Prediction]:
+        for batch in self.stream(images, batch_size=batch_size, strict=strict):
+            tally.add(batch.names, batch.verdicts)
+            yield batch
+
+    @staticmethod
+    def _warn(tally: Tally) -> None:
+        if sentence := tally.sentence():
+            warn_user(f"{sentence}: see the columns quality and reason of findings()")
 
     def table(self, batch: Prediction, point: str | None = None) -> pd.DataFrame:
         """Converts one batch of `stream` to the rows of `findings`."""
@@ -337,7 +365,7 @@ class Predictor:
         return long_table(batch, self.labels, self.decision, point)
 
     def wide_table(self, batch: Prediction) -> pd.DataFrame:
-        """Converts one batch of `stream` to one row per image: image, the probability of each finding, error.
+        """Converts one batch of `stream` to one row per image: image, probabilities, error, quality, reason.
 
         Findings that the model was not trained on are left out.
         """

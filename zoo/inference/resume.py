@@ -22,7 +22,7 @@ _HINT = "--restart (restart=True) drops it and begins again"
 #: Digits of the CRC-32 before each line of a record, and maximum length of a fact in a message.
 _CRC_DIGITS, _SHOWN = 8, 60
 
-_NUMBERS = ("items", "failed", "size", "crc")
+_NUMBERS = ("items", "failed", "size", "crc", "rejected", "doubtful")
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,16 @@ class Mark:
         failed: Number of these that failed.
         size: Size of the file in bytes.
         crc: CRC-32 of these bytes.
+        rejected: Number of items that the quality checks reject.
+        doubtful: Number of items that they doubt.
     """
 
     items: int = 0
     failed: int = 0
     size: int = 0
     crc: int = 0
+    rejected: int = 0
+    doubtful: int = 0
 
 
 @dataclass
@@ -64,13 +68,22 @@ class Journal:
         self.done, self.files, self._crc = found.done, found.files, found.crc
         self._rows, self._record = rows, record
 
-    def append(self, piece: bytes, items: int, failed: int = 0, files: Sequence[tuple[str, Content]] = ()) -> None:
-        """Adds the results of `items` more items, of which `failed` failed; after it returns they survive a kill."""
+    def append(
+        self,
+        piece: bytes,
+        items: int,
+        failed: int = 0,
+        files: Sequence[tuple[str, Content]] = (),
+        rejected: int = 0,
+        doubtful: int = 0,
+    ) -> None:
+        """Adds the results of `items` more items, with the counts of `Mark`; after it returns they survive a kill."""
         before = self.done
         self._rows.write(piece)
         self._rows.flush()
         size, crc = before.size + len(piece), zlib.crc32(piece, before.crc)
-        self.done = Mark(before.items + items, before.failed + failed, size, crc)
+        counts = before.rejected + rejected, before.doubtful + doubtful
+        self.done = Mark(before.items + items, before.failed + failed, size, crc, *counts)
         self.files += files
         # The mark follows its bytes, so that a kill between the two loses only this piece.
         line, self._crc = _line(asdict(self.done) | {"files": [[path, *held] for path, held in files]}, self._crc)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from zoo.core.errors import ReleaseError, ZooError
 from zoo.data.images.limits import Limits
 from zoo.evaluation.decision import Decision
+from zoo.gate.verdict import OnReject
 from zoo.inference.starting import LoadOptions
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def load_again(
     decision: dict[str, Any] | None,
     name: str,
     limits: Limits,
+    on_reject: OnReject = "warn",
 ) -> Predictor:
     """Loads a predictor that was pickled, in the process that it was sent to.
 
@@ -41,6 +43,7 @@ def load_again(
         decision: Its decision as a dictionary, or None.
         name: The name it was loaded by.
         limits: Its limits for an image.
+        on_reject: What it does with a rejected image.
 
     Raises:
         ReleaseError: The origin holds another release by now.
@@ -56,8 +59,8 @@ def load_again(
     except (ZooError, OSError) as error:
         if multiprocessing.parent_process() is None:
             raise
-        return _not_loaded(kind, error, (kind, origin, manifest_sha256, decision, name, limits))
-    found.name, found.limits = name, limits
+        return _not_loaded(kind, error, (kind, origin, manifest_sha256, decision, name, limits, on_reject))
+    found.name, found.limits, found.on_reject = name, limits, on_reject
     found.decision = None if decision is None else Decision.from_dict(decision)
     return found
 

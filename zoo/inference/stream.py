@@ -5,21 +5,35 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
-from zoo.core.errors import ImageError, StateError, UsageError
+from zoo.core.errors import ImageError, RejectedError, StateError, UsageError
 from zoo.core.warn import Threads
 from zoo.data.images.limits import DEFAULT, Limits
-from zoo.data.images.reading import read_image
+from zoo.data.images.reading import read_sized
 from zoo.data.images.sources import Held, ImageSource, hold_each
+from zoo.gate.verdict import NOT_READ, UNKNOWN, OnReject, Verdict, check_on_reject
 from zoo.runtimes.runtime import Runtime
 
 #: One image or several; see `zoo.data.images.sources.each_image`.
 Images: TypeAlias = ImageSource | Iterable[ImageSource]
+
+
+class Gate(Protocol):
+    """Judges images before the network sees them (`zoo.gate`)."""
+
+    def judge(self, pixels: np.ndarray, decoded: tuple[int, int]) -> Verdict:
+        """Returns the word on one image.
+
+        Args:
+            pixels: uint8 (size, size, 1), as the network gets them.
+            decoded: Height and width of the image before it was resized to that, at least up to twice `size`.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -30,12 +44,26 @@ class Prediction:
         names: Name of each image: its path, or its index.
         logits: float32 (n, findings); a row of NaN for an image with an error, and a column of NaN for a finding that
             the model was not trained on.
-        errors: Reason why an image has no logits (it could not be read, or the logits are not finite), or "".
+        errors: Reason why an image has no logits (it could not be read, it was rejected and skipped, or the logits are
+            not finite), or "".
+        verdicts: What the quality checks say of each image; "unknown" by default.
     """
 
     names: list[str]
     logits: np.ndarray
     errors: list[str]
+    verdicts: list[Verdict] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not self.verdicts:
+            object.__setattr__(self, "verdicts", [UNKNOWN] * len(self.names))
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Numbers of images that are unreadable (or without finite logits), rejected, and doubtful."""
+        qualities = [verdict.quality for verdict in self.verdicts]
+        failed = sum(bool(e) and q != "rejected" for e, q in zip(self.errors, qualities, strict=True))
+        return failed, qualities.count("rejected"), qualities.count("doubtful")
 
 
 def stream(
@@ -49,6 +77,8 @@ def stream(
     start: int = 0,
     limits: Limits = DEFAULT,
     trained: Sequence[bool] = (),
+    gate: Gate | None = None,
+    on_reject: OnReject = "warn",
 ) -> Iterator[Prediction]:
     """Yields the logits of images, in order, with at most two batches in memory; see `Predictor.stream`.
 
@@ -63,9 +93,14 @@ def stream(
             bit-identical to those of a single stream.
         limits: Limits on each image.
         trained: Whether the network was trained on each finding, all by default; the other logits become NaN.
+        gate: Judges each image; without one, the quality of each is "unknown".
+        on_reject: "skip" gives a rejected image an error and a row of NaN, "raise" raises an error; "warn" predicts it
+            (the caller counts and warns).
 
     Raises:
         ImageError: With `strict`, an image cannot be read.
+        RejectedError: With `on_reject="raise"`, an image is rejected.
+        UnknownNameError: There is no such `on_reject`.
         StateError: With `strict`, a logit is not finite; or the process was forked after a model was loaded.
         UsageTypeError: `images` or one of its items is not an image.
         UsageError: An array is neither an image nor a stack of images; `batch_size` is below 1.
@@ -73,6 +108,7 @@ def stream(
     batch_size = runtime.batch_size if batch_size is None else batch_size
     if batch_size < 1:
         raise UsageError(f"batch_size must be at least 1, got {batch_size}")
+    check_on_reject(on_reject)
     full = batch_size
     required = np.array(trained or (True,) * findings, bool)
     with Threads(os.cpu_count()) as pool:
@@ -80,7 +116,8 @@ def stream(
         for first, chunk in _chunks(hold_each(images, limits), batch_size, start):
             # Items are held before the pool reads them, so that their owner can no longer change or close them.
             reading = [
-                (_name(held, first + i), pool.submit(_read, held, size, strict, limits)) for i, held in enumerate(chunk)
+                (name, pool.submit(_read, held, size, strict, limits, gate, on_reject, name))
+                for name, held in ((_name(held, first + i), held) for i, held in enumerate(chunk))
             ]
             if ready is not None:
                 yield _infer(runtime, ready, required, full, strict)
@@ -104,26 +141,43 @@ def _name(held: Held | ImageError, index: int) -> str:
     return held if isinstance(held, str) else f"image {index}"
 
 
-def _read(held: Held | ImageError, size: int, strict: bool, limits: Limits) -> np.ndarray | ImageError:
+def _read(
+    held: Held | ImageError,
+    size: int,
+    strict: bool,
+    limits: Limits,
+    gate: Gate | None,
+    on_reject: OnReject,
+    name: str,
+) -> tuple[np.ndarray | ImageError, Verdict]:
+    """The pixels of an image, or why it has none, and the word on its quality."""
     try:
         if isinstance(held, ImageError):
             raise held
-        return read_image(held, size, limits=limits)
+        pixels, decoded = read_sized(held, size, limits=limits)
     except ImageError as error:
         if strict:
             raise
-        return error
+        return error, NOT_READ
+    verdict = UNKNOWN if gate is None else gate.judge(pixels, decoded)
+    if verdict.quality == "rejected" and on_reject != "warn":
+        rejected = RejectedError(f"{name}: rejected: {verdict.reason}")
+        if on_reject == "raise":
+            raise rejected
+        return rejected, verdict
+    return pixels, verdict
 
 
 def _infer(
     runtime: Runtime,
-    reading: list[tuple[str, Future[np.ndarray | ImageError]]],
+    reading: list[tuple[str, Future[tuple[np.ndarray | ImageError, Verdict]]]],
     required: np.ndarray,
     full: int,
     strict: bool,
 ) -> Prediction:
     """Runs a batch without the unreadable images; a row with logits that are not finite becomes an error."""
-    names, results = [name for name, _ in reading], [future.result() for _, future in reading]
+    names, found = [name for name, _ in reading], [future.result() for _, future in reading]
+    results, verdicts = [result for result, _ in found], [verdict for _, verdict in found]
     read = np.array([not isinstance(r, ImageError) for r in results])
     errors = [str(r) if isinstance(r, ImageError) else "" for r in results]
     logits = np.full((len(results), len(required)), np.nan, np.float32)
@@ -136,4 +190,4 @@ def _infer(
         if strict:
             raise StateError(errors[row])
         logits[row] = np.nan
-    return Prediction(names, logits, errors)
+    return Prediction(names, logits, errors, verdicts)

@@ -13,6 +13,7 @@ from zoo.core.errors import TableError, UsageError
 from zoo.core.joining import join as join_names
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.studies.rule import StudyRule, join
+from zoo.gate.verdict import Verdict, of_study
 from zoo.inference.stream import Prediction
 from zoo.labels.columns import IMAGE_IDS, PATIENTS, STUDIES
 from zoo.labels.studies import studies_of_columns, study_of_folder, study_of_name
@@ -67,7 +68,9 @@ def studies_of(paths: Sequence[str], source: str | Path = "name", roots: Sequenc
 def join_prediction(
     images: Prediction, studies: Sequence[str] | np.ndarray, rule: StudyRule
 ) -> tuple[Prediction, np.ndarray]:
-    """Joins the images of each study; images that could not be read take no part, and the study's error says so.
+    """Joins the images of each study; images without a prediction take no part, and the study's error says so.
+
+    The quality of a study is that of its worst image.
 
     Args:
         images: Predictions of whole studies.
@@ -85,7 +88,9 @@ def join_prediction(
     """
     joined = join(images.logits, studies, rule.how)
     failed: dict[str, list[str]] = {}
-    for study, error in zip(np.asarray(studies, str).tolist(), images.errors, strict=True):
+    words: dict[str, list[Verdict]] = {}
+    for study, error, verdict in zip(np.asarray(studies, str).tolist(), images.errors, images.verdicts, strict=True):
+        words.setdefault(study, []).append(verdict)
         if error:
             failed.setdefault(study, []).append(error)
     errors = []
@@ -95,7 +100,8 @@ def join_prediction(
             f"{len(bad)} of {count} images {'has' if len(bad) == 1 else 'have'} no prediction: {bad[0]}" if bad else ""
         )
         errors.append(some)
-    return Prediction(joined.names.tolist(), joined.logits, errors), joined.images
+    names = joined.names.tolist()
+    return Prediction(names, joined.logits, errors, [of_study(words[name]) for name in names]), joined.images
 
 
 def findings_by_study(
@@ -116,7 +122,10 @@ def findings_by_study(
     names = [name for part in parts for name in part.names]
     none = np.empty((0, len(predictor.labels)), np.float32)
     whole = Prediction(
-        names, np.concatenate([none, *(p.logits for p in parts)]), [error for part in parts for error in part.errors]
+        names,
+        np.concatenate([none, *(p.logits for p in parts)]),
+        [error for part in parts for error in part.errors],
+        [verdict for part in parts for verdict in part.verdicts],
     )
     whose = studies_of(names, studies) if isinstance(studies, str) else np.array(list(studies), str)
     if len(whose) != len(names) or (whose == "").any():
@@ -153,7 +162,7 @@ def wide_table(
     decision: Decision | None,
     trained: Sequence[bool],
 ) -> pd.DataFrame:
-    """Returns one row per study: study, images, the probability of each finding, error."""
+    """Returns one row per study: study, images, the probability of each finding, error, quality, reason."""
     from zoo.inference import tables
 
     table = tables.wide_table(studies, findings, decision, trained).rename(columns={"image": "study"})

@@ -29,6 +29,8 @@ def long_table(
             "threshold": np.tile(thresholds, n),
             "positive": called,
             "error": [error or note for error in batch.errors for note in untrained],
+            "quality": np.repeat(np.array([v.quality for v in batch.verdicts], object), k),
+            "reason": np.repeat(np.array([v.reason for v in batch.verdicts], object), k),
         }
     )
 
@@ -36,7 +38,8 @@ def long_table(
 def wide_table(
     batch: Prediction, findings: Sequence[str], decision: Decision | None, trained: Sequence[bool]
 ) -> pd.DataFrame:
-    """Returns one row per image: image, the probability of each finding that the model was trained on, error."""
+    """Returns one row per image: image, the probability of each trained finding, error, quality, reason."""
     columns = zip(findings, probabilities(batch.logits, decision).T, trained, strict=True)
     chances = {finding: values for finding, values, known in columns if known}
-    return pd.DataFrame({"image": batch.names} | chances | {"error": batch.errors})
+    words = {"quality": [v.quality for v in batch.verdicts], "reason": [v.reason for v in batch.verdicts]}
+    return pd.DataFrame({"image": batch.names} | chances | {"error": batch.errors} | words)

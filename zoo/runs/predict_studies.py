@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,20 +14,23 @@ from zoo.core.progress import Progress
 from zoo.data import contents
 from zoo.data.images.listing import find_images
 from zoo.evaluation.studies.rule import StudyRule
+from zoo.gate.verdict import Verdict
 from zoo.inference import resume, studies, writers
 from zoo.inference.predictor import Predictor
 from zoo.inference.stream import Prediction
 from zoo.runs.predict import findings_job
-from zoo.runs.writing import beside, in_order, printable, scored, settle, tell_resumed
+from zoo.runs.writing import beside, in_order, printable, scored, settle, tell_quality, tell_resumed
 
 
 @dataclass(frozen=True)
 class StudyCounts:
-    """Numbers of studies and of scored images, and how many of the images could not be read."""
+    """Numbers of studies and of scored images, and how many of the images are unreadable, rejected and doubtful."""
 
     studies: int
     images: int
     unreadable: int
+    rejected: int = 0
+    doubtful: int = 0
 
 
 def write_study_findings(
@@ -81,16 +84,22 @@ def write_study_findings(
 
         def write(piece: _Piece) -> None:
             held = [(path, contents.of(path)) for path in piece.paths]
-            shown = Prediction(printable(piece.studies.names), piece.studies.logits, printable(piece.studies.errors))
+            names, errors = printable(piece.studies.names), printable(piece.studies.errors)
+            shown = replace(piece.studies, names=names, errors=errors)
             table = _table(predictor, shown, piece.images, wide, point)
-            log.append(kind.piece(table, first=not log.done.items), len(piece.paths), piece.failed, held)
+            failed, rejected, doubtful = piece.counts
+            text = kind.piece(table, first=not log.done.items)
+            log.append(text, len(piece.paths), failed, held, rejected, doubtful)
 
         done = log.done.items
         tell_resumed(done, len(paths), progress)
         start = done // batch_size * batch_size
         batches = scored(predictor, paths, progress, batch_size, strict, start)
         beside(write, _pieces(batches, paths, [study_of[path] for path in paths], rule, start, done))
-    return StudyCounts(len(set(study_of.values())), log.done.items, log.done.failed)
+    done_now = log.done
+    tell_quality(done_now, predictor, progress)
+    studies_written = len(set(study_of.values()))
+    return StudyCounts(studies_written, done_now.items, done_now.failed, done_now.rejected, done_now.doubtful)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,13 +110,13 @@ class _Piece:
         paths: Their images.
         studies: One row for each study.
         images: Number of images of each study.
-        failed: Number of images without a prediction.
+        counts: Numbers of images that are unreadable, rejected and doubtful.
     """
 
     paths: Sequence[str]
     studies: Prediction
     images: np.ndarray
-    failed: int
+    counts: tuple[int, int, int]
 
 
 def _pieces(
@@ -130,22 +139,25 @@ def _pieces(
     """
     waiting_logits: list[np.ndarray] = []
     waiting_errors: list[str] = []
+    waiting_verdicts: list[Verdict] = []
     at = start
     for batch in batches:
         skipped = min(max(done - at, 0), len(batch.names))
         at += len(batch.names)
         waiting_logits.append(batch.logits[skipped:])
         waiting_errors += batch.errors[skipped:]
+        waiting_verdicts += batch.verdicts[skipped:]
         end = at
         while done < end < len(paths) and study_of[end - 1] == study_of[end]:
             end -= 1
         if end <= done:
             continue
         logits, count = np.concatenate(waiting_logits), end - done
-        images = Prediction(list(paths[done:end]), logits[:count], waiting_errors[:count])
+        images = Prediction(list(paths[done:end]), logits[:count], waiting_errors[:count], waiting_verdicts[:count])
         joined, counts = studies.join_prediction(images, study_of[done:end], rule)
-        yield _Piece(images.names, joined, counts, sum(map(bool, images.errors)))
+        yield _Piece(images.names, joined, counts, images.counts)
         waiting_logits, waiting_errors, done = [logits[count:]], waiting_errors[count:], end
+        waiting_verdicts = waiting_verdicts[count:]
 
 
 def _grouped(paths: Sequence[str], study_of: dict[str, str], written: int, out: Path) -> list[str]:

@@ -31,10 +31,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Counts:
-    """Number of scored images, and how many of them could not be read."""
+    """Number of scored images, and how many of them are unreadable, rejected and doubtful."""
 
     images: int
     unreadable: int
+    rejected: int = 0
+    doubtful: int = 0
 
 
 def write_images(
@@ -77,18 +79,30 @@ def write_images(
             held = [(path, contents.of(path)) for path in batch.names]
             batch = replace(batch, names=printable(batch.names), errors=printable(batch.errors))
             piece = kind.piece(table_of(batch), first=not log.done.items)
-            log.append(piece, len(batch.names), sum(map(bool, batch.errors)), held)
+            failed, rejected, doubtful = batch.counts
+            log.append(piece, len(batch.names), failed, held, rejected, doubtful)
 
         start = log.done.items
         tell_resumed(start, len(paths), progress)
         beside(write, scored(model, paths, progress, batch_size, strict, start))
-    return Counts(log.done.items, log.done.failed)
+    tell_quality(log.done, model, progress)
+    return Counts(log.done.items, log.done.failed, log.done.rejected, log.done.doubtful)
 
 
 def tell_resumed(done: int, images: int, progress: Progress) -> None:
     """Says how much of the work an earlier run has done, if it has done any."""
     if done:
         progress.message(f"resuming after {done:,} of {images:,} images, which an earlier run has written")
+
+
+def tell_quality(done: resume.Mark, model: Predictor | Embedder, progress: Progress) -> None:
+    """Says how many images the quality checks reject or doubt, if they do."""
+    if done.rejected or done.doubtful:
+        skipped = ", whose rows are NaN" if isinstance(model, Predictor) and model.on_reject == "skip" else ""
+        progress.message(
+            f"quality checks reject {done.rejected:,} of {done.items:,} images{skipped}, and {done.doubtful:,} are "
+            "doubtful: see the columns quality and reason"
+        )
 
 
 def in_order(scored_before: Sequence[tuple[str, Content]], paths: Sequence[str], out: Path) -> list[str]:
@@ -126,6 +140,8 @@ def facts_of(predictor: Predictor, batch_size: int) -> dict[str, str | int]:
         "batch size": batch_size,
         "zoo": __version__,
     }
+    if predictor.on_reject == "skip":
+        facts["rejected images"] = "skipped"
     if predictor.limits != DEFAULT:
         facts["limits"] = str(predictor.limits)
     return facts

@@ -50,11 +50,28 @@ def read_image(source: ImageSource, size: int | None = None, channels: int = 1, 
         >>> read_image(ramp, size=32).shape
         (32, 32, 1)
     """
+    return read_sized(source, size, channels, limits)[0]
+
+
+def read_sized(
+    source: ImageSource, size: int | None = None, channels: int = 1, limits: Limits = DEFAULT
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """Reads one image like `read_image`, and tells how large it was.
+
+    Returns:
+        The pixels, and height and width before they were resized. A large JPEG is scaled while it is decoded, so that
+        these are only exact up to twice `size`.
+
+    Example:
+        >>> read_sized(np.linspace(0, 255, 64 * 48).reshape(64, 48), size=32)[1]
+        (64, 48)
+    """
     if channels not in (1, 3) or (size is not None and size < 1):
         raise UsageError(f"channels must be 1 or 3 and size positive, got channels={channels}, size={size}")
     held = hold(source, limits)
     try:
-        return _finish(_load(held, size, channels, limits), size, channels)
+        image = _load(held, size, channels, limits)
+        return _finish(image, size, channels), (image.height, image.width)
     except DECODE_ERRORS as error:
         raise ImageError(f"{name_of(held)}: {explain_fault(error)}") from error
 
