@@ -22,6 +22,7 @@ from zoo.hub.reference import parse
 from zoo.names import sources
 from zoo.release import manifest
 from zoo.release.read import read_release
+from zoo.release.trained_on import FILE, TrainedOn
 
 REPO = "tester/tiny"
 
@@ -129,6 +130,15 @@ def test_one_member_is_downloaded_alone(hub, commit, unpinned):
     assert asked(hub, "tiny1.safetensors") == []
     assert weights(pull(pinned(commit))) == ["tiny0.safetensors", "tiny1.safetensors"]
     assert asked(hub, "tiny0.safetensors") == []
+
+
+def test_the_record_of_its_images_comes_with_it(hub, tmp_path):
+    folder = tiny_release(tmp_path / "tiny", members=1, trained_on=TrainedOn.of(["ab" * 32], ["cd" * 32, "ef" * 32]))
+    commit = hub.store.plant(REPO, folder)
+    found = pull(pinned(commit))
+    assert str(found.trained_on) == "training part 1 images, validation part 2"
+    (found.folder / FILE).unlink()
+    assert str(pull(pinned(commit)).trained_on) == "training part 1 images, validation part 2"
 
 
 def test_an_unknown_member_is_said_before_weights_are_fetched(hub, commit, unpinned):

@@ -25,7 +25,7 @@ from zoo.release.verify import Check, verify
 SPLIT = "5" * 64
 CHECKS = [
     *("manifest", "files", "schemas", "config", "decision", "parameters", "weights", "parity", "exports"),
-    *("metrics", "split"),
+    *("trained on", "metrics", "split"),
     "card",
 ]
 

@@ -9,10 +9,17 @@ import pytest
 from builders import tiny_release, tiny_spec
 from PIL import Image
 
+import zoo
 from zoo.cli import main
+from zoo.core import home
+from zoo.core.progress import Silent
+from zoo.data import contents
 from zoo.data.phantoms.drawing import make_phantoms
 from zoo.evaluation.decision import Decision
 from zoo.labels.findings import FINDINGS
+from zoo.release.read import read_release
+from zoo.release.trained_on import TrainedOn
+from zoo.runs import seen_before
 
 FAST = ["--resamples", "20"]
 
@@ -199,17 +206,62 @@ def test_a_release_on_labelled_films(tmp_path, capsys):
     assert "data:image/" in (tmp_path / "out" / "report.html").read_text("utf-8")
 
 
-def _release(folder, spec):
+def _release(folder, spec, **options):
     from builders import tiny_ensemble
 
     from zoo.release.write import write_release
 
-    return write_release(folder, tiny_ensemble(spec), spec, Decision(spec.findings))
+    return write_release(folder, tiny_ensemble(spec), spec, Decision(spec.findings), **options)
+
+
+def test_a_release_that_knows_its_images_warns_with_counts(tmp_path, capsys):
+    make_phantoms(tmp_path / "films", 30, seed=5)  # 3 of them have no image
+    films = tmp_path / "films" / "train2"
+    names = pd.read_csv(tmp_path / "films" / "train2.csv")["Image_name"].tolist()
+    digests = [contents.digest(films / name) for name in names]
+    record = TrainedOn.of(digests[:7], digests[7:9])
+    with Image.open(films / names[0]) as film:
+        film.save(films / names[0], quality=30)  # saved anew: another file
+    (films / names[29]).write_bytes((films / names[8]).read_bytes())  # an equal file under another name
+    spec = tiny_spec(1, findings=FINDINGS)
+    known = _release(tmp_path / "known", spec, trained_on=record)
+    command = ["evaluate", "--data", str(tmp_path / "films"), *FAST]
+    assert main([*command, str(known), "--out", str(tmp_path / "out")]) == 0
+    shown, told = (" ".join(text.split()) for text in capsys.readouterr())
+    said = "known was trained on 6 of these 27 images, and 3 were used for its validation: figures on them flatter"
+    assert said in told
+    assert said in shown
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    counts = {
+        part: (own["positives"], own["n"]) for part, own in metrics["trained_on"].items() if part != "not_compared"
+    }
+    assert counts == {"training": (6, 27), "validation": (3, 27)}
+    assert metrics["trained_on"]["not_compared"] == 0
+    page = " ".join((tmp_path / "out" / "report.html").read_text("utf-8").split())
+    assert said in page
+    assert "files of its validation part" in page
+    others = _release(tmp_path / "others", spec, trained_on=TrainedOn.of(["ab" * 32], []))
+    assert main([*command, str(others), "--out", str(tmp_path / "none")]) == 0
+    assert "others was trained on none of these 27 image files" in " ".join(capsys.readouterr().err.split())
+    unknown = _release(tmp_path / "unknown", spec)
+    assert main([*command, str(unknown), "--out", str(tmp_path / "older")]) == 0
+    assert "unknown does not record which images it was trained on" in " ".join(capsys.readouterr().err.split())
+    assert "trained_on" not in json.loads((tmp_path / "older" / "metrics.json").read_text())
+
+
+@pytest.mark.real
+def test_the_included_release_knows_the_real_images_that_it_was_trained_on(nih_dir, tmp_path):
+    model = zoo.load("nih-lite")
+    known = read_release(home.INCLUDED / "nih-lite").trained_on
+    paths = [str(path) for path in sorted((nih_dir / "images").iterdir())]
+    seen, said = seen_before.among(model, paths, Silent())
+    assert 0 < seen.training.positives <= len(known.train)
+    assert 0 < seen.validation.positives <= len(known.validation)
+    assert seen.training.positives + seen.validation.positives < seen.training.n == len(paths)
+    assert "figures on them flatter" in said
 
 
 def test_a_predictor_explains_a_finding_by_name(tmp_path):
-    import zoo
-
     predictor = zoo.load(tiny_release(tmp_path / "release"))
     film = np.random.default_rng(0).integers(0, 256, (48, 40), dtype=np.uint8)
     seen = predictor.explain(film, "Edema")

@@ -1,6 +1,7 @@
 """Heads on frozen features: an ordinary release with the fit's own numbers, or one clear line."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,12 @@ import zoo
 from zoo.cli import main
 from zoo.core.errors import TrainingError
 from zoo.core.progress import Silent
+from zoo.data import contents
 from zoo.data.images.reading import read_image
+from zoo.data.splits import SplitSpec
 from zoo.evaluation.result import from_json
 from zoo.inference.load import load
+from zoo.release.read import read_release
 from zoo.runs import probe
 from zoo.runs.audit import audit
 from zoo.training.probes.spec import OUT_OF_FOLD, ProbeSpec
@@ -147,7 +151,9 @@ def test_features_are_taken_from_the_store_and_a_head_of_a_head_knows_its_images
     probe.probe(model, data, tmp_path / "second", again, spec=spec, dataset="csv", crossed=False)
     n = sum(len(part["images"]) for name, part in _parts(folder).items() if name != "test")
     said = next(text for text in again.messages if "was trained on" in text)
-    assert f"was trained on {n} of these 119 images (0 of them in the test part)" in said
+    train = len(_parts(folder)["train"]["images"])
+    assert f"mine was trained on {train} of these 119 images, and {n - train} were used for its validation" in said
+    assert "(0 of these are in the test part)" in said
 
     def fails(*args, **options):
         raise AssertionError("computed again")
@@ -156,6 +162,30 @@ def test_features_are_taken_from_the_store_and_a_head_of_a_head_knows_its_images
     made_again = probe.probe(model, data, tmp_path / "second", Silent(), spec=spec, dataset="csv", crossed=False)
     assert made_again.result.probe.cross_validation is None
     assert not (tmp_path / "second-run" / OUT_OF_FOLD).exists()
+
+
+def test_its_release_records_its_images_and_those_of_the_model_below(made, tmp_path):
+    folder, outcome, _, _, data = made
+    parts = {part: facts["images"] for part, facts in _parts(folder).items()}
+    record = read_release(folder / "mine").trained_on
+    assert (len(record.train), len(record.validation)) == (len(parts["train"]), len(parts["validation"]))
+    found = record.find([contents.digest(folder / "data" / name) for name in parts["train"] + parts["test"]])
+    assert found[0].tolist() == [True] * len(parts["train"]) + [False] * len(parts["test"])
+    assert outcome.result.trained_on is None  # the model below does not know its images
+    spec, told = ProbeSpec(folds=3, split=SplitSpec(seed=2)), Told()
+    moved = shutil.copytree(folder / "mine", tmp_path / "alone")  # without its run
+    result = probe.probe(load(moved), data, tmp_path / "upper", told, spec=spec, dataset="csv", crossed=False).result
+    mine = json.loads((tmp_path / "upper-run" / "split.json").read_text())["parts"]
+    tested = {*mine["test"]["images"]}
+    counts = [len(tested & {*parts[part]}) for part in ("train", "validation")]
+    assert min(counts) > 0
+    assert [result.trained_on.training.positives, result.trained_on.validation.positives] == counts
+    assert result.trained_on.training.n == len(tested)
+    assert any(f"({sum(counts)} of these are in the test part)" in text for text in told.messages)
+    upper = read_release(tmp_path / "upper").trained_on
+    assert len(upper.train) == len({*parts["train"], *mine["train"]["images"]})
+    page = (tmp_path / "upper-run" / "report.html").read_text()
+    assert "files that the model was trained on" in page
 
 
 def _parts(folder):

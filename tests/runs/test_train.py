@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 import zoo
+from zoo.release.read import read_release
 
 pytest.importorskip("tensorflow", reason="training reads its films through tf.data")
 pytest.importorskip("sklearn", reason="the pixel baseline is scikit-learn's")
@@ -74,6 +75,9 @@ def test_what_the_test_part_shares_with_training_is_counted_and_a_release_names_
     assert leakage["files"]["rows"]["n"] == leakage["content"]["within"]["n"] == metrics["n"]
     assert metrics["mistakes"]
     assert not {"mistakes", "leakage"} & released.keys()
+    parts = json.loads((run / "split.json").read_text())["parts"]
+    record = read_release(run / "release").trained_on
+    assert (len(record.train), len(record.validation)) == (parts["train"]["n"], parts["validation"]["n"])
 
 
 def test_broken_films_are_skipped_and_named(run, films):

@@ -10,7 +10,7 @@ import numpy as np
 
 from zoo.core.paths import may_be_same
 from zoo.evaluation.result import Estimate
-from zoo.evaluation.result.checks import SameImages, SamePair, SharedNames
+from zoo.evaluation.result.checks import SameImages, SamePair, SeenImages, SharedNames
 from zoo.labels.facts import names_patient
 
 #: Largest number of names that a report lists; the counts are always complete.
@@ -141,6 +141,22 @@ def duplicate_images(train: Mapping[str, Mapping[str, str]], evaluated: Mapping[
     compared = sum(bool(hashes) for hashes in evaluated.values())
     missing = tuple(name for name, hashes in evaluated.items() if not hashes)
     return Duplicates(compared, with_train, _groups(evaluated), missing)
+
+
+def seen_images(training: np.ndarray, validation: np.ndarray, *, compared: int, of: int) -> SeenImages:
+    """The part of a report on the images that the model was trained on.
+
+    Args:
+        training: (n,) bool, the images of the training part.
+        validation: (n,) bool, the other images of the validation part.
+        compared: Number of images that have a digest.
+        of: Number of images.
+
+    >>> seen_images(np.array([True, False]), np.array([False, False]), compared=2, of=2).training.value
+    0.5
+    """
+    trained, validated = (_share(int(rows.sum()), compared) for rows in (training, validation))
+    return SeenImages(trained, validated, of - compared)
 
 
 def _groups(images: Mapping[str, Mapping[str, str]]) -> tuple[tuple[str, ...], ...]:

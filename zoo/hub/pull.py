@@ -15,7 +15,7 @@ from zoo.core.warn import warn_user
 from zoo.hub import download
 from zoo.hub.download import listing as listing
 from zoo.hub.reference import Reference, parse
-from zoo.release import manifest
+from zoo.release import manifest, trained_on
 from zoo.release.documents import SMALL
 from zoo.release.exports import FOLDER
 from zoo.release.folder import ReleaseFolder, max_bytes
@@ -263,11 +263,12 @@ def _files(folder: Path, manifest_sha256: str = "") -> Mapping[str, Any]:
 
 
 def _large(folder: Path, spec: EnsembleSpec, members: Sequence[str] | None, exports: Collection[str]) -> list[str]:
-    """The needed files besides the small ones: weights, and those requested exports that the release has."""
+    """The needed files besides the small ones that the release has: weights, digests of images, requested exports."""
     chosen = [m.name for m in spec.members] if members is None else [spec.member(name).name for name in members]
     weights = [f"{name}.safetensors" for name in dict.fromkeys(chosen)]
     places = tuple(f"{FOLDER}/{kind}/" for kind in exports)
-    return weights + ([name for name in _files(folder) if name.startswith(places)] if places else [])
+    others = [name for name in _files(folder) if name == trained_on.FILE or name.startswith(places)]
+    return weights + others
 
 
 def _folder(reference: Reference) -> Path:

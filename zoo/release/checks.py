@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zoo.core.errors import ReleaseError, UnknownNameError
-from zoo.release import exports, golden, manifest, schema
+from zoo.release import exports, golden, manifest, schema, trained_on
 from zoo.release.build import build_model
 from zoo.release.folder import ReleaseFolder
 
@@ -44,7 +44,7 @@ def check_files(subject: Subject) -> str:
     files = subject.found.files
     left_out = set()
     if subject.members is not None:
-        weights = {n for n in files if n.endswith(".safetensors") and n != golden.IMAGES}
+        weights = {n for n in files if n.endswith(".safetensors")} - {golden.IMAGES, trained_on.FILE}
         left_out = weights - {f"{name}.safetensors" for name in subject.members}
     problems = []
     for name in (n for n in files if n not in left_out):
@@ -137,6 +137,12 @@ def check_exports(subject: Subject) -> str:
         problems = schema.validate(schema.EXPORT, dict(export.facts))
         _require(not problems, f"{kind}: {_some(problems)}")
     return f"{', '.join(kinds)}: of these weights, accepted, and safe to open" if kinds else "none"
+
+
+def check_trained_on(subject: Subject) -> str:
+    """Checks the record of the images that the model was trained on."""
+    record = subject.found.trained_on
+    return f"{record}" if record is not None else "unknown: the release has no record of the images"
 
 
 def check_metrics(subject: Subject) -> str:

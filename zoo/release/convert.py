@@ -14,6 +14,7 @@ from zoo.release import card, folder, install, manifest
 from zoo.release.build import build_checked, load_members
 from zoo.release.documents import DType
 from zoo.release.read import read_release
+from zoo.release.trained_on import TrainedOn
 from zoo.release.write import write_release
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def release_of(source: str | Path, out: str | Path, *, dtype: DType | None = Non
         (found.metrics, found.provenance),
         dtype or found.storage.get("dtype", "float32"),
         license or found.license,
+        found.trained_on,
     )
 
 
@@ -80,7 +82,7 @@ def _from_run(run: Path, out: Path, dtype: DType, license: str) -> Path:
     metrics, provenance = (manifest.read_json(run / name) for name in ("metrics.json", "provenance.json"))
     decision = folder.read_decision(run, decisions.get("ensemble"), spec)
     members = folder.read_members(run, decisions, spec)
-    return _write(out, model, spec, decision, members, (metrics, provenance), dtype, license)
+    return _write(out, model, spec, decision, members, (metrics, provenance), dtype, license, TrainedOn.of_run(run))
 
 
 def _write(
@@ -92,6 +94,7 @@ def _write(
     facts: tuple[Mapping[str, Any], Mapping[str, Any]],
     dtype: DType,
     license: str,
+    trained_on: TrainedOn | None,
 ) -> Path:
     metrics, provenance = facts
     result = folder.read_evaluation(metrics)
@@ -106,6 +109,7 @@ def _write(
         card=card.render(spec, result, decision=decision, provenance=provenance, license=license),
         license=license,
         dtype=dtype,
+        trained_on=trained_on,
     )
 
 

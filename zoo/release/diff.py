@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from zoo.config.specs import to_dict
 from zoo.core.errors import ReleaseError
 from zoo.evaluation.decision import Decision, OperatingPoint
@@ -177,6 +179,17 @@ def _provenance(a: ReleaseFolder, b: ReleaseFolder) -> _Group:
         written = {f"written by {key}": config[key] for key in ("zoo", "keras") if key in config}
         facts.append({"license": release.license, **written, **known})
     yield from _changes(facts[0], facts[1])
+    records = (a.trained_on, b.trained_on)
+    before, after = ("unknown" if record is None else str(record) for record in records)
+    if records[0] is not None and records[1] is not None:
+        same = (
+            np.isin(records[0].train, records[1].train).sum(),
+            np.isin(records[0].validation, records[1].validation).sum(),
+        )
+        if before != after or (len(records[0].train), len(records[0].validation)) != same:
+            yield f"images trained on: {before} -> {after} (the same: {same[0]:,} and {same[1]:,})"
+    elif before != after:
+        yield f"images trained on: {before} -> {after}"
 
 
 def _files(a: ReleaseFolder, b: ReleaseFolder) -> _Group:

@@ -21,9 +21,10 @@ from zoo.evaluation.decision import Decision
 from zoo.evaluation.result import Evaluation, from_json
 from zoo.evaluation.untrained import marked
 from zoo.models.weights.header import count_parameters
-from zoo.release import exports, golden, manifest
+from zoo.release import exports, golden, manifest, trained_on
 from zoo.release.documents import MAX_FILES as MAX_FILES
 from zoo.release.documents import MAX_PARAMETERS, SMALL
+from zoo.release.trained_on import TrainedOn
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,14 @@ class ReleaseFolder:
         return str(self.golden.get("backend", ""))
 
     @cached_property
+    def trained_on(self) -> TrainedOn | None:
+        """Digests of the images that the model was trained on; None if the release has no record of them."""
+        if trained_on.FILE not in self.files:
+            return None
+        self.check([trained_on.FILE])
+        return trained_on.read(self.folder)
+
+    @cached_property
     def exports(self) -> tuple[str, ...]:
         """Names of the exports in the release, such as "openvino-int8"; `zoo.release.exports` reads them."""
         return exports.carried(self.folder, self.files)
@@ -246,7 +255,11 @@ class ReleaseFolder:
         """Returns the maximum size of a listed file; all files except exports and weights are small."""
         counts = self.json(manifest.MANIFEST).get("parameters")
         members = list(islice(counts, MAX_MEMBERS)) if _is_object(counts) else []
-        large = name in SMALL or exports.belongs(name) or name in [f"{member}.safetensors" for member in members]
+        large = (
+            name in (*SMALL, trained_on.FILE)
+            or exports.belongs(name)
+            or name in [f"{member}.safetensors" for member in members]
+        )
         return max_bytes(name) if large else min(max_bytes(name), manifest.MAX_JSON_BYTES)
 
     def _object(self, key: str) -> dict[str, Any]:
@@ -271,8 +284,9 @@ def listed(folder: Path, listing: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def max_bytes(name: str) -> int:
-    """Returns the maximum size of a file with this name; the golden images have their own limit."""
-    return golden.MAX_BYTES if name == golden.IMAGES else manifest.max_bytes(name)
+    """Returns the maximum size of a file with this name; golden images and digests have their own limits."""
+    own = {golden.IMAGES: golden.MAX_BYTES, trained_on.FILE: trained_on.MAX_BYTES}
+    return own[name] if name in own else manifest.max_bytes(name)
 
 
 def check_version(folder: Path, data: Mapping[str, Any]) -> None:

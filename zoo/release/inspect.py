@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 from zoo.config.specs import EnsembleSpec, MemberSpec
 from zoo.core import files as disk
 from zoo.core.errors import IntegrityError, ReleaseError, UnknownNameError
-from zoo.release import exports, manifest, schema
+from zoo.release import exports, manifest, schema, trained_on
 from zoo.release.folder import Entry, ReleaseFolder
 from zoo.release.manifest import plain
 from zoo.release.unsafe import UNSAFE
@@ -58,6 +58,7 @@ class Inspection:
         storage: Number type of the stored weights, and the resulting change of the logits.
         parameters: Member -> number of values in its weights.
         provenance: Origin of the weights, one line per fact: recipe, split, seed, date etc.
+        trained_on: Numbers of images whose digests are recorded as trained on; "" if the release has no record.
         manifest_sha256: SHA-256 of `manifest.json`, or "".
         files: Files listed in the manifest.
         extra: Unlisted files -> size. They are never opened.
@@ -77,6 +78,7 @@ class Inspection:
     storage: Mapping[str, Any] = field(default_factory=dict)
     parameters: Mapping[str, int] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)
+    trained_on: str = ""
     manifest_sha256: str = ""
     files: tuple[File, ...] = ()
     extra: Mapping[str, int] = field(default_factory=dict)
@@ -97,6 +99,7 @@ class Inspection:
             "license": self.license or "none stated",
             "storage": _joined(self.storage),
             **self.provenance,
+            "trained on": self.trained_on or "unknown: no record of the images",
             "manifest": f"sha256 {self.manifest_sha256}" if self.manifest_sha256 else "",
         }
         rows = [(key, value) for key, value in facts.items() if value]
@@ -181,6 +184,7 @@ def _view(
         storage=part(lambda: here.storage, nothing),
         parameters={n: count for n, count in part(lambda: here.stated_parameters, nothing).items() if _is_count(count)},
         provenance=_provenance(part(lambda: here.provenance, nothing)),
+        trained_on=part(lambda: _trained_on(here), ""),
         manifest_sha256=here.manifest_sha256 if listing else "",
         files=files,
         extra=extra,
@@ -203,6 +207,12 @@ def _fit(here: ReleaseFolder) -> None:
     """Checks that the files, each of which is valid, are consistent."""
     here.require(here.spec)
     _ = here.parameters, here.decision
+
+
+def _trained_on(here: ReleaseFolder) -> str:
+    if trained_on.FILE in here.entries and not (here.folder / trained_on.FILE).is_file():
+        return "recorded in a file that is not here"
+    return str(here.trained_on or "")
 
 
 def _file(here: ReleaseFolder, name: str, entry: Entry, others: Mapping[str, int], problems: list[str]) -> File:

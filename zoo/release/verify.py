@@ -23,6 +23,7 @@ _CHECKS: Mapping[str, tuple[tuple[str, ...], Callable[[Subject], str]]] = {
     "weights": (("parameters",), checks.check_weights),
     "parity": (("weights",), checks.check_parity),
     "exports": (("config",), checks.check_exports),
+    "trained on": (("manifest",), checks.check_trained_on),
     "metrics": (("config",), checks.check_metrics),
     "split": (("decision",), checks.check_split),
     "card": (("manifest",), checks.check_card),

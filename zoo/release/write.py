@@ -5,6 +5,7 @@ config.json          specification of the model; format version
 labels.json          names of the outputs, in order
 decision.json        temperature and thresholds with their origin, for the ensemble and for each member
 metrics.json         all numbers of the evaluation, with n and interval
+trained_on.safetensors   digests of the images of the training and validation parts, if they are known
 parity.json          golden logits on the images in parity.safetensors, for comparison on other backends
 README.md            the model card for people, who may edit it
 exports/             the network in int8, if it was accepted: the only format that cannot be made from weights alone
@@ -26,6 +27,7 @@ from zoo.evaluation.decision import Decision
 from zoo.evaluation.untrained import marked
 from zoo.release import golden, install, manifest
 from zoo.release.documents import DType
+from zoo.release.trained_on import TrainedOn
 
 if TYPE_CHECKING:
     from zoo.models.ensemble import Ensemble
@@ -46,6 +48,7 @@ def write_release(
     card: str = "",
     license: str = "",
     dtype: DType = "float32",
+    trained_on: TrainedOn | None = None,
 ) -> Path:
     """Writes a release folder in one step, all or nothing; an earlier release there is replaced.
 
@@ -60,6 +63,7 @@ def write_release(
         card: Text of `README.md`.
         license: SPDX name of the weights' licence, if it is known.
         dtype: Number type of the stored weights. The change of the golden logits by rounding is stored.
+        trained_on: Digests of the images that the model was trained on, if they are known.
     """
     if decision.findings != spec.findings:
         raise ReleaseError(f"the decision is for {decision.findings}, the model for {spec.findings}")
@@ -75,6 +79,8 @@ def write_release(
         manifest.write_json(new / "metrics.json", shared)
         storage = _write_weights(new, model, spec, dtype)
         (new / manifest.CARD).write_text(card, "utf-8")
+        if trained_on is not None:
+            trained_on.write(new)
         facts = {
             "format_version": FORMAT_VERSION,
             "zoo": __version__,

@@ -63,11 +63,19 @@ def _projection(projection: Mapping[str, Reordering]) -> Table:
 
 
 def leakage(result: Evaluation) -> Section:
-    """The section on data leakage: patients and files shared with training, and images that occur more than once."""
-    blocks = result.leakage or {}
+    """The section on data leakage: images, patients and files shared with training, and images that occur twice."""
+    blocks, seen = result.leakage or {}, result.trained_on
     rows: list[tuple[Cell, ...]] = []
     notes: list[str] = []
-    compared = False
+    compared = seen is not None
+    if seen is not None:
+        rows.append(("files that the model was trained on", *_share(seen.training)))
+        rows.append(("files of its validation part", *_share(seen.validation)))
+        notes.append(
+            "The release knows the files of its training and validation parts; a copy that was resized or saved anew "
+            "is another file, and is not found."
+        )
+        notes += [f"{seen.not_compared:,} images could not be read and compared."] * bool(seen.not_compared)
     for name, found in blocks.items():
         if isinstance(found, SharedNames):
             rows.append((f"{name}: shared with training", *_share(found.shared)))

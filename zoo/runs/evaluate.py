@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +24,7 @@ from zoo.evaluation.result import Evaluation
 from zoo.evaluation.result.checks import SameImages, SharedNames
 from zoo.inference import load
 from zoo.inference.starting import Choice, RuntimeName
-from zoo.runs import leaks, results
+from zoo.runs import leaks, results, seen_before
 from zoo.runs.by_study import by_study
 from zoo.runs.scoring import score
 
@@ -121,6 +121,8 @@ def evaluate_release(
     validation, study = _parts(study, validation, request)
     paths = [path_of[image] for image in study.ids]
     found = leaks.find(study, validation, progress, request.trained_on, request.training_images, paths)
+    seen, said = seen_before.among(model, paths, progress)
+    study = replace(study, notes=(said, *study.notes))
     own, fit = model.decision, request.fit is not None
     joined = by_study(study, validation, study_of, own, fit=fit) if request.by == "study" else None
     if joined is not None:
@@ -128,7 +130,7 @@ def evaluate_release(
         paths = [path_of[image] for image in joined.first]
     decision = _decide(study, validation, request, own, trained=model.trained)
     decision = joined.decision(decision) if joined is not None else decision
-    result = _measure(study, decision, request, progress, leakage=found)
+    result = replace(_measure(study, decision, request, progress, leakage=found), trained_on=seen)
     scores = study.scores[model.name]
     network = model.model if runtime == "keras" else None
     wrong = results.mistakes(network, paths, scores, decision)

@@ -22,6 +22,7 @@ from zoo.data.tables.spec import TableSpec
 from zoo.evaluation import report
 from zoo.evaluation.decision import Decision, probabilities
 from zoo.evaluation.files.study import Study
+from zoo.evaluation.leakage import seen_images
 from zoo.evaluation.result import Evaluation, to_json
 from zoo.evaluation.result.probing import ClassCounts, Probe
 from zoo.evaluation.scores import Scores
@@ -31,8 +32,9 @@ from zoo.inference.embedding import embedder
 from zoo.inference.feature_store import features_of
 from zoo.inference.predictor import Predictor
 from zoo.release import card
+from zoo.release.trained_on import TrainedOn
 from zoo.release.write import write_release
-from zoo.runs import leaks, probed_before, results, train
+from zoo.runs import leaks, results, seen_before, train
 from zoo.training.probes import folds, learning
 from zoo.training.probes.learning import Sample
 from zoo.training.probes.linear import Linear
@@ -59,10 +61,11 @@ class Outcome:
 
 @dataclass(frozen=True, eq=False)
 class _Data:
-    """The usable rows of the table, their features by member, and their split."""
+    """The usable rows of the table, their features by member, the digests of their files, and their split."""
 
     table: pd.DataFrame
     features: Mapping[str, np.ndarray]
+    digests: tuple[str, ...]
     split: splits.Split
     labels: np.ndarray
     findings: tuple[str, ...]
@@ -134,7 +137,7 @@ def probe(
         balanced=spec.balanced,
         training=_counts(held.labels[train_rows], held.findings),
         untrained=reasons,
-        notes=tuple(probed_before.notes(model, held.table, held.split, progress)),
+        notes=tuple(seen_before.notes(model, seen_before.record_of(model), held.digests, held.split, progress)),
     )
     if crossed:
         whole = _sample(held, patients, np.arange(len(held.table)), able, spec)
@@ -179,7 +182,8 @@ def _read(
         member: stored.features[readable, start:end]
         for member, start, end in zip(made.sizes, ends, ends[1:], strict=False)
     }
-    return _Data(table, by_member, split, reading.labels_of(table, findings), findings)
+    digests = tuple(stored.digests.get(path, "") for path in table["Image_path"])
+    return _Data(table, by_member, digests, split, reading.labels_of(table, findings), findings)
 
 
 def _sample(held: _Data, patients: np.ndarray, rows: np.ndarray, able: Sequence[int], spec: ProbeSpec) -> Sample:
@@ -225,7 +229,10 @@ def _finish(
     network = _network(model, ensemble, heads)
     decision, scores = decisions[ensemble.name], test[ensemble.name]
     result = _complete(report.evaluate(test, decisions), scores, decision, held, run, progress)
-    result = dataclasses.replace(result, probe=facts)
+    before, mine = seen_before.record_of(model), TrainedOn.of_run(run)
+    tested = [held.digests[row] for row in held.split.rows("test")]
+    seen = None if before is None else seen_images(*before.find(tested), compared=len(tested), of=len(tested))
+    result = dataclasses.replace(result, probe=facts, trained_on=seen)
     with progress.task("report", 2) as advance:
         paths = list(held.table["Image_path"].iloc[held.split.rows("test")])
         wrong = results.mistakes(network, paths, scores, decision)
@@ -242,6 +249,7 @@ def _finish(
         metrics=to_json(result),
         provenance=origin,
         card=card.render(ensemble, result, decision=decision, provenance=origin),
+        trained_on=mine.joined(before) if mine is not None and before is not None else mine,
     )
     return Outcome(result, shown, folder)
 

@@ -32,6 +32,7 @@ from zoo.evaluation.result import Evaluation, to_json
 from zoo.labels.findings import FINDINGS, LabelSchema
 from zoo.names import porting
 from zoo.release import card
+from zoo.release.trained_on import TrainedOn
 from zoo.release.write import write_release
 from zoo.runs import leaks, results
 from zoo.runs.restart import move_away
@@ -259,6 +260,7 @@ def finish(
         metrics=to_json(result),
         provenance=facts,
         card=card.render(recipe.ensemble, result, decision=found.decision, provenance=facts),
+        trained_on=TrainedOn.of_run(run),
     )
     return Outcome(run, result=result, report=shown, release=folder)
 

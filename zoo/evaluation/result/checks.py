@@ -225,6 +225,23 @@ class SameImages:
 
 
 @dataclass(frozen=True)
+class SeenImages:
+    """Evaluated images that the model was trained on, found by the digests of files that its release records.
+
+    A copy that was resized or saved anew, even without loss, is another file and is not found.
+
+    Attributes:
+        training: Share of the compared images that are in the training part of the model.
+        validation: Share of the compared images that are in its validation part only.
+        not_compared: Number of images that could not be read.
+    """
+
+    training: Estimate
+    validation: Estimate
+    not_compared: int
+
+
+@dataclass(frozen=True)
 class ErrorFacts:
     """Facts about one of the most confident errors, without the image."""
 

@@ -17,6 +17,7 @@ from zoo.evaluation.result.checks import (
     Readers,
     Reordering,
     SameImages,
+    SeenImages,
     SharedNames,
     TargetPrevalence,
 )
@@ -150,6 +151,7 @@ class Evaluation:
         abstention: Finding -> effect of abstaining between guaranteed thresholds.
         prevalence: Finding -> target prevalence.
         leakage: Data compared, such as patients -> overlap of the evaluated images with training.
+        trained_on: Images that the model was trained on; None if its release does not record them.
         mistakes: Most confident errors.
         probe: How heads on frozen features were fitted; None for a model that was trained as a whole.
     """
@@ -184,6 +186,7 @@ class Evaluation:
     abstention: Mapping[str, Coverage] | None = None
     prevalence: Mapping[str, TargetPrevalence] | None = None
     leakage: Mapping[str, SharedNames | SameImages] | None = None
+    trained_on: SeenImages | None = None
     mistakes: tuple[ErrorFacts, ...] | None = None
     probe: Probe | None = None
 

@@ -70,7 +70,8 @@ def _path_of(source: str | Path) -> Path:
     path = Path(source).expanduser()
     if isinstance(source, str) and "/" not in source and not path.is_file():
         release = find_release(source)
-        held = [file for file in release.glob("*.safetensors") if file.stem != "parity"] if release else []
+        files = release.glob("*.safetensors") if release else ()
+        held = [file for file in files if file.stem not in ("parity", "trained_on")]
         if len(held) == 1:
             return held[0]
     return path
