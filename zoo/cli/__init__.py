@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Sequence
 
 from zoo._version import __version__
-from zoo.cli import judge, look, make, probing, serving, share, use
+from zoo.cli import judge, kaggle, look, make, probing, serving, share, use
 from zoo.cli.command import NOT_A_DEVICE
 from zoo.core import backend
 from zoo.core.errors import ZooError
@@ -56,6 +56,6 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="zoo", description=f"Chest X-ray findings. {NOT_A_DEVICE}")
     top.add_argument("--version", action="version", version=f"xrayslam-zoo {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for group in (make, probing, judge, use, serving, share, look):
+    for group in (make, probing, judge, use, serving, share, kaggle, look):
         group.add(commands)
     return top
