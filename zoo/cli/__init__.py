@@ -14,6 +14,7 @@ from zoo.cli import judge, kaggle, look, make, probing, serving, share, use
 from zoo.cli.command import NOT_A_DEVICE
 from zoo.core import backend
 from zoo.core.errors import ZooError
+from zoo.core.quiet import quiet_tensorflow
 
 #: Line that is printed below a traceback, and exit status after one (EX_SOFTWARE of sysexits.h).
 REPORT = "This is a fault of xrayslam-zoo: please report it to the project, with the text above ({versions})."
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     A fault of this package prints its traceback and a line that asks for a report, with status 70.
     """
     options = parser().parse_args(arguments)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    quiet_tensorflow()
     try:
         backend.choose(options.backend)
         return int(options.run_command(options) or 0)

@@ -1,4 +1,4 @@
-"""Looking before doing: `zoo data` and `zoo audit` at a table of images, `zoo list` and `zoo info` at models."""
+"""Looking before doing: tables of images, models, and the installation."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ def add(commands: Any) -> None:
     )
     sub = command(commands, "info", _info, "show the properties of a model")
     sub.add_argument("name", help="name of a model")
+    text = "show backend, devices, versions, folders and the Hub, and the line that installs what is missing"
+    sub = command(commands, "doctor", _doctor, text)
+    sub.epilog = "Exit status: 1 if something stops the package from working. No token is shown."
+    sub.add_argument("--offline", action="store_true", help="do not ask the Hub whether it answers")
+    sub.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _add_data(commands: Any) -> None:
@@ -117,3 +122,17 @@ def _info(options: argparse.Namespace) -> None:
     for key, value in dataclasses.asdict(registry.info(options.name)).items():
         if value not in ("", (), None, 0):
             print(f"{key:>14}  {', '.join(value) if isinstance(value, tuple) else value}")
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from zoo.runs import doctor
+
+    checks = doctor.examine(network=not options.offline)
+    if options.json:
+        import json
+        from dataclasses import asdict
+
+        print(json.dumps([asdict(check) for check in checks], indent=2))
+    else:
+        print(doctor.as_text(checks))
+    return 0 if doctor.healthy(checks) else 1

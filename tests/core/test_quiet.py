@@ -1,0 +1,56 @@
+"""TensorFlow's messages at its import, which no log level of Python reaches."""
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+STAND_IN = """
+import os
+os.write(2, b"written below Python\\n")
+{}
+"""
+
+
+def _imported(tmp_path: Path, body: str = "", **environment: str) -> subprocess.CompletedProcess:
+    """A stand-in for TensorFlow is imported behind `quiet_tensorflow`."""
+    (tmp_path / "tensorflow.py").write_text(STAND_IN.format(body))
+    code = (
+        "import importlib.util, os; from zoo.core.quiet import quiet_tensorflow; quiet_tensorflow();"
+        "importlib.util.find_spec('tensorflow'); import tensorflow; os.write(2, b'afterwards\\n');"
+        "print(tensorflow.__spec__.loader.__class__.__name__)"
+    )
+    env = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"} | environment
+    env["PYTHONPATH"] = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])
+    return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+
+
+def test_what_the_import_writes_is_dropped_and_what_comes_later_is_shown(tmp_path):
+    done = _imported(tmp_path)
+    assert (done.returncode, done.stderr, done.stdout) == (0, "afterwards\n", "SourceFileLoader\n")
+
+
+def test_a_failing_import_shows_what_it_wrote(tmp_path):
+    done = _imported(tmp_path, "raise ImportError('libcudart is missing')")
+    assert done.returncode == 1
+    assert done.stderr.startswith("written below Python\n")
+    assert "ImportError: libcudart is missing" in done.stderr
+
+
+def test_a_stated_log_level_is_obeyed(tmp_path):
+    assert _imported(tmp_path, TF_CPP_MIN_LOG_LEVEL="0").stderr == "written below Python\nafterwards\n"
+
+
+@pytest.mark.tensorflow_only
+def test_a_command_on_tensorflow_writes_nothing_to_standard_error(tmp_path):
+    if not find_spec("tensorflow"):
+        pytest.skip("without TensorFlow")
+    env = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    env |= {"KERAS_BACKEND": "tensorflow", "ZOO_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "zoo.cli", "doctor", "--offline"], env=env, capture_output=True, text=True, timeout=300
+    )
+    assert (done.returncode, done.stderr) == (0, "")
