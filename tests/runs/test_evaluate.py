@@ -195,7 +195,7 @@ def test_a_release_on_labelled_films(tmp_path, capsys):
     command += ["--training-films", str(tmp_path / "trained")]
     assert main([*command, "--out", str(tmp_path / "out"), *FAST]) == 0
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert metrics["split"] == "test"
+    assert metrics["split"] == "all"  # the table was not divided
     assert metrics["leakage"]["files"]["shared"]["positives"] == 3
     content = metrics["leakage"]["content"]
     assert content["pairs"] == [{"evaluated": names[7], "train": "other.png", "by": "pixels"}]
@@ -247,6 +247,35 @@ def test_a_release_that_knows_its_images_warns_with_counts(tmp_path, capsys):
     assert main([*command, str(unknown), "--out", str(tmp_path / "older")]) == 0
     assert "unknown does not record which images it was trained on" in " ".join(capsys.readouterr().err.split())
     assert "trained_on" not in json.loads((tmp_path / "older" / "metrics.json").read_text())
+
+
+def test_a_table_of_a_known_set_is_recognised_and_unreadable_images_are_listed(tmp_path, capsys):
+    (tmp_path / "nih" / "images").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    names = [f"{i:08d}_000.png" for i in range(12)]
+    for name in names[1:]:
+        Image.fromarray(rng.integers(0, 255, (40, 40), np.uint8)).save(tmp_path / "nih" / "images" / name)
+    (tmp_path / "nih" / "images" / names[3]).write_bytes(b"no image")
+    table = pd.DataFrame({"Image Index": names, "Finding Labels": ["Edema", "No Finding", "Effusion"] * 4})
+    table = table.assign(**{"Patient ID": range(12), "Patient Age": 50, "Patient Gender": "F", "View Position": "PA"})
+    table.to_csv(tmp_path / "nih" / "Data_Entry_2017.csv", index=False)
+    folder = _release(tmp_path / "release", tiny_spec(1, findings=FINDINGS))
+    assert main(["evaluate", str(folder), "--data", str(tmp_path / "nih"), "--out", str(tmp_path / "out"), *FAST]) == 0
+    shown, told = (" ".join(text.split()) for text in capsys.readouterr())
+    assert "read as 'nih'" in told
+    assert "2 of 12 images of the table were left out (no file: 1, not readable: 1)" in told
+    assert f"Left out: 2 of 12 images of the table ({names[3]}: not an image" in shown
+    assert f"{names[0]}: no such file" in shown
+    assert "release, all images of the table Research software" in shown
+    assert "test part" not in shown
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert (metrics["n"], metrics["split"]) == (10, "all")
+    assert (metrics["left_out"]["images"]["positives"], metrics["left_out"]["images"]["n"]) == (2, 12)
+    assert [image["image"] for image in metrics["left_out"]["first"]] == [names[3], names[0]]
+    page = (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert "Images left out" in page
+    assert names[3] in page
+    assert "test part" not in page
 
 
 @pytest.mark.real

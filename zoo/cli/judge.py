@@ -29,7 +29,7 @@ def add(commands: Any) -> None:
     sub.add_argument("--training-images", type=Path, help="folder of the training images, to find copies of them")
     sub.add_argument("--predictions", type=Path, nargs="+", default=[], help="CSV files of predictions, one per model")
     sub.add_argument("--labels", type=Path, help="CSV file of labels (default: those in the predictions)")
-    add_table(sub, "by the file's name; competition for a folder; for predictions their schema: auto, chexpert, nih")
+    add_table(sub, "by the names of the files; for predictions their schema: auto, chexpert, nih")
     sub.add_argument("--id", dest="id_column", help="column that identifies the images, in all files")
     sub.add_argument("--prefix", help="prefix of each finding's name in the predictions")
     sub.add_argument("--kind", choices=("logits", "probabilities", "scores"), help="what the predictions are")

@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 
 from zoo.evaluation.result import HALF, Estimate, Evaluation, Mean, Measure
+from zoo.evaluation.result.checks import LeftOut
 from zoo.evaluation.result.evaluation import Calibration
 from zoo.evaluation.result.probing import Probe
+from zoo.labels.parts import spoken_part
 
 RESEARCH_ONLY = "Research software, not a medical device: not for diagnosis, triage or any decision about a patient."
+
+#: Number of the images that were left out which are named.
+_SHOWN = 5
 
 
 def markdown(result: Evaluation) -> str:
@@ -27,7 +32,7 @@ def markdown(result: Evaluation) -> str:
     if not result.patients_known:
         rows = f"{result.n:,} images (patients unknown: each image counts as a patient of its own)"
     lines = [
-        f"## {_name(result.model)}, {result.split} part",
+        f"## {_name(result.model)}, {spoken_part(result.split)}",
         "",
         RESEARCH_ONLY,
         "",
@@ -70,6 +75,8 @@ def _notes(result: Evaluation) -> list[str]:
         part = result.points[result.point].origin.split
         fitted = "were not fitted on any data" if part == "none" else f"were fitted on the {part} part"
         notes.append(f"The thresholds of `{_name(result.point)}` {fitted}.")
+    if result.left_out is not None:
+        notes.append(_left_out(result.left_out))
     undefined = [f for f, row in result.findings.items() if row.auc.value is None]
     weak = [f for f, row in result.findings.items() if f not in undefined and row.auc.includes(0.5)]
     if undefined:
@@ -79,6 +86,12 @@ def _notes(result: Evaluation) -> list[str]:
     if result.calibration is not None and result.calibration.split != "none":
         notes.append(_calibration(result.calibration))
     return [f"- {note}" for note in notes]
+
+
+def _left_out(block: LeftOut) -> str:
+    shown = "; ".join(f"{_name(image.image)}: {_name(image.reason)}" for image in block.first[:_SHOWN])
+    more = "; and others" if block.images.positives > _SHOWN else ""
+    return f"Left out: {block.images.positives:,} of {block.images.n:,} images of the table ({shown}{more})."
 
 
 def _probe(probe: Probe) -> list[str]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 #: Training fits the weights, validation chooses weights, temperature and thresholds, and test is only evaluated.
 PARTS = ("train", "validation", "test")
 
+#: Stands in a result for a table that is evaluated as a whole: it is no part of a split.
+WHOLE = "all"
+
 _SPELLINGS = {
     **dict.fromkeys(("train", "training"), "train"),
     # "tune" occurs in files of early drafts of version 0.1.
@@ -21,3 +24,13 @@ def part_of(text: str) -> str:
         ('validation', 'validation', '')
     """
     return _SPELLINGS.get(text.strip().lower(), "")
+
+
+def spoken_part(part: str) -> str:
+    """Names the evaluated images in a sentence.
+
+    Example:
+        >>> spoken_part("test"), spoken_part(WHOLE)
+        ('test part', 'all images of the table')
+    """
+    return "all images of the table" if part == WHOLE else f"{part} part"

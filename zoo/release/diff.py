@@ -13,6 +13,7 @@ from zoo.config.specs import to_dict
 from zoo.core.errors import ReleaseError
 from zoo.evaluation.decision import Decision, OperatingPoint
 from zoo.evaluation.result import Estimate, Evaluation
+from zoo.labels.parts import spoken_part
 from zoo.release.folder import ReleaseFolder
 from zoo.release.manifest import plain
 
@@ -147,7 +148,7 @@ def _metrics(a: ReleaseFolder, b: ReleaseFolder) -> _Group:
 def _images(result: Evaluation | None) -> str:
     if result is None:
         return "not evaluated"
-    return f"{result.split} part of split {result.split_hash[:12] or 'unnamed'}, n {result.n}"
+    return f"{spoken_part(result.split)} of split {result.split_hash[:12] or 'unnamed'}, n {result.n}"
 
 
 def _aucs(result: Evaluation) -> dict[str, Estimate | None]:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from zoo.models.ensemble import Ensemble
 
 #: Blocks of a run's metrics that name single images; a release contains no name of an image.
-_STAYS_AT_HOME = ("mistakes", "leakage")
+_STAYS_AT_HOME = ("mistakes", "leakage", "left_out")
 
 
 def write_release(
@@ -58,7 +58,7 @@ def write_release(
         spec: Specification that `model` was built from.
         decision: Decision fitted on a validation part; it has the findings of `spec`.
         member_decisions: Decision of each member alone, by name.
-        metrics: Evaluation results (JSON values). `mistakes` and `leakage`, which name images, are left out.
+        metrics: Evaluation results (JSON values). `mistakes`, `leakage` and `left_out`, which name images, are dropped.
         provenance: Recipe, seed, split hash and versions (JSON values).
         card: Text of `README.md`.
         license: SPDX name of the weights' licence, if it is known.

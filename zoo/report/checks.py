@@ -8,6 +8,9 @@ from zoo.evaluation.result import Estimate, Evaluation
 from zoo.evaluation.result.checks import Reordering, SameImages, SharedNames
 from zoo.report.layout import Cell, Section, Table, listed
 
+#: Largest number of images left out that are shown without opening the table.
+_OPEN = 10
+
 
 def coherence(result: Evaluation) -> Section:
     """The section on contradictions between findings, as counted by `coherence.contradictions`."""
@@ -99,6 +102,19 @@ def leakage(result: Evaluation) -> Section:
         notes=tuple(notes if compared else [nothing, *notes]),
         tables=(table,),
     )
+
+
+def left_out(result: Evaluation) -> list[Section]:
+    """The section on images of the table that could not be evaluated; none if there were none."""
+    block = result.left_out
+    if block is None:
+        return []
+    words = f"{block.images.positives:,} of {block.images.n:,} images of the table have no figures."
+    caption = "Images without a file, or that cannot be read"
+    caption += f" (the first {len(block.first):,})" * (len(block.first) < block.images.positives)
+    rows = tuple((image.image, image.reason) for image in block.first)
+    table = Table(caption, ("Image", "Reason"), rows, folded=len(rows) > _OPEN)
+    return [Section("left-out", "Images left out", words=(words,), tables=(table,))]
 
 
 def _said_of_names(name: str, found: SharedNames) -> list[str]:

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from zoo.core.files import write_text
 from zoo.evaluation.report import RESEARCH_ONLY
 from zoo.evaluation.result import Estimate, Evaluation
+from zoo.labels.parts import WHOLE, spoken_part
 from zoo.report import checks, curves, drawing, groups, layout, points, probing, results, together, training_curves
 from zoo.report.layout import Section
 from zoo.report.mistakes import Mistake, data_uri
@@ -91,6 +92,7 @@ def _sections(result: Evaluation, rows: Iterable[Mapping[str, Any]] | None) -> l
         together.section(result),
         checks.coherence(result),
         checks.leakage(result),
+        *checks.left_out(result),
         training_curves.section(rows),
     ]
 
@@ -117,6 +119,7 @@ def environment() -> Any:
         "percent": layout.percent,
         "data_uri": data_uri,
         "share": _share,
+        "part": lambda part: part if part != WHOLE else spoken_part(part),
     }
     environment.tests |= {
         "a_number": lambda cell: isinstance(cell, Estimate),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from zoo.evaluation.result import Evaluation
 from zoo.evaluation.result.checks import Coverage, TargetPrevalence
 from zoo.evaluation.result.evaluation import Point
+from zoo.labels.parts import WHOLE, spoken_part
 from zoo.report import curves
 from zoo.report.layout import DASH, Cell, Section, Table, named
 
@@ -75,7 +76,8 @@ def _reached(name: str, result: Evaluation, folded: bool) -> Table:
         for finding, row in result.findings.items()
     ]
     rows.append(("Mean over findings", "", *(result.macro.get(measure, name) for measure in _MEASURES)))
-    caption = f"Performance of {named(name)} on the {result.split} part"
+    the = "" if result.split == WHOLE else "the "
+    caption = f"Performance of {named(name)} on {the}{spoken_part(result.split)}"
     return Table(caption, ("Finding", "Threshold", *_MEASURES.values()), tuple(rows), last_is_mean=True, folded=folded)
 
 

@@ -12,7 +12,6 @@ from zoo.data import duplicates, summary
 from zoo.data.splits import SplitSpec
 from zoo.data.summary import DataSummary
 from zoo.data.tables import reading
-from zoo.data.tables.datasets import recognise
 from zoo.data.tables.spec import TableSpec
 from zoo.evaluation.leakage import duplicate_images
 
@@ -44,7 +43,7 @@ def describe(
         FileNotFoundError: `data` does not exist.
     """
     reading.home_of(data)
-    dataset = reading.dataset_of(data, dataset, recognise(data), columns)
+    dataset = reading.dataset_of(data, dataset, columns=columns)
     understood: list[str] = []
 
     def say(text: str) -> None:

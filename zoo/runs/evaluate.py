@@ -24,6 +24,7 @@ from zoo.evaluation.result import Evaluation
 from zoo.evaluation.result.checks import SameImages, SharedNames
 from zoo.inference import load
 from zoo.inference.starting import Choice, RuntimeName
+from zoo.labels.parts import WHOLE
 from zoo.runs import leaks, results, seen_before
 from zoo.runs.by_study import by_study
 from zoo.runs.scoring import score
@@ -105,7 +106,7 @@ def evaluate_release(
         progress: Receives the progress after each image.
         runtime: Runtime, as in `zoo.load`. The report has heatmaps with Keras only.
         precision: Precision, as in `zoo.load`.
-        dataset: Format of the table; by default the file's name tells it, and a folder is the competition's.
+        dataset: Format of the table; by default the names of the files tell it.
         columns: Names of the columns, for a table of one's own.
         request: Options of the evaluation.
     """
@@ -130,7 +131,11 @@ def evaluate_release(
         paths = [path_of[image] for image in joined.first]
     decision = _decide(study, validation, request, own, trained=model.trained)
     decision = joined.decision(decision) if joined is not None else decision
-    result = replace(_measure(study, decision, request, progress, leakage=found), trained_on=seen)
+    result = replace(
+        _measure(study, decision, request, progress, leakage=found), trained_on=seen, left_out=scored.left_out
+    )
+    # Without a fit the table is not divided: it is no part of the split that the model was trained with.
+    result = result if fit else replace(result, split=WHOLE)
     scores = study.scores[model.name]
     network = model.model if runtime == "keras" else None
     wrong = results.mistakes(network, paths, scores, decision)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,15 @@ from zoo.data.tables import reading as tables
 from zoo.data.tables.crossing import read_for
 from zoo.data.tables.spec import TableSpec
 from zoo.evaluation.files.study import Study
+from zoo.evaluation.result import Estimate
+from zoo.evaluation.result.checks import LeftOut, Unusable
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.untrained import left_out
 from zoo.inference.predictor import Predictor
 from zoo.runs import results
+
+#: Largest number of images left out that a result lists; their number is always complete.
+LISTED = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,11 +36,13 @@ class Scored:
         study: Scores and labels of the model, one row per image.
         path_of: Image -> its file.
         study_of: Image -> the examination it belongs to; see `zoo.data.studies`.
+        left_out: Images of the table that have no scores; None if there are none.
     """
 
     study: Study
     path_of: Mapping[str, str]
     study_of: Mapping[str, str]
+    left_out: LeftOut | None = None
 
 
 def score(
@@ -45,11 +53,13 @@ def score(
     Args:
         model: The release.
         data: Folder of images and table, or the table.
-        dataset: Format of the table; see `tables.reading.dataset_of`.
+        dataset: Format of the table; None to find it out by the names of the files.
         progress: Receives the progress after each image.
         columns: Names of the columns, for a table of one's own.
     """
+    tables.home_of(data)
     dataset = tables.dataset_of(data, dataset, columns=columns)
+    progress.message(f"{data}: read as {dataset!r}")
     with tell_warnings(progress) as notes:
         table, compared = read_for(model.labels, dataset, data, columns=columns, say=progress.message)
         table, missing = tables.drop_missing(table)
@@ -60,20 +70,40 @@ def score(
             errors += batch.errors
             for _ in batch.names:
                 advance()
-    read = np.array([not error for error in errors], bool)
-    table, logits = table[read].reset_index(drop=True), np.concatenate(parts)[read]
+    reasons = dict(zip(table["Image_path"], map(_reason, errors), strict=True))
+    logits = np.concatenate(parts)[[not error for error in errors]]
+    table, unreadable = tables.drop_unreadable(table, reasons)
     patients = None if table["Patient_ID"].isna().all() else patients_of(table).astype(str)
     logits, labels, untrained = left_out(logits, tables.labels_of(table, model.labels), model.labels, model.trained)
     scores = Scores(logits, labels, model.labels, "test", patients=patients)
     notes += [untrained] if untrained else []
     notes += compared
-    notes += [f"{len(missing)} images of the table are not in the folder"] if len(missing) else []
     notes += _unknown_patients(table)
-    notes += [f"unreadable, left out: {error}" for error in errors if error]
+    out = _left_out(missing, unreadable, len(table))
+    if out is not None:
+        counts = {"no file": len(missing), "not readable": len(unreadable)}
+        said = ", ".join(f"{reason}: {count:,}" for reason, count in counts.items() if count)
+        said = f"{out.images.positives:,} of {out.images.n:,} images of the table were left out ({said})"
+        notes.append(said)
+        progress.message(said)
     ids = table["Image_name"].to_numpy(str)
     study = Study({model.name: scores}, ids, results.groups_of(table), {model.name: "logits"}, tuple(notes))
     files, studies = table["Image_path"].tolist(), studies_of(table)[0].tolist()
-    return Scored(study, dict(zip(ids, files, strict=True)), dict(zip(ids, studies, strict=True)))
+    return Scored(study, dict(zip(ids, files, strict=True)), dict(zip(ids, studies, strict=True)), out)
+
+
+def _reason(error: str) -> str:
+    """What an error says after the name of the image."""
+    return error.partition(": ")[2] or error
+
+
+def _left_out(missing: pd.DataFrame, unreadable: pd.DataFrame, kept: int) -> LeftOut | None:
+    out = pd.concat([unreadable, missing], ignore_index=True)
+    if out.empty:
+        return None
+    n = kept + len(out)
+    first = (Unusable(str(name), str(why)) for name, why in zip(out["Image_name"], out["Reason"], strict=True))
+    return LeftOut(Estimate(len(out) / n, None, None, n, len(out)), tuple(islice(first, LISTED)))
 
 
 def _unknown_patients(table: pd.DataFrame) -> list[str]:

@@ -103,21 +103,25 @@ def read_table(
     return table if uncertain == "keep" else table.replace(dict.fromkeys(own, -1.0), _UNCERTAIN[uncertain])
 
 
-def dataset_of(
-    data: str | Path, dataset: str | None, default: str = "competition", columns: TableSpec | None = None
-) -> str:
-    """The format of a table: the given one; that which a file's name tells; "csv" if columns are named; or the default.
+def dataset_of(data: str | Path, dataset: str | None, default: str = "", columns: TableSpec | None = None) -> str:
+    """The format of a table: the given one; "csv" if columns are named; a recipe's; or what the files' names tell.
+
+    Args:
+        data: Folder of images and table, or the table.
+        dataset: The given format, or None.
+        default: Format in a recipe; the default of recipes, "competition", gives way to the name of a table.
+        columns: Names of the columns.
 
     Example:
-        >>> dataset_of("labels", None), dataset_of("labels", "nih")
-        ('competition', 'nih')
+        >>> dataset_of("labels", None), dataset_of("labels", None, "competition"), dataset_of("labels", "nih")
+        ('csv', 'competition', 'nih')
     """
     if dataset is not None:
         return dataset
     if columns is not None and replace(columns, images="") != TableSpec():
         return "csv"
     path = Path(data).expanduser()
-    return recognise(path) if path.is_file() and default == "competition" else default
+    return recognise(path) if not default or (path.is_file() and default == "competition") else default
 
 
 def home_of(data: str | Path) -> Path:

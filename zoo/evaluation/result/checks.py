@@ -242,6 +242,27 @@ class SeenImages:
 
 
 @dataclass(frozen=True)
+class Unusable:
+    """An image of the table that was left out, and why."""
+
+    image: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Images of the table that were left out, since there is no file or it cannot be read.
+
+    Attributes:
+        images: Share of the table's images.
+        first: The first of them, unreadable ones before missing ones.
+    """
+
+    images: Estimate
+    first: tuple[Unusable, ...]
+
+
+@dataclass(frozen=True)
 class ErrorFacts:
     """Facts about one of the most confident errors, without the image."""
 

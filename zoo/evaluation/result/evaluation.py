@@ -14,6 +14,7 @@ from zoo.evaluation.result.checks import (
     Comparison,
     Coverage,
     ErrorFacts,
+    LeftOut,
     Readers,
     Reordering,
     SameImages,
@@ -25,7 +26,7 @@ from zoo.evaluation.result.curves import Cooccurrence, Curves
 from zoo.evaluation.result.groups import Subgroups
 from zoo.evaluation.result.numbers import HALF, Estimate, Estimates, Measure, Resampling
 from zoo.evaluation.result.probing import Probe
-from zoo.labels.parts import PARTS
+from zoo.labels.parts import PARTS, WHOLE
 
 _Images = Annotated[int, Keywords(minimum=1)]
 _Row = Annotated[Estimates, Keywords(required=["auc"])]
@@ -122,7 +123,8 @@ class Evaluation:
 
     Attributes:
         model: Name of the reported model.
-        split: Part of the split; older files call the validation part "tune".
+        split: Part of the split; "all" for a table that was evaluated as a whole. Older files call the validation part
+            "tune".
         split_hash: Hash of the split's manifest; "" if there is none.
         n: Number of images.
         patients: Number of patients.
@@ -152,12 +154,13 @@ class Evaluation:
         prevalence: Finding -> target prevalence.
         leakage: Data compared, such as patients -> overlap of the evaluated images with training.
         trained_on: Images that the model was trained on; None if its release does not record them.
+        left_out: Images of the table that could not be evaluated; None if there were none.
         mistakes: Most confident errors.
         probe: How heads on frozen features were fitted; None for a model that was trained as a whole.
     """
 
     model: str
-    split: Annotated[str, Keywords(enum=[*PARTS, "tune"])]
+    split: Annotated[str, Keywords(enum=[*PARTS, WHOLE, "tune"])]
     split_hash: str
     n: _Images
     patients: _Images
@@ -187,6 +190,7 @@ class Evaluation:
     prevalence: Mapping[str, TargetPrevalence] | None = None
     leakage: Mapping[str, SharedNames | SameImages] | None = None
     trained_on: SeenImages | None = None
+    left_out: LeftOut | None = None
     mistakes: tuple[ErrorFacts, ...] | None = None
     probe: Probe | None = None
 
