@@ -29,6 +29,7 @@ LAYERS = (
     {"report"},
     {"inference"},
     {"runs"},
+    {"service"},
     {"cli"},
 )
 

@@ -1,18 +1,22 @@
-"""Exporting models to other formats (`zoo export`), and the options that choose a runtime in other commands."""
+"""Models for other programs: `zoo export`, `zoo serve`; options of other commands that choose a runtime and limits."""
 
 from __future__ import annotations
 
 import argparse
+import logging
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
-from zoo.cli.command import command
+from zoo.cli.command import NOT_A_DEVICE, command
 from zoo.core.errors import UsageError
+from zoo.data.images.limits import Limits
 
 
 def add(commands: Any) -> None:
-    """Adds the subcommand."""
+    """Adds the subcommands."""
+    _add_serve(commands)
     text = "write a model as OpenVINO, ONNX, LiteRT or SavedModel, with preprocessing and temperature inside"
     sub = command(commands, "export", _export, text)
     sub.add_argument("name", help="name, folder or hf:// reference of a release")
@@ -29,6 +33,90 @@ def add(commands: Any) -> None:
         type=Path,
         help="for int8: run folder or split.json of the release, which tells which images calibrate and which compare",
     )
+
+
+def _add_serve(commands: Any) -> None:
+    text = "answer images over HTTP with findings as JSON (extra `api`)"
+    sub = command(commands, "serve", _serve, text)
+    sub.add_argument("model", help="name, folder or hf:// reference of a release")
+    add_runtime(sub)
+    sub.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine only)")
+    sub.add_argument("--port", type=int, default=8000, help="port to listen on (default: 8000; 0: a free one)")
+    text = "listen on an address that other machines can reach without a token in the environment variable ZOO_TOKEN"
+    sub.add_argument("--insecure", action="store_true", help=text)
+    sub.add_argument("--point", help="operating point (default: the release's)")
+    sub.add_argument("--decision", type=Path, help="decision.json from `zoo evaluate --fit`")
+    text = "a rejected image is answered with its findings (default) or without"
+    sub.add_argument("--on-reject", default="warn", choices=("warn", "skip"), help=text)
+    add_limits(sub)
+    numbers: tuple[tuple[str, type, Any, str, str], ...] = (
+        ("--max-pixels", float, Limits().pixels / 1e6, "MP", "refuse larger images, in megapixels"),
+        ("--max-body", int, 256, "MB", "refuse larger requests, in megabytes"),
+        ("--max-memory", int, 1000, "MB", "refuse requests while uploads of all requests hold more, in megabytes"),
+        ("--max-files", int, 64, "N", "refuse requests with more files"),
+        ("--max-batch", int, None, "N", "images in one call of the network (default: the runtime's)"),
+        ("--max-wait", float, 5.0, "MS", "milliseconds that a batch waits for images that are being read"),
+        ("--queue", int, 256, "N", "images that are read or wait; more are answered 503"),
+        ("--timeout", float, 60.0, "S", "seconds of one request"),
+        ("--drain", float, 30.0, "S", "seconds for requests in flight to end after SIGTERM"),
+    )
+    for name, kind, default, unit, text in numbers:
+        said = "" if default is None else f" (default: {default:g})"
+        sub.add_argument(name, type=kind, default=default, metavar=unit, help=text + said)
+    sub.add_argument(
+        "--log-names", action="store_true", help="log the names of uploaded files, which may name patients"
+    )
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from zoo.inference.load import load
+    from zoo.service.settings import Settings, check_installed
+
+    settings = Settings(
+        host=options.host, port=options.port, token=os.environ.get("ZOO_TOKEN", ""), insecure=options.insecure,
+        body=options.max_body * 10**6, held=options.max_memory * 10**6, files=options.max_files,
+        batch=options.max_batch, wait=options.max_wait / 1000, queue=options.queue, seconds=options.timeout,
+        drain=options.drain, point=options.point, log_names=options.log_names,
+    )  # fmt: skip
+    limits = limits_of(options)
+    check_installed()
+    from zoo.service.server import run
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    predictor = load(options.model, runtime=options.runtime, precision=options.precision, on_reject=options.on_reject)
+    predictor.limits = limits
+    if options.decision is not None:
+        predictor = predictor.with_decision(options.decision)
+
+    def started(url: str) -> None:
+        print(
+            f"{options.model} answers at {url}/predict (description: {url}/openapi.json).   {NOT_A_DEVICE}", flush=True
+        )
+
+    cut_off = run(predictor, settings, started)
+    if cut_off:
+        print(f"zoo serve: {cut_off} requests were cut off without an answer", file=sys.stderr)
+    return int(cut_off > 0)
+
+
+def add_limits(sub: Any) -> None:
+    """Adds the options that limit one image."""
+    most = Limits()
+    text = f"refuse larger image files, in megabytes (default: {most.bytes // 10**6})"
+    sub.add_argument("--max-file-size", type=int, default=most.bytes // 10**6, metavar="MB", help=text)
+    text = f"refuse an image that takes longer to decode, in processor time (default: {most.seconds:g})"
+    sub.add_argument("--max-seconds", type=float, default=most.seconds, metavar="S", help=text)
+    text = "read DICOM files of other modalities and body parts than a chest radiograph's"
+    sub.add_argument("--any-modality", action="store_true", help=text)
+
+
+def limits_of(options: argparse.Namespace) -> Limits:
+    """Limits of one image, from the options that `add_limits` added (and `--max-pixels`, if there is one)."""
+    pixels = int(getattr(options, "max_pixels", Limits().pixels / 1e6) * 1e6)
+    return Limits(
+        bytes=options.max_file_size * 10**6, seconds=options.max_seconds, pixels=pixels,
+        any_modality=options.any_modality,
+    )  # fmt: skip
 
 
 def add_runtime(sub: Any) -> None:

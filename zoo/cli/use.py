@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.cli.command import NOT_A_DEVICE, command
-from zoo.cli.serving import add_runtime
+from zoo.cli.serving import add_limits, add_runtime, limits_of
 from zoo.core import home
 from zoo.core.errors import UsageError
-from zoo.data.images.limits import Limits
 
 if TYPE_CHECKING:
     from zoo.inference.predictor import Predictor
@@ -40,7 +39,7 @@ def add(commands: Any) -> None:
         sub.add_argument("--batch-size", type=int, help="images per batch (default: the runtime's)")
         add_runtime(sub)
         sub.add_argument("--strict", action="store_true", help="stop at the first unreadable image")
-        _add_limits(sub)
+        add_limits(sub)
         sub.add_argument("--by", default="image", choices=("image", "study"), help="what is judged (default: image)")
         text = "with --by study: 'name' (files called <patient>_<study>_<image>), 'folder', or a table (default: name)"
         sub.add_argument("--studies", metavar="SOURCE", help=text)
@@ -66,18 +65,8 @@ def _add_embed(commands: Any) -> None:
     sub.add_argument("--batch-size", type=int, help="images per batch (default: the runtime's)")
     add_runtime(sub)
     sub.add_argument("--strict", action="store_true", help="stop at the first unreadable image")
-    _add_limits(sub)
+    add_limits(sub)
     sub.add_argument("--restart", action="store_true", help="start again instead of resuming an earlier run")
-
-
-def _add_limits(sub: Any) -> None:
-    most = Limits()
-    text = f"refuse larger image files, in megabytes (default: {most.bytes // 10**6})"
-    sub.add_argument("--max-file-size", type=int, default=most.bytes // 10**6, metavar="MB", help=text)
-    text = f"refuse an image that takes longer to decode, in processor time (default: {most.seconds:g})"
-    sub.add_argument("--max-seconds", type=float, default=most.seconds, metavar="S", help=text)
-    text = "read DICOM files of other modalities and body parts than a chest radiograph's"
-    sub.add_argument("--any-modality", action="store_true", help=text)
 
 
 def _embed(options: argparse.Namespace) -> int:
@@ -190,9 +179,5 @@ def _load(options: argparse.Namespace) -> Predictor:
 
     check_exist(options.images)  # a path that was mistyped is told before a model is loaded
     predictor = load(options.model, runtime=options.runtime, precision=options.precision)
-    predictor.limits = _limits(options)
+    predictor.limits = limits_of(options)
     return predictor
-
-
-def _limits(options: argparse.Namespace) -> Limits:
-    return Limits(bytes=options.max_file_size * 10**6, seconds=options.max_seconds, any_modality=options.any_modality)

@@ -22,6 +22,9 @@ from zoo.runtimes.runtime import Runtime
 #: One image or several; see `zoo.data.images.sources.each_image`.
 Images: TypeAlias = ImageSource | Iterable[ImageSource]
 
+#: uint8 pixels (size, size, 1) of an image, or why it has none; and the word on its quality.
+Read: TypeAlias = tuple[np.ndarray | ImageError, Verdict]
+
 
 class Gate(Protocol):
     """Judges images before the network sees them (`zoo.gate`)."""
@@ -116,32 +119,20 @@ def stream(
         for first, chunk in _chunks(hold_each(images, limits), batch_size, start):
             # Items are held before the pool reads them, so that their owner can no longer change or close them.
             reading = [
-                (name, pool.submit(_read, held, size, strict, limits, gate, on_reject, name))
+                (name, pool.submit(read, held, size, strict, limits, gate, on_reject, name))
                 for name, held in ((_name(held, first + i), held) for i, held in enumerate(chunk))
             ]
             if ready is not None:
-                yield _infer(runtime, ready, required, full, strict)
+                yield infer(runtime, _done(ready), required, full, strict)
             elif not start:
                 # A small batch is padded only to a power of two, which keeps the number of shapes small.
                 full = min(batch_size, 2 ** (len(chunk) - 1).bit_length())
             ready = reading
         if ready is not None:
-            yield _infer(runtime, ready, required, full, strict)
+            yield infer(runtime, _done(ready), required, full, strict)
 
 
-def _chunks(
-    images: Iterator[Held | ImageError], size: int, start: int
-) -> Iterator[tuple[int, list[Held | ImageError]]]:
-    while chunk := list(islice(images, size)):
-        yield start, chunk
-        start += len(chunk)
-
-
-def _name(held: Held | ImageError, index: int) -> str:
-    return held if isinstance(held, str) else f"image {index}"
-
-
-def _read(
+def read(
     held: Held | ImageError,
     size: int,
     strict: bool,
@@ -149,8 +140,8 @@ def _read(
     gate: Gate | None,
     on_reject: OnReject,
     name: str,
-) -> tuple[np.ndarray | ImageError, Verdict]:
-    """The pixels of an image, or why it has none, and the word on its quality."""
+) -> Read:
+    """Returns the pixels of an image, or why it has none, and the word on its quality; arguments as of `stream`."""
     try:
         if isinstance(held, ImageError):
             raise held
@@ -168,26 +159,46 @@ def _read(
     return pixels, verdict
 
 
-def _infer(
-    runtime: Runtime,
-    reading: list[tuple[str, Future[tuple[np.ndarray | ImageError, Verdict]]]],
-    required: np.ndarray,
-    full: int,
-    strict: bool,
+def infer(
+    runtime: Runtime, images: Sequence[tuple[str, Read]], required: np.ndarray, full: int, strict: bool = False
 ) -> Prediction:
-    """Runs a batch without the unreadable images; a row with logits that are not finite becomes an error."""
-    names, found = [name for name, _ in reading], [future.result() for _, future in reading]
-    results, verdicts = [result for result, _ in found], [verdict for _, verdict in found]
-    read = np.array([not isinstance(r, ImageError) for r in results])
+    """Runs a batch without the unreadable images; a row with logits that are not finite becomes an error.
+
+    Args:
+        runtime: Runtime that computes the logits.
+        images: Name of each image, and what `read` returned for it.
+        required: bool (findings,), whether the network was trained on each finding.
+        full: Images of a full batch, for runtimes that compile a program for each shape.
+        strict: True raises `StateError` for logits that are not finite.
+    """
+    names = [name for name, _ in images]
+    results, verdicts = [result for _, (result, _) in images], [verdict for _, (_, verdict) in images]
+    found = np.array([not isinstance(r, ImageError) for r in results])
     errors = [str(r) if isinstance(r, ImageError) else "" for r in results]
     logits = np.full((len(results), len(required)), np.nan, np.float32)
-    if read.any():
+    if found.any():
         pixels = np.stack([r for r in results if not isinstance(r, ImageError)])
-        logits[read] = runtime.logits(pixels, full)
+        logits[found] = runtime.logits(pixels, full)
         logits[:, ~required] = np.nan
-    for row in np.flatnonzero(read & ~np.isfinite(logits[:, required]).all(axis=1)):
+    for row in np.flatnonzero(found & ~np.isfinite(logits[:, required]).all(axis=1)):
         errors[row] = f"{names[row]}: the network gave a logit that is not finite; check the model with 'zoo verify'"
         if strict:
             raise StateError(errors[row])
         logits[row] = np.nan
     return Prediction(names, logits, errors, verdicts)
+
+
+def _chunks(
+    images: Iterator[Held | ImageError], size: int, start: int
+) -> Iterator[tuple[int, list[Held | ImageError]]]:
+    while chunk := list(islice(images, size)):
+        yield start, chunk
+        start += len(chunk)
+
+
+def _name(held: Held | ImageError, index: int) -> str:
+    return held if isinstance(held, str) else f"image {index}"
+
+
+def _done(reading: list[tuple[str, Future[Read]]]) -> list[tuple[str, Read]]:
+    return [(name, future.result()) for name, future in reading]

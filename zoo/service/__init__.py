@@ -1,0 +1,1 @@
+"""A model as an HTTP service (`zoo serve`): images go in by POST, findings come out as JSON."""
