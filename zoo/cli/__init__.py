@@ -10,8 +10,9 @@ import traceback
 from collections.abc import Sequence
 
 from zoo._version import __version__
-from zoo.cli import judge, kaggle, look, make, probing, serving, share, use
+from zoo.cli import completion, judge, kaggle, look, make, probing, serving, share, use
 from zoo.cli.command import NOT_A_DEVICE
+from zoo.cli.journey import TopParser, add_examples
 from zoo.core import backend
 from zoo.core.errors import ZooError
 from zoo.core.quiet import quiet_tensorflow
@@ -27,7 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Errors of use are one line on standard error and status 1; invalid options are reported by argparse, with status 2.
     A fault of this package prints its traceback and a line that asks for a report, with status 70.
     """
-    options = parser().parse_args(arguments)
+    top = parser()
+    completion.answer(top)  # ends here if a shell asks what could come next
+    options = top.parse_args(arguments)
     quiet_tensorflow()
     try:
         backend.choose(options.backend)
@@ -54,9 +57,11 @@ def _versions() -> str:
 
 def parser() -> argparse.ArgumentParser:
     """Builds the parser with all subcommands."""
-    top = argparse.ArgumentParser(prog="zoo", description=f"Chest X-ray findings. {NOT_A_DEVICE}")
+    top = TopParser(prog="zoo", description=f"Chest X-ray findings. {NOT_A_DEVICE}")
     top.add_argument("--version", action="version", version=f"xrayslam-zoo {__version__}")
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for group in (make, probing, judge, use, serving, share, kaggle, look):
+    kind = argparse.ArgumentParser
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=kind)
+    for group in (use, serving, judge, make, probing, kaggle, share, look, completion):
         group.add(commands)
+    add_examples(commands.choices)
     return top

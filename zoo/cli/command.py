@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -20,3 +22,15 @@ def command(commands: Any, name: str, run: Callable[[argparse.Namespace], int | 
     sub.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
     sub.set_defaults(run_command=run)
     return sub
+
+
+def add_json(sub: Any) -> None:
+    """Adds `--json`, for commands whose answer a script may read."""
+    sub.add_argument("--json", action="store_true", help="print JSON")
+
+
+def print_json(value: object) -> None:
+    """Prints lists, mappings and dataclasses as JSON, other objects inside them as text."""
+    print(
+        json.dumps(value, indent=2, default=lambda v: dataclasses.asdict(v) if dataclasses.is_dataclass(v) else str(v))
+    )  # type: ignore[call-overload]

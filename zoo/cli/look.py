@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from zoo.cli.command import command
+from zoo.cli.command import add_json, command, print_json
 from zoo.cli.tables import add_table, table_spec
 from zoo.core.errors import UsageError
 
@@ -21,13 +21,15 @@ def add(commands: Any) -> None:
     sub.add_argument(
         "--catalog", action="store_true", help="show a table: origin, licence, size, labels, AUC, what was verified"
     )
+    add_json(sub)
     sub = command(commands, "info", _info, "show the properties of a model")
     sub.add_argument("name", help="name of a model")
+    add_json(sub)
     text = "show backend, devices, versions, folders and the Hub, and the line that installs what is missing"
     sub = command(commands, "doctor", _doctor, text)
     sub.epilog = "Exit status: 1 if something stops the package from working. No token is shown."
     sub.add_argument("--offline", action="store_true", help="do not ask the Hub whether it answers")
-    sub.add_argument("--json", action="store_true", help="print JSON")
+    add_json(sub)
 
 
 def _add_data(commands: Any) -> None:
@@ -108,10 +110,11 @@ def _list(options: argparse.Namespace) -> None:
         from zoo.names import catalog_table
 
         shown = {*registry.list_models(options.pattern, options.kind)}
-        print(catalog_table.markdown([row for row in catalog_table.rows() if row.name in shown]))
+        rows = [row for row in catalog_table.rows() if row.name in shown]
+        print_json(rows) if options.json else print(catalog_table.markdown(rows))
         return
-    for name in registry.list_models(options.pattern, options.kind):
-        print(name)
+    names = registry.list_models(options.pattern, options.kind)
+    print_json(names) if options.json else print("\n".join(names))
 
 
 def _info(options: argparse.Namespace) -> None:
@@ -119,7 +122,11 @@ def _info(options: argparse.Namespace) -> None:
 
     from zoo.names import registry
 
-    for key, value in dataclasses.asdict(registry.info(options.name)).items():
+    found = registry.info(options.name)
+    if options.json:
+        print_json(found)
+        return
+    for key, value in dataclasses.asdict(found).items():
         if value not in ("", (), None, 0):
             print(f"{key:>14}  {', '.join(value) if isinstance(value, tuple) else value}")
 
@@ -129,10 +136,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
     checks = doctor.examine(network=not options.offline)
     if options.json:
-        import json
-        from dataclasses import asdict
-
-        print(json.dumps([asdict(check) for check in checks], indent=2))
+        print_json(checks)
     else:
         print(doctor.as_text(checks))
     return 0 if doctor.healthy(checks) else 1

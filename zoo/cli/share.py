@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from zoo.cli.command import NOT_A_DEVICE, command
+from zoo.cli.command import NOT_A_DEVICE, add_json, command, print_json
 
 
 def add(commands: Any) -> None:
@@ -59,9 +59,11 @@ def _add_publish(commands: Any) -> None:
 def _add_checks(commands: Any) -> None:
     sub = command(commands, "verify", _verify, "verify a release: files, schemas, weights, golden logits")
     sub.add_argument("release", help="folder, installed name, or hf://owner/repo[@revision]")
+    add_json(sub)
     sub = command(commands, "diff", _diff, "show what changed between two releases")
     sub.add_argument("a", help="folder, installed name, or hf://owner/repo[@revision]")
     sub.add_argument("b", help="the other release, in the same form")
+    add_json(sub)
 
 
 def _add_catalog(commands: Any) -> None:
@@ -123,8 +125,11 @@ def _verify(options: argparse.Namespace) -> int:
     from zoo.names import sources
 
     checks = sources.verify(options.release)
-    for check in checks:
-        print(f"{'ok' if check.ok else 'FAILED':>6}  {check.name}: {check.detail}")
+    if options.json:
+        print_json(checks)
+    else:
+        for check in checks:
+            print(f"{'ok' if check.ok else 'FAILED':>6}  {check.name}: {check.detail}")
     return 0 if all(check.ok for check in checks) else 1
 
 
@@ -133,7 +138,10 @@ def _diff(options: argparse.Namespace) -> None:
     from zoo.release import diff
 
     lines = diff.diff(sources.find(options.a, members=[]), sources.find(options.b, members=[]))
-    print("\n".join(lines) if lines else "no difference")
+    if options.json:
+        print_json(lines)
+    else:
+        print("\n".join(lines) if lines else "no difference")
 
 
 def _catalog(options: argparse.Namespace) -> None:

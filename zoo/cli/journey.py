@@ -1,0 +1,111 @@
+"""The commands in the order of a user's way, with examples: what `zoo --help` and each `--help` show."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from collections.abc import Mapping
+
+#: Groups of `zoo --help`, each with its commands in the order in which one needs them.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Use a model": ("predict", "embed", "submit", "serve", "export"),
+    "Judge it, and the data": ("data", "evaluate", "audit"),
+    "Train one": ("demo", "probe", "train", "cache", "phantoms", "kaggle"),
+    "Share it": ("release", "install", "port", "publish", "verify", "diff", "catalog"),
+    "Look around": ("list", "info", "doctor", "completion"),
+}
+
+#: Two or three examples a command, shown in its `--help`; tests parse each of them.
+EXAMPLES: dict[str, tuple[str, ...]] = {
+    "predict": (
+        "zoo predict --example",
+        "zoo predict images/ --model nih-lite --out findings.csv",
+        "zoo predict images/ --model ./release --runtime openvino --by study --out findings.parquet",
+    ),
+    "embed": ("zoo embed nih-lite images/ --out features.parquet",),
+    "submit": ("zoo submit test2/ --sample sample_submission_2.csv --model xrayslam-ensemble --out submission.csv",),
+    "export": (
+        "zoo export nih-lite --format onnx",
+        "zoo export ./release --format openvino --precision int8 --data my.csv",
+    ),
+    "serve": ("zoo serve nih-lite", "zoo serve ./release --runtime openvino --port 8080"),
+    "data": ("zoo data my.csv --html page.html", "zoo data chexpert/ --dataset chexpert"),
+    "evaluate": (
+        "zoo evaluate nih-lite --data my.csv --out evaluation",
+        "zoo evaluate --predictions theirs.csv ours.csv --labels labels.csv --out evaluation",
+    ),
+    "audit": ("zoo audit --data my.csv --predictions mine-run --out audit",),
+    "demo": ("zoo demo",),
+    "probe": ("zoo probe nih-lite --data my.csv --out mine --as mine",),
+    "train": (
+        "zoo train xrayslam --data train/",
+        "zoo train xrayslam --data train/ --cache cache --max-hours 8.5   # again in the next session",
+    ),
+    "cache": ("zoo cache train/ --size 224 --out cache",),
+    "phantoms": ("zoo phantoms phantoms/",),
+    "kaggle": ("zoo kaggle wheels kaggle-wheels --recipe xrayslam",),
+    "release": ("zoo release runs/xrayslam --out release", "zoo release runs/xrayslam --out release --dtype float16"),
+    "install": ("zoo install ./release --as mine",),
+    "port": ("zoo port xrv-densenet121-all --as xrv", "zoo port model.pth --as theirs"),
+    "publish": ("zoo publish ./release --repo me/my-model --dry-run",),
+    "verify": ("zoo verify ./release", "zoo verify hf://owner/name@v1"),
+    "diff": ("zoo diff ./before ./after",),
+    "catalog": ("zoo catalog add theirs hf://owner/name@v1",),
+    "list": ("zoo list", "zoo list --catalog"),
+    "info": ("zoo info nih-lite",),
+    "doctor": ("zoo doctor",),
+    "completion": ('eval "$(zoo completion bash)"',),
+}
+
+#: What a script may rely on.
+EXIT_STATUS = """\
+Exit status:
+  0    done
+  1    refused, or something was found wrong: one line on standard error says what to do
+  2    options that do not exist or do not fit
+  70   a fault of this package: please report it
+  75   `zoo train` stopped before its end, cleanly; the same command resumes it
+  130  stopped by Ctrl-C"""
+
+
+class TopParser(argparse.ArgumentParser):
+    """The parser of `zoo`, whose help lists the commands in groups."""
+
+    def format_help(self) -> str:
+        """Returns the help of `zoo --help`."""
+        texts = {action.dest: action.help or "" for action in self._commands()._choices_actions}
+        grouped = {name for names in GROUPS.values() for name in names}
+        others = {"More": tuple(name for name in texts if name not in grouped)}
+        width = max(map(len, texts))
+        lines = ["usage: zoo COMMAND [options]", "", textwrap.fill(self.description or "", 100)]
+        for title, names in (GROUPS | {title: names for title, names in others.items() if names}).items():
+            lines += ["", title]
+            for name in names:
+                indent = " " * (width + 4)
+                lines.append(textwrap.fill(f"  {name:<{width}}  {texts[name]}", 100, subsequent_indent=indent))
+        lines += ["", "`zoo COMMAND --help` shows options and examples. Start with:", "", "  zoo predict --example"]
+        return "\n".join([*lines, "", EXIT_STATUS, ""])
+
+    def _commands(self) -> argparse._SubParsersAction[argparse.ArgumentParser]:
+        return next(action for action in self._actions if isinstance(action, argparse._SubParsersAction))
+
+
+class Formatter(argparse.HelpFormatter):
+    """Wraps the paragraphs of a text, and keeps the lines of the examples."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        paragraphs = text.split("\n\n")
+        wrapped = (
+            p if p.startswith("Examples:") else super(Formatter, self)._fill_text(p, width, indent) for p in paragraphs
+        )
+        return "\n\n".join(wrapped)
+
+
+def add_examples(parsers: Mapping[str, argparse.ArgumentParser]) -> None:
+    """Puts each command's examples below its options."""
+    for name, parser in parsers.items():
+        parser.formatter_class = Formatter
+        if name not in EXAMPLES:
+            continue
+        examples = "\n".join(["Examples:", *(f"  {line}" for line in EXAMPLES[name])])
+        parser.epilog = f"{parser.epilog}\n\n{examples}" if parser.epilog else examples
