@@ -31,6 +31,8 @@ def add_json(sub: Any) -> None:
 
 def print_json(value: object) -> None:
     """Prints lists, mappings and dataclasses as JSON, other objects inside them as text."""
-    print(
-        json.dumps(value, indent=2, default=lambda v: dataclasses.asdict(v) if dataclasses.is_dataclass(v) else str(v))
-    )  # type: ignore[call-overload]
+    print(json.dumps(value, indent=2, default=_plain))
+
+
+def _plain(value: object) -> object:
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else str(value)
