@@ -28,6 +28,9 @@ from zoo.service.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 
+#: A token that is long enough.
+TOKEN = "0123456789abcdef"
+
 
 class Slow(standin.StandIn):
     """The stand-in, which takes its time for each batch, or waits for a `gate` to open."""
@@ -37,9 +40,9 @@ class Slow(standin.StandIn):
         self.delay, self.gate = delay, gate
 
     def logits(self, pixels: np.ndarray, full: int = 0) -> np.ndarray:
-        time.sleep(self.delay)
-        if self.gate is not None and pixels.any():  # not at the start, where all are 0
-            assert self.gate.wait(30)
+        if pixels.any():  # not at the start, where all are 0
+            time.sleep(self.delay)
+            assert self.gate is None or self.gate.wait(30)
         return super().logits(pixels, full)
 
 

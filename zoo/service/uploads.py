@@ -169,10 +169,10 @@ class _Form:
         _, options = parse_options_header(self._disposition)
         field = options.get(b"name", b"").decode("utf-8", "replace")
         if field != FIELD:
-            raise Refusal(
-                "no files", f"a field {field[:40]!r}: files are sent in the field {FIELD!r}, and nothing else"
-            )
-        self._name = options.get(b"filename", b"").decode("utf-8", "replace")
+            raise Refusal("no files", f"a field {field[:40]!r}: only files are sent, each in a field {FIELD!r}")
+        if b"filename" not in options:
+            raise Refusal("no files", f"a field {FIELD!r} with a text: send a file (curl: -F {FIELD}=@image.png)")
+        self._name = options[b"filename"].decode("utf-8", "replace")
 
     def _on_data(self, data: bytes, start: int, end: int) -> None:
         self._parts.append(data[start:end])
