@@ -1,0 +1,156 @@
+"""What a model's training images look like, as data of its release, and the judgement of an image by it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from zoo.core.errors import ReleaseError, WeightsError
+from zoo.gate.changes import GROUPS, KINDS
+from zoo.gate.descriptor import FEATURES, describe, reduce
+from zoo.gate.tones import Tones, check, check_size, measure
+from zoo.gate.verdict import Verdict
+from zoo.models.weights.header import read_header
+
+#: File of a release.
+FILE = "gate.safetensors"
+
+#: Increased when descriptors, kinds or limits change their meaning: another version's file is not used.
+VERSION = 1
+
+#: Directions in which the training images' descriptors vary most; over all others the variance is taken as equal.
+DIRECTIONS = 100
+
+#: Largest size of a file in bytes.
+MAX_BYTES = 2**20
+
+_SHAPES: dict[str, tuple[str, tuple[int, ...]]] = {
+    "version": ("I32", ()),
+    "images": ("I32", ()),
+    "patients": ("I32", ()),
+    "mean": ("F32", (FEATURES,)),
+    "basis": ("F16", (FEATURES, DIRECTIONS)),
+    "variances": ("F32", (DIRECTIONS,)),
+    "rest": ("F32", ()),
+    "kernel": ("F32", (FEATURES, len(KINDS))),
+    "bias": ("F32", (len(KINDS),)),
+    "limits": ("F32", (len(GROUPS),)),
+    "furthest": ("F32", ()),
+    "tones": ("F32", (3,)),
+}
+_DTYPES = {"I32": np.int32, "F32": np.float32, "F16": np.float16}
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """The descriptors of training images in short; made by `zoo.gate.fitting.fit`.
+
+    Attributes:
+        images: Number of training images that it was fitted on.
+        patients: Number of their patients.
+        mean: float32 (features,) mean descriptor.
+        basis: float16 (features, directions) in which descriptors vary most; orthonormal.
+        variances: float32 (directions,) variance along each.
+        rest: float32 () variance along every other direction.
+        kernel: float32 (features, kinds); with `bias`, the log-odds of each of `KINDS` against a good image.
+        bias: float32 (kinds,).
+        limits: float32 (groups,) of these log-odds, for each of `GROUPS`.
+        furthest: float32 () limit on the distance from the training images.
+        tones: float32 (3,) limits on contrast, black and white.
+    """
+
+    images: np.ndarray
+    patients: np.ndarray
+    mean: np.ndarray
+    basis: np.ndarray
+    variances: np.ndarray
+    rest: np.ndarray
+    kernel: np.ndarray
+    bias: np.ndarray
+    limits: np.ndarray
+    furthest: np.ndarray
+    tones: np.ndarray
+
+    def judge(self, pixels: np.ndarray, decoded: tuple[int, int]) -> Verdict:
+        """Judges one image.
+
+        Args:
+            pixels: uint8 (size, size, 1) grey levels, as the network gets them.
+            decoded: Height and width of the image before it was resized to that, at least up to twice `size`.
+        """
+        too_small = check_size(decoded, len(pixels))
+        if too_small is not None and too_small.quality == "rejected":
+            return too_small
+        small = reduce(pixels)
+        if reason := check(measure(small), Tones(*map(float, self.tones))):
+            return Verdict("rejected", reason)
+        features = describe(small)[None]
+        faults, far = self.odds(features)[0] - self._limit_of_kind, float(self.distance(features)[0] / self.furthest)
+        reasons = [f"unlike the training images ({far:.1f} times the distance of the furthest)"] if far > 1 else []
+        worst = int(np.argmax(faults))
+        if faults[worst] > 0:
+            reasons.insert(0, KINDS[worst].reason)
+        if not reasons:
+            return too_small or Verdict()
+        only_mirrored = far <= 1 and KINDS[worst].group == "mirrored"
+        return Verdict("doubtful" if only_mirrored else "rejected", "; ".join(reasons))
+
+    def odds(self, features: np.ndarray) -> np.ndarray:
+        """Returns the log-odds of each kind of fault against a good image, (n, kinds), of descriptors (n, features)."""
+        return features @ self.kernel + self.bias
+
+    def distance(self, features: np.ndarray) -> np.ndarray:
+        """Returns the Mahalanobis distance (n,) of descriptors (n, features) from the training images.
+
+        Their covariance is that of probabilistic principal components (Tipping and Bishop, "Probabilistic principal
+        component analysis", JRSS B 1999): the variances along `basis`, and `rest` along every other direction.
+        """
+        away = features - self.mean
+        along = away @ self.basis.astype(np.float32)
+        across = (away**2).sum(1) - (along**2).sum(1)
+        return np.sqrt((along**2 / self.variances).sum(1) + np.maximum(across, 0) / self.rest)
+
+    @property
+    def _limit_of_kind(self) -> np.ndarray:
+        return self.limits[[GROUPS.index(kind.group) for kind in KINDS]]
+
+
+def save(reference: Reference, path: Path) -> None:
+    """Writes a reference as a safetensors file."""
+    from safetensors.numpy import save_file
+
+    values = {field.name: getattr(reference, field.name) for field in fields(Reference)}
+    values["version"] = np.array(VERSION)
+    save_file({name: np.ascontiguousarray(values[name], _DTYPES[kind]) for name, (kind, _) in _SHAPES.items()}, path)
+
+
+def load(path: Path) -> Reference | None:
+    """Reads a reference; None for one of another version, which this version cannot use.
+
+    Raises:
+        ReleaseError: The file is not one that `save` writes: other tensors, types or shapes, or values that are not
+            finite or not positive where they must be.
+    """
+    from safetensors.numpy import load_file
+
+    try:
+        header = read_header(path)
+    except WeightsError as error:
+        raise ReleaseError(str(error)) from None
+    if header.get("version") and (header["version"].dtype, header["version"].shape) == _SHAPES["version"]:
+        if path.stat().st_size > MAX_BYTES:
+            raise ReleaseError(f"{path}: {path.stat().st_size:,} bytes are too many for this file (at most {MAX_BYTES:,})")
+        values = load_file(path)
+        if int(values.pop("version")) != VERSION:
+            return None
+    found = {name: (tensor.dtype, tensor.shape) for name, tensor in header.items()}
+    if found != _SHAPES:
+        wrong = sorted(name for name in {*found, *_SHAPES} if found.get(name) != _SHAPES.get(name))
+        raise ReleaseError(f"{path}: not the reference of a gate: {', '.join(wrong)[:200]} missing, extra or of another shape")
+    if not all(np.isfinite(value).all() for value in values.values()):
+        raise ReleaseError(f"{path}: holds numbers that are not finite")
+    if not all((values[name] > 0).all() for name in ("variances", "rest", "furthest", "images", "patients")):
+        raise ReleaseError(f"{path}: variances, distances and counts must be positive")
+    return Reference(**values)
