@@ -1,4 +1,4 @@
-"""Writing and sharing releases: `zoo release`, `port`, `install`, `publish`, `verify`, `diff`, `catalog`."""
+"""Writing and sharing releases: `zoo release`, `gate`, `port`, `install`, `publish`, `verify`, `diff`, `catalog`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.cli.command import NOT_A_DEVICE, add_json, command, print_json
+from zoo.cli.tables import add_table, table_spec
 
 
 def add(commands: Any) -> None:
@@ -30,6 +31,12 @@ def _add_folders(commands: Any) -> None:
     sub.add_argument("--kind", help="kind of file; by default it is found from the tensors")
     sub.add_argument("--findings", help="names of the outputs in order, with commas, if the kind states none")
     sub.add_argument("--license", default="", help="SPDX name of the weights' licence; without one, never published")
+    text = "write a copy of a release with quality checks of images, fitted on its training images or on your own"
+    sub = command(commands, "gate", _gate, text)
+    sub.add_argument("source", help="folder of a finished run or of a release, or an installed name")
+    sub.add_argument("--data", type=Path, required=True, help="the table, or the folder of the table and the images")
+    add_table(sub)
+    sub.add_argument("--out", type=Path, required=True, help="folder of the new release")
     sub = command(commands, "install", _install, "install a run or a release under a name for zoo.load")
     sub.add_argument("source", help="folder of a finished run, or of a release")
     sub.add_argument("--as", dest="name", required=True, help="name of the installed model")
@@ -82,6 +89,17 @@ def _release(options: argparse.Namespace) -> None:
     from zoo.release import convert
 
     print(convert.release_of(options.source, options.out, dtype=options.dtype, license=options.license))
+
+
+def _gate(options: argparse.Namespace) -> None:
+    from zoo.core.terminal import TerminalProgress
+    from zoo.runs import gate
+
+    with TerminalProgress() as progress:
+        added = gate.add(
+            options.source, options.data, options.out, progress, dataset=options.dataset, columns=table_spec(options)
+        )
+    print(f"{added.release}: quality checks fitted on {added.images:,} images of {added.patients:,} patients")
 
 
 def _port(options: argparse.Namespace) -> None:

@@ -26,7 +26,10 @@ FORMAT_VERSION = 1
 MAX_IMAGE_SIZE, MAX_MEMBERS, MAX_FINDINGS = 2048, 32, 1024
 
 #: A member's name is also used for a file and a layer, so names that some of these already have are excluded.
-_NAME, _TAKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"), ("ensemble", "parity", "trained_on", "image", "logits")
+_NAME, _TAKEN = (
+    re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"),
+    ("ensemble", "parity", "trained_on", "gate", "image", "logits"),
+)
 
 #: JSON Schema patterns and limits for the same rules; JSON Schema accepts no numbers beyond these limits.
 NAME_PATTERN, MAX_NUMBER = f"^{_NAME.pattern}$", sys.float_info.max

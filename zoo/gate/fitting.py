@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from zoo.core.errors import ImageError, MissingExtraError
 from zoo.core.progress import Progress
 from zoo.data.images.reading import Reader
 from zoo.gate.changes import GROUPS, KINDS, varied
@@ -17,7 +18,7 @@ from zoo.gate.tones import Tones, limits_of, measure
 MIN_PATIENTS, MAX_IMAGES = 60, 2000
 
 #: Group -> share of good images that its limit may reject; "far" is the distance.
-REJECTED = {"turned": 0.001, "inverted": 0.001, "shuffled": 0.001, "cropped": 0.006, "mirrored": 0.005, "far": 0.004}
+REJECTED = {"turned": 0.001, "inverted": 0.001, "shuffled": 0.001, "cropped": 0.008, "mirrored": 0.005, "far": 0.004}
 
 #: Folds of patients, so that limits come from images that the numbers were not fitted on.
 _FOLDS = 5
@@ -65,7 +66,7 @@ def fit_images(
     """Fits a reference on training images, at most `MAX_IMAGES` of them, drawn at random.
 
     Args:
-        paths: n readable images of the training part.
+        paths: n images of the training part.
         patients: (n,) patient of each.
         size: Height and width of the network's input.
         read: Reads the pixels of an image.
@@ -76,19 +77,24 @@ def fit_images(
         The reference; None with too few patients, which a message says.
     """
     whose = np.asarray(patients).astype(str)
-    count = len(np.unique(whose))
-    if count < MIN_PATIENTS:
-        progress.message(f"no quality checks: {count} patients in the training part, {MIN_PATIENTS} are needed")
-        return None
     rows = np.arange(len(paths))
     if len(rows) > MAX_IMAGES:
         rows = np.sort(np.random.default_rng(seed).choice(rows, MAX_IMAGES, replace=False))
-    samples = Samples(seed)
+    samples, kept, failed = Samples(seed), [], ""
     with progress.task("quality checks", len(rows)) as advance:
-        for row in rows:
-            samples.add(read(paths[row], size, 1))
+        for row in rows.tolist():
+            try:
+                samples.add(read(paths[row], size, 1))
+                kept.append(row)
+            except ImageError as error:
+                failed = failed or str(error)
             advance()
-    return fit(samples, whose[rows], seed=seed)
+    if failed:
+        progress.message(f"quality checks: {len(rows) - len(kept):,} images cannot be read, first {failed}")
+    if len(np.unique(whose[kept])) < MIN_PATIENTS:
+        progress.message(f"no quality checks: readable images of fewer than {MIN_PATIENTS} patients")
+        return None
+    return fit(samples, whose[kept], seed=seed)
 
 
 def fit(samples: Samples, patients: np.ndarray, *, seed: int = 0) -> Reference:
@@ -103,6 +109,16 @@ def fit(samples: Samples, patients: np.ndarray, *, seed: int = 0) -> Reference:
         seed: Of the folds.
     """
     good, faulty = np.stack(samples.good), np.stack(samples.faulty)
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        raise MissingExtraError("fitting quality checks", "threadpoolctl", "train") from None
+    # Threads that share busy cores take many times as long for matrices of this size.
+    with threadpool_limits(1):
+        return _fit(good, faulty, patients, limits_of(samples.tones), seed)
+
+
+def _fit(good: np.ndarray, faulty: np.ndarray, patients: np.ndarray, tones: Tones, seed: int) -> Reference:
     of = np.unique(patients, return_inverse=True)[1].reshape(-1)
     fold = (np.random.default_rng(seed).permutation(of.max() + 1) % _FOLDS)[of]
     parts = [_Moments.of(good[fold == i], faulty[fold == i]) for i in range(_FOLDS)]
@@ -115,12 +131,11 @@ def fit(samples: Samples, patients: np.ndarray, *, seed: int = 0) -> Reference:
     flat = odds.reshape(-1, len(KINDS))
     worst = [flat[:, [k.group == group for k in KINDS]].max(1) for group in GROUPS]
     limits = [max(_limit(found, REJECTED[group]), 0.0) for group, found in zip(GROUPS, worst, strict=True)]
-    tones = limits_of(samples.tones)
     facts = {
-        "images": np.int32(len(good)),
-        "patients": np.int32(of.max() + 1),
+        "images": np.array(len(good), np.int32),
+        "patients": np.array(of.max() + 1, np.int32),
         "limits": np.array(limits, np.float32),
-        "furthest": np.float32(_limit(distances, REJECTED["far"])),
+        "furthest": np.array(_limit(distances, REJECTED["far"]), np.float32),
         "tones": np.array([tones.contrast, tones.black, tones.white], np.float32),
     }
     return Reference(**{**vars(whole), **facts})
@@ -178,9 +193,9 @@ def _numbers(held: _Moments) -> Reference:
         images=nothing,
         patients=nothing,
         mean=means[0].astype(np.float32),
-        basis=vectors[:, -DIRECTIONS:].astype(np.float16),
+        basis=vectors[:, -DIRECTIONS:].astype(np.float32),
         variances=(np.maximum(values[-DIRECTIONS:], 0) + rest).astype(np.float32),
-        rest=np.float32(rest),
+        rest=np.array(rest, np.float32),
         kernel=(weights[:, 1:] - weights[:, :1]).astype(np.float32),
         bias=(bias[1:] - bias[0]).astype(np.float32),
         limits=nothing,

@@ -39,7 +39,7 @@ def measure(small: np.ndarray) -> Tones:
     ordered = np.sort(small, axis=None)
     low, high = ordered[len(ordered) // 20], ordered[-1 - len(ordered) // 20]
     black, white = np.searchsorted(ordered, (_BLACK, _WHITE), side="right")
-    return Tones(float(high) - float(low), black / len(ordered), 1 - white / len(ordered))
+    return Tones(float(high) - float(low), float(black / len(ordered)), float(1 - white / len(ordered)))
 
 
 def limits_of(seen: list[Tones]) -> Tones:

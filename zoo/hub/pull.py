@@ -12,6 +12,7 @@ from typing import Any
 from zoo.config.specs import EnsembleSpec
 from zoo.core.errors import HubError, IntegrityError, ReleaseError
 from zoo.core.warn import warn_user
+from zoo.gate import reference as gate
 from zoo.hub import download
 from zoo.hub.download import listing as listing
 from zoo.hub.reference import Reference, parse
@@ -263,11 +264,11 @@ def _files(folder: Path, manifest_sha256: str = "") -> Mapping[str, Any]:
 
 
 def _large(folder: Path, spec: EnsembleSpec, members: Sequence[str] | None, exports: Collection[str]) -> list[str]:
-    """The needed files besides the small ones that the release has: weights, digests of images, requested exports."""
+    """The needed files besides the small ones that the release has: weights, digests, gate, requested exports."""
     chosen = [m.name for m in spec.members] if members is None else [spec.member(name).name for name in members]
     weights = [f"{name}.safetensors" for name in dict.fromkeys(chosen)]
     places = tuple(f"{FOLDER}/{kind}/" for kind in exports)
-    others = [name for name in _files(folder) if name == trained_on.FILE or name.startswith(places)]
+    others = [name for name in _files(folder) if name in (trained_on.FILE, gate.FILE) or name.startswith(places)]
     return weights + others
 
 

@@ -96,6 +96,7 @@ class Predictor:
             metrics=dict(found.metrics),
             source=found.source,
             manifest_sha256=found.manifest_sha256,
+            gate=found.gate,
             origin=Origin(found.source or str(found.folder.absolute()), options.settled(runtime.precision)),
         )
 

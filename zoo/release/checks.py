@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zoo.core.errors import ReleaseError, UnknownNameError
+from zoo.gate import reference
 from zoo.release import exports, golden, manifest, schema, trained_on
 from zoo.release.build import build_model
 from zoo.release.folder import ReleaseFolder
@@ -44,7 +45,7 @@ def check_files(subject: Subject) -> str:
     files = subject.found.files
     left_out = set()
     if subject.members is not None:
-        weights = {n for n in files if n.endswith(".safetensors")} - {golden.IMAGES, trained_on.FILE}
+        weights = {n for n in files if n.endswith(".safetensors")} - {golden.IMAGES, trained_on.FILE, reference.FILE}
         left_out = weights - {f"{name}.safetensors" for name in subject.members}
     problems = []
     for name in (n for n in files if n not in left_out):
@@ -143,6 +144,14 @@ def check_trained_on(subject: Subject) -> str:
     """Checks the record of the images that the model was trained on."""
     record = subject.found.trained_on
     return f"{record}" if record is not None else "unknown: the release has no record of the images"
+
+
+def check_gate(subject: Subject) -> str:
+    """Checks the reference that the quality of images is judged by."""
+    gate = subject.found.gate
+    if gate is None:
+        return "none that this version can use: the quality of images is unknown"
+    return f"quality checks fitted on {int(gate.images):,} training images of {int(gate.patients):,} patients"
 
 
 def check_metrics(subject: Subject) -> str:

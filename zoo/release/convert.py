@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from zoo.config.specs import EnsembleSpec, from_dict
 from zoo.core.errors import RecipeError, ReleaseError, WeightsError
 from zoo.evaluation.decision import Decision
+from zoo.gate import reference
+from zoo.gate.reference import Reference
 from zoo.release import card, folder, install, manifest
 from zoo.release.build import build_checked, load_members
 from zoo.release.documents import DType
@@ -57,6 +59,7 @@ def release_of(source: str | Path, out: str | Path, *, dtype: DType | None = Non
         dtype or found.storage.get("dtype", "float32"),
         license or found.license,
         found.trained_on,
+        found.gate,
     )
 
 
@@ -82,7 +85,10 @@ def _from_run(run: Path, out: Path, dtype: DType, license: str) -> Path:
     metrics, provenance = (manifest.read_json(run / name) for name in ("metrics.json", "provenance.json"))
     decision = folder.read_decision(run, decisions.get("ensemble"), spec)
     members = folder.read_members(run, decisions, spec)
-    return _write(out, model, spec, decision, members, (metrics, provenance), dtype, license, TrainedOn.of_run(run))
+    gate = reference.load(run / reference.FILE) if (run / reference.FILE).is_file() else None
+    return _write(
+        out, model, spec, decision, members, (metrics, provenance), dtype, license, TrainedOn.of_run(run), gate
+    )
 
 
 def _write(
@@ -95,6 +101,7 @@ def _write(
     dtype: DType,
     license: str,
     trained_on: TrainedOn | None,
+    gate: Reference | None,
 ) -> Path:
     metrics, provenance = facts
     result = folder.read_evaluation(metrics)
@@ -110,6 +117,7 @@ def _write(
         license=license,
         dtype=dtype,
         trained_on=trained_on,
+        gate=gate,
     )
 
 

@@ -20,6 +20,8 @@ from zoo.core.errors import EvaluationError, IntegrityError, RecipeError, Releas
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.result import Evaluation, from_json
 from zoo.evaluation.untrained import marked
+from zoo.gate import reference
+from zoo.gate.reference import Reference
 from zoo.models.weights.header import count_parameters
 from zoo.release import exports, golden, manifest, trained_on
 from zoo.release.documents import MAX_FILES as MAX_FILES
@@ -183,6 +185,14 @@ class ReleaseFolder:
         return trained_on.read(self.folder)
 
     @cached_property
+    def gate(self) -> Reference | None:
+        """What the training images look like, for quality checks; None if the release has none that can be used."""
+        if reference.FILE not in self.files:
+            return None
+        self.check([reference.FILE])
+        return reference.load(self.folder / reference.FILE)
+
+    @cached_property
     def exports(self) -> tuple[str, ...]:
         """Names of the exports in the release, such as "openvino-int8"; `zoo.release.exports` reads them."""
         return exports.carried(self.folder, self.files)
@@ -256,7 +266,7 @@ class ReleaseFolder:
         counts = self.json(manifest.MANIFEST).get("parameters")
         members = list(islice(counts, MAX_MEMBERS)) if _is_object(counts) else []
         large = (
-            name in (*SMALL, trained_on.FILE)
+            name in (*SMALL, trained_on.FILE, reference.FILE)
             or exports.belongs(name)
             or name in [f"{member}.safetensors" for member in members]
         )
@@ -284,8 +294,8 @@ def listed(folder: Path, listing: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def max_bytes(name: str) -> int:
-    """Returns the maximum size of a file with this name; golden images and digests have their own limits."""
-    own = {golden.IMAGES: golden.MAX_BYTES, trained_on.FILE: trained_on.MAX_BYTES}
+    """Returns the maximum size of a file with this name; golden images, digests and gate have their own."""
+    own = {golden.IMAGES: golden.MAX_BYTES, trained_on.FILE: trained_on.MAX_BYTES, reference.FILE: reference.MAX_BYTES}
     return own[name] if name in own else manifest.max_bytes(name)
 
 

@@ -24,6 +24,7 @@ _CHECKS: Mapping[str, tuple[tuple[str, ...], Callable[[Subject], str]]] = {
     "parity": (("weights",), checks.check_parity),
     "exports": (("config",), checks.check_exports),
     "trained on": (("manifest",), checks.check_trained_on),
+    "gate": (("manifest",), checks.check_gate),
     "metrics": (("config",), checks.check_metrics),
     "split": (("decision",), checks.check_split),
     "card": (("manifest",), checks.check_card),

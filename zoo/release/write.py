@@ -5,6 +5,7 @@ config.json          specification of the model; format version
 labels.json          names of the outputs, in order
 decision.json        temperature and thresholds with their origin, for the ensemble and for each member
 metrics.json         all numbers of the evaluation, with n and interval
+gate.safetensors     what the training images look like, for checks of the quality of others, if it was fitted
 trained_on.safetensors   digests of the images of the training and validation parts, if they are known
 parity.json          golden logits on the images in parity.safetensors, for comparison on other backends
 README.md            the model card for people, who may edit it
@@ -25,6 +26,8 @@ from zoo.config.specs import FORMAT_VERSION, EnsembleSpec, to_dict
 from zoo.core.errors import ReleaseError
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.untrained import marked
+from zoo.gate import reference
+from zoo.gate.reference import Reference
 from zoo.release import golden, install, manifest
 from zoo.release.documents import DType
 from zoo.release.trained_on import TrainedOn
@@ -49,6 +52,7 @@ def write_release(
     license: str = "",
     dtype: DType = "float32",
     trained_on: TrainedOn | None = None,
+    gate: Reference | None = None,
 ) -> Path:
     """Writes a release folder in one step, all or nothing; an earlier release there is replaced.
 
@@ -64,6 +68,7 @@ def write_release(
         license: SPDX name of the weights' licence, if it is known.
         dtype: Number type of the stored weights. The change of the golden logits by rounding is stored.
         trained_on: Digests of the images that the model was trained on, if they are known.
+        gate: What its training images look like; without it the quality of images is "unknown".
     """
     if decision.findings != spec.findings:
         raise ReleaseError(f"the decision is for {decision.findings}, the model for {spec.findings}")
@@ -81,6 +86,8 @@ def write_release(
         (new / manifest.CARD).write_text(card, "utf-8")
         if trained_on is not None:
             trained_on.write(new)
+        if gate is not None:
+            reference.save(gate, new / reference.FILE)
         facts = {
             "format_version": FORMAT_VERSION,
             "zoo": __version__,

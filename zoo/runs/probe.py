@@ -17,6 +17,7 @@ from zoo.core.process import require_own_process
 from zoo.core.progress import Progress, tell_warnings
 from zoo.data import splits
 from zoo.data.identity import DataIdentity
+from zoo.data.images.reading import read_image
 from zoo.data.tables import reading
 from zoo.data.tables.spec import TableSpec
 from zoo.evaluation import report
@@ -35,6 +36,7 @@ from zoo.release import card
 from zoo.release.trained_on import TrainedOn
 from zoo.release.write import write_release
 from zoo.runs import leaks, results, seen_before, train
+from zoo.runs.gate import fit_on_training_part
 from zoo.training.probes import folds, learning
 from zoo.training.probes.learning import Sample
 from zoo.training.probes.linear import Linear
@@ -240,6 +242,7 @@ def _finish(
         shown = results.write(result, run, mistakes=wrong, method=results.method(network))
         advance()
     origin = _provenance(model, held, facts, spec, source)
+    gate = fit_on_training_part(held.table, held.split, ensemble.image_size, read_image, progress, spec.seed)
     folder = write_release(
         out,
         network,
@@ -250,6 +253,7 @@ def _finish(
         provenance=origin,
         card=card.render(ensemble, result, decision=decision, provenance=origin),
         trained_on=mine.joined(before) if mine is not None and before is not None else mine,
+        gate=gate,
     )
     return Outcome(result, shown, folder)
 

@@ -29,12 +29,14 @@ from zoo.data.tables.several import DataSet
 from zoo.data.tables.spec import TableSpec
 from zoo.evaluation.files.study import Study
 from zoo.evaluation.result import Evaluation, to_json
+from zoo.gate import reference
 from zoo.labels.findings import FINDINGS, LabelSchema
 from zoo.names import porting
 from zoo.release import card
 from zoo.release.trained_on import TrainedOn
 from zoo.release.write import write_release
 from zoo.runs import leaks, results
+from zoo.runs.gate import fit_on_training_part
 from zoo.runs.restart import move_away
 from zoo.training import assess, feeding, stages
 from zoo.training.recipe import Recipe
@@ -75,7 +77,7 @@ def train(
 
     The same call resumes a killed or stopped run. The run folder holds `recipe.json`, `skipped.csv`,
     `split.json`, checkpoints, logs, weights, `predictions.csv`, `decision.json`, `metrics.json`, `provenance.json`,
-    `report.md`, `report.html` and `release/`.
+    `gate.safetensors`, `report.md`, `report.html` and `release/`.
 
     Args:
         recipe: The recipe.
@@ -251,6 +253,9 @@ def finish(
     decisions = {name: decision.to_dict() for name, decision in found.member_decisions.items()}
     write_json(run / "decision.json", {"ensemble": found.decision.to_dict(), "members": decisions})
     write_json(run / "provenance.json", facts)
+    gate = fit_on_training_part(table, split, recipe.ensemble.image_size, read, progress, recipe.seed)
+    if gate is not None:
+        reference.save(gate, run / reference.FILE)
     folder = write_release(
         run / "release",
         found.model,
@@ -261,6 +266,7 @@ def finish(
         provenance=facts,
         card=card.render(recipe.ensemble, result, decision=found.decision, provenance=facts),
         trained_on=TrainedOn.of_run(run),
+        gate=gate,
     )
     return Outcome(run, result=result, report=shown, release=folder)
 
