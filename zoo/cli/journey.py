@@ -11,7 +11,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Use a model": ("predict", "embed", "submit", "serve", "export"),
     "Judge it, and the data": ("data", "evaluate", "audit"),
     "Train one": ("demo", "probe", "train", "cache", "phantoms", "kaggle"),
-    "Share it": ("release", "install", "port", "publish", "verify", "diff", "catalog"),
+    "Share it": ("release", "gate", "install", "port", "publish", "verify", "diff", "catalog"),
     "Look around": ("list", "info", "doctor", "completion"),
 }
 
@@ -45,6 +45,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "phantoms": ("zoo phantoms phantoms/",),
     "kaggle": ("zoo kaggle wheels kaggle-wheels --recipe xrayslam",),
     "release": ("zoo release runs/xrayslam --out release", "zoo release runs/xrayslam --out release --dtype float16"),
+    "gate": ("zoo gate ./theirs --data my.csv --out checked",),
     "install": ("zoo install ./release --as mine",),
     "port": ("zoo port xrv-densenet121-all --as xrv", "zoo port model.pth --as theirs"),
     "publish": ("zoo publish ./release --repo me/my-model --dry-run",),
