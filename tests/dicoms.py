@@ -33,6 +33,30 @@ def dicom(
     return _written(dataset, syntax)
 
 
+def radiograph(values: np.ndarray, bits: int = 8, study: str = "1.2.826.0.1.1", number: int = 1, **tags: Any) -> bytes:
+    """A file with everything that results about it copy and reference: patient, study, series and plane."""
+    usual: dict[str, Any] = {
+        "StudyInstanceUID": study,
+        "SeriesInstanceUID": f"{study}.2",
+        "SOPInstanceUID": f"{study}.2.{number}",
+        "PatientBirthDate": "19700102",
+        "PatientSex": "F",
+        "PatientAge": "056Y",
+        "StudyDate": "20260102",
+        "StudyTime": "101112",
+        "StudyID": "S1",
+        "AccessionNumber": "SECRET-A1",
+        "ReferringPhysicianName": "Secret^Doctor",
+        "SeriesNumber": 1,
+        "InstanceNumber": number,
+        "ImagerPixelSpacing": [0.2, 0.2],
+        "PatientOrientation": ["L", "F"],
+        "ViewPosition": "PA",
+        "SpecificCharacterSet": "ISO_IR 192",
+    }
+    return dicom(values, bits, **(usual | tags))
+
+
 def with_stream(file: bytes, stream: bytes, syntax: UID) -> bytes:
     """The file with a compressed codestream in place of its pixels."""
     dataset = dcmread(io.BytesIO(file))

@@ -28,6 +28,7 @@ LAYERS = (
     {"export"},
     {"report"},
     {"inference"},
+    {"dicom"},
     {"runs"},
     {"service"},
     {"cli"},

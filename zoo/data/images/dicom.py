@@ -6,15 +6,13 @@ read; no name, number or date of a patient is.
 
 from __future__ import annotations
 
-import io
-import logging
-import struct
 from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from zoo.core.errors import ImageError
 from zoo.core.warn import warn_user
+from zoo.data.images.dicom_meta import inflated, prepare_pydicom, transfer_syntax
 from zoo.data.images.limits import DEFAULT, Limits, TimedBytes
 
 if TYPE_CHECKING:
@@ -26,8 +24,11 @@ RADIOGRAPHS = ("CR", "DX", "RG")
 #: Words of Body Part Examined (0018,0015) that a chest radiograph has.
 _CHEST = ("CHEST", "THORAX", "LUNG", "RIB", "STERNUM", "CXR", "THORACIC")
 
-#: Transfer syntaxes whose whole data set is one compressed stream, of unknown length before it is expanded.
-_DEFLATED = ("1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.8.1")
+#: Transfer syntaxes whose pixels are deflated one by one, or lie on a server.
+_REFUSED = {
+    "1.2.840.10008.1.2.4.95": "whose pixels lie on a server (JPIP)",
+    "1.2.840.10008.1.2.8.1": "with deflated frames",
+}
 
 #: Tags that are read, by keyword.
 _TAGS = (
@@ -40,11 +41,6 @@ _TAGS = (
     *("BluePaletteColorLookupTableDescriptor", "RedPaletteColorLookupTableData"),
     *("GreenPaletteColorLookupTableData", "BluePaletteColorLookupTableData", "PixelData"),
 )
-
-_SILENT = logging.NullHandler()
-
-#: Group 0002 is always little endian with explicit VR; these VRs have a length of four bytes.
-_LONG = (b"OB", b"OW", b"UN", b"SQ", b"UT", b"UC", b"UR", b"OF", b"OD", b"OL", b"OV")
 
 
 def decode_dicom(data: bytes, limits: Limits = DEFAULT) -> Image.Image:
@@ -66,13 +62,11 @@ def decode_dicom(data: bytes, limits: Limits = DEFAULT) -> Image.Image:
             damaged; states the reason and contains no identifier from the header.
     """
     try:
-        from pydicom import config
         from pydicom.errors import BytesLengthException, InvalidDicomError
+
+        prepare_pydicom()
     except ImportError:
         raise ImageError("a DICOM file: pip install 'xrayslam-zoo[dicom]' to read it") from None
-    # Its warnings of values with a wrong form would show the values, and tracebacks of codecs would fill the terminal.
-    config.settings.reading_validation_mode = config.IGNORE
-    logging.getLogger("pydicom").addHandler(_SILENT)
     from zoo.data.images.dicom_display import displayed
     from zoo.data.images.dicom_frames import stored_values
 
@@ -121,8 +115,9 @@ def _header(data: bytes, limits: Limits) -> Dataset:
     from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
     syntax = transfer_syntax(data)
-    if syntax in _DEFLATED:
-        raise ImageError(f"a deflated DICOM file ({syntax}), whose size is not known before: convert it by dcmconv")
+    if syntax in _REFUSED:
+        raise ImageError(f"a DICOM file {_REFUSED[syntax]}: save it in another transfer syntax")
+    data = inflated(data, limits)
     dataset = dcmread(TimedBytes(data, limits.seconds), force=True, specific_tags=list(_TAGS))
     if not syntax and "TransferSyntaxUID" not in dataset.file_meta:  # a bare data set, whose encoding pydicom has found
         little, implicit = dataset.is_little_endian, dataset.is_implicit_VR
@@ -130,32 +125,6 @@ def _header(data: bytes, limits: Limits) -> Dataset:
             ExplicitVRBigEndian if not little else ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
         )
     return dataset
-
-
-def transfer_syntax(data: bytes) -> str:
-    """The UID of the transfer syntax in the header of a DICOM file, with or without a preamble; "" if it has no header.
-
-    Raises:
-        ImageError: The group of this element is cut off.
-    """
-    start = 132 if data[128:132] == b"DICM" else 0
-    if not start and data[:2] != b"\x02\0":
-        return ""
-    file = io.BytesIO(data)
-    file.seek(start)
-    while (head := file.read(8))[:2] == b"\x02\0":
-        if len(head) < 8:
-            break
-        element, kind, length = struct.unpack("<2x H 2s H", head)
-        if kind in _LONG:
-            wide = file.read(4)
-            if len(wide) < 4:
-                break
-            (length,) = struct.unpack("<I", wide)
-        value = file.read(min(length, 1 << 20))
-        if element == 0x0010:
-            return value.rstrip(b"\0 ").decode("ascii", "replace")
-    raise ImageError("a DICOM file whose header is cut off or names no transfer syntax")
 
 
 def _number(dataset: Dataset, keyword: str, default: int = 0) -> int:

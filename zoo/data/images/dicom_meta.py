@@ -1,0 +1,110 @@
+"""What precedes the data set of a DICOM file: its transfer syntax, and the expansion of a deflated data set."""
+
+from __future__ import annotations
+
+import io
+import logging
+import struct
+import zlib
+
+from zoo.core.errors import ImageError
+from zoo.data.images.limits import Limits, TimedBytes
+
+#: Deflated Explicit VR Little Endian (PS3.5, A.5): all that follows the file meta information is one deflated stream.
+DEFLATED = "1.2.840.10008.1.2.1.99"
+
+_EXPLICIT = b"1.2.840.10008.1.2.1\0"
+
+#: Group 0002 is always little endian with explicit VR; these VRs have a length of four bytes.
+_LONG = (b"OB", b"OW", b"UN", b"SQ", b"UT", b"UC", b"UR", b"OF", b"OD", b"OL", b"OV")
+
+#: Bytes that are expanded between two looks at the clock.
+_BLOCK = 1 << 20
+
+_SILENT = logging.NullHandler()
+
+
+def prepare_pydicom() -> None:
+    """Imports pydicom and keeps its messages off the terminal, since they would show values of the header.
+
+    Raises:
+        ImportError: It is not installed.
+    """
+    from pydicom import config
+
+    # Its warnings of values with a wrong form would show the values, and tracebacks of codecs would fill the terminal.
+    config.settings.reading_validation_mode = config.IGNORE
+    logging.getLogger("pydicom").addHandler(_SILENT)
+
+
+def transfer_syntax(data: bytes) -> str:
+    """The UID of the transfer syntax in the header of a DICOM file, with or without a preamble; "" if it has no header.
+
+    Raises:
+        ImageError: The group of this element is cut off.
+    """
+    return _file_meta(data)[0]
+
+
+def inflated(data: bytes, limits: Limits) -> bytes:
+    """Expands a file with a deflated data set to one in Explicit VR Little Endian; returns other files as they are.
+
+    Args:
+        data: Contents of the file.
+        limits: The expanded data set may have `limits.bytes`, as a file may; `limits.seconds` holds here too.
+
+    Raises:
+        ImageError: The stream is larger than that, cut off or damaged.
+
+    Example:
+        >>> inflated(b"no DICOM", Limits())
+        b'no DICOM'
+    """
+    syntax, start = _file_meta(data)
+    if syntax != DEFLATED:
+        return data
+    clock = TimedBytes(b"", limits.seconds)
+    stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    parts, size, rest = [], 0, data[start:]
+    try:
+        while not stream.eof:
+            clock.check_time()
+            part = stream.decompress(rest, _BLOCK)
+            rest = stream.unconsumed_tail
+            if not part and not rest:
+                break
+            parts.append(part)
+            size += len(part)
+            if size > limits.bytes:
+                raise ImageError(f"a deflated DICOM file that expands to more than {limits.bytes / 1e6:.9g} MB")
+    except zlib.error:
+        raise ImageError("a deflated DICOM file whose stream is damaged") from None
+    if not stream.eof:
+        raise ImageError("a deflated DICOM file that is cut off")
+    meta = b"\x02\0\x10\0UI" + struct.pack("<H", len(_EXPLICIT)) + _EXPLICIT
+    return b"".join((bytes(128), b"DICM", meta, *parts))
+
+
+def _file_meta(data: bytes) -> tuple[str, int]:
+    """The transfer syntax, and where group 0002 ends; "" and 0 for a bare data set."""
+    start = 132 if data[128:132] == b"DICM" else 0
+    if not start and data[:2] != b"\x02\0":
+        return "", 0
+    file = io.BytesIO(data)
+    file.seek(start)
+    syntax = ""
+    while (head := file.read(8))[:2] == b"\x02\0":
+        if len(head) < 8:
+            break
+        element, kind, length = struct.unpack("<2x H 2s H", head)
+        if kind in _LONG:
+            wide = file.read(4)
+            if len(wide) < 4:
+                break
+            (length,) = struct.unpack("<I", wide)
+        value = file.read(min(length, 1 << 20))
+        if element == 0x0010:
+            syntax = value.rstrip(b"\0 ").decode("ascii", "replace")
+    if not syntax:
+        raise ImageError("a DICOM file whose header is cut off or names no transfer syntax")
+    return syntax, file.tell() - len(head)

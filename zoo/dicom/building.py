@@ -1,0 +1,70 @@
+"""What all DICOM results share: the library that writes them, their series, equipment and private coding scheme."""
+
+from __future__ import annotations
+
+import warnings
+from datetime import datetime
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from zoo._version import __version__
+from zoo.core.errors import MissingExtraError
+from zoo.data.images.dicom_meta import prepare_pydicom
+from zoo.dicom.algorithm import MANUFACTURER, Algorithm
+from zoo.dicom.codes import PRIVATE
+
+if TYPE_CHECKING:
+    from highdicom import ContributingEquipment
+    from highdicom.coding_schemes import CodingSchemeIdentificationItem
+
+#: Kind of result -> Series Number (0020,0011), far from those of a modality.
+SERIES = {"report": 9901, "map": 9902, "capture": 9903}
+
+
+def require_highdicom() -> None:
+    """Prepares highdicom, whose warnings would show names of patients.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    for library in ("pydicom", "highdicom"):
+        if find_spec(library) is None:
+            raise MissingExtraError("DICOM results", library, "dicom")
+    prepare_pydicom()
+    warnings.filterwarnings("ignore", module=r"(highdicom|pydicom)(\..*)?$")
+
+
+def when_text(when: datetime | None) -> tuple[str, str]:
+    """Returns date and time of creation as DICOM writes them (VR DA and TM).
+
+    >>> when_text(datetime(2026, 5, 4, 13, 2, 1))
+    ('20260504', '130201')
+    """
+    at = datetime.now() if when is None else when
+    return at.strftime("%Y%m%d"), at.strftime("%H%M%S")
+
+
+def contributor(algorithm: Algorithm) -> ContributingEquipment:
+    """The item of Contributing Equipment Sequence (0018,A001) for the model."""
+    from highdicom import ContributingEquipment
+    from pydicom.sr.codedict import codes
+
+    return ContributingEquipment(
+        MANUFACTURER,
+        codes.DCM.ProcessingEquipment,
+        manufacturer_model_name=algorithm.name,
+        software_versions=__version__,
+        device_serial_number=algorithm.manifest_sha256[:16],
+        contribution_description="Research model that computed the findings",
+    )
+
+
+def private_schemes() -> list[CodingSchemeIdentificationItem]:
+    """The item of Coding Scheme Identification Sequence (0008,0110) for the private codes."""
+    from highdicom.coding_schemes import CodingSchemeIdentificationItem
+
+    return [
+        CodingSchemeIdentificationItem(
+            PRIVATE, name="Findings of xrayslam-zoo", responsible_organization="xrayslam-zoo"
+        )
+    ]
