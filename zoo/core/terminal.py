@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -37,7 +38,8 @@ class TerminalProgress:
     """
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True)
+        # In a notebook rich would make a piece of HTML of each line, and take the kernel's FORCE_COLOR for a terminal.
+        self.console = console or Console(stderr=True, force_jupyter=False, force_terminal=sys.stderr.isatty())
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
