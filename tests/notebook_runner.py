@@ -16,7 +16,10 @@ import nbformat
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).parents[1]
-SECONDS = 300
+SECONDS = 600
+
+#: What TensorFlow writes while it is imported, before its own log level takes effect.
+_STARTING = re.compile(r"^(?:WARNING: All log messages before absl|[IWE]\d{4} 00:00:).*\n", re.M)
 
 
 def environment(**own: str) -> dict[str, str]:
@@ -66,7 +69,7 @@ def shown(notebook: Any) -> str:
 
 
 def tidy(notebook: Any) -> None:
-    """Removes what changes from run to run without meaning: times, addresses, and pieces of one stream."""
+    """Removes what changes from run to run without meaning: times, TensorFlow's start, and pieces of one stream."""
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         joined: list[Any] = []
@@ -76,10 +79,10 @@ def tidy(notebook: Any) -> None:
             else:
                 joined.append(output)
         for output in joined:
-            if "text" in output:
-                output.text = re.sub(r" at 0x[0-9a-f]+", "", output.text)
+            if output.output_type == "stream":
+                output.text = _STARTING.sub("", output.text)
         if cell.cell_type == "code":
-            cell.outputs = joined
+            cell.outputs = [output for output in joined if output.get("text") != ""]
 
 
 def main(paths: list[str]) -> None:

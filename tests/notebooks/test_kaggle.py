@@ -1,4 +1,4 @@
-"""The notebook for Kaggle, executed in Kaggle's layout on synthetic images: at once, and killed and over two sessions."""
+"""The notebook for Kaggle, executed in its layout on synthetic images: at once, and killed and over two sessions."""
 
 import shutil
 from importlib.util import find_spec
@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from builders import tiny_release
 from loopback_hub import WRITE_TOKEN
 from notebook_runner import ROOT, environment, execute, read
 
@@ -21,10 +22,10 @@ pytestmark = [
 NOTEBOOK = ROOT / "recipes" / "xrayslam_kaggle.ipynb"
 COMPETITION = "grand-xray-slam-division-b"
 
-#: The recipe at its smallest.
+#: The recipe at its smallest; its network starts from the release "start" in the data set of wheels.
 CHANGES = [
     "ensemble.image_size=32",
-    'ensemble.members=[{"backbone": "tiny"}]',
+    'ensemble.members=[{"backbone": "tiny", "weights": "start"}]',
     *(f"stages.{i}.{field}" for i in (0, 1) for field in ("epochs=1", "batch_size=16", "learning_rate=1e-3")),
     "stages.1.unfreeze_top=4",
 ]
@@ -38,8 +39,10 @@ def images(tmp_path_factory):
 
 
 def kaggle(folder: Path, images: Path) -> Path:
-    """Kaggle's folders with the competition attached."""
+    """Kaggle's folders with the competition attached, and a data set with the starting weights."""
     (folder / "working").mkdir(parents=True)
+    (folder / "input" / "wheels" / "releases").mkdir(parents=True)
+    tiny_release(folder / "input" / "wheels" / "releases" / "start", members=1)
     shutil.copytree(images, folder / "input" / "competitions" / COMPETITION)
     return folder
 
