@@ -52,7 +52,8 @@ def execute(notebook: Any, folder: Path, env: Mapping[str, str], kill_before: st
     with client.setup_kernel(env=dict(env)):
         for i, cell in enumerate(notebook.cells):
             if kill_before and cell.cell_type == "code" and kill_before in cell.source:
-                os.kill(client.km.provisioner.pid, signal.SIGKILL)
+                process: Any = client.km.provisioner
+                os.kill(process.pid, signal.SIGKILL)
                 return shown(notebook)
             client.execute_cell(cell, i)
     return shown(notebook)
