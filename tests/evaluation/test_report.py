@@ -12,6 +12,7 @@ from zoo.evaluation.report import RESEARCH_ONLY, evaluate, markdown
 from zoo.evaluation.result import to_json
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.thresholds import fit_decision
+from zoo.report.results import notes
 
 RESAMPLES = 100
 
@@ -154,6 +155,23 @@ def test_the_table_says_what_it_must(typed):
     assert "F1 at `max_f1`" in text
     assert "AUC of ensemble minus this" in text
     assert "nan" not in text.lower()
+
+
+def test_an_auc_without_an_interval_is_too_few_to_tell_not_a_failure_to_learn():
+    labels = np.array([[1, 1], [0, 0], [1, 0], [0, 1]] * 10, float)
+    labels[2:, 0] = np.nan  # one positive and one negative: no interval
+    logits = np.array([[2.0, 1.0], [-2.0, -1.0], [1.0, 1.0], [-1.0, -1.0]] * 10)
+    for sign, value in ((1, 1.0), (-1, 0.0)):
+        result = evaluate({"m": Scores(sign * logits, labels, ("Few", "Many"), "test")}, resamples=RESAMPLES)
+        auc = result.findings["Few"].auc
+        assert (auc.value, auc.low, auc.has_interval, auc.includes(0.5), auc.excludes(0.5)) == (value, None, *(False,) * 3)
+        text = markdown(result)
+        assert "**Too few to tell** (the AUC has no interval): Few." in text
+        assert "**Not shown to learn** (the interval of the AUC covers 0.5): Many." in text
+        said = notes(result).notes
+        assert "Too few to tell (the AUC has no interval): Few." in said
+        assert "Not shown to learn (the interval of the AUC covers 0.5): Many." in said
+        assert not any("wrong way round" in text for text in said)
 
 
 def test_one_model_without_a_decision_or_patients(scores):

@@ -115,7 +115,7 @@ def compare(
     told_apart = tuple(
         (pair.a, pair.b) if (pair.macro.auc.value or 0) > 0 else (pair.b, pair.a)
         for pair in pairs
-        if not pair.macro.get("auc_joint").includes(0)
+        if pair.macro.get("auc_joint").excludes(0)
     )
     return Comparison(
         Resampling(resamples=resamples, seed=seed, level=level),

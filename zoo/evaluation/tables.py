@@ -79,10 +79,13 @@ def _notes(result: Evaluation) -> list[str]:
         notes.append(_left_out(result.left_out))
     undefined = [f for f, row in result.findings.items() if row.auc.value is None]
     weak = [f for f, row in result.findings.items() if f not in undefined and row.auc.includes(0.5)]
+    few = [f for f, row in result.findings.items() if f not in undefined and not row.auc.has_interval]
     if undefined:
         notes.append(f"Left out of the mean AUC, since one class is missing: {', '.join(map(_name, undefined))}.")
     if weak:
         notes.append(f"**Not shown to learn** (the interval of the AUC covers 0.5): {', '.join(map(_name, weak))}.")
+    if few:
+        notes.append(f"**Too few to tell** (the AUC has no interval): {', '.join(map(_name, few))}.")
     if result.calibration is not None and result.calibration.split != "none":
         notes.append(_calibration(result.calibration))
     return [f"- {note}" for note in notes]

@@ -66,6 +66,7 @@ def _notes(name: str, grouping: Grouping) -> list[str]:
         notes.append(f"By {name}: no two groups are large enough to be compared.")
     else:
         shown = ", which is not significantly different from 0" if largest.includes(0) else ""
+        shown = shown if largest.has_interval else ", which are too few images to tell"
         notes.append(
             f"By {name}, the largest gap in AUC is that of {largest.finding}: {largest.higher} above "
             f"{largest.lower} by {spoken(largest)}{shown}."

@@ -48,9 +48,12 @@ def notes(result: Evaluation) -> Section:
     aucs = {f: row.auc for f, row in result.findings.items() if row.auc.value is not None}
     undefined = [f for f in result.findings if f not in aucs]
     weak = [f for f, auc in aucs.items() if auc.includes(0.5)]
-    wrong = [f for f, auc in aucs.items() if f not in weak and (auc.high or 0) < 0.5]
+    few = [f for f, auc in aucs.items() if not auc.has_interval]
+    wrong = [f for f, auc in aucs.items() if auc.high is not None and auc.high < 0.5]
     if weak:
         found.append(f"Not shown to learn (the interval of the AUC covers 0.5): {', '.join(weak)}.")
+    if few:
+        found.append(f"Too few to tell (the AUC has no interval): {', '.join(few)}.")
     if wrong:
         found.append(f"Ranked the wrong way round (the interval of the AUC is below 0.5): {', '.join(wrong)}.")
     if undefined:

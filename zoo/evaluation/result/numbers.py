@@ -70,8 +70,11 @@ class Estimate:
         positives: Number of positive labels.
 
     >>> auc = Estimate(0.81, 0.74, 0.88, n=120, positives=31)
-    >>> auc.includes(0.5), Estimate(None, None, None, 40, 0).includes(0.5)
+    >>> auc.includes(0.5), auc.excludes(0.5)
     (False, True)
+    >>> alone = Estimate(1.0, None, None, n=3, positives=1)
+    >>> alone.has_interval, alone.includes(0.5), alone.excludes(0.5)
+    (False, False, False)
     """
 
     value: float | None
@@ -95,8 +98,17 @@ class Estimate:
         )
 
     def includes(self, value: float) -> bool:
-        """Whether the interval includes `value`; True if there is no interval."""
-        return self.low is None or self.high is None or self.low <= value <= self.high
+        """Whether there is an interval, and it includes `value`."""
+        return self.low is not None and self.high is not None and self.low <= value <= self.high
+
+    def excludes(self, value: float) -> bool:
+        """Whether there is an interval, and it does not include `value`."""
+        return self.has_interval and not self.includes(value)
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether there is an interval; without one nothing can be told of the difference from another value."""
+        return self.low is not None and self.high is not None
 
 
 @dataclass(frozen=True)
