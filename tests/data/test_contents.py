@@ -94,4 +94,4 @@ def test_a_record_of_another_form_costs_a_pass(tmp_path, text):
     (tmp_path / "scan.json").write_text(text)
     told = Told()
     assert scan.scan([str(tmp_path / "0.png")], tmp_path / "scan.json", tmp_path, told).unreadable == {}
-    assert told.tasks == [("reading 1 images", 1)]
+    assert told.tasks == [("reading 1 image", 1)]

@@ -46,7 +46,7 @@ def test_everything_that_was_understood_is_said(read):
         "labels.csv: 2 rows, 9 columns, separated by semicolons, UTF-8",
         "labels.csv: 1 empty row was left out",
         "labels.csv: columns: image is 'file', patient is 'pid', sex is 'Gender'; none for study, age, view",
-        "labels.csv: 1 patients; 1 rows name none",
+        "labels.csv: 1 patient; 1 row names none",
         "labels.csv: 2 findings: Edema (1 positive, 1 uncertain), Rib notching (1 positive, 1 negative)",
         "labels.csv: not used: 'Report' (text), 'Height' (describes the image), 'Empty' (no label in any row), "
         "'Split' (describes the image)",
@@ -99,7 +99,7 @@ def test_one_column_that_lists_findings(read, separator, field):
         "Rib notching": [1, 0, none, 0],
         "No Finding": [0, 1, none, 0],
     }
-    assert any("1 rows list nothing and are unknown" in line for line in said)
+    assert any("1 row lists nothing and is unknown" in line for line in said)
     assert "labels.csv: read as one name: 'Edema', 'edema'" in said
 
 
@@ -277,9 +277,10 @@ def test_the_data_are_a_csv_or_its_folder(tmp_path):
 def test_the_format_follows_from_what_is_given(tmp_path):
     file = write(tmp_path)
     assert dataset_of(file, None) == "csv"
-    assert dataset_of(tmp_path, None) == "competition"
+    assert dataset_of(tmp_path, None) == "csv"
+    assert dataset_of(tmp_path, None, "competition") == "competition"
     assert dataset_of(tmp_path, None, columns=TableSpec(patient="p")) == "csv"
-    assert dataset_of(tmp_path, None, columns=TableSpec(images="x")) == "competition"
+    assert dataset_of(tmp_path, None, columns=TableSpec(images="x")) == "csv"
     for name, dataset in {"train2.csv": "competition", "Data_Entry_2017.csv": "nih"}.items():
         assert dataset_of(write(tmp_path, name), None) == dataset
     assert dataset_of(file, None, "nih") == "nih"

@@ -65,7 +65,7 @@ def test_chexpert_keeps_uncertain_labels_and_finds_images_under_another_prefix(t
     assert table["No Finding"].tolist() == [1, NAN, NAN, 0]
     assert table["Source"].tolist() == ["chexpert-train"] * 3 + ["chexpert-valid"]
     assert "Fracture" in unlabelled(table)
-    assert said == ["train.csv: 3 images", "valid.csv: 1 images"]
+    assert said == ["train.csv: 3 images", "valid.csv: 1 image"]
     assert read_table("chexpert", tmp_path)["Edema"].tolist() == [NAN, NAN, NAN, 1]
 
 
@@ -99,7 +99,7 @@ def test_mimic_joins_labels_to_images_by_study(tmp_path):
     assert table["Patient_ID"].tolist() == ["10000032", "10000032", "10000764", "10000764"]
     assert table["ViewCategory"].tolist() == ["Frontal", "Lateral", "Frontal", "Lateral"]
     assert table["Image_path"][0] == str(tmp_path / "files/p10/p10000032/s50414267/d1.jpg")
-    assert "4 images of 3 studies; 1 studies without labels are unknown; 1 labelled studies have no image" in said[0]
+    assert "4 images of 3 studies; 1 study without labels is unknown; 1 labelled study has no image" in said[0]
     assert "the official split (train 1) is not used" in said[1]
     assert read("mimic-negbio", tmp_path)[0]["Pneumonia"].tolist() == [1, 1, NAN, NAN]
 
@@ -274,7 +274,7 @@ def test_both_divisions_share_their_patients(tmp_path):
     ]  # fmt: skip
     assert table["Image_path"].tolist() == [str(tmp_path / name) for name in table["Image_name"]]
     assert table["Patient_ID"].tolist() == ["1", "2", "2", "3"]
-    assert said[-1] == "1 patients are in both divisions; a split keeps their images together"
+    assert said[-1] == "1 patient is in both divisions; a split keeps their images together"
     assert read_table("competition", tmp_path / "train1.csv")["Patient_ID"].tolist() == ["1", "2"]
 
 

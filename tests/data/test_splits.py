@@ -223,7 +223,7 @@ def test_another_table_is_refused(saved):
     table, _, path = saved
     with pytest.raises(SplitError, match=r"split\.json: 1 of its images are not in the table \(first: '"):
         Split.load(path, table.iloc[1:])
-    with pytest.raises(SplitError, match=r"1 images of the table are not in it \(first: 'new\.jpg'\)"):
+    with pytest.raises(SplitError, match=r"1 image of the table is not in it \(first: 'new\.jpg'\)"):
         Split.load(path, pd.concat([table, table.head(1).assign(Image_name="new.jpg")], ignore_index=True))
     with pytest.raises(SplitError, match=r"split\.json: made with other patients .* 1 of"):
         Split.load(path, table.assign(Patient_ID=table["Patient_ID"].where(table.index > 0, "somebody else")))

@@ -164,7 +164,11 @@ def test_an_auc_without_an_interval_is_too_few_to_tell_not_a_failure_to_learn():
     for sign, value in ((1, 1.0), (-1, 0.0)):
         result = evaluate({"m": Scores(sign * logits, labels, ("Few", "Many"), "test")}, resamples=RESAMPLES)
         auc = result.findings["Few"].auc
-        assert (auc.value, auc.low, auc.has_interval, auc.includes(0.5), auc.excludes(0.5)) == (value, None, *(False,) * 3)
+        assert (auc.value, auc.low, auc.has_interval, auc.includes(0.5), auc.excludes(0.5)) == (
+            value,
+            None,
+            *(False,) * 3,
+        )
         text = markdown(result)
         assert "**Too few to tell** (the AUC has no interval): Few." in text
         assert "**Not shown to learn** (the interval of the AUC covers 0.5): Many." in text

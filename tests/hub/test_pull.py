@@ -136,9 +136,9 @@ def test_the_record_of_its_images_comes_with_it(hub, tmp_path):
     folder = tiny_release(tmp_path / "tiny", members=1, trained_on=TrainedOn.of(["ab" * 32], ["cd" * 32, "ef" * 32]))
     commit = hub.store.plant(REPO, folder)
     found = pull(pinned(commit))
-    assert str(found.trained_on) == "training part 1 images, validation part 2"
+    assert str(found.trained_on) == "training part 1 image, validation part 2"
     (found.folder / FILE).unlink()
-    assert str(pull(pinned(commit)).trained_on) == "training part 1 images, validation part 2"
+    assert str(pull(pinned(commit)).trained_on) == "training part 1 image, validation part 2"
 
 
 def test_an_unknown_member_is_said_before_weights_are_fetched(hub, commit, unpinned):

@@ -82,8 +82,8 @@ def test_the_split_is_that_of_training(found):
 
 def test_what_stands_in_the_way_is_said_first(found):
     told = warnings_of(found)
-    assert told[0].startswith("1 group of equal images have several patients, first ")
-    assert told[1] == "1 groups of equal images have labels that contradict each other"
+    assert told[0].startswith("1 group of equal images has several patients, first ")
+    assert told[1] == "1 group of equal images has labels that contradict each other"
     assert told[2] == "cannot be learned, without positives or negatives: Never"
 
 
@@ -95,10 +95,12 @@ def test_without_patients_the_reason_takes_the_place_of_the_split(data, tmp_path
     assert "--set split.by=image" in found.split_notes[0]
     assert "--set split.by=image" in as_text(found)
     assert (found.usable, found.images_read, found.copies) == (19, False, ())
+    assert {finding.positive_patients for finding in found.findings} == {None}
+    assert "positive patients" not in as_text(found)
     by_image = SplitSpec(by="image")
-    assert describe(
-        tmp_path / "own.csv", Told(), read_images=False, columns=columns(images=str(data)), split=by_image
-    ).split
+    found = describe(tmp_path / "own.csv", Told(), read_images=False, columns=columns(images=str(data)), split=by_image)
+    assert {part.patients for part in found.split} == {None}
+    assert "train 15 images of unknown patients" in as_text(found)
 
 
 def columns(**named):
@@ -111,7 +113,7 @@ def test_the_command_writes_text_page_and_json(data, tmp_path, capsys):
     page, file = tmp_path / "page.html", tmp_path / "found.json"
     assert main(["data", str(data), "--html", str(page), "--json", str(file)]) == 0
     said = capsys.readouterr().out
-    assert f"{data} (csv): 18 of 20 images can be read; 9 patients (1 images name none)" in said
+    assert f"{data} (csv): 18 of 20 images can be read; 9 patients (1 image names none)" in said
     assert re.search(r"\| Edema +\| +8 \| +8 \| +1 \| +1 \| +8 \|", said)
     assert "  6.png: no such file" in said
     saved = json.loads(file.read_text())

@@ -100,7 +100,7 @@ def test_an_unreadable_image_leaves_the_others_speaking_and_is_told(images, tmp_
     none = table[table["study"] == "00000009_004"]
     assert none["probability"].isna().all()
     assert none["positive"].isna().all()
-    assert none["error"].str.startswith("1 of 1 images has no prediction").all()
+    assert none["error"].str.startswith("1 of 1 image has no prediction").all()
     assert table[table["study"] == "00000001_002"]["error"].isna().all()
     with pytest.raises(ImageError, match=r"empty|zero"):
         write(images, tmp_path / "strict.csv", strict=True)

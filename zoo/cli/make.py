@@ -8,6 +8,7 @@ from typing import Any
 
 from zoo.cli.command import NOT_A_DEVICE, command
 from zoo.cli.tables import add_table, table_spec
+from zoo.core.counting import counted
 
 #: Exit status of a run that stopped cleanly before its end; the same command resumes it (EX_TEMPFAIL of sysexits.h).
 GOES_ON = 75
@@ -95,7 +96,7 @@ def _cache(options: argparse.Namespace) -> None:
             options.data, options.dataset, options.size, out, progress, options.workers, table_spec(options)
         )
     share = f"{images.nbytes / 1e6:,.1f} MB, from {images.source_nbytes / 1e6:,.1f} MB of files"
-    print(f"{len(images):,} images of {images.size} px in {out}: {share}")
+    print(f"{counted(len(images), 'image')} of {images.size} px in {out}: {share}")
     form = f" --dataset {options.dataset}" if options.dataset else ""
     print(f"Use it: zoo train RECIPE --data {options.data}{form} --cache {out}")
 

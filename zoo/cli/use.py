@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.cli.command import NOT_A_DEVICE, command
 from zoo.cli.serving import add_limits, add_runtime, limits_of
 from zoo.core import home
+from zoo.core.counting import counted
 from zoo.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def _predict(options: argparse.Namespace) -> int:
 
             of = write_study_findings(predictor, options.images, options.out, progress, source=source, **how)
             counts: StudyCounts | Counts = of
-            written = f"Studies in {options.out}: {of.studies:,}, of {of.images:,} images"
+            written = f"Studies in {options.out}: {of.studies:,}, of {counted(of.images, 'image')}"
         else:
             counts = predict.write_findings(predictor, options.images, options.out, progress, **how)
             written = f"Images in {options.out}: {counts.images:,}"

@@ -16,6 +16,7 @@ import filelock
 import numpy as np
 
 from zoo.config.specs import MAX_IMAGE_SIZE
+from zoo.core.counting import counted
 from zoo.core.errors import CacheError, ImageError, UsageError
 from zoo.core.progress import Progress, Silent
 from zoo.core.warn import Threads
@@ -116,7 +117,7 @@ def cache_images(
             if missing:
                 shard_files.remove_unfinished(folder)
                 _check_room(folder, len(missing), size)
-                title = f"decoding {len(missing):,} of {len(names):,} images to {size} px"
+                title = f"decoding {len(missing):,} of {counted(len(names), 'image')} to {size} px"
                 with progress.task(title, len(missing)) as advance:
                     first = shard_files.next_number(shards)
                     shards += _write(folder, first, size, missing, advance, workers)
@@ -158,7 +159,9 @@ def _usable(
         if shard.size != size:
             raise CacheError(f"{folder}: holds images of {shard.size} px, not of {size} px: give another folder")
     for shard in _damaged(shards, progress):
-        progress.message(f"{shard.records}: damaged; its {len(shard.images):,} images are decoded again")
+        progress.message(
+            f"{shard.records}: damaged; its {counted(len(shard.images), 'image is', 'images are')} decoded again"
+        )
         shard.remove()
         shards.remove(shard)
     images = _held(shards, names)
@@ -216,7 +219,8 @@ def _check_room(folder: Path, n: int, size: int) -> None:
     need, free = shard_files.nbytes(n, size), shutil.disk_usage(folder).free
     if need > 0.98 * free:
         raise CacheError(
-            f"{folder}: {n:,} images of {size} px take {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free: make "
+            f"{folder}: {counted(n, 'image')} of {size} px take {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are "
+            "free: make "
             "room, or give a folder on another disk"
         )
 

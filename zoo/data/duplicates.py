@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from zoo.core.counting import counted
 from zoo.core.errors import ImageError, SplitError
 from zoo.core.warn import Threads
 from zoo.data.images.reading import read_image
@@ -97,7 +98,9 @@ def split_images(path: str | Path) -> dict[str, SplitImages]:
         if not all(isinstance(texts, list) and all(isinstance(t, str) for t in texts) for texts in (names, patients)):
             raise SplitError(f"{path}: not a split manifest: the images of {part!r} must be a list of names")
         if patients and len(patients) != len(names):
-            raise SplitError(f"{path}: not a split manifest: {len(patients)} patients of {len(names)} images")
+            raise SplitError(
+                f"{path}: not a split manifest: {counted(len(patients), 'patient')} of {counted(len(names), 'image')}"
+            )
     return {
         part_of(part) or part: SplitImages(tuple(names), tuple(patients)) for part, (names, patients) in lists.items()
     }

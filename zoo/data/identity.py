@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from zoo.core.counting import counted
 from zoo.core.errors import CheckpointError
 from zoo.core.files import content_key, write_text
 from zoo.data.tables.reading import labels_of
@@ -156,7 +157,7 @@ def _other(before: str, now: str) -> bool:
 
 
 def _images(names: Sequence[str]) -> str:
-    return f"{len(names):,} image{'s' * (len(names) != 1)}"
+    return counted(len(names), "image")
 
 
 def _some(names: Iterable[str]) -> str:

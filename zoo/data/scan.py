@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from zoo.core.counting import counted
 from zoo.core.errors import ImageError
 from zoo.core.files import write_text
 from zoo.core.progress import Progress
@@ -54,7 +55,7 @@ def scan(paths: Sequence[str], record: Path, root: str | Path, progress: Progres
     found = {path: (content, earlier[names[path]][1]) for path, content in same.items()}
     new = [path for path in names if path not in found]
     if new:
-        with progress.task(f"reading {len(new):,} images", len(new)) as advance, Threads() as pool:
+        with progress.task(f"reading {counted(len(new), 'image')}", len(new)) as advance, Threads() as pool:
             left = iter(new)
             while chunk := list(islice(left, _CHUNK)):
                 for path, result in zip(chunk, pool.map(_examine, chunk), strict=True):

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from zoo.core.counting import counted
 from zoo.core.errors import MissingExtraError, SplitError
 from zoo.core.files import write_json
 from zoo.core.warn import warn_user
@@ -169,7 +170,9 @@ def make_split(table: pd.DataFrame, findings: Sequence[str], spec: SplitSpec) ->
     parts = {part: np.sort(rows).astype(np.int64) for part, rows in assign(table, findings, spec).items()}
     empty = [part for part, rows in parts.items() if not len(rows)]
     if empty:
-        raise SplitError(f"{len(table)} images are too few for {spec.by}-level parts: {empty[0]!r} is empty")
+        raise SplitError(
+            f"{counted(len(table), 'image is', 'images are')} too few for {spec.by}-level parts: {empty[0]!r} is empty"
+        )
     labels = labels_of(table, findings)
     counts = {part: (labels[rows] == 1).sum(0) for part, rows in parts.items()}
     patients = _patients(table)
@@ -225,7 +228,8 @@ def _what_changed(parts: Mapping[str, Mapping[str, Any]], table: pd.DataFrame, r
         return "its hash is not that of its parts: the file was altered"
     first = f"{others[0]} was of patient {before[others[0]]!r} and is of {str(now[row_of[others[0]]])!r}"
     return (
-        f"made with other patients than the table has: {len(others):,} of {len(before):,} images changed ({first}): "
+        f"made with other patients than the table has: {len(others):,} of {counted(len(before), 'image')} changed "
+        f"({first}): "
         "use the table it was made from, or another run folder (--run)"
     )
 
@@ -263,7 +267,8 @@ def _warn_of_leaks(table: pd.DataFrame, split: Split) -> None:
     leaked = leaked_patients(table, split) if split.by == "image" else 0
     if leaked:
         warn_user(
-            f"split by image: {leaked} patients have images in more than one part (data leakage), so scores will be "
+            f"split by image: {counted(leaked, 'patient has', 'patients have')} images in more than one part (data "
+            "leakage), so scores will be "
             "too high; by='patient' avoids this"
         )
     unknown = np.flatnonzero(table["Patient_ID"].isna())
@@ -313,4 +318,7 @@ def _check_names(path: Path, names: Sequence[str], row_of: Mapping[str, int]) ->
         raise SplitError(f"{path}: an image is in it twice; it was altered")
     if len(names) != len(row_of):
         extra = next(name for name in row_of if name not in set(names))
-        raise SplitError(f"{path}: {len(row_of) - len(names)} images of the table are not in it (first: {extra!r})")
+        raise SplitError(
+            f"{path}: {counted(len(row_of) - len(names), 'image of the table is', 'images of the table are')} not in "
+            f"it (first: {extra!r})"
+        )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from zoo.core.counting import counted
 from zoo.core.errors import SplitError
 from zoo.core.progress import Silent, tell_warnings
 from zoo.data.splits import SplitSpec, leaked_patients, make_split
@@ -24,14 +25,17 @@ _VALUES = 12
 
 @dataclass(frozen=True)
 class FindingCounts:
-    """Labels of one finding, in rows; a patient counts as positive with one positive image."""
+    """Labels of one finding, in rows; a patient counts as positive with one positive image.
+
+    `positive_patients` is None if the table names no patient.
+    """
 
     finding: str
     positive: int
     negative: int
     uncertain: int
     unknown: int
-    positive_patients: int
+    positive_patients: int | None
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,8 @@ class Copies:
 
     Attributes:
         images: Their names.
-        patients: Number of different patients among them; two or more may be one person, or a mistake.
+        patients: Number of different patients among them, 0 if none is known; two or more may be one person, or a
+            mistake.
         labels_differ: Whether their labels contradict each other.
     """
 
@@ -70,11 +75,14 @@ class Copies:
 
 @dataclass(frozen=True)
 class Part:
-    """One part of the split that would be made; `positives` are in the order of the findings."""
+    """One part of the split that would be made; `positives` are in the order of the findings.
+
+    `patients` is None if the table names no patient.
+    """
 
     part: str
     images: int
-    patients: int
+    patients: int | None
     positives: tuple[int, ...]
     negatives: tuple[int, ...]
 
@@ -133,12 +141,17 @@ def count_findings(table: pd.DataFrame) -> tuple[FindingCounts, ...]:
     found = []
     for finding in findings_of(table):
         values = table[finding].to_numpy(np.float64)
-        of = table["Patient_ID"][values == 1]
-        patients = int(of.nunique()) + int(of.isna().sum())
+        patients = _patients(table, values == 1)
         positive, negative, uncertain = (int(np.sum(values == value)) for value in (1, 0, -1))
         unknown = int(np.isnan(values).sum())
         found.append(FindingCounts(finding, positive, negative, uncertain, unknown, patients))
     return tuple(found)
+
+
+def _patients(table: pd.DataFrame, rows: np.ndarray) -> int | None:
+    """The number of patients of some rows, each unknown one counted once; None if the table names no patient."""
+    own = table["Patient_ID"][rows]
+    return None if table["Patient_ID"].isna().all() else int(own.nunique()) + int(own.isna().sum())
 
 
 def count_facts(table: pd.DataFrame) -> tuple[FactCounts, ...]:
@@ -192,8 +205,7 @@ def would_be_split(table: pd.DataFrame, spec: SplitSpec) -> tuple[tuple[Part, ..
     labels = labels_of(table, findings)
     parts = []
     for part, rows in split.parts.items():
-        own = table["Patient_ID"].iloc[rows]
-        patients = int(own.nunique()) + int(own.isna().sum())
+        patients = _patients(table, rows)
         positives, negatives = (tuple(map(int, (labels[rows] == value).sum(0))) for value in (1, 0))
         parts.append(Part(part, len(rows), patients, positives, negatives))
     return tuple(parts), leaked_patients(table, split), tuple(notes)
@@ -209,10 +221,11 @@ def warnings_of(summary: DataSummary) -> tuple[str, ...]:
     found = []
     across = [copies for copies in summary.copies if copies.patients > 1]
     if across:
-        n = f"{len(across):,} group{'s' * (len(across) != 1)} of equal images"
-        found.append(f"{n} have several patients, first {', '.join(across[0].images[:3])}: a split may leak")
+        n = counted(len(across), "group of equal images has", "groups of equal images have")
+        found.append(f"{n} several patients, first {', '.join(across[0].images[:3])}: a split may leak")
     differ = sum(copies.labels_differ for copies in summary.copies)
-    found += [f"{differ:,} groups of equal images have labels that contradict each other"] if differ else []
+    n = counted(differ, "group of equal images has", "groups of equal images have")
+    found += [f"{n} labels that contradict each other"] if differ else []
     if not summary.split:
         found += list(summary.split_notes)
     return (*found, *_too_few(summary))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from zoo.core.counting import counted
 from zoo.evaluation.result import HALF, Estimate, Evaluation, Mean, Measure
 from zoo.evaluation.result.checks import LeftOut
 from zoo.evaluation.result.evaluation import Calibration
@@ -28,9 +29,9 @@ def markdown(result: Evaluation) -> str:
     '## model, test part'
     """
     interval = result.interval
-    rows = f"{result.n:,} images of {result.patients:,} patients"
+    rows = f"{counted(result.n, 'image')} of {counted(result.patients, 'patient')}"
     if not result.patients_known:
-        rows = f"{result.n:,} images (patients unknown: each image counts as a patient of its own)"
+        rows = f"{counted(result.n, 'image')} (patients unknown: each image counts as a patient of its own)"
     lines = [
         f"## {_name(result.model)}, {spoken_part(result.split)}",
         "",
@@ -94,7 +95,7 @@ def _notes(result: Evaluation) -> list[str]:
 def _left_out(block: LeftOut) -> str:
     shown = "; ".join(f"{_name(image.image)}: {_name(image.reason)}" for image in block.first[:_SHOWN])
     more = "; and others" if block.images.positives > _SHOWN else ""
-    return f"Left out: {block.images.positives:,} of {block.images.n:,} images of the table ({shown}{more})."
+    return f"Left out: {block.images.positives:,} of {counted(block.images.n, 'image')} of the table ({shown}{more})."
 
 
 def _probe(probe: Probe) -> list[str]:
@@ -108,12 +109,15 @@ def _probe(probe: Probe) -> list[str]:
     lines += [f"Not trained: {_name(finding)} ({reason})." for finding, reason in probe.untrained.items()]
     if (found := probe.cross_validation) is not None:
         lines.append(
-            f"Cross-validated over all {found.n:,} images of {found.patients:,} patients ({found.folds} folds by "
+            f"Cross-validated over all {counted(found.n, 'image')} of {counted(found.patients, 'patient')} "
+            f"({found.folds} folds by "
             f"patient): mean AUC {_cell(found.mean)}."
         )
     if (curve := probe.learning_curve) is not None:
         most = curve.points[-1].patients
-        lines.append(f"Twice the {most:,} patients of a fold's training would add {_cell(curve.doubling)} AUC.")
+        lines.append(
+            f"Twice the {counted(most, 'patient')} of a fold's training would add {_cell(curve.doubling)} AUC."
+        )
     return [f"- {line}" for line in (*lines, *map(_name, probe.notes))]
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from zoo._version import __version__
+from zoo.core.counting import counted
 from zoo.core.errors import ExportError, UnknownNameError
 from zoo.core.files import recover, whole_folder
 from zoo.data.images.reading import read_image
@@ -220,7 +221,7 @@ def hold_against_keras(
     if tolerance is not None and difference > tolerance:
         raise ExportError(
             f"the export was not written: a logit differs by {difference:.3g} from Keras on {backend}, over "
-            f"{len(images)} images; {precision} may differ by {tolerance:.3g}"
+            f"{counted(len(images), 'image')}; {precision} may differ by {tolerance:.3g}"
         )
     # The file format says "films" for images.
     facts = {"backend": backend, "films": len(images), "largest": largest, "difference": difference}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from zoo.core.counting import counted
 from zoo.core.csv import read_columns
 from zoo.core.errors import TableError, UsageError
 from zoo.core.joining import join as join_names
@@ -59,7 +60,8 @@ def studies_of(paths: Sequence[str], source: str | Path = "name", roots: Sequenc
     unknown = np.flatnonzero(found == "")
     if len(unknown):
         raise UsageError(
-            f"the study of {len(unknown):,} of {len(paths):,} images is unknown from the {_where(source)} (first: "
+            f"the study of {len(unknown):,} of {counted(len(paths), 'image')} is unknown from the {_where(source)} "
+            "(first: "
             f"{paths[unknown[0]]!r}): give {HOW}"
         )
     return found
@@ -97,7 +99,9 @@ def join_prediction(
     for study, count in zip(joined.names.tolist(), joined.images.tolist(), strict=True):
         bad = failed.get(study, [])
         some = (
-            f"{len(bad)} of {count} images {'has' if len(bad) == 1 else 'have'} no prediction: {bad[0]}" if bad else ""
+            f"{len(bad)} of {counted(count, 'image')} {'has' if len(bad) == 1 else 'have'} no prediction: {bad[0]}"
+            if bad
+            else ""
         )
         errors.append(some)
     names = joined.names.tolist()
@@ -129,7 +133,9 @@ def findings_by_study(
     )
     whose = studies_of(names, studies) if isinstance(studies, str) else np.array(list(studies), str)
     if len(whose) != len(names) or (whose == "").any():
-        raise UsageError(f"studies must name the study of each of {len(names)} images, got {len(whose)} of them")
+        raise UsageError(
+            f"studies must name the study of each of {counted(len(names), 'image')}, got {len(whose)} of them"
+        )
     if predictor.decision is None:
         raise UsageError(f"{predictor!r} has no thresholds: none were fitted for these members")
     joined, images = join_prediction(whole, whose, predictor.decision.study_rule)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from zoo.core.counting import counted
 from zoo.core.csv import MISSING
 
 #: Ages above this, in years, are typing errors (NIH's first release has 414) and are not understood.
@@ -257,4 +258,4 @@ def _counted(texts: Mapping[str, int], most: int = 5) -> str:
     often = sorted(texts.items(), key=lambda item: -item[1])
     shown = ", ".join(f"{text[:40]!r} ({n:,})" for text, n in often[:most])
     rows, rest = sum(texts.values()), sum(n for _, n in often[most:])
-    return f"{rows:,} row{'s' * (rows != 1)}: {shown}" + (f", and {rest:,} with other texts" if rest else "")
+    return f"{counted(rows, 'row')}: {shown}" + (f", and {rest:,} with other texts" if rest else "")

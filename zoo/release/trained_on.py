@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from zoo.core.counting import counted
 from zoo.core.errors import ReleaseError, WeightsError
 from zoo.core.warn import warn_user
 from zoo.models.weights.header import read_header
@@ -60,7 +61,8 @@ class TrainedOn:
             return None
         if (count := sum(map(len, given))) > MAX_IMAGES:
             warn_user(
-                f"{count:,} images are more than a release records ({MAX_IMAGES:,}): it will not know what it was "
+                f"{counted(count, 'image is', 'images are')} more than a release records ({MAX_IMAGES:,}): it will "
+                "not know what it was "
                 "trained on"
             )
             return None
@@ -104,7 +106,7 @@ class TrainedOn:
         save_file({part: getattr(self, part) for part in _PARTS}, folder / FILE)
 
     def __str__(self) -> str:
-        return f"training part {len(self.train):,} images, validation part {len(self.validation):,}"
+        return f"training part {counted(len(self.train), 'image')}, validation part {len(self.validation):,}"
 
 
 def read(folder: Path) -> TrainedOn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from zoo.core.counting import counted
 from zoo.evaluation.result import Estimate, Evaluation
 from zoo.evaluation.result.checks import Reordering, SameImages, SharedNames
 from zoo.report.layout import Cell, Section, Table, listed
@@ -78,7 +79,7 @@ def leakage(result: Evaluation) -> Section:
             "The release knows the files of its training and validation parts; a copy that was resized or saved anew "
             "is another file, and is not found."
         )
-        notes += [f"{seen.not_compared:,} images could not be read and compared."] * bool(seen.not_compared)
+        notes += [f"{counted(seen.not_compared, 'image')} could not be read and compared."] * bool(seen.not_compared)
     for name, found in blocks.items():
         if isinstance(found, SharedNames):
             rows.append((f"{name}: shared with training", *_share(found.shared)))
@@ -109,7 +110,7 @@ def left_out(result: Evaluation) -> list[Section]:
     block = result.left_out
     if block is None:
         return []
-    words = f"{block.images.positives:,} of {block.images.n:,} images of the table have no figures."
+    words = f"{block.images.positives:,} of {counted(block.images.n, 'image')} of the table have no figures."
     caption = "Images without a file, or that cannot be read"
     caption += f" (the first {len(block.first):,})" * (len(block.first) < block.images.positives)
     rows = tuple((image.image, image.reason) for image in block.first)
@@ -120,14 +121,14 @@ def left_out(result: Evaluation) -> list[Section]:
 def _said_of_names(name: str, found: SharedNames) -> list[str]:
     said = []
     if found.unknown:
-        said.append(f"{name}: unknown for {found.unknown:,} images, which could not be checked.")
+        said.append(f"{name}: unknown for {counted(found.unknown, 'image')}, which could not be checked.")
     if found.names:
         said.append(f"{name} shared with training: {listed(found.names)}.")
     return said
 
 
 def _said_of_images(name: str, found: SameImages) -> list[str]:
-    said = [f"{name}: {found.not_compared:,} images could not be compared."] if found.not_compared else []
+    said = [f"{name}: {counted(found.not_compared, 'image')} could not be compared."] if found.not_compared else []
     said += [f"{p.evaluated} is the same image as {p.train} of the training part (equal {p.by})." for p in found.pairs]
     return said + [f"The same image: {listed(group)}." for group in found.groups]
 

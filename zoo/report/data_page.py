@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from zoo.core.counting import counted
 from zoo.core.files import write_text
 from zoo.data.summary import DataSummary, warnings_of
 from zoo.report import drawing
@@ -21,7 +22,9 @@ def write_data_page(found: DataSummary, path: str | Path) -> Path:
         found: The summary.
         path: The page.
     """
-    by = f"{found.patients:,}" + (f" ({found.without_patient:,} images name none)" if found.without_patient else "")
+    by = f"{found.patients:,}" + (
+        f" ({counted(found.without_patient, 'image names', 'images name')} none)" if found.without_patient else ""
+    )
     facts = (
         ("Format", found.dataset),
         ("Images that can be used", f"{found.usable:,} of {found.rows:,}"),
@@ -58,11 +61,12 @@ def _attention(found: DataSummary) -> Section:
 
 
 def _findings(found: DataSummary) -> Section:
-    head = ("Finding", "Positive", "Negative", "Uncertain", "Unknown", "Patients with a positive")
-    rows = tuple(
-        (f.finding, f.positive, f.negative, f.uncertain, f.unknown, f.positive_patients) for f in found.findings
-    )
-    return Section("findings", "Findings", tables=(Table("Labels of the images that can be used", head, rows),))
+    head: tuple[str, ...] = ("Finding", "Positive", "Negative", "Uncertain", "Unknown")
+    rows: list[tuple[Cell, ...]] = [(f.finding, f.positive, f.negative, f.uncertain, f.unknown) for f in found.findings]
+    if found.patients:
+        head = (*head, "Patients with a positive")
+        rows = [(*row, f.positive_patients) for row, f in zip(rows, found.findings, strict=True)]
+    return Section("findings", "Findings", tables=(Table("Labels of the images that can be used", head, tuple(rows)),))
 
 
 def _split(found: DataSummary) -> Section:
@@ -70,12 +74,18 @@ def _split(found: DataSummary) -> Section:
         return Section("split", "Split", absent=" ".join(found.split_notes))
     names = [part.part for part in found.split]
     head = ("Finding", *(f"{part}, {kind}" for part in names for kind in ("positive", "negative")))
-    sizes = tuple((part.part, part.images, part.patients) for part in found.split)
+    sizes = tuple(
+        (part.part, part.images, "unknown" if part.patients is None else part.patients) for part in found.split
+    )
     rows: tuple[tuple[Cell, ...], ...] = tuple(
         (f.finding, *(n for part in found.split for n in (part.positives[i], part.negatives[i])))
         for i, f in enumerate(found.findings)
     )
-    leaked = f" {found.leaked_patients:,} patients have images in several parts." if found.leaked_patients else ""
+    leaked = (
+        f" {counted(found.leaked_patients, 'patient has', 'patients have')} images in several parts."
+        if found.leaked_patients
+        else ""
+    )
     return Section(
         "split",
         "Split",
@@ -98,7 +108,7 @@ def _left_out(found: DataSummary) -> Section:
     if not found.left_out:
         return Section("left-out", "Images left out", absent="Every image of the table can be used.")
     rows = tuple((left.image, left.reason) for left in found.left_out[:_ROWS])
-    words = (f"{len(found.left_out):,} images of the table cannot be used.",)
+    words = (f"{counted(len(found.left_out), 'image')} of the table cannot be used.",)
     return Section(
         "left-out", "Images left out", words, tables=(Table("Reasons", ("Image", "Reason"), rows, folded=True),)
     )
@@ -110,9 +120,10 @@ def _copies(found: DataSummary) -> Section:
     if not found.copies:
         return Section("copies", "Equal images", absent="No two images have the same pixels.")
     rows = tuple(
-        (", ".join(c.images[:6]), len(c.images), c.patients, "contradict" if c.labels_differ else "agree")
+        (", ".join(c.images[:6]), len(c.images), c.patients or "unknown", "contradict" if c.labels_differ else "agree")
         for c in found.copies[:_ROWS]
     )
     head = ("Images", "Number", "Patients", "Labels")
-    words = (f"{len(found.copies):,} groups of images have the same file or the same pixels.",)
+    have = counted(len(found.copies), "group of images has", "groups of images have")
+    words = (f"{have} the same file or the same pixels.",)
     return Section("copies", "Equal images", words, tables=(Table("Groups", head, rows, folded=True),))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from zoo.core.counting import counted
 from zoo.evaluation.result import Evaluation, Measure
 from zoo.evaluation.result.groups import Group, Grouping, LargestGap
 from zoo.report.forest import Row, forest
@@ -78,7 +79,7 @@ def _notes(name: str, grouping: Grouping) -> list[str]:
             f"all images; the difference, {spoken(within.between)}, comes from distinguishing the groups."
         )
     if grouping.unknown:
-        notes.append(f"By {name}: unknown for {grouping.unknown:,} images.")
+        notes.append(f"By {name}: unknown for {counted(grouping.unknown, 'image')}.")
     return notes
 
 

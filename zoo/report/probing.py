@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from zoo.core.counting import counted
 from zoo.evaluation.result import Evaluation
 from zoo.evaluation.result.probing import LearningCurve, Probe
 from zoo.report.drawing import LIGHT, SERIES
@@ -25,7 +26,8 @@ def sections(result: Evaluation) -> list[Section]:
     if probe.cross_validation is not None:
         own = probe.cross_validation
         words.append(
-            f"Cross-validation uses all {own.n:,} images of {own.patients:,} patients, so its intervals are "
+            f"Cross-validation uses all {counted(own.n, 'image')} of {counted(own.patients, 'patient')}, so its "
+            "intervals are "
             "narrower than those of the test part. It compares images of the same fold only, and chooses the penalty "
             "without the fold."
         )
@@ -52,10 +54,10 @@ def _words(curve: LearningCurve) -> list[str]:
     return [
         f"Mean AUC over {len(curve.findings)} findings by the number of patients in training. The fitted power law is "
         f"1 \u2212 AUC = {curve.floor:.3f} + {curve.scale:.3g} \u00d7 patients^\u2212{curve.exponent:.2f}. Twice the "
-        f"{most:,} patients would add {decimals(gain.value)} [{decimals(gain.low)}, {decimals(gain.high)}]"
+        f"{counted(most, 'patient')} would add {decimals(gain.value)} [{decimals(gain.low)}, {decimals(gain.high)}]"
         + ("." if shown else ": these data do not show that more patients help."),
         f"Patients needed in addition for a gain of {'; '.join(parts)}. "
-        f"Nothing is said beyond {curve.horizon:,} patients.",
+        f"Nothing is said beyond {counted(curve.horizon, 'patient')}.",
     ]
 
 
@@ -91,6 +93,8 @@ def _panel(curve: LearningCurve) -> Panel:
         axes.set_ylabel("Mean AUC")
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.19), ncols=2)
 
-    ends = f"from {decimals(values[0])} with {sizes[0]:,} patients to {decimals(values[-1])} with {sizes[-1]:,}"
+    ends = (
+        f"from {decimals(values[0])} with {counted(sizes[0], 'patient')} to {decimals(values[-1])} with {sizes[-1]:,}"
+    )
     description = f"Mean AUC by the number of patients, {ends}; the power law is drawn to twice as many."
     return Panel("Learning curve", description, draw, size=(4.2, 3.2), margins=Margins(left=0.6, top=0.1))

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from zoo.core.counting import counted
 from zoo.core.csv import read_columns
 from zoo.core.errors import TableError
 from zoo.core.files import whole_file
@@ -66,7 +67,7 @@ def audit(
         table = reading.read_table(dataset, data, uncertain="keep", columns=columns, say=say)
     notes += warned
     table, skipped = reading.drop_missing(table)
-    with progress.task(f"comparing {len(table):,} images", len(table)) as advance:
+    with progress.task(f"comparing {counted(len(table), 'image')}", len(table)) as advance:
         hashes = hash_images(list(table["Image_path"]), on_file=advance)
     readable = [path not in hashes.unreadable for path in table["Image_path"]]
     table, unreadable = reading.drop_unreadable(table, hashes.unreadable)
@@ -87,7 +88,8 @@ def audit(
 def as_text(found: Audited) -> str:
     """The counts, for a terminal."""
     lines = [
-        f"{found.images:,} images: {len(found.copies):,} nearly equal pairs, {found.leaks:,} of two patients (leaks)"
+        f"{counted(found.images, 'image')}: {len(found.copies):,} nearly equal pairs, {found.leaks:,} of two "
+        "patients (leaks)"
     ]
     if not found.findings:
         return "\n".join([*lines, "no predictions were given, so no label was judged"])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from zoo.core.counting import counted
 from zoo.core.csv import read_columns
 from zoo.core.progress import Progress
 from zoo.data.images.listing import list_images
@@ -83,7 +84,7 @@ def _predict_unseen(name: str, data: Path, run_folder: Path, progress: Progress)
         pairs = zip(rows.texts("Image_name"), rows.texts("split"), strict=True)
         names = [name for name, part in pairs if part == "test"]
         paths = [Path(path) for path in locate_images(names, [data], "predictions.csv").existing()]
-    progress.message(f"loading {name!r} and predicting {len(paths[:UNSEEN])} images that it has not seen")
+    progress.message(f"loading {name!r} and predicting {counted(len(paths[:UNSEEN]), 'image')} that it has not seen")
     return _most_likely(load.load(name).findings(paths[:UNSEEN]))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from zoo.core.counting import counted
 from zoo.core.progress import Progress, tell_warnings
 from zoo.data import duplicates, summary
 from zoo.data.splits import SplitSpec
@@ -58,7 +59,7 @@ def describe(
     copies: tuple[summary.Copies, ...] = ()
     if read_images:
         paths = list(table["Image_path"])
-        with progress.task(f"reading {len(paths):,} images", len(paths)) as advance:
+        with progress.task(f"reading {counted(len(paths), 'image')}", len(paths)) as advance:
             prints = duplicates.fingerprints(paths, on_file=advance)
         table, unreadable = reading.drop_unreadable(table, prints.unreadable)
         skipped.append(unreadable)
@@ -78,32 +79,41 @@ def describe(
 
 def as_text(found: DataSummary) -> str:
     """The summary as Markdown, for a terminal."""
-    patients = f"{found.patients:,} patients" if found.patients else "no patients"
+    patients = counted(found.patients, "patient") if found.patients else "no patients"
     if found.without_patient and found.patients:
-        patients += f" ({found.without_patient:,} images name none)"
+        patients += f" ({counted(found.without_patient, 'image names', 'images name')} none)"
     state = "can be read" if found.images_read else "exist (not read)"
-    lines = [f"{found.data} ({found.dataset}): {found.usable:,} of {found.rows:,} images {state}; {patients}", ""]
-    head = ["finding", "positive", "negative", "uncertain", "unknown", "positive patients"]
+    lines = [
+        f"{found.data} ({found.dataset}): {found.usable:,} of {counted(found.rows, 'image')} {state}; {patients}",
+        "",
+    ]
+    head = ["finding", "positive", "negative", "uncertain", "unknown", *["positive patients"] * bool(found.patients)]
     head += [f"{part.part} +" for part in found.split]
     body = []
     for i, f in enumerate(found.findings):
-        own = [f.finding, f.positive, f.negative, f.uncertain, f.unknown, f.positive_patients]
+        own = [f.finding, f.positive, f.negative, f.uncertain, f.unknown, *[f.positive_patients] * bool(found.patients)]
         body.append([*own, *(part.positives[i] for part in found.split)])
     lines += _table(head, body)
     if found.split:
-        sizes = ", ".join(f"{part.part} {part.images:,} images of {part.patients:,} patients" for part in found.split)
+        sizes = ", ".join(
+            f"{part.part} {counted(part.images, 'image')} of {_patients(part.patients)}" for part in found.split
+        )
         lines += ["", f"The split by {found.split_by} would be: {sizes}"]
         lines += [f"  {note}" for note in found.split_notes]
     gaps = [f"{fact.fact} {fact.missing:,}" for fact in found.facts if fact.missing]
     lines += ["", f"Rows without a fact: {', '.join(gaps)}"] if gaps else []
     if found.left_out:
-        lines += ["", f"{len(found.left_out):,} images cannot be used:"]
+        lines += ["", f"{counted(len(found.left_out), 'image')} cannot be used:"]
         lines += _few([f"  {left.image}: {left.reason}" for left in found.left_out])
     if found.copies:
-        lines += ["", f"{len(found.copies):,} groups of images with the same content:"]
-        lines += _few([f"  {', '.join(copies.images[:4])} ({copies.patients} patients)" for copies in found.copies])
+        lines += ["", f"{counted(len(found.copies), 'group')} of images with the same content:"]
+        lines += _few([f"  {', '.join(copies.images[:4])} ({_patients(copies.patients)})" for copies in found.copies])
     told = summary.warnings_of(found)
     return "\n".join([*lines, *(["", "Before training:"] if told else []), *(f"  {text}" for text in told)])
+
+
+def _patients(count: int | None) -> str:
+    return counted(count, "patient") if count else "unknown patients"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from zoo.core.counting import counted
 from zoo.core.errors import SplitError, UsageError
 from zoo.core.files import write_json
 from zoo.core.progress import Progress
@@ -207,7 +208,8 @@ def _check_apart(validation: Study | None, reported: np.ndarray, request: Reques
         )
     if shared:
         raise SplitError(
-            f"{len(shared)} images are in both the validation and the test part (first: {str(shared[0])!r}): figures "
+            f"{counted(len(shared), 'image is', 'images are')} in both the validation and the test part (first: "
+            f"{str(shared[0])!r}): figures "
             "on images that the decision was fitted on would be too good"
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from zoo.core.counting import counted
 from zoo.core.paths import short_names
 from zoo.core.progress import Progress
 from zoo.data import duplicates
@@ -49,14 +50,15 @@ def find(
             seen = duplicates.SplitImages(seen.names + images.names, seen.patients + images.patients)
         files = leakage.shared_names(seen.names, study.ids)
         if len(files.names):
-            progress.message(
-                f"{len(files.names)} of these images were used in training or validation: the figures are too good"
-            )
+            were = counted(len(files.names), "of these images was", "of these images were")
+            progress.message(f"{were} used in training or validation: the figures are too good")
         found["files"] = files.result()
         if patients is not None and len(seen.patients) == len(seen.names):
             shared = leakage.shared_patients(seen.patients, patients)
             if len(shared.names):
-                progress.message(f"{len(shared.names)} of {shared.of} patients were used in training or validation")
+                progress.message(
+                    f"{len(shared.names)} of {counted(shared.of, 'patient')} were used in training or validation"
+                )
             found["patients"] = shared.result()
     if paths:
         found["content"] = _same_content(paths, seen.names, training_images, progress)
@@ -85,5 +87,6 @@ def _same_content(
     )
     same = leakage.duplicate_images(train, evaluated)
     if same.with_train:
-        progress.message(f"{len(same.with_train)} of these images have the same content as a training image")
+        have = counted(len(same.with_train), "of these images has", "of these images have")
+        progress.message(f"{have} the same content as a training image")
     return same.result(training=bool(before))

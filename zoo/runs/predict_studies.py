@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from zoo.core.counting import counted
 from zoo.core.errors import CheckpointError
 from zoo.core.progress import Progress
 from zoo.data import contents
@@ -75,7 +76,7 @@ def write_study_findings(
     found = find_images(sources, progress.message)
     study_of = dict(zip(found, studies.studies_of(found, source, [str(one) for one in sources]).tolist(), strict=True))
     rule = predictor.decision.study_rule if predictor.decision is not None else StudyRule.plain(len(predictor.labels))
-    progress.message(f"{len(set(study_of.values())):,} studies: {rule.described(predictor.labels)}")
+    progress.message(f"{counted(len(set(study_of.values())), 'study')}: {rule.described(predictor.labels)}")
     job["studies"] = str(source) if source in ("name", "folder") else contents.of(str(source)).digest
     with resume.open_journal(out, job, restart=restart, whole=kind.whole) as log:
         before = [path for path, _ in log.files]

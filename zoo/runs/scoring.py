@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from zoo.core.counting import counted
 from zoo.core.progress import Progress, tell_warnings
 from zoo.data.splits import patients_of
 from zoo.data.studies import studies_of
@@ -64,7 +65,7 @@ def score(
         table, compared = read_for(model.labels, dataset, data, columns=columns, say=progress.message)
         table, missing = tables.drop_missing(table)
     parts, errors = [], []
-    with progress.task(f"scoring {len(table)} images", len(table)) as advance:
+    with progress.task(f"scoring {counted(len(table), 'image')}", len(table)) as advance:
         for batch in model.stream(table["Image_path"]):
             parts.append(batch.logits)
             errors += batch.errors
@@ -83,7 +84,7 @@ def score(
     if out is not None:
         counts = {"no file": len(missing), "not readable": len(unreadable)}
         said = ", ".join(f"{reason}: {count:,}" for reason, count in counts.items() if count)
-        said = f"{out.images.positives:,} of {out.images.n:,} images of the table were left out ({said})"
+        said = f"{out.images.positives:,} of {counted(out.images.n, 'image')} of the table were left out ({said})"
         notes.append(said)
         progress.message(said)
     ids = table["Image_name"].to_numpy(str)
@@ -108,6 +109,6 @@ def _left_out(missing: pd.DataFrame, unreadable: pd.DataFrame, kept: int) -> Lef
 
 def _unknown_patients(table: pd.DataFrame) -> list[str]:
     unknown = int(table["Patient_ID"].isna().sum())
-    return [f"{unknown:,} of {len(table):,} images have no patient: each is treated as a patient of its own"] * bool(
-        unknown
-    )
+    return [
+        f"{unknown:,} of {counted(len(table), 'image')} have no patient: each is treated as a patient of its own"
+    ] * bool(unknown)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import PurePath
 
+from zoo.core.counting import counted
 from zoo.core.progress import Progress
 from zoo.data import contents
 from zoo.data.splits import Split
@@ -82,7 +83,8 @@ def _counted(name: str, found: SeenImages) -> str:
     n, trained, validated = found.training.n, found.training.positives, found.validation.positives
     if trained or validated:
         return (
-            f"{name} was trained on {trained:,} of these {n:,} images, and {validated:,} were used for its validation: "
+            f"{name} was trained on {trained:,} of these {counted(n, 'image')}, and {validated:,} were used for its "
+            "validation: "
             "figures on them flatter"
         )
     return (

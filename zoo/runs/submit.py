@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from zoo.core.counting import counted
 from zoo.core.csv import read_columns, same_name, shortened
 from zoo.core.errors import ImageError, TableError
 from zoo.core.files import whole_file
@@ -176,7 +177,7 @@ def _probabilities(
         errors |= {done + i: error for i, error in enumerate(batch.errors) if error}
         done += len(batch.errors)
     if len(errors) == done:
-        raise ImageError(f"none of {done:,} images can be read, and nothing was written; first {errors[0]}")
+        raise ImageError(f"none of {counted(done, 'image')} can be read, and nothing was written; first {errors[0]}")
     logits = np.concatenate(parts)
     if studies is not None:
         rule = predictor.decision.study_rule if predictor.decision is not None else StudyRule.plain(logits.shape[1])
@@ -186,7 +187,7 @@ def _probabilities(
         helped = [i for i in errors if not np.isnan(logits[i]).all()]
         errors = {i: error for i, error in errors.items() if i not in helped}
         progress.message(
-            f"{len(row):,} studies of {len(paths):,} images: {rule.described(predictor.labels)}"
+            f"{counted(len(row), 'study')} of {counted(len(paths), 'image')}: {rule.described(predictor.labels)}"
             + (f"; unreadable images that get their study's probabilities: {len(helped):,}" if helped else "")
         )
     return probabilities(logits, predictor.decision), errors
@@ -205,7 +206,8 @@ def _filled(values: np.ndarray, errors: Mapping[int, str], findings: Sequence[st
         values[list(errors)] = read.mean(axis=0)
         named = "; ".join(list(errors.values())[:_NAMED]) + (" ..." if len(errors) > _NAMED else "")
         progress.message(
-            f"{len(errors):,} of {len(values):,} images cannot be read, and get each finding's mean over the other "
+            f"{len(errors):,} of {counted(len(values), 'image')} cannot be read, and get each finding's mean over "
+            "the other "
             f"{len(read):,}: {named}"
         )
     return values

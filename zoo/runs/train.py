@@ -16,6 +16,7 @@ import pandas as pd
 from zoo._version import __version__
 from zoo.config.specs import to_dict
 from zoo.core import home
+from zoo.core.counting import counted
 from zoo.core.errors import CacheError, CheckpointError
 from zoo.core.files import write_json
 from zoo.core.process import require_own_process
@@ -343,5 +344,5 @@ def list_skipped(skipped: pd.DataFrame, kept: int, path: Path, progress: Progres
     if len(skipped):
         names = ", ".join(skipped["Image_name"].head(5)) + (" ..." if len(skipped) > 5 else "")
         progress.message(
-            f"skipped {len(skipped)} of {kept + len(skipped)} images: {names} (reasons are in {path.name})"
+            f"skipped {len(skipped)} of {counted(kept + len(skipped), 'image')}: {names} (reasons are in {path.name})"
         )

@@ -15,6 +15,7 @@ import pandas as pd
 
 from zoo._version import __version__
 from zoo.core import backend
+from zoo.core.counting import counted
 from zoo.core.errors import CheckpointError
 from zoo.core.progress import Progress
 from zoo.data import contents
@@ -92,7 +93,7 @@ def write_images(
 def tell_resumed(done: int, images: int, progress: Progress) -> None:
     """Says how much of the work an earlier run has done, if it has done any."""
     if done:
-        progress.message(f"resuming after {done:,} of {images:,} images, which an earlier run has written")
+        progress.message(f"resuming after {done:,} of {counted(images, 'image')}, which an earlier run has written")
 
 
 def tell_quality(done: resume.Mark, model: Predictor | Embedder, progress: Progress) -> None:
@@ -100,7 +101,8 @@ def tell_quality(done: resume.Mark, model: Predictor | Embedder, progress: Progr
     if done.rejected or done.doubtful:
         skipped = ", whose rows are NaN" if isinstance(model, Predictor) and model.on_reject == "skip" else ""
         progress.message(
-            f"quality checks reject {done.rejected:,} of {done.items:,} images{skipped}, and {done.doubtful:,} are "
+            f"quality checks reject {done.rejected:,} of {counted(done.items, 'image')}{skipped}, and "
+            f"{done.doubtful:,} are "
             "doubtful: see the columns quality and reason"
         )
 
@@ -120,7 +122,7 @@ def in_order(scored_before: Sequence[tuple[str, Content]], paths: Sequence[str],
     for some, what in ((changed, "changed"), (gone, "left out now")):
         if some:
             raise CheckpointError(
-                f"{out}: {len(some):,} of {len(before):,} images that an earlier run has written are {what} "
+                f"{out}: {len(some):,} of {counted(len(before), 'image')} that an earlier run has written are {what} "
                 f"(first: {some[0]}): --restart (restart=True) starts again"
             )
     for path in before:

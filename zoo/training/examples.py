@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from zoo.core.counting import counted
 from zoo.core.errors import RecipeError, SplitError
 from zoo.data import augment, pipeline
 from zoo.data.images.reading import Reader, read_image
@@ -59,7 +60,7 @@ class Examples:
                 )
         if not np.any(np.any(labels[validation] == 1, axis=0) & np.any(labels[validation] == 0, axis=0)):
             raise SplitError(
-                f"no finding has both classes in the {len(validation)} images of the validation part: "
+                f"no finding has both classes in the {counted(len(validation), 'image')} of the validation part: "
                 "val_auc is undefined"
             )
         learned, notes = training_targets(recipe, table, split)

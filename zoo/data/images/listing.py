@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from zoo.core.counting import counted
 from zoo.core.errors import ImageError
 from zoo.core.file_kinds import HEAD, UNKNOWN, file_kind, image_kind
 from zoo.core.paths import IMAGE_EXTENSIONS
@@ -149,7 +150,7 @@ def find_images(sources: Sequence[Path], say: Callable[[str], None] = warn_user)
         once.setdefault(str(Path(path).absolute()), path)
     twice = len(found) - len(once)
     if twice:
-        those = "1 image is" if twice == 1 else f"{twice:,} images are"
+        those = counted(twice, "image is", "images are")
         say(f"{those} in several of the files and folders named; {'it' if twice == 1 else 'each'} is taken once")
     return list(once.values())
 

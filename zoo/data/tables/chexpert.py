@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from zoo.core.counting import counted
 from zoo.core.csv import CsvColumns
 from zoo.core.dialects import read_any_columns
 from zoo.core.errors import TableError
@@ -66,9 +67,9 @@ def read_chexpert_test(
     row_of = {_study(text): row for row, text in enumerate(source.columns[column])}
     files = [path for path in walk_images(images) if _study(path) in row_of]
     if not files:
-        raise TableError(f"{images}: no image of the {len(row_of):,} studies of {table.name}")
+        raise TableError(f"{images}: no image of the {counted(len(row_of), 'study')} of {table.name}")
     rows = [row_of[_study(path)] for path in files]
-    say(f"{table.name}: {len(set(rows)):,} of {len(row_of):,} studies have images: {len(files):,}")
+    say(f"{table.name}: {len(set(rows)):,} of {counted(len(row_of), 'study')} have images: {len(files):,}")
     names = tuple(str(Path(path).relative_to(images)) for path in files)
     columns = {header: tuple(texts[row] for row in rows) for header, texts in source.columns.items()}
     each = replace(source, lines=tuple(source.lines[row] for row in rows), columns=columns)
@@ -77,7 +78,7 @@ def read_chexpert_test(
 
 def _read_one(path: Path, images: Path, schema: LabelSchema, say: Say) -> pd.DataFrame:
     source = read_any_columns(path)[0]
-    say(f"{path.name}: {len(source):,} images")
+    say(f"{path.name}: {counted(len(source), 'image')}")
     part = "chexpert-valid" if "valid" in path.name else "chexpert-train"
     return _table(source, source.texts("Path"), images, schema, part)
 

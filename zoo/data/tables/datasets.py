@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 import pandas as pd
 
+from zoo.core.counting import counted
 from zoo.data.tables.chexpert import chexpert_tables, read_chexpert, read_chexpert_test
 from zoo.data.tables.competition import competition_files, read_competition
 from zoo.data.tables.mimic import read_mimic
@@ -90,9 +91,12 @@ def _both(files: Files) -> pd.DataFrame:
         csv, images = competition_files(files.folder, files.folder / f"{division}.csv", files.images)
         part = read_competition(csv, images, uncertain="keep", schema=files.schema)
         parts.append(part.assign(Image_name=[f"{division}/{name}" for name in part["Image_name"]]))
-        files.say(f"{csv.name}: {len(part):,} images of {part['Patient_ID'].nunique():,} patients")
+        patients = part["Patient_ID"].nunique()
+        files.say(f"{csv.name}: {counted(len(part), 'image')} of {counted(patients, 'patient')}")
     shared = set(parts[0]["Patient_ID"].dropna()) & set(parts[1]["Patient_ID"].dropna())
-    files.say(f"{len(shared):,} patients are in both divisions; a split keeps their images together")
+    files.say(
+        f"{counted(len(shared), 'patient is', 'patients are')} in both divisions; a split keeps their images together"
+    )
     return pd.concat(parts, ignore_index=True)
 
 

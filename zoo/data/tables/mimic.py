@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from zoo.core.counting import counted
 from zoo.core.csv import CsvColumns
 from zoo.core.dialects import read_any_columns
 from zoo.data.tables.public import canonical_table, find_table, label_column, one_file
@@ -49,8 +50,9 @@ def read_mimic(
     lacking = len({study for study, row in zip(studies, rows, strict=True) if row < 0})
     unused = len(row_of.keys() - set(studies))
     say(
-        f"{source.path.name}: {len(source):,} images of {len(set(studies)):,} studies; {lacking:,} studies without "
-        f"labels are unknown; {unused:,} labelled studies have no image"
+        f"{source.path.name}: {counted(len(source), 'image')} of {counted(len(set(studies)), 'study')}; "
+        f"{counted(lacking, 'study without labels is', 'studies without labels are')} unknown; "
+        f"{counted(unused, 'labelled study has', 'labelled studies have')} no image"
     )
     _tell_split(folder, say)
     names = tuple(f"p{p[:2]}/p{p}/s{s}/{d}.jpg" for d, p, s in zip(dicoms, subjects, studies, strict=True))

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
+from zoo.core.counting import counted
 from zoo.core.csv import CsvColumns
 from zoo.core.dialects import read_any_columns
 from zoo.core.errors import TableError
@@ -67,7 +68,7 @@ def read_openi(
     if not rows:
         raise TableError(f"{reports}: no report with an image (*.xml)")
     say(
-        f"{reports.name}: {count:,} reports with {len(rows):,} images; {without:,} reports without an image; "
+        f"{reports.name}: {count:,} reports with {counted(len(rows), 'image')}; {without:,} reports without an image; "
         f"{unknown:,} were not coded and are unknown"
     )
     names, uids, codes_of = zip(*rows, strict=True)

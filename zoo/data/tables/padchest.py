@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from zoo.core.counting import counted
 from zoo.core.csv import CsvColumns
 from zoo.core.dialects import read_any_columns
 from zoo.data.tables.plain_columns import split_list
@@ -85,7 +86,8 @@ def read_padchest(
     speaks = {text: bool(names - _SAY_NOTHING) and _EXCLUDED not in names for text, names in lists.items()}
     unknown, excluded = sum(not speaks[t] for t in texts), sum(_EXCLUDED in lists[t] for t in texts)
     say(
-        f"{table.name}: {len(source):,} images; {unknown:,} say nothing and are unknown, {excluded:,} of them 'exclude'"
+        f"{table.name}: {counted(len(source), 'image')}; {unknown:,} say nothing and are unknown, {excluded:,} of "
+        "them 'exclude'"
     )
     used = {name for names in MAPPING.values() for name in names}
     others = Counter(name for text in texts for name in lists[text] - used)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from zoo.core.counting import counted
 from zoo.core.csv import CsvColumns, same_name, shortened
 from zoo.core.dialects import TABLE_EXTENSIONS, read_any_columns
 from zoo.core.errors import TableError
@@ -17,7 +18,7 @@ from zoo.data.images.locating import Located
 from zoo.data.tables.canonical import build_table, check_names
 from zoo.data.tables.plain_columns import PlainColumns, find_columns
 from zoo.data.tables.plain_images import locate_rows
-from zoo.data.tables.plain_labels import counted, read_plain_labels
+from zoo.data.tables.plain_labels import counted_labels, read_plain_labels
 from zoo.data.tables.spec import ROLES, TableSpec
 from zoo.data.tables.views import view_columns
 from zoo.labels import facts
@@ -82,7 +83,7 @@ def read_csv_table(
     for sentence in (size, *form.notes, *_understood(source, found, labels), *how, *notes):
         tell(f"{name}: {sentence}")
     located = _located(source, found.facts["image"], images or columns.images or None)
-    tell(f"{name}: {sum(Path(path).is_file() for path in located.paths):,} of {len(source):,} images found")
+    tell(f"{name}: {sum(Path(path).is_file() for path in located.paths):,} of {counted(len(source), 'image')} found")
     own = {canonical: canonical for canonical in (*ROLES.values(), "ViewCategory")}
     sources: str | list[str] = "csv"
     if header := source.header(*GROUPS["source"]):
@@ -166,10 +167,11 @@ def _understood(source: CsvColumns, found: PlainColumns, labels: dict[str, np.nd
     if "patient" in found.facts:
         ids = [text for text in source.columns["Patient_ID"] if facts.names_patient(text)]
         unknown = len(source) - len(ids)
-        told.append(f"{len(set(ids)):,} patients" + (f"; {unknown:,} rows name none" if unknown else ""))
+        said = f"; {counted(unknown, 'row names', 'rows name')} none" if unknown else ""
+        told.append(counted(len(set(ids)), "patient") + said)
     renamed = [f"{finding!r} is {header!r}" for finding, header in found.findings.items() if finding != header]
     told += [f"names of findings: {', '.join(renamed)}"] if renamed else []
-    told.append(f"{len(labels)} finding{'s' * (len(labels) != 1)}: {counted(labels)}")
+    told.append(f"{counted(len(labels), 'finding')}: {counted_labels(labels)}")
     if found.ignored:
         told.append("not used: " + ", ".join(f"{header!r} ({why})" for header, why in found.ignored.items()))
     return told

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from zoo.core.counting import counted
 from zoo.core.errors import TableError
 from zoo.core.paths import is_absolute
 from zoo.data.images.locating import Located, locate_images
@@ -93,4 +94,4 @@ def _common_folder(paths: Sequence[str], base: Path) -> Path | None:
 
 
 def _note_outside(outside: int, base: Path) -> tuple[str, ...]:
-    return (f"{outside:,} images are outside {base}",) if outside else ()
+    return (f"{counted(outside, 'image is', 'images are')} outside {base}",) if outside else ()

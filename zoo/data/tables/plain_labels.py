@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from zoo.core.counting import counted
 from zoo.core.csv import CsvColumns, same_name
 from zoo.core.errors import TableError, closest
 from zoo.data.tables.plain_columns import PlainColumns, check_labels, finding_of, separator_of, shown, split_list
@@ -50,10 +51,10 @@ def read_plain_labels(
     return {f: labels.get(f, np.full(len(table), np.nan, np.float32)) for f in wanted}, how
 
 
-def counted(labels: Mapping[str, np.ndarray]) -> str:
+def counted_labels(labels: Mapping[str, np.ndarray]) -> str:
     """Counts the labels of each finding.
 
-    >>> counted({"Edema": np.array([1, 0, 0, np.nan])})
+    >>> counted_labels({"Edema": np.array([1, 0, 0, np.nan])})
     'Edema (1 positive, 2 negative, 1 unknown)'
     """
     parts = []
@@ -111,7 +112,8 @@ def _listed(
     blank = sum(not lists[text] for text in texts)
     how = f"labels: listed in column {header!r}" + (f", separated by {separator!r}" if _used(texts, separator) else "")
     left = [name for key, name in names.items() if not any(key in among for among in own.values())]
-    notes = [f"{how}; a finding that a row does not list is negative; {blank:,} rows list nothing and are unknown"]
+    blanks = counted(blank, "row lists nothing and is", "rows list nothing and are")
+    notes = [f"{how}; a finding that a row does not list is negative; {blanks} unknown"]
     notes += [f"names that are listed and not used: {', '.join(left[:_SHOWN])}"] if left else []
     others = [other for other in "|;," if other != separator and _used(texts, other)]
     notes += [f"{' and '.join(map(repr, others))} in column {header!r} are read as part of the names"] if others else []

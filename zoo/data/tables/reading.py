@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from zoo.core.counting import counted
 from zoo.core.errors import TableError, UnknownNameError, UsageError
 from zoo.core.paths import file_name, stem
 from zoo.data.tables.canonical import COLUMNS
@@ -262,5 +263,7 @@ def _drop(table: pd.DataFrame, reasons: pd.Series) -> tuple[pd.DataFrame, pd.Dat
     skipped = pd.DataFrame({"Image_name": table.Image_name[out].to_numpy(), "Reason": reasons[out].to_numpy()})
     if len(table) and out.all():
         path = Path(str(table.Image_path.iat[0]))
-        raise TableError(f"{path.parent}: none of {len(table)} images can be used ({path.name}: {reasons.iat[0]})")
+        raise TableError(
+            f"{path.parent}: none of {counted(len(table), 'image')} can be used ({path.name}: {reasons.iat[0]})"
+        )
     return table[~out].reset_index(drop=True), skipped

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from zoo.core.counting import counted
 from zoo.core.csv import CsvColumns
 from zoo.core.dialects import read_any_columns
 from zoo.core.errors import TableError
@@ -48,7 +49,9 @@ def read_rsna(
             raise source.error(
                 row, "Target", f"{image!r} is {target[first[image]]:g} on line {source.lines[first[image]]}"
             )
-    say(f"{table.name}: {len(source):,} rows of {len(first):,} images; several boxes of an image are one label")
+    say(
+        f"{table.name}: {len(source):,} rows of {counted(len(first), 'image')}; several boxes of an image are one label"
+    )
     rows = list(first.values())
     own = target[rows]
     labels = {"Pneumonia": own, "Lung Opacity": own}
@@ -83,7 +86,9 @@ def _patients(folder: Path, images: list[str], say: Callable[[str], None]) -> di
         of = {str(entry["subset_img_id"]): str(entry["img_id"]).partition("_")[0] for entry in entries}
     except (ValueError, KeyError, TypeError) as error:
         raise TableError(f"{path}: not the mapping of RSNA's images to NIH's ({type(error).__name__})") from None
-    say(f"{path.name}: names the patient of {sum(image in of for image in images):,} of {len(images):,} images")
+    say(
+        f"{path.name}: names the patient of {sum(image in of for image in images):,} of {counted(len(images), 'image')}"
+    )
     return {"Patient_ID": tuple(of.get(image, "") for image in images)}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from zoo.core.counting import counted
 from zoo.core.errors import UsageError
 from zoo.core.paths import stem
 from zoo.data.tables.competition import Uncertain
@@ -95,14 +96,14 @@ def read_several(
                 Source=source,
             )
         )
-        say(f"{name}: {len(table):,} rows of the form {form!r}, {patients.nunique():,} patients")
+        say(f"{name}: {len(table):,} rows of the form {form!r}, {counted(patients.nunique(), 'patient')}")
         for note in notes:
             say(f"{name}: {note}")
     joined = pd.concat(parts, ignore_index=True)
     own = [set(part["Patient_ID"].dropna()) for part in parts]
     shared = sum(map(len, own)) - len(set().union(*own))
     people = len(set().union(*own))
-    say(f"{len(sets)} data sets: {len(joined):,} rows, {people:,} patients, {shared:,} of them in several")
+    say(f"{len(sets)} data sets: {len(joined):,} rows, {counted(people, 'patient')}, {shared:,} of them in several")
     return joined
 
 

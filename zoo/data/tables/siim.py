@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from zoo.core.counting import counted
 from zoo.core.csv import CsvColumns
 from zoo.core.dialects import read_any_columns
 from zoo.data.tables.public import canonical_table, first_rows
@@ -40,7 +41,9 @@ def read_siim(
         if (mask == "-1") != (masks[first[image]] == "-1"):
             raise source.error(row, "EncodedPixels", f"{image!r} has a mask and -1 as well")
     rows = list(first.values())
-    say(f"{table.name}: {len(source):,} masks of {len(rows):,} images; several masks of an image are one label")
+    say(
+        f"{table.name}: {len(source):,} masks of {counted(len(rows), 'image')}; several masks of an image are one label"
+    )
     say(f"{table.name}: no patient is stated, so images of one person cannot be kept together")
     labels = {"Pneumothorax": np.array([masks[row] != "-1" for row in rows], np.float32)}
     each = CsvColumns(source.path, tuple(source.lines[row] for row in rows), {})

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from zoo.core.counting import counted
 from zoo.core.errors import EvaluationError
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.statistics.intervals import bootstrap
@@ -37,7 +38,8 @@ class StudyScores:
         images = self.joined.images
         several = int(np.sum(images > 1))
         found = [
-            f"by study: each row is one of {len(images):,} studies ({int(images.sum()):,} images; {several:,} studies "
+            f"by study: each row is one of {counted(len(images), 'study')} ({counted(int(images.sum()), 'image')}; "
+            f"{counted(several, 'study')} "
             f"of several images); {rule.described(self.scores.findings)}"
         ]
         if self.differing:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from zoo.core.counting import counted
 from zoo.core.errors import SplitError, UsageError
 from zoo.data import duplicates
 from zoo.data.tables import reading
@@ -94,7 +95,9 @@ def choose_images(data: Path, dataset: str, trained_on: Path | None = None, seed
         part, notes = "test", ()
     if min(len(first), len(compared)) < 2:
         what = "of the split's validation and test part" if trained_on else "in the two halves"
-        raise SplitError(f"{data}: {len(first)} and {len(compared)} images are {what}: both need at least 2")
+        raise SplitError(
+            f"{data}: {len(first)} and {counted(len(compared), 'image is', 'images are')} {what}: both need at least 2"
+        )
     mixed = np.random.default_rng(seed).permutation(len(first))
     n = min(CALIBRATION, max(1, len(first) * 2 // 3))
     calibration, tuning = (
@@ -132,7 +135,8 @@ def loss(
     auc = {name: float(mean_over_findings(roc_auc(labels, z))[0].item()) for name, z in both.items()}
     if not np.isfinite(auc["float32"]):
         raise UsageError(
-            f"none of {len(found.spec.findings)} findings has a positive and a negative in {len(table)} images"
+            f"none of {len(found.spec.findings)} findings has a positive and a negative in "
+            f"{counted(len(table), 'image')}"
         )
     kept = _decisions_kept(found.decision, plain, int8, scores["int8"].clusters)
     return {

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from zoo.core.counting import counted
 from zoo.core.errors import ImageError, MissingExtraError, SplitError
 from zoo.core.progress import Progress, Silent
 from zoo.data.images.reading import read_image
@@ -229,7 +230,7 @@ def _read(
     images: list[np.ndarray] = []
     parts: dict[str, list[np.ndarray]] = {name: [] for name in compute or {}}
     rows: list[int] = []
-    with progress.task(f"{len(table)} images for {what}", len(table)) as advance:
+    with progress.task(f"{counted(len(table), 'image')} for {what}", len(table)) as advance:
         for row, path in enumerate(table["Image_path"]):
             try:
                 images.append(read_image(path, found.spec.image_size))
@@ -242,9 +243,9 @@ def _read(
                 images.clear()
             advance()
     if not rows:
-        raise SplitError(f"none of {len(table)} images for {what} can be read")
+        raise SplitError(f"none of {counted(len(table), 'image')} for {what} can be read")
     lost = len(table) - len(rows)
-    notes = (f"{lost} of {len(table)} images for {what} could not be read",) if lost else ()
+    notes = (f"{lost} of {counted(len(table), 'image')} for {what} could not be read",) if lost else ()
     pixels = np.stack(images) if images else np.empty(0)
     return _Read(
         table.iloc[rows].reset_index(drop=True), pixels, {n: np.concatenate(p) for n, p in parts.items()}, notes

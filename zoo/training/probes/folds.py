@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from zoo.core.counting import counted
 from zoo.core.errors import TrainingError
 from zoo.core.progress import Progress
 from zoo.data.stratify import stratify_groups
@@ -38,7 +39,9 @@ def make_folds(labels: np.ndarray, patients: np.ndarray, folds: int, seed: int) 
     """
     names, group = np.unique(np.asarray(patients).astype(str), return_inverse=True)
     if folds < 2 or len(names) < folds:
-        raise TrainingError(f"{folds} folds need at least 2 folds and {folds} patients, got {len(names)} patients")
+        raise TrainingError(
+            f"{folds} folds need at least 2 folds and {counted(folds, 'patient')}, got {counted(len(names), 'patient')}"
+        )
     marks = np.concatenate([labels == 1, labels == 0], axis=1)
     counts = np.stack([np.bincount(group, weights=mark, minlength=len(names)) for mark in marks.T], axis=1)
     return stratify_groups(counts, np.bincount(group), (1 / folds,) * folds, seed)[group]
@@ -59,7 +62,7 @@ def not_fittable(labels: np.ndarray, patients: np.ndarray, folds: int, findings:
         for truth, word in ((1, "positive"), (0, "negative")):
             have = len(np.unique(group[column == truth]))
             if have < folds and finding not in reasons:
-                few = f"{have} patient{'s' * (have != 1)} with a {word} label, {folds} folds need {folds}"
+                few = f"{counted(have, 'patient')} with a {word} label, {folds} folds need {folds}"
                 reasons[finding] = few if have else f"no {word} label"
     return reasons
 
