@@ -68,7 +68,7 @@ def test_a_manifest_without_patients_has_names_alone(tmp_path):
     (tmp_path / "split.json").write_text(
         json.dumps({"parts": {"train": {"images": ["a.png"], "patients": ["1", "2"]}}})
     )
-    with pytest.raises(SplitError, match="2 patients of 1 image$"):
+    with pytest.raises(SplitError, match=r"2 patients of 1 image$"):
         split_images(tmp_path)
 
 

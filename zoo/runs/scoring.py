@@ -60,10 +60,10 @@ def score(
     """
     tables.home_of(data)
     dataset = tables.dataset_of(data, dataset, columns=columns)
-    progress.message(f"{data}: read as {dataset!r}")
     with tell_warnings(progress) as notes:
         table, compared = read_for(model.labels, dataset, data, columns=columns, say=progress.message)
         table, missing = tables.drop_missing(table)
+    progress.message(f"{data}: read as {dataset!r}")
     parts, errors = [], []
     with progress.task(f"scoring {counted(len(table), 'image')}", len(table)) as advance:
         for batch in model.stream(table["Image_path"]):
