@@ -112,4 +112,3 @@ def test_it_is_published_and_loads_from_the_hub_with_the_same_logits(release, im
     commit = hub.store["tester/mine"].heads["main"]
     (batch,) = zoo.load(f"hf://tester/mine@{commit}").stream(images[:3])
     np.testing.assert_array_equal(batch.logits, logits)
-

@@ -101,6 +101,7 @@ def train(
     if restart:
         move_away(run, progress)
     recipe = dataclasses.replace(recipe, ensemble=porting.with_starts(recipe.ensemble))
+    tell_random(recipe, progress)
     run.mkdir(parents=True, exist_ok=True)
     if isinstance(data, Path):
         dataset = reading.dataset_of(data, dataset, recipe.dataset, recipe.table)
@@ -118,6 +119,13 @@ def train(
     if result.stopped:
         return Outcome(run, stopped=result.stopped)
     return finish(recipe, table, split, run, progress, data_facts, read)
+
+
+def tell_random(recipe: Recipe, progress: Progress) -> None:
+    """Says which members start from random weights."""
+    random = [member.name for member in recipe.ensemble.members if member.weights is None]
+    if random:
+        progress.message(f"start from random weights: {', '.join(random)}")
 
 
 def readable_table(

@@ -1,5 +1,8 @@
 """Logits of converted DenseNets against the sources' own code, on random weights and batch-norm statistics."""
 
+from importlib.util import find_spec
+
+import keras
 import numpy as np
 import pytest
 
@@ -60,14 +63,29 @@ def tensors(network) -> dict[str, np.ndarray]:
     return {name: value.numpy() for name, value in network.state_dict().items()}
 
 
-def ours(ported, size: int, images: np.ndarray, tmp_path) -> np.ndarray:
+def ours(ported, size: int, images: np.ndarray, tmp_path) -> dict[str, np.ndarray]:
+    """The logits of Keras, and of OpenVINO."""
     import dataclasses
 
     from safetensors.numpy import save_file
 
     spec = dataclasses.replace(ported.spec("port"), image_size=size)
     save_file(dict(ported.weights), tmp_path / f"{spec.members[0].name}.safetensors")
-    return load_members(spec, tmp_path).predict(images, verbose=0)
+    model = load_members(spec, tmp_path)
+    found = {keras.backend.backend(): model.predict(images, verbose=0)}
+    if find_spec("openvino") and find_spec("onnx"):
+        found["openvino"] = by_openvino(model, size, images)
+    return found
+
+
+def by_openvino(model, size: int, images: np.ndarray) -> np.ndarray:
+    import openvino
+
+    from zoo.export.onnx.model import to_onnx
+
+    core = openvino.Core()
+    graph = core.read_model(to_onnx(model, size).SerializeToString())
+    return core.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(images)[0]
 
 
 def grey(size: int) -> np.ndarray:
@@ -79,11 +97,12 @@ def normalised(images: np.ndarray, mean: tuple[float, ...], deviation: tuple[flo
     return (x - torch.tensor(mean).view(1, 3, 1, 1)) / torch.tensor(deviation).view(1, 3, 1, 1)
 
 
-def require_equal(got: np.ndarray, expected: np.ndarray) -> None:
-    difference = np.abs(got - expected).max() / np.abs(expected).max()
-    print(f"largest difference {difference:.2g} of the largest logit {np.abs(expected).max():.3g}")
-    assert got.std() > 1e-3
-    assert difference < TOLERANCE
+def require_equal(got: dict[str, np.ndarray], expected: np.ndarray) -> None:
+    assert expected.std() > 1e-3
+    for runtime, logits in got.items():
+        difference = np.abs(logits - expected).max() / np.abs(expected).max()
+        print(f"{runtime}: largest difference {difference:.2g} of the largest logit {np.abs(expected).max():.3g}")
+        assert difference < TOLERANCE, runtime
 
 
 @pytest.mark.parametrize("size", [224, 75])
@@ -98,15 +117,16 @@ def test_torchxrayvision(xrv, size, tmp_path):
     require_equal(ours(ported, size, images, tmp_path), expected)
 
 
-def test_timm(timm, tmp_path):
-    images = grey(97)
+@pytest.mark.parametrize("size", [224, 97])
+def test_timm(timm, size, tmp_path):
+    images = grey(size)
     scaled = normalised(images, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     network = shuffled(timm.create_model("densenet121", num_classes=14), scaled)
     with torch.no_grad():
         expected = network(scaled).numpy()
     ported = convert(tensors(network), findings=[f"f{i}" for i in range(14)])
     assert ported.port.name == "timm-densenet121"
-    require_equal(ours(ported, 97, images, tmp_path), expected)
+    require_equal(ours(ported, size, images, tmp_path), expected)
 
 
 def test_chexnets_of_old_and_new_keys(timm, tmp_path):
