@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo.core.errors import ImageError
+from zoo.core.errors import ImageError, UsageTypeError
 from zoo.data.images.listing import LeftOut, find_images, list_images, walk_images
 
 GREY = Image.fromarray(np.arange(900, dtype=np.uint8).reshape(30, 30))
@@ -28,6 +28,13 @@ def saved(path, kind):
 def listed(folder):
     left_out = LeftOut()
     return [os.path.relpath(path, folder) for path in walk_images(folder, left_out)], left_out
+
+
+@pytest.mark.parametrize("given", [b"folder", np.zeros((4, 4)), [np.zeros((4, 4))], [b"folder"]])
+def test_contents_where_a_path_is_wanted_are_refused_with_a_hint(given):
+    find = find_images if isinstance(given, list) else list_images
+    with pytest.raises(UsageTypeError, match=r"a path of a file or folder is wanted here, got a (bytes|ndarray)"):
+        find(given)
 
 
 def test_content_decides_what_is_an_image(tmp_path):

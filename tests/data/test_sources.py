@@ -495,3 +495,24 @@ def test_a_generator_may_draw_on_the_image_that_it_gave():
         image.paste(0, (0, 0, *image.size))
 
     np.testing.assert_array_equal(read_image(next(iter([*hold_each(drawn())]))), read_image(FILM))
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (b"folder/image.png", r"give it as text, os\.fsdecode\(path\)"),
+        (np.array(["a.png", "b.png"]), "these are paths, not pixels"),
+        (np.frombuffer(FILES["grey jpeg"], np.uint8), r"given as bytes, array\.tobytes\(\)"),
+    ],
+)
+def test_a_path_and_the_contents_of_a_file_in_the_wrong_form_get_a_hint(given, says):
+    with pytest.raises(ImageError, match=says) as error:
+        read_image(given)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("given", [b"\xff\xd8 damaged.jpg", b"no path", np.zeros(3)])
+def test_what_is_damaged_gets_no_such_hint(given):
+    with pytest.raises(ImageError) as error:
+        read_image(given)
+    assert "give" not in str(error.value)

@@ -39,7 +39,8 @@ def add(commands: Any) -> None:
         choices=("logits", "probabilities", "ranks"),
         help="evaluate the ensemble of all files: what it averages",
     )
-    sub.add_argument("--readers", type=Path, nargs="+", default=[], help="CSV files of human readers' calls, 0 and 1")
+    holds = "CSV files, one a reader: the ids of --predictions, and a column of 0 and 1 for each finding read"
+    sub.add_argument("--readers", type=Path, nargs="+", default=[], help=holds)
     _add_decision(sub)
     sub.add_argument("--resamples", type=int, default=2000, help="bootstrap resamples (default: 2000)")
     sub.add_argument("--seed", type=int, default=0, help="seed of resamples and --validation-share (default: 0)")

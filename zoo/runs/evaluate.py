@@ -163,7 +163,7 @@ def evaluate_predictions(
         out: Folder of the results.
         progress: Receives the progress of the steps.
         labels: CSV file of labels; None takes the labels in the predictions' files.
-        readers: CSV files of human readers' calls.
+        readers: CSV files, one a reader: the ids of the predictions, and a column of 0 and 1 for each finding read.
         how: What the ensemble averages: "logits", "probabilities" or "ranks".
         request: Options of the evaluation.
         **reading: Further arguments of `files.study.read_files`.

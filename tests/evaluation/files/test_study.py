@@ -174,6 +174,23 @@ def test_saturated_probabilities_are_remarked_on_in_a_mean_of_logits(tmp_path):
     assert not any("are 0 or 1, whose" in n for n in evaluate_files(paths, ensemble="ranks", resamples=5)["notes"])
 
 
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("Study,reader\na,1\n", "no labels of"),
+        ("Study,Edema\nCheXpert-v1.0/test/patient64741/study1,0.83\n", "got '0.83'"),
+        ("Study,Edema\nanother,1\n", "have no row in common"),
+    ],
+)
+def test_an_error_of_a_readers_file_says_what_it_must_hold(studies, tmp_path, content, says):
+    (tmp_path / "reader.csv").write_text(content)
+    with pytest.raises(TableError) as error:
+        read_files([studies / "first_predictions.csv"], studies / "truth.csv", readers=[tmp_path / "reader.csv"])
+    assert says in str(error.value)
+    assert "1 where the reader called it, 0 where not, blank where the image was not read" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
 def test_a_reader_who_did_not_read_all_is_counted(studies, tmp_path):
     reader = tmp_path / "reader.csv"
     reader.write_text("".join((studies / "bc4.csv").read_text().splitlines(True)[:61]))

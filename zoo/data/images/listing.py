@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from zoo.core.counting import counted
-from zoo.core.errors import ImageError
+from zoo.core.errors import ImageError, UsageTypeError
 from zoo.core.file_kinds import HEAD, UNKNOWN, file_kind, image_kind
 from zoo.core.paths import IMAGE_EXTENSIONS
 from zoo.core.warn import warn_user
@@ -91,6 +91,7 @@ def list_images(folder: str | Path) -> list[Path]:
         FileNotFoundError: `folder` is not a folder.
         PermissionError: `folder` or a folder below it cannot be read.
         ImageError: The folder contains no image; states what it contains.
+        UsageTypeError: `folder` is not a path.
 
     Example:
         >>> import tempfile
@@ -100,14 +101,26 @@ def list_images(folder: str | Path) -> list[Path]:
         ...     [path.name for path in list_images(folder)]
         ['a', 'b.png']
     """
+    _require_path(folder)
     return [Path(path) for path in find_images([Path(folder)])]
 
 
 def check_exist(sources: Iterable[Path]) -> None:
     """Raises `FileNotFoundError` for the first source that does not exist; costs nothing, so it is asked early."""
     for source in sources:
+        _require_path(source)
         if not source.exists():
             raise FileNotFoundError(f"no such file or folder: {source}")
+
+
+def _require_path(value: object) -> None:
+    """Refuses contents of files, arrays and tensors, which other functions accept as images."""
+    if not isinstance(value, str | os.PathLike):
+        kind = type(value).__name__
+        raise UsageTypeError(
+            f"a path of a file or folder is wanted here, got a {kind}: bytes, arrays and tensors are given to "
+            "Predictor.predict or read_image"
+        )
 
 
 def find_images(sources: Sequence[Path], say: Callable[[str], None] = warn_user) -> list[str]:

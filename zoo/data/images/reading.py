@@ -12,7 +12,7 @@ from zoo.core.errors import ImageError, UsageError
 from zoo.data.images.arrays import image_from_array
 from zoo.data.images.decode import DECODE_ERRORS, decode, decode_loaded, explain_fault, flatten
 from zoo.data.images.limits import DEFAULT, Limits
-from zoo.data.images.sources import Held, ImageSource, file_bytes, hold, name_of
+from zoo.data.images.sources import Held, ImageSource, file_bytes, hold, mistaken, name_of
 
 #: (path, size, channels) -> uint8 (size, size, channels): the signature of `read_image` and of a cache around it.
 Reader: TypeAlias = Callable[[str, int, int], np.ndarray]
@@ -73,7 +73,7 @@ def read_sized(
         image = _load(held, size, channels, limits)
         return _finish(image, size, channels), (image.height, image.width)
     except DECODE_ERRORS as error:
-        raise ImageError(f"{name_of(held)}: {explain_fault(error)}") from error
+        raise ImageError(f"{name_of(held)}: {explain_fault(error)}{mistaken(held)}") from error
 
 
 def _load(source: Held, size: int | None, channels: int, limits: Limits) -> Image.Image:

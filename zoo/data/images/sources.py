@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import IO, Any, Protocol, TypeAlias, runtime_checkable
@@ -15,6 +16,9 @@ from zoo.core.errors import ImageError, UsageError, UsageTypeError
 from zoo.data.images.arrays import CHANNELS, is_array, to_array
 from zoo.data.images.decode import DECODE_ERRORS, FORMATS, decode_loaded, explain_fault
 from zoo.data.images.limits import DEFAULT, Limits
+
+#: Bytes that are longer than this are no path.
+_LONGEST_PATH = 4096
 
 #: Bytes per read from a file of unknown size.
 _BLOCK = 1 << 20
@@ -173,6 +177,22 @@ def name_of(source: Held) -> str:
     if isinstance(source, Image.Image):
         return str(getattr(source, "filename", "")) or f"Pillow image of mode {source.mode}"
     return f"array {source.shape} of {source.dtype}"
+
+
+def mistaken(source: Held) -> str:
+    """Returns what to give instead, if bytes hold a path, or an array holds paths or the bytes of a file; else "".
+
+    >>> mistaken(b"folder/image.png")
+    '; these bytes are a path, not the contents of a file: give it as text, os.fsdecode(path)'
+    """
+    if isinstance(source, bytes) and len(source) < _LONGEST_PATH and re.fullmatch(rb"[ -~]*[./\\][ -~]*", source):
+        return "; these bytes are a path, not the contents of a file: give it as text, os.fsdecode(path)"
+    if isinstance(source, np.ndarray) and source.ndim == 1:
+        if source.dtype.kind in "SU":
+            return "; these are paths, not pixels: give one of them, or all to Predictor.predict"
+        if source.dtype == np.uint8:
+            return "; the contents of a file are given as bytes, array.tobytes()"
+    return ""
 
 
 def _of_array(array: np.ndarray) -> Iterable[Any]:

@@ -10,7 +10,7 @@ from typing import TypedDict
 import numpy as np
 
 from zoo.core.csv import CsvColumns, read_columns
-from zoo.core.errors import EvaluationError
+from zoo.core.errors import EvaluationError, TableError
 from zoo.evaluation import coherence, comparison, report
 from zoo.evaluation.comparison import How, compare
 from zoo.evaluation.decision import Decision
@@ -26,6 +26,12 @@ from zoo.evaluation.result.checks import Reordering
 from zoo.evaluation.result.evaluation import EnsembleOf
 from zoo.evaluation.scores import Scores
 from zoo.labels.schemas import Schema
+
+#: Ends each error about a reader's file.
+_WANTED_OF_READERS = (
+    "a file of readers (--readers) holds, like the labels, the identifiers of the predictions and a column for each "
+    "finding read: 1 where the reader called it, 0 where not, blank where the image was not read"
+)
 
 #: A probability closer than this to 0 or 1 was rounded to it.
 _SMALLEST = 1e-15
@@ -76,7 +82,8 @@ def read_files(
         id_column: Column of the identifiers in all files; by default the usual one that they share.
         prefix: Text in front of each finding's name in the predictions; detected by default.
         kind: Kind of the predictions if the files do not show it; see `predictions.read_predictions`.
-        readers: One CSV file of 1 and 0 per reader.
+        readers: One CSV file per reader: the identifiers of the predictions, and a column of 1 and 0 (blank: not
+            read) for each finding that was read.
         split: Part of the split that the rows belong to; if a file has a column of parts, only its rows are used.
         drop_missing: True leaves out rows with a missing prediction and reports their number.
 
@@ -197,8 +204,11 @@ def _calls(
     found: dict[str, np.ndarray] = {}
     notes: tuple[str, ...] = ()
     for table, header, name in zip(tables, ids, names, strict=True):
-        rows = labels_in(table, findings, "auto", header)
-        match = match_ids(aligned.ids, rows.ids, "the predictions", name)
+        try:
+            rows = labels_in(table, findings, "auto", header)
+            match = match_ids(aligned.ids, rows.ids, "the predictions", name)
+        except TableError as error:
+            raise TableError(f"{error}; {_WANTED_OF_READERS}") from None
         calls = np.full((len(aligned.ids), len(findings)), np.nan)
         read = np.flatnonzero(match.rows >= 0)
         for j, finding in enumerate(findings):
