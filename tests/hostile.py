@@ -126,7 +126,7 @@ def check_refused(reading: Reading, says: str) -> None:
 def agree(folder: Path) -> None:
     """Brings the manifest up to the files, as whoever releases wrong files on purpose would."""
     listing = json.loads((folder / manifest.MANIFEST).read_text())
-    listing["files"] = manifest.describe(folder)
+    listing["files"] = manifest.to_json(manifest.describe(folder))
     (folder / manifest.MANIFEST).write_text(json.dumps(listing))
 
 

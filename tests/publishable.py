@@ -13,7 +13,6 @@ from zoo.evaluation.report import evaluate
 from zoo.evaluation.result import to_json
 from zoo.evaluation.scores import Scores
 from zoo.release import card, manifest
-from zoo.release.folder import read_evaluation
 from zoo.release.read import read_release
 
 REPO = "tester/tiny"
@@ -35,7 +34,7 @@ def publishable_release(folder: Path) -> Path:
     rewrite(folder, "metrics.json", lambda _: metrics())
     rewrite(folder, manifest.MANIFEST, lambda data: {**data, "license": "cc-by-4.0", "provenance": PROVENANCE})
     found = read_release(folder)
-    text = card.render(found.spec, read_evaluation(found.metrics), provenance=found.provenance, license=found.license)
+    text = card.render(found.spec, found.evaluation, provenance=found.provenance, license=found.license)
     (folder / manifest.CARD).write_text(text, "utf-8")
     _list(folder)
     return folder
@@ -52,7 +51,7 @@ def rewrite(folder: Path, name: str, change) -> None:
 
 def _list(folder: Path) -> None:
     listing = manifest.read_json(folder / manifest.MANIFEST)
-    manifest.write_json(folder / manifest.MANIFEST, {**listing, "files": manifest.describe(folder)})
+    manifest.write_json(folder / manifest.MANIFEST, {**listing, "files": manifest.to_json(manifest.describe(folder))})
 
 
 def names(folder: Path) -> list[str]:

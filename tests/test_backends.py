@@ -11,7 +11,7 @@ import pytest
 from builders import tiny_release
 
 import zoo
-from zoo.release import golden, manifest
+from zoo.release import golden, layout, manifest
 from zoo.release.build import build_model
 from zoo.release.read import read_release
 
@@ -50,7 +50,7 @@ def test_a_release_written_by_tensorflow_loads_without_it():
         pytest.skip("make test-jax-only sets ZOO_TEST_RELEASE to a release that TensorFlow wrote")
     assert find_spec("tensorflow") is None
     found = read_release(folder)
-    logits = manifest.read_json(Path(folder) / golden.LOGITS)["logits"]["ensemble"]
+    logits = manifest.read_json(Path(folder) / layout.LOGITS)["logits"]["ensemble"]
     assert np.std(logits) >= 1.0
     assert golden.gap(found, build_model(found)) < golden.TOLERANCE
     predictor = zoo.load(folder)

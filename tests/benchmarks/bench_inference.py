@@ -145,12 +145,12 @@ def stays(found: ReleaseFolder, expected: np.ndarray) -> Callable[[np.ndarray], 
     def check(logits: np.ndarray) -> str:
         from zoo.inference import starting
 
-        known = starting.int8(found).facts["acceptance"]
-        run = known["runs"].get("bfloat16", known["runs"]["float32"])
+        known = starting.int8(found).facts.acceptance
+        run = known.runs.get("bfloat16", known.runs["float32"])
         kept = acceptance.share_kept(found.decision, expected, logits)
         return (
-            f"accepted: macro AUC {-run['auc_loss']['value']:+.4f}, {run['decisions_kept']['value']:.2%} of decisions "
-            f"stay on {known['compared']['films']} films; of these {FILMS} films {kept:.2%}"
+            f"accepted: macro AUC {-run.auc_loss.value:+.4f}, {run.decisions_kept.value:.2%} of decisions "
+            f"stay on {known.compared.films} films; of these {FILMS} films {kept:.2%}"
         )
 
     return check

@@ -7,27 +7,25 @@ import numpy as np
 import pandas as pd
 import pytest
 from builders import FINDINGS3, tiny_spec
+from exported import export_facts, loss
 
 from zoo.core.errors import ReleaseError, SplitError
 from zoo.data.phantoms.drawing import make_phantoms
 from zoo.evaluation.decision import Decision, OperatingPoint, Origin
 from zoo.export.int8 import acceptance
 from zoo.release import exports
+from zoo.release.manifest import write_json
 
 
 def decision(*cuts):
     return Decision(FINDINGS3, (1.0,), {"half": OperatingPoint(cuts or (0.5, 0.5, None), Origin("half"))}, "half")
 
 
-def run(loss, kept):
-    return {"auc_loss": {"value": loss}, "decisions_kept": {"value": kept}}
-
-
 # The limits
 
 
 @pytest.mark.parametrize(
-    "loss, kept, reasons",
+    "auc, kept, reasons",
     [
         (0.002, 0.99, 0),
         (-0.1, 1.0, 0),
@@ -35,20 +33,34 @@ def run(loss, kept):
         (0.0, 0.9899, 1),
         (0.01, 0.5, 2),
         (float("nan"), 1.0, 1),
-        (None, None, 2),
-        ("0.001", True, 1),
+        (float("nan"), float("nan"), 2),
     ],
 )
-def test_at_most_so_much_may_be_lost(loss, kept, reasons):
-    assert len(exports.beyond(run(loss, kept))) == reasons
+def test_at_most_so_much_may_be_lost(auc, kept, reasons):
+    assert len(exports.beyond(loss(auc, kept))) == reasons
 
 
 def test_a_stated_loss_beyond_the_limits_is_refused(tmp_path):
-    good, bad = run(0.0, 1.0), run(0.01, 1.0)
-    exports.check_accepted({"acceptance": {"runs": {"float32": good}}}, tmp_path)
-    for runs in ({"float32": bad}, {"float32": good, "bfloat16": bad}, {"bfloat16": good}, {}, None):
+    good, bad = loss(0.0, 1.0), loss(0.01, 1.0)
+    exports.check_accepted(export_facts({"float32": good}), tmp_path)
+    for runs in ({"float32": bad}, {"float32": good, "bfloat16": bad}, None):
         with pytest.raises(ReleaseError, match="accept"):
-            exports.check_accepted({"acceptance": {"runs": runs}}, tmp_path)
+            exports.check_accepted(export_facts(runs), tmp_path)
+
+
+@pytest.mark.parametrize("wrong", ["0.001", None, True])
+def test_a_loss_that_is_no_number_is_refused_where_it_is_read(tmp_path, wrong):
+    document = export_facts({"float32": loss(0.0, 1.0)}).to_json()
+    write_json(tmp_path / "export.json", document)
+    assert exports.read(tmp_path, {}).facts == export_facts({"float32": loss(0.0, 1.0)})
+    document["acceptance"]["runs"]["float32"]["auc_loss"]["value"] = wrong
+    write_json(tmp_path / "export.json", document)
+    with pytest.raises(ReleaseError, match=r"acceptance\.runs\.float32\.auc_loss\.value"):
+        exports.read(tmp_path, {})
+    document["acceptance"]["runs"] = {"bfloat16": document["acceptance"]["runs"]["float32"]}
+    write_json(tmp_path / "export.json", document)
+    with pytest.raises(ReleaseError, match=r"'float32' is missing|auc_loss\.value"):
+        exports.read(tmp_path, {})
 
 
 # What was lost
@@ -69,12 +81,12 @@ def test_the_loss_of_auc_by_hand():
     int8 = plain.copy()
     int8[[1, 2], 0] = plain[[2, 1], 0]  # two images change places: 3 of 4 pairs stay in order, two decisions turn
     lost = acceptance.loss(found, table, plain, int8, "test", resamples=20)
-    assert lost["auc"] == 1.0
-    assert lost["auc_int8"] == pytest.approx((0.75 + 1 + 1) / 3)
-    assert lost["auc_loss"]["value"] == pytest.approx(0.25 / 3)
-    assert lost["decisions_kept"]["value"] == 0.75
-    assert lost["decisions_kept"]["n"] == 8
-    assert lost["largest_difference"] == 2.0
+    assert lost.auc == 1.0
+    assert lost.auc_int8 == pytest.approx((0.75 + 1 + 1) / 3)
+    assert lost.auc_loss.value == pytest.approx(0.25 / 3)
+    assert lost.decisions_kept.value == 0.75
+    assert lost.decisions_kept.n == 8
+    assert lost.largest_difference == 2.0
 
 
 def test_a_decision_without_thresholds_cannot_be_kept():

@@ -3,11 +3,10 @@
 import threading
 
 import pytest
+from exported import CHECK, graph_facts
 
 from zoo.export import exporting, graph_cache
-from zoo.release import exports
-
-FACTS = {"format_version": 1, "format": "onnx", "precision": "float32", "temperature": [1.0]}
+from zoo.release import layout
 
 
 def maker(calls, content=b"graph"):
@@ -15,7 +14,7 @@ def maker(calls, content=b"graph"):
         calls.append(folder)
         with exporting.whole(folder) as new:
             (new / "model.onnx").write_bytes(content)
-            exporting.finish(new, dict(FACTS))
+            exporting.finish(new, graph_facts("onnx", "float32"), CHECK)
 
     return make
 
@@ -28,7 +27,7 @@ def test_it_is_made_once(tmp_path):
     assert (first.folder / "model.onnx").read_bytes() == b"graph"
 
 
-@pytest.mark.parametrize("name", ["model.onnx", exports.FACTS])
+@pytest.mark.parametrize("name", ["model.onnx", layout.FACTS])
 @pytest.mark.parametrize("content", [b"", b"another"])
 def test_what_was_damaged_is_made_again(tmp_path, name, content):
     calls = []
@@ -47,7 +46,7 @@ def test_what_was_interrupted_leaves_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         graph_cache.obtain(tmp_path / "graph", dies)
     assert [f.name for f in tmp_path.iterdir() if not f.name.endswith(".lock")] == []
-    assert graph_cache.obtain(tmp_path / "graph", maker([])).format == "onnx"
+    assert graph_cache.obtain(tmp_path / "graph", maker([])).facts.format == "onnx"
 
 
 def test_of_many_at_once_one_makes_it(tmp_path):

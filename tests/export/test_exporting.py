@@ -11,7 +11,7 @@ from zoo.cli import main
 from zoo.core.errors import ExportError, ReleaseError, UnknownNameError
 from zoo.evaluation.decision import Decision, probabilities
 from zoo.export import exporting, formats
-from zoo.release import exports, manifest
+from zoo.release import exports, layout, manifest
 from zoo.release.read import read_release
 
 EXTRA = "pip install 'xrayslam-zoo[serve]'"
@@ -76,11 +76,11 @@ def test_the_files_alone_give_keras_logits_over_the_temperature(found, expected,
     made = exporting.export(found, tmp_path / "out", format)
     assert {f.name for f in made.folder.iterdir()} == WHOLE[format]
     np.testing.assert_allclose(run(made.folder, images()), expected / 1.7, atol=1e-4 * np.abs(expected).max())
-    assert made.facts["check"]["difference"] <= made.facts["check"]["tolerance"]
-    assert made.facts["temperature"] == [1.7]
-    assert made.facts["findings"] == list(FINDINGS3)
-    assert made.facts["source"]["manifest_sha256"] == found.manifest_sha256
-    assert made.facts["files"] == {k: v for k, v in manifest.describe(made.folder).items() if k != exports.FACTS}
+    assert made.facts.check.difference <= made.facts.check.tolerance
+    assert made.facts.temperature == (1.7,)
+    assert made.facts.findings == FINDINGS3
+    assert made.facts.source.manifest_sha256 == found.manifest_sha256
+    assert made.facts.files == {k: v for k, v in manifest.describe(made.folder).items() if k != layout.FACTS}
     assert exports.read(made.folder).facts == made.facts
 
 
@@ -90,15 +90,15 @@ def test_a_saved_model_gives_keras_logits_over_the_temperature(found, expected, 
     loaded = tf.saved_model.load(str(made.folder / "saved_model"))
     got = loaded.serve(images()).numpy()
     np.testing.assert_allclose(got, expected / 1.7, atol=1e-4 * np.abs(expected).max())
-    assert all(name.startswith("saved_model/") for name in made.facts["files"])
+    assert all(name.startswith("saved_model/") for name in made.facts.files)
 
 
 def test_the_temperature_can_be_left_out(found, expected, tmp_path):
     needs("onnx", "onnxruntime")
     made = exporting.export(found, tmp_path / "out", "onnx", calibrated=False)
     np.testing.assert_allclose(run_onnx(made.folder, images()), expected, atol=1e-4 * np.abs(expected).max())
-    assert made.facts["temperature"] == [1.0]
-    assert "not divided" in made.facts["output"]["values"]
+    assert made.facts.temperature == (1.0,)
+    assert "not divided" in made.facts.output.values
     import onnx
 
     divisors = [node for node in onnx.load(made.folder / "model.onnx").graph.node if node.name.startswith("/Div")]
@@ -121,8 +121,8 @@ def test_graphs_of_the_cache_give_logits(found, expected, runtime):
 def test_one_member_alone_has_its_own_temperature(found, tmp_path):
     needs("onnx", "onnxruntime")
     made = exporting.export(found, tmp_path / "out", "onnx", members=["tiny0"])
-    assert made.facts["members"] == ["tiny0"]
-    assert made.facts["temperature"] == [1.2]
+    assert made.facts.members == ("tiny0",)
+    assert made.facts.temperature == (1.2,)
     expected = zoo.load(found.folder, members=["tiny0"]).runtime.logits(images())
     np.testing.assert_allclose(run_onnx(made.folder, images()) * 1.2, expected, atol=1e-3)
 
@@ -175,10 +175,10 @@ def test_no_number_is_not_written_either(found, tmp_path, monkeypatch):
 def test_an_older_export_stays_until_the_new_one_is_whole(found, tmp_path, wrong, monkeypatch):
     old = tmp_path / "out"
     old.mkdir()
-    (old / exports.FACTS).write_text("{}")
+    (old / layout.FACTS).write_text("{}")
     with pytest.raises(ExportError):
         exporting.export(found, old, "onnx")
-    assert [f.name for f in old.iterdir()] == [exports.FACTS]
+    assert [f.name for f in old.iterdir()] == [layout.FACTS]
     monkeypatch.setattr(exporting, "hold_against_keras", lambda *a: {})
     exporting.export(found, old, "onnx")
     assert (old / "model.onnx").read_bytes() == b"other"

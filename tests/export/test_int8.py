@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,11 +11,13 @@ from builders import tiny_release
 
 import zoo
 from zoo.cli import main
+from zoo.config.specs import to_dict
 from zoo.core.errors import ReleaseError, SplitError
 from zoo.data.phantoms.drawing import make_phantoms
 from zoo.export.int8 import acceptance
-from zoo.release import exports
+from zoo.release import exports, layout
 from zoo.release.build import build_model
+from zoo.release.export_facts import Figure
 from zoo.release.read import read_release
 
 EXTRA = "pip install 'xrayslam-zoo[serve]'"
@@ -60,11 +63,11 @@ def test_the_release_carries_it_and_loads_it(carried, data):
     folder, outcome = carried
     assert outcome.accepted
     assert outcome.carried == folder
-    assert read_release(folder).exports == (exports.INT8,)
+    assert read_release(folder).exports == (layout.INT8,)
     ours = zoo.load(folder, runtime="openvino", precision="int8")
     assert "openvino int8" in repr(ours)
     plain, got = (model.runtime.logits(exporting.fresh_images(32)) for model in (zoo.load(folder), ours))
-    stated = outcome.export.facts["check"]["difference"]  # these images are in it
+    stated = outcome.export.facts.check.difference  # these images are in it
     assert outcome.export.temperature == (1.0,)
     assert 0 < np.abs(plain - got).max() <= 1.001 * stated
     assert ours.predict([str(next((data / "train2").iterdir()))]).shape == (1, 3)
@@ -72,8 +75,8 @@ def test_the_release_carries_it_and_loads_it(carried, data):
 
 def test_what_was_measured_is_kept_with_it(carried):
     folder, outcome = carried
-    facts = json.loads((folder / "exports" / exports.INT8 / exports.FACTS).read_text())
-    assert facts["acceptance"] == outcome.acceptance
+    facts = json.loads((folder / "exports" / layout.INT8 / layout.FACTS).read_text())
+    assert facts["acceptance"] == to_dict(outcome.acceptance)
     assert facts["acceptance"]["limits"].keys() == {"auc_loss", "decisions_kept"}
     assert facts["acceptance"]["compared"]["films"] + facts["acceptance"]["calibration"]["films"] <= 48
     run = facts["acceptance"]["runs"]["float32"]
@@ -84,17 +87,17 @@ def test_what_was_measured_is_kept_with_it(carried):
 
 def test_some_layers_are_int8_and_heads_are_not(carried):
     folder, outcome = carried
-    model = core().read_model(folder / "exports" / exports.INT8 / "model.xml")
+    model = core().read_model(folder / "exports" / layout.INT8 / "model.xml")
     names = [op.get_friendly_name() for op in sensitivity.quantised_layers(model)]
     assert names
     assert not [name for name in names if "/head/" in name or "/preprocessing/" in name]
-    assert not {*names} & {*outcome.acceptance["in_float"]}
+    assert not {*names} & {*outcome.acceptance.in_float}
 
 
-@pytest.mark.parametrize("name", ["model.xml", "model.bin", exports.FACTS])
+@pytest.mark.parametrize("name", ["model.xml", "model.bin", layout.FACTS])
 def test_an_altered_byte_is_refused(carried, tmp_path, name):
     folder = shutil.copytree(carried[0], tmp_path / "release")
-    path = folder / "exports" / exports.INT8 / name
+    path = folder / "exports" / layout.INT8 / name
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
@@ -117,7 +120,7 @@ def test_too_great_a_loss_is_refused_and_nothing_is_written(data, tmp_path, monk
     honest = acceptance.loss
 
     def lossy(*a, **k):
-        return {**honest(*a, **k), "decisions_kept": {"value": 0.5, "low": 0.4, "high": 0.6, "n": 9}}
+        return replace(honest(*a, **k), decisions_kept=Figure(0.5, 0.4, 0.6, 9))
 
     monkeypatch.setattr(acceptance, "loss", lossy)
     command = ["export", str(folder), "--format", "openvino", "--precision", "int8", "--data", str(data)]
@@ -145,7 +148,7 @@ def test_the_split_of_another_run_is_refused(data, tmp_path):
 
 def test_layers_given_back_compute_what_they_did(carried):
     images = exporting.fresh_images(32, 3)
-    quantised, plain = core().read_model(carried[0] / "exports" / exports.INT8 / "model.xml"), plain_of(carried[0])
+    quantised, plain = core().read_model(carried[0] / "exports" / layout.INT8 / "model.xml"), plain_of(carried[0])
     first, *others = sensitivity.runs(quantised)
     rest = [name for names in others for name in names]
     some, every = (sensitivity.give_back(quantised, plain, names) for names in (first, [*first, *rest]))
@@ -182,7 +185,7 @@ def test_moved_logits_keep_their_name(carried):
 
 def test_layers_that_err_most_go_first_and_one_run_stays(carried):
     folder, _ = carried
-    quantised = core().read_model(folder / "exports" / exports.INT8 / "model.xml")
+    quantised = core().read_model(folder / "exports" / layout.INT8 / "model.xml")
     steps = []
 
     def error(model):
@@ -202,7 +205,7 @@ def test_layers_that_err_most_go_first_and_one_run_stays(carried):
 
 def test_layers_that_gain_nothing_stay_and_the_best_network_is_returned(carried):
     folder, _ = carried
-    quantised = core().read_model(folder / "exports" / exports.INT8 / "model.xml")
+    quantised = core().read_model(folder / "exports" / layout.INT8 / "model.xml")
     plain, runs = plain_of(folder), sensitivity.runs(quantised)
     assert len(runs) >= 4
 
@@ -233,7 +236,7 @@ def test_layers_that_gain_nothing_stay_and_the_best_network_is_returned(carried)
 def test_int8_exports_of_earlier_versions_are_still_read(carried, temperature, tmp_path):
     """They divided their logits by the release's temperature, and said so."""
     folder, outcome = carried
-    model = core().read_model(folder / "exports" / exports.INT8 / "model.xml")
+    model = core().read_model(folder / "exports" / layout.INT8 / "model.xml")
     formats.save_openvino(
         sensitivity.change_logits(model, "divide", np.array(temperature)), tmp_path, outcome.export.facts
     )
@@ -250,7 +253,7 @@ def test_an_export_to_a_folder_has_the_temperature_inside(data, tmp_path, lenien
     made = making.export_int8(read_release(folder), data, tmp_path / "out").export
     copied = exports.read(tmp_path / "out")
     assert (made.temperature, copied.temperature) == ((1.0,), (1.7,))
-    assert "divided by the temperature" in copied.facts["output"]["values"]
+    assert "divided by the temperature" in copied.facts.output.values
     images = exporting.fresh_images(32, 3)
     ours, theirs = (outputs(core().read_model(export.folder / "model.xml"), images) for export in (made, copied))
     np.testing.assert_allclose(theirs, ours / 1.7, rtol=1e-5, atol=1e-5)

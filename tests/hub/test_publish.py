@@ -35,9 +35,10 @@ def test_the_first_time_makes_a_private_repository_that_holds_the_release(hub, t
     for file in done.files:
         (there / file.name).write_bytes(hub.store.read(REPO, file.name))
         assert (file.size, file.sha256) == ((there / file.name).stat().st_size, manifest.sha256(there / file.name))
-    assert read_release(there).metrics == read_release(folder).metrics
+    assert read_release(there).evaluation == read_release(folder).evaluation
     listing = manifest.read_json(there / manifest.MANIFEST)
-    assert listing["files"] == manifest.describe(there), "the card that is listed is the one that is there"
+    there_is = manifest.to_json(manifest.describe(there))
+    assert listing["files"] == there_is, "the card that is listed is the one that is there"
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
 
 

@@ -47,7 +47,7 @@ def other(folder, tmp_path_factory):
     for name in ("labels", "decision", "metrics"):
         (copy / f"{name}.json").write_text((copy / f"{name}.json").read_text("utf-8") + "\n", "utf-8")
     listing = manifest.read_json(copy / manifest.MANIFEST)
-    manifest.write_json(copy / manifest.MANIFEST, {**listing, "files": manifest.describe(copy)})
+    manifest.write_json(copy / manifest.MANIFEST, {**listing, "files": manifest.to_json(manifest.describe(copy))})
     return copy
 
 

@@ -24,6 +24,7 @@ from zoo.evaluation.report import markdown
 from zoo.evaluation.result import to_json
 from zoo.names.catalog import CATALOG
 from zoo.release import card
+from zoo.release.documents import Storage
 from zoo.release.folder import read_evaluation
 
 CARDS = Path(__file__).parents[2] / "hub_cards"
@@ -142,7 +143,7 @@ def test_the_hub_takes_the_card_and_reads_the_results_back(hub, run):
 def test_what_a_run_recorded_is_told(run):
     training = {"hours": 0.25, "device": "2 CPU cores"}
     given = run | {"provenance": run["provenance"] | {"training": training}}
-    text = card.render(tiny_spec(), **given, storage={"dtype": "float16", "logit_error": 0.00123})
+    text = card.render(tiny_spec(), **given, storage=Storage("float16", 0.00123))
     assert "no patient is in two parts" in _block(text, "data")
     assert "1,234 train, 120 validation, 120 test" in _block(text, "data")
     assert "5" * 64 in _block(text, "data")

@@ -24,7 +24,7 @@ def metrics(seed=0, split_hash="0" * 64, n=60):
     rng = np.random.default_rng(seed)
     labels = (np.random.default_rng(7).random((n, 3)) < 0.4).astype(np.float32)
     scores = Scores(rng.normal(0, 1, labels.shape) + labels, labels, FINDINGS3, "test", split_hash)
-    return to_json(evaluate({"tiny-ensemble": scores}, resamples=20))
+    return evaluate({"tiny-ensemble": scores}, resamples=20)
 
 
 def provenance(**recipe):
@@ -56,7 +56,9 @@ def change(folder, tmp_path):
             document = json.loads(path.read_text())
             path.write_text(json.dumps(alter(document) or document))
             listing = json.loads((copy / manifest.MANIFEST).read_text())
-            (copy / manifest.MANIFEST).write_text(json.dumps({**listing, "files": manifest.describe(copy)}))
+            (copy / manifest.MANIFEST).write_text(
+                json.dumps({**listing, "files": manifest.to_json(manifest.describe(copy))})
+            )
         return read_release(copy)
 
     return make
@@ -112,10 +114,10 @@ def test_thresholds_that_differ_in_the_last_digit_are_told_apart(before, change)
 
 
 def test_figures_of_the_same_films_come_with_their_intervals(before, change):
-    new = metrics(seed=1)
+    new = to_json(metrics(seed=1))
     lines = of("metrics", diff(before, change(metrics=lambda _: new)))
     assert lines[0].startswith("on the same images, test part of split 000000000000, n 60")
-    old_mean, new_mean = before.metrics["macro"]["auc"], new["macro"]["auc"]
+    old_mean, new_mean = before.json("metrics.json")["macro"]["auc"], new["macro"]["auc"]
     assert lines[1].startswith(f"mean AUC {old_mean['value']:.4f} [{old_mean['low']:.4f}, {old_mean['high']:.4f}] (n ")
     assert f"-> {new_mean['value']:.4f} [" in lines[1]
     assert [line.split(" 0.")[0] for line in lines[2:5]] == [f"AUC of {finding}" for finding in FINDINGS3]
@@ -123,7 +125,7 @@ def test_figures_of_the_same_films_come_with_their_intervals(before, change):
 
 
 def test_figures_of_other_films_are_said_to_be_not_comparable(before, change):
-    lines = of("metrics", diff(before, change(metrics=lambda _: metrics(split_hash="1" * 64, n=50))))
+    lines = of("metrics", diff(before, change(metrics=lambda _: to_json(metrics(split_hash="1" * 64, n=50)))))
     assert lines[0] == (
         "not comparable, on other images or an unnamed split: "
         "test part of split 000000000000, n 60 -> test part of split 111111111111, n 50"
@@ -171,7 +173,7 @@ def test_other_weights_are_told_by_their_hashes(before, folder, tmp_path):
     path = copy / "tiny1.safetensors"
     save_file({name: np.asarray(value * 1.5, value.dtype) for name, value in load_file(path).items()}, path)
     listing = json.loads((copy / manifest.MANIFEST).read_text())
-    (copy / manifest.MANIFEST).write_text(json.dumps({**listing, "files": manifest.describe(copy)}))
+    (copy / manifest.MANIFEST).write_text(json.dumps({**listing, "files": manifest.to_json(manifest.describe(copy))}))
     after = read_release(copy)
     size = path.stat().st_size
     old, new = (files.sha256(r.folder / "tiny1.safetensors")[:12] for r in (before, after))

@@ -14,7 +14,6 @@ from safetensors.numpy import load_file, save_file
 from zoo.config.specs import to_dict
 from zoo.core import files
 from zoo.evaluation.report import evaluate
-from zoo.evaluation.result import to_json
 from zoo.evaluation.scores import Scores
 from zoo.release import manifest
 from zoo.release.inspect import Inspection, inspect
@@ -45,7 +44,7 @@ def folder(tmp_path_factory):
     }
     return tiny_release(
         tmp_path_factory.mktemp("releases") / "tiny",
-        metrics=to_json(evaluate({"tiny-ensemble": scores}, resamples=20)),
+        metrics=evaluate({"tiny-ensemble": scores}, resamples=20),
         provenance=provenance,
         license="cc-by-4.0",
         card="---\nlicense: cc-by-4.0\n---\n# tiny\n",
@@ -60,7 +59,7 @@ def copy(folder, tmp_path):
 def agree(folder):
     """Brings the manifest up to the files, as whoever releases wrong files on purpose would."""
     listing = json.loads((folder / manifest.MANIFEST).read_text())
-    listing["files"] = manifest.describe(folder)
+    listing["files"] = manifest.to_json(manifest.describe(folder))
     (folder / manifest.MANIFEST).write_text(json.dumps(listing))
 
 
@@ -99,7 +98,7 @@ def test_inspect_says_what_a_release_is(folder):
     assert found.format_version == 1
     assert set(found.versions) == {"zoo", "keras"}
     assert found.license == "cc-by-4.0"
-    assert found.storage["dtype"] == "float32"
+    assert found.storage.dtype == "float32"
     assert found.parameters == read_release(folder).parameters
     assert found.provenance["recipe"] == "tiny-run"
     assert SPLIT in found.provenance["split"]
@@ -302,6 +301,7 @@ DAMAGES = {
         ),
         {
             "schemas": "parity.json: images",
+            "parity": "parity.json: images",
             "metrics": "the provenance is of 111111111111",
             "split": "fitted on reported images",
             "card": "not YAML",

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from builders import FINDINGS3, tiny_release
+from exported import CHECK
 from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError
 
@@ -15,11 +16,12 @@ from zoo.config import specs
 from zoo.core.errors import UnknownNameError
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.report import evaluate
-from zoo.evaluation.result import to_json
+from zoo.evaluation.result import from_json, to_json
 from zoo.evaluation.scores import Scores
 from zoo.export import exporting
-from zoo.release import golden, manifest, schema
+from zoo.release import golden, layout, manifest, schema
 from zoo.release.build import build_model
+from zoo.release.export_facts import ExportFacts
 from zoo.release.read import read_release
 
 
@@ -61,7 +63,7 @@ def metrics():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, metrics):
-    return tiny_release(tmp_path_factory.mktemp("releases") / "tiny", metrics=metrics)
+    return tiny_release(tmp_path_factory.mktemp("releases") / "tiny", metrics=from_json(metrics))
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +88,9 @@ def test_the_schemas_are_schemas(name):
 def test_the_schema_of_an_export(folder):
     """The facts as an export writes them are valid; a field that nobody knows, or another limit, is not."""
     Draft202012Validator.check_schema(schema.load(schema.EXPORT))
-    facts = exporting.describe(read_release(folder), "openvino", "int8", None, None, calibrated=False)
-    facts["check"] = {"backend": "jax", "films": 8, "largest": 3.0, "difference": 0.1, "tolerance": None}
-    facts["files"] = {"model.xml": {"size": 1, "sha256": "0" * 64}}
+    known = exporting.describe(read_release(folder), "openvino", "int8", None, None, calibrated=False)
+    files = {"model.xml": manifest.Listed(1, "0" * 64)}
+    facts = ExportFacts(**vars(known), check=CHECK, files=files).to_json()
     assert problems_of(schema.EXPORT, facts) == []
     images = {"films": 9, "part": "test", "split_hash": ""}
     figure = {"value": 0.001, "low": None, "high": None, "n": 9}
@@ -117,7 +119,7 @@ def test_limits_are_those_of_the_readers():
     decision = schema.load("decision")["$defs"]["decision"]["properties"]
     for findings in (config["findings"], labels, decision["findings"]):
         assert findings["maxItems"] == specs.MAX_FINDINGS
-    assert schema.load("parity")["properties"]["tolerance"]["maximum"] == golden.LIMIT
+    assert schema.load("parity")["properties"]["tolerance"]["maximum"] == layout.LIMIT
 
 
 def test_metrics_of_every_kind_are_valid():
@@ -319,7 +321,7 @@ def broken(folder, target, name, change):
     (target / f"{name}.json").write_text(json.dumps(document))
     if name != "manifest":
         listing = json.loads((target / manifest.MANIFEST).read_text())
-        listing["files"] = manifest.describe(target)
+        listing["files"] = manifest.to_json(manifest.describe(target))
         (target / manifest.MANIFEST).write_text(json.dumps(listing))
     return target
 

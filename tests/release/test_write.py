@@ -34,7 +34,7 @@ def _rewrite(folder, name, change):
     (folder / name).write_text(json.dumps(data))
     if name != manifest.MANIFEST:
         listing = json.loads((folder / manifest.MANIFEST).read_text())
-        listing["files"] = manifest.describe(folder)
+        listing["files"] = manifest.to_json(manifest.describe(folder))
         (folder / manifest.MANIFEST).write_text(json.dumps(listing))
 
 
@@ -130,7 +130,7 @@ def test_what_does_not_fit_is_refused(copy, name, change, says):
 def test_smaller_weights_say_how_far_they_move_a_logit(folder, tmp_path, dtype):
     small = convert.release_of(folder, tmp_path / "small", dtype=dtype, license="cc-by-4.0")
     found, whole = read_release(small), read_release(folder)
-    assert (found.storage["dtype"], found.license) == (dtype, "cc-by-4.0")
+    assert (found.storage.dtype, found.license) == (dtype, "cc-by-4.0")
     assert (found.spec, found.decision, found.provenance) == (whole.spec, whole.decision, whole.provenance)
     size = (folder / "tiny0.safetensors").stat().st_size
     assert (small / "tiny0.safetensors").stat().st_size < 0.6 * size
@@ -138,7 +138,7 @@ def test_smaller_weights_say_how_far_they_move_a_logit(folder, tmp_path, dtype):
     model = build_model(found)
     moved = float(np.abs(golden.predict(model, golden.images(32)) - ours).max())
     assert 0 < moved < 0.1
-    np.testing.assert_allclose(moved, found.storage["logit_error"], atol=1e-5)
+    np.testing.assert_allclose(moved, found.storage.logit_error, atol=1e-5)
     assert golden.gap(found, model) < golden.TOLERANCE
 
 

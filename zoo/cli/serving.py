@@ -138,10 +138,10 @@ def _export(options: argparse.Namespace) -> int:
     out = options.out or Path(f"{Path(options.name).name.partition('@')[0]}-{options.format}")
     found = sources.find(options.name, options.members)
     made = exporting.export(found, out, options.format, options.precision, members=options.members)
-    check = made.facts["check"]
+    check = made.facts.check
     print(
-        f"{out}: {options.format} {options.precision}; on {check['films']} images no logit differs from Keras on "
-        f"{check['backend']} by more than {check['difference']:.2g} (allowed: {check['tolerance']:.2g})"
+        f"{out}: {options.format} {options.precision}; on {check.films} images no logit differs from Keras on "
+        f"{check.backend} by more than {check.difference:.2g} (allowed: {check.tolerance:.2g})"
     )
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import types
 import typing
@@ -67,7 +68,7 @@ class _Reading:
 def _from_dict(cls: type[T], data: Mapping[str, Any], where: str, how: _Reading) -> T:
     if not isinstance(data, Mapping):
         raise RecipeError(f"{where or cls.__name__}: expected an object, got {type(data).__name__}")
-    hints = typing.get_type_hints(cls, include_extras=True)
+    hints = _hints(cls)  # type: ignore[arg-type]
     fields = {f.name: f for f in dataclasses.fields(cls) if f.init}  # type: ignore[arg-type]
     unknown = [k for k in data if k not in fields]
     if unknown and not how.is_open(cls):
@@ -114,6 +115,11 @@ def _unknown_field(where: str, key: str, known: typing.Iterable[str]) -> str:
     near = closest(key, known)
     hint = f"; did you mean {near[0]!r}?" if near else f"; fields: {', '.join(known)}"
     return f"{where + ': ' if where else ''}unknown field {key!r}{hint}"
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls, include_extras=True)
 
 
 def _required(f: dataclasses.Field[Any]) -> bool:

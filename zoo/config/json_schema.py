@@ -149,6 +149,6 @@ def _schema(hint: Any, found: dict[str, Any], rules: _Rules) -> dict[str, Any]:
 def _words(cls: type) -> tuple[str, dict[str, dict[str, str]]]:
     """Returns the first line of a docstring, and the description of each attribute."""
     text = inspect.getdoc(cls) or ""
-    section = text.partition("Attributes:\n")[2]
-    entries = re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", section, flags=re.M)
+    sections = [(inspect.getdoc(base) or "").partition("Attributes:\n")[2] for base in reversed(cls.__mro__[:-1])]
+    entries = re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", "\n".join(sections), flags=re.M)
     return text.split("\n")[0], {name: {"description": " ".join(words.split())} for name, words in entries}

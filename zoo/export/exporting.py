@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,10 +20,12 @@ from zoo.data.phantoms.drawing import draw_phantom
 from zoo.evaluation.untrained import trained
 from zoo.export import formats
 from zoo.labels.findings import FINDINGS
-from zoo.release import exports, golden, manifest
+from zoo.release import golden, layout, manifest
 from zoo.release.build import build_checked, decision_of
-from zoo.release.exports import Export, Format, Precision
+from zoo.release.export_facts import Acceptance, ExportFacts, GraphFacts, KerasCheck, Source, Tensor
+from zoo.release.exports import Export
 from zoo.release.folder import ReleaseFolder
+from zoo.release.layout import Format, Precision
 
 if TYPE_CHECKING:
     from zoo.models.ensemble import Ensemble
@@ -95,8 +98,8 @@ def export(
 
     Example:
         >>> found = sources.find("user/xrayslam-demo")                  # doctest: +SKIP
-        >>> export(found, "exported", "onnx").facts["temperature"]      # doctest: +SKIP
-        [1.31]
+        >>> export(found, "exported", "onnx").facts.temperature         # doctest: +SKIP
+        (1.31,)
     """
     check_choice(format, precision)
     if precision == "int8":
@@ -107,14 +110,15 @@ def export(
     if values == "features":
         from zoo.models.features import features_model, sizes
 
-        network, facts["features"] = features_model(model), sizes(model)
-        facts |= {"temperature": [1.0], "output": _features(sum(facts["features"].values()), batch)}
-    write = formats.writer(format, precision, facts, batch)
+        network, counts = features_model(model), sizes(model)
+        output = _features(sum(counts.values()), batch)
+        facts = replace(facts, features=counts, temperature=(1.0,), output=output)
+    write = formats.writer(facts, batch)
     with whole(Path(target)) as new:
         run = write(network, found, new)
-        facts["check"] = hold_against_keras(network, run, found.spec.image_size, facts["temperature"], precision)
-        finish(new, facts)
-    return Export(Path(target), facts)
+        check = hold_against_keras(network, run, found.spec.image_size, facts.temperature, precision)
+        made = finish(new, facts, check)
+    return Export(Path(target), made)
 
 
 def describe(
@@ -125,46 +129,41 @@ def describe(
     batch: int | None,
     *,
     calibrated: bool,
-) -> dict[str, Any]:
+) -> GraphFacts:
     """The facts for `export.json` that are known before the export is made; the arguments are those of `export`."""
     spec, decision = found.spec, decision_of(found, members)
     names = [m.name for m in spec.members if members is None or m.name in members]
-    n, size = batch or "n", spec.image_size
+    n: int | Literal["n"] = batch or "n"
+    size = spec.image_size
     known = zip(spec.findings, trained(spec, names, decision), strict=True)
     untrained = [finding for finding, is_trained in known if not is_trained]
     values = "logits of Keras, not divided by the release's temperature"
     if calibrated:
         rest = "" if decision is None or decision.temperature_alone else "; the release's calibrator is not in it"
         values = f"logits divided by the temperature, whose sigmoid is the probability{rest}"
-    return {
-        "format_version": exports.EXPORT_VERSION,
-        "format": format,
-        "precision": precision,
-        "model": spec.name,
-        "members": names,
-        "findings": list(spec.findings),
-        "image_size": size,
-        "temperature": list(decision.temperature) if decision and calibrated else [1.0],
-        "input": {"name": "pixels", "dtype": "uint8", "shape": [n, size, size, 1], "values": "grey levels 0..255"},
-        "output": {
-            "name": "logits",
-            "dtype": "float32",
-            "shape": [n, len(spec.findings)],
-            "values": values,
-        },
-        "source": {
-            "manifest_sha256": found.manifest_sha256,
-            "reference": found.source,
-            "weights": {f"{name}.safetensors": found.files[f"{name}.safetensors"]["sha256"] for name in names},
-        },
-        "versions": versions(),
-        **({"untrained": untrained} if untrained else {}),
-    }
+    return GraphFacts(
+        format=format,
+        precision=precision,
+        model=spec.name,
+        members=tuple(names),
+        findings=spec.findings,
+        image_size=size,
+        temperature=decision.temperature if decision and calibrated else (1.0,),
+        input=Tensor("pixels", "uint8", (n, size, size, 1), "grey levels 0..255"),
+        output=Tensor("logits", "float32", (n, len(spec.findings)), values),
+        source=Source(
+            manifest_sha256=found.manifest_sha256,
+            weights={f"{name}.safetensors": found.files[f"{name}.safetensors"].sha256 for name in names},
+            reference=found.source,
+        ),
+        versions=versions(),
+        untrained=tuple(untrained),
+    )
 
 
-def _features(size: int, batch: int | None) -> dict[str, Any]:
+def _features(size: int, batch: int | None) -> Tensor:
     values = "mean of each member's feature map over all places, the members side by side"
-    return {"name": "features", "dtype": "float32", "shape": [batch or "n", size], "values": values}
+    return Tensor("features", "float32", (batch or "n", size), values)
 
 
 def versions() -> dict[str, str]:
@@ -188,7 +187,7 @@ def hold_against_keras(
     size: int,
     temperature: Sequence[float],
     precision: str,
-) -> dict[str, Any]:
+) -> KerasCheck:
     """Compares an export with the network on the golden images and on newly drawn ones.
 
     Args:
@@ -223,9 +222,7 @@ def hold_against_keras(
             f"the export was not written: a logit differs by {difference:.3g} from Keras on {backend}, over "
             f"{counted(len(images), 'image')}; {precision} may differ by {tolerance:.3g}"
         )
-    # The file format says "films" for images.
-    facts = {"backend": backend, "films": len(images), "largest": largest, "difference": difference}
-    return {**facts, "tolerance": tolerance}
+    return KerasCheck(backend, len(images), difference, tolerance, largest)
 
 
 def fresh_images(size: int, n: int = _FRESH) -> np.ndarray:
@@ -247,13 +244,14 @@ def whole(target: Path) -> Iterator[Path]:
         ExportError: `target` exists and is not an export; it stays as it is.
     """
     recover(target)
-    if target.exists() and not (target / exports.FACTS).is_file():
+    if target.exists() and not (target / layout.FACTS).is_file():
         raise ExportError(f"{target} exists and is no export: choose another place")
     with whole_folder(target) as new:
         yield new
 
 
-def finish(folder: Path, facts: dict[str, Any]) -> None:
+def finish(folder: Path, facts: GraphFacts, check: KerasCheck, acceptance: Acceptance | None = None) -> ExportFacts:
     """Adds the sizes and hashes of the files to the facts, and writes `export.json`."""
-    facts["files"] = manifest.describe(folder)
-    manifest.write_json(folder / exports.FACTS, facts)
+    made = ExportFacts(**vars(facts), check=check, files=manifest.describe(folder), acceptance=acceptance)
+    manifest.write_json(folder / layout.FACTS, made.to_json())
+    return made

@@ -12,6 +12,7 @@ import numpy as np
 from zoo.core.errors import MissingExtraError
 from zoo.export import keras_formats
 from zoo.release import openvino_ir
+from zoo.release.export_facts import GraphFacts
 from zoo.release.folder import ReleaseFolder
 
 if TYPE_CHECKING:
@@ -26,34 +27,33 @@ Run = Callable[[np.ndarray], np.ndarray]
 Writer = Callable[["Ensemble", ReleaseFolder, Path], Run]
 
 
-def writer(format: str, precision: str, facts: Mapping[str, Any], batch: int | None = None) -> Writer:
+def writer(facts: GraphFacts, batch: int | None = None) -> Writer:
     """Returns the function that writes the files of a format; see `zoo.export.exporting.export`.
 
     Args:
-        format: One of `zoo.export.exporting.FORMATS`.
-        precision: One of those that `FORMATS` lists for the format.
-        facts: What `export.json` will say; some of it is repeated in the file itself.
+        facts: What `export.json` will say, with format and precision; some of it is repeated in the file itself.
         batch: Number of images in a call, where the graph is to take no other; None for any.
     """
-    if format == "openvino":
-        return lambda model, found, folder: _openvino(model, folder, precision, facts, batch)
-    if format == "onnx":
+    if facts.format == "openvino":
+        return lambda model, found, folder: _openvino(model, folder, facts, batch)
+    if facts.format == "onnx":
         return lambda model, found, folder: _onnx(model, folder, facts)
     return lambda model, found, folder: keras_formats.convert(found, facts, folder)
 
 
-def graph_of(model: Ensemble, facts: Mapping[str, Any], half: bool = False) -> onnx.ModelProto:
+def graph_of(model: Ensemble, facts: GraphFacts, half: bool = False) -> onnx.ModelProto:
     """The network as an ONNX graph with its facts, its logits divided by the temperature that the facts state."""
     _require("onnx")
     from zoo.export.onnx.model import to_onnx
 
-    size, output = facts["image_size"], facts["output"]["name"]
-    return to_onnx(model, size, facts["temperature"], metadata(facts), half=half, output=output)
+    output = facts.output.name
+    return to_onnx(model, facts.image_size, facts.temperature, metadata(facts), half=half, output=output)
 
 
-def metadata(facts: Mapping[str, Any]) -> dict[str, str]:
+def metadata(facts: GraphFacts) -> dict[str, str]:
     """The facts that the file itself repeats, as text."""
-    return {key: value if isinstance(value := facts[key], str) else json.dumps(value) for key in openvino_ir.FACTS}
+    values = {key: getattr(facts, key) for key in openvino_ir.FACTS}
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
 
 
 def to_openvino(graph: onnx.ModelProto, batch: int | None = None) -> Any:
@@ -72,7 +72,7 @@ def to_openvino(graph: onnx.ModelProto, batch: int | None = None) -> Any:
     return model
 
 
-def save_openvino(model: Any, folder: Path, facts: Mapping[str, Any]) -> Path:
+def save_openvino(model: Any, folder: Path, facts: GraphFacts) -> Path:
     """Writes `model.xml` and `model.bin`; returns the first."""
     from zoo.runtimes.openvino_runtime import openvino
 
@@ -82,16 +82,16 @@ def save_openvino(model: Any, folder: Path, facts: Mapping[str, Any]) -> Path:
     return path
 
 
-def _openvino(model: Ensemble, folder: Path, precision: str, facts: Mapping[str, Any], batch: int | None) -> Run:
+def _openvino(model: Ensemble, folder: Path, facts: GraphFacts, batch: int | None) -> Run:
     _require("openvino")
     from zoo.runtimes.openvino_runtime import OpenVinoRuntime
 
-    graph = to_openvino(graph_of(model, facts, half=precision == "bfloat16"), batch)
+    graph = to_openvino(graph_of(model, facts, half=facts.precision == "bfloat16"), batch)
     path = save_openvino(graph, folder, facts)
-    return OpenVinoRuntime(path, precision).logits
+    return OpenVinoRuntime(path, facts.precision).logits
 
 
-def _onnx(model: Ensemble, folder: Path, facts: Mapping[str, Any]) -> Run:
+def _onnx(model: Ensemble, folder: Path, facts: GraphFacts) -> Run:
     _require("onnxruntime")
     from zoo.runtimes.onnx_runtime import OnnxRuntime
 

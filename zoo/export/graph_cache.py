@@ -12,7 +12,7 @@ from zoo.core import home
 from zoo.core.errors import ReleaseError
 from zoo.core.files import content_key
 from zoo.export import exporting
-from zoo.release import exports
+from zoo.release import exports, layout
 from zoo.release.exports import Export
 from zoo.release.folder import ReleaseFolder
 
@@ -27,7 +27,7 @@ def folder_of(
     """The folder for the graph of these members of a release, in this precision, with the installed versions."""
     names = [m.name for m in found.spec.members if members is None or m.name in members]
     # "logits": the graphs of earlier versions divided them by the temperature, under other keys.
-    facts = (values, found.manifest_sha256, names, format, precision, exporting.versions(), exports.EXPORT_VERSION)
+    facts = (values, found.manifest_sha256, names, format, precision, exporting.versions(), layout.EXPORT_VERSION)
     return home.home() / "exports" / content_key(facts)
 
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from zoo.core.errors import ExportError, MissingExtraError, ReleaseError
 from zoo.release.build import build_model
+from zoo.release.export_facts import GraphFacts
 from zoo.release.folder import ReleaseFolder
 from zoo.release.read import read_release
 
@@ -32,7 +33,7 @@ TIMEOUT_S = 3600.0
 _REFUSED = 3
 
 
-def convert(found: ReleaseFolder, facts: Mapping[str, Any], folder: Path) -> Callable[[np.ndarray], np.ndarray]:
+def convert(found: ReleaseFolder, facts: GraphFacts, folder: Path) -> Callable[[np.ndarray], np.ndarray]:
     """Writes a LiteRT file or a SavedModel; returns a function that runs it.
 
     Args:
@@ -45,12 +46,12 @@ def convert(found: ReleaseFolder, facts: Mapping[str, Any], folder: Path) -> Cal
         ImportError: TensorFlow is not installed.
     """
     if find_spec("tensorflow") is None:
-        raise MissingExtraError(f"format {facts['format']!r}", "TensorFlow", "cpu")
+        raise MissingExtraError(f"format {facts.format!r}", "TensorFlow", "cpu")
     order = {
         "release": str(found.folder.absolute()),
         "root": str(found.root.absolute()) if found.root else None,
         "folder": str(folder.absolute()),
-        **{key: facts[key] for key in ("format", "members", "temperature")},
+        **{key: getattr(facts, key) for key in ("format", "members", "temperature")},
     }
     _child({**order, "images": None})
 

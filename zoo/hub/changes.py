@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from zoo.core import files as disk
 from zoo.core.errors import HubError, ReleaseError
@@ -88,7 +88,6 @@ def plan(
         HubError: A file that does not come from a zoo release would be overwritten, or the card there cannot be edited.
     """
     older, there = _there(repo, hub, before, staging)
-    listing = release.listing
     rendered = card.render(
         release.spec,
         release.evaluation,
@@ -98,12 +97,12 @@ def plan(
         repo=repo,
         storage=release.storage,
     )
-    text = _card(repo, rendered, release.folder, listing, there)
-    staged = _stage(staging, listing, rendered, text, license)
-    paths = {name: release.folder / name for name in listing["files"]} | staged
+    text = _card(repo, rendered, release, there)
+    staged = _stage(staging, release, rendered, text, license)
+    paths = {name: release.folder / name for name in release.files} | staged
     changes = []
     for name in sorted(paths):
-        sha256 = disk.sha256(paths[name]) if name in staged else str(listing["files"][name]["sha256"])
+        sha256 = disk.sha256(paths[name]) if name in staged else release.files[name].sha256
         action = _action(name, paths[name], sha256, before) if hub else "unknown"
         changes.append(FileChange(name, paths[name].stat().st_size, sha256, action))
     if before:
@@ -133,13 +132,14 @@ def _there(repo: str, hub: Repository | None, before: State | None, staging: Pat
     return files, _text(readme, f"publishing {repo}: the card there") if readme else None
 
 
-def _card(repo: str, rendered: str, folder: Path, listing: Mapping[str, Any], there: str | None) -> str:
+def _card(repo: str, rendered: str, release: ReleaseFolder, there: str | None) -> str:
     """The card to publish. It keeps text that people wrote: on the Hub or, failing that, in the release folder."""
+    folder = release.folder
     where, path = f"publishing {repo}: the card there", folder / manifest.CARD
     if there is None:
-        stated = listing["files"].get(manifest.CARD)
+        stated = release.files.get(manifest.CARD)
         _require_small(path, str(folder))
-        if not path.is_file() or (isinstance(stated, dict) and disk.sha256(path) == stated.get("sha256")):
+        if not path.is_file() or (stated is not None and disk.sha256(path) == stated.sha256):
             return rendered
         where = str(folder)
         there = _text(path, where)
@@ -164,7 +164,7 @@ def _require_small(path: Path, where: str) -> None:
         raise HubError(f"{where}: {path.name} of {size:,} bytes is too large to be a card (at most {most:,})")
 
 
-def _stage(staging: Path, listing: Mapping[str, Any], rendered: str, text: str, license: str) -> dict[str, Path]:
+def _stage(staging: Path, release: ReleaseFolder, rendered: str, text: str, license: str) -> dict[str, Path]:
     """Writes the card and the manifest that are published.
 
     The manifest lists the card as rendered, without text that people wrote. So one release under one licence always has
@@ -172,11 +172,10 @@ def _stage(staging: Path, listing: Mapping[str, Any], rendered: str, text: str, 
     """
     path = staging / manifest.CARD
     path.write_bytes(rendered.encode("utf-8"))
-    files = {**listing["files"], manifest.CARD: {"size": path.stat().st_size, "sha256": disk.sha256(path)}}
+    files = {**release.files, manifest.CARD: manifest.Listed.of(path)}
     path.write_bytes(text.encode("utf-8"))
-    manifest.write_json(
-        staging / manifest.MANIFEST, {**listing, "license": license, "files": dict(sorted(files.items()))}
-    )
+    listing = {**release.json(manifest.MANIFEST), "license": license, "files": manifest.to_json(files)}
+    manifest.write_json(staging / manifest.MANIFEST, listing)
     return {name: staging / name for name in (manifest.CARD, manifest.MANIFEST)}
 
 

@@ -16,7 +16,6 @@ from zoo.hub.hub_errors import endpoint, hub_errors, status
 from zoo.hub.repository import Repository, State
 from zoo.release import card_facts, manifest
 from zoo.release.folder import ReleaseFolder
-from zoo.release.port import stored
 from zoo.release.read import read_release
 
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}")
@@ -118,17 +117,17 @@ def _check_publishable(found: ReleaseFolder, license: str) -> str:
     facts = card_facts.of_data(card_facts.of_model(found.spec), found.provenance)
     # The Hub knows licences by their SPDX names in lower case.
     license = (license or found.license or facts.license).lower()
-    split = found.provenance.get("split")
-    if stored(found.provenance).get("licence") == "unknown":
+    port = found.listing.provenance.port
+    if port is not None and port.licence == "unknown":
         raise ReleaseError(
             f"{found.folder}: weights that others published without a licence known to this project are not passed on"
         )
     missing = []
     if not license:
         missing.append("a licence (give --license, such as cc-by-4.0)")
-    if not isinstance(split, dict) or not split.get("hash"):
+    if not found.split_hash:
         missing.append("the hash of its split (provenance.split.hash: a run of zoo train has it)")
-    if not found.metrics:
+    if found.evaluation is None:
         missing.append("metrics (metrics.json is empty: a finished run of zoo train has them)")
     if missing:
         raise ReleaseError(f"{found.folder}: not fit to be published, it lacks {'; '.join(missing)}")

@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from zoo.config.specs import EnsembleSpec
 from zoo.core.errors import HubError, IntegrityError, ReleaseError
@@ -17,9 +16,9 @@ from zoo.hub import download
 from zoo.hub.download import listing as listing
 from zoo.hub.reference import Reference, parse
 from zoo.release import manifest, trained_on
-from zoo.release.documents import SMALL
-from zoo.release.exports import FOLDER
 from zoo.release.folder import ReleaseFolder, max_bytes
+from zoo.release.layout import FOLDER, SMALL
+from zoo.release.manifest import Listed
 from zoo.release.read import read_release
 from zoo.release.unsafe import unsafe_alone
 
@@ -117,7 +116,7 @@ def peek(reference: Reference, *, manifest_sha256: str = "") -> tuple[Path, Refe
         return _folder(found), found, sizes
     folder = _folder(found)
     files = _files(folder)
-    return folder, found, {name: size for name in files if (size := _size(files, name)) is not None}
+    return folder, found, {name: file.size for name, file in files.items()}
 
 
 def cached_spec(reference: Reference, *, manifest_sha256: str = "") -> EnsembleSpec | None:
@@ -213,11 +212,11 @@ def _require_release(found: Reference, sizes: Mapping[str, int]) -> None:
     raise HubError(f"{found}: is no zoo release: it has no {manifest.MANIFEST} (it has {_some(sizes) or 'no file'})")
 
 
-def _agree(found: Reference, names: Sequence[str], files: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
+def _agree(found: Reference, names: Sequence[str], files: Mapping[str, Listed], sizes: Mapping[str, int]) -> None:
     """Refuses, before the download, files that cannot be those of the manifest."""
     for name in names:
-        stated = _size(files, name)
-        if stated is None or not 0 <= stated <= max_bytes(name):
+        stated = files[name].size if name in files else -1
+        if not 0 <= stated <= max_bytes(name):
             raise HubError(f"{found}: {manifest.MANIFEST} gives no size of {name!r} that a file of a release can have")
         if name not in sizes:
             raise IntegrityError(f"{found}: {name!r} is not there, though {manifest.MANIFEST} lists it: incomplete")
@@ -226,12 +225,6 @@ def _agree(found: Reference, names: Sequence[str], files: Mapping[str, Any], siz
                 f"{found}: {name!r} has {sizes[name]:,} bytes there, {manifest.MANIFEST} says {stated:,}: altered "
                 "after it was released; it was not downloaded"
             )
-
-
-def _size(files: Mapping[str, Any], name: str) -> int | None:
-    """The size of a file in bytes according to the manifest."""
-    size = files[name].get("size") if isinstance(files.get(name), dict) else None
-    return size if type(size) is int else None
 
 
 def _check_small(folder: Path, manifest_sha256: str = "") -> EnsembleSpec:
@@ -258,7 +251,7 @@ def _cached(folder: Path, manifest_sha256: str = "") -> ReleaseFolder:
     return found
 
 
-def _files(folder: Path, manifest_sha256: str = "") -> Mapping[str, Any]:
+def _files(folder: Path, manifest_sha256: str = "") -> Mapping[str, Listed]:
     """The entries of the manifest of a folder in the cache; every name is a path inside the folder."""
     return _cached(folder, manifest_sha256).files
 

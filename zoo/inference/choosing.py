@@ -16,7 +16,7 @@ from zoo.core import home
 from zoo.core.errors import ExportError, ReleaseError
 from zoo.core.files import content_key, write_json
 from zoo.export import exporting, graph_cache
-from zoo.release import exports, golden, manifest
+from zoo.release import layout, manifest
 from zoo.release.folder import ReleaseFolder
 from zoo.runtimes.runtime import Runtime
 
@@ -51,7 +51,7 @@ def fastest(found: ReleaseFolder, members: Sequence[str] | None, start: Callable
         known = manifest.read_json(noted).get("precision")
         if known in _PRECISIONS:
             return str(known)
-    images = load_file(found.folder / golden.IMAGES)["images"]
+    images = load_file(found.folder / layout.IMAGES)["images"]
     images = np.resize(images, (_IMAGES, *images.shape[1:]))
     rates: dict[str, float] = {}
     refused: dict[str, str] = {}
@@ -99,8 +99,8 @@ def _candidates(found: ReleaseFolder, members: Sequence[str] | None) -> list[str
     if "bfloat16" in native():
         names.append("bfloat16")
     whole = members is None or {*members} == {m.name for m in found.spec.members}
-    made_here = graph_cache.folder_of(found, None, "openvino", "int8") / exports.FACTS
-    if whole and (exports.INT8 in found.exports or made_here.is_file()):
+    made_here = graph_cache.folder_of(found, None, "openvino", "int8") / layout.FACTS
+    if whole and (layout.INT8 in found.exports or made_here.is_file()):
         names.append("int8")
     return names
 
@@ -120,6 +120,6 @@ def _key(found: ReleaseFolder, members: Sequence[str] | None) -> str:
     from zoo.runtimes.openvino_runtime import native
 
     names: Any = sorted(members) if members else None
-    made = graph_cache.folder_of(found, None, "openvino", "int8") / exports.FACTS
+    made = graph_cache.folder_of(found, None, "openvino", "int8") / layout.FACTS
     facts = (MARGIN, cpu(), sorted(native()), exporting.versions(), found.manifest_sha256, names, made.is_file())
     return content_key(facts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,7 @@ from zoo.runtimes.runtime import KerasRuntime, Runtime
 if TYPE_CHECKING:
     import pandas as pd
 
+    from zoo.evaluation.result import Evaluation
     from zoo.explain.explanation import Explanation
     from zoo.inference.embedding import Embedder
     from zoo.models.ensemble import Ensemble
@@ -48,7 +49,7 @@ class Predictor:
         decision: Temperature and thresholds, or None if none were fitted for these members.
         members: Names of the members that `runtime` computes; all by default.
         name: Name that the model was loaded by.
-        metrics: Evaluation results in the release.
+        metrics: Reads the evaluation in the release; called when `metrics` is first asked for.
         source: Hub reference "hf://owner/repo@commit" of the release, or "".
         manifest_sha256: sha256 of the release's manifest, which identifies the whole release; "" if there is none.
         limits: Limits on each image; set `predictor.limits = zoo.Limits(seconds=20)` at any time.
@@ -67,7 +68,7 @@ class Predictor:
         *,
         members: Sequence[str] | None = None,
         name: str = "",
-        metrics: dict[str, Any] | None = None,
+        metrics: Callable[[], Evaluation | None] = lambda: None,
         source: str = "",
         manifest_sha256: str = "",
         limits: Limits = DEFAULT,
@@ -77,7 +78,7 @@ class Predictor:
     ) -> None:
         self.runtime, self.spec, self.decision = runtime, spec, decision
         self.members = tuple(m.name for m in spec.members if members is None or m.name in members)
-        self.name, self.metrics, self.source = name or spec.name, metrics or {}, source
+        self.name, self.source, self._read_metrics = name or spec.name, source, metrics
         self.manifest_sha256, self.limits, self.origin = manifest_sha256, limits, origin
         check_on_reject(on_reject)
         self.gate, self.on_reject = gate, on_reject
@@ -93,7 +94,7 @@ class Predictor:
             decision_of(found, options.members),
             members=options.members,
             name=str(name),
-            metrics=dict(found.metrics),
+            metrics=lambda: found.evaluation,
             source=found.source,
             manifest_sha256=found.manifest_sha256,
             gate=found.gate,
@@ -134,6 +135,11 @@ class Predictor:
     def trained(self) -> tuple[bool, ...]:
         """Whether the model was trained on each of `labels`; the probabilities of the others are NaN."""
         return trained(self.spec, self.members, self.decision)
+
+    @property
+    def metrics(self) -> Evaluation | None:
+        """The evaluation in the release: each number with its n and interval; None if nothing was evaluated."""
+        return self._read_metrics()
 
     @property
     def image_size(self) -> int:

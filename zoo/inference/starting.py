@@ -19,10 +19,12 @@ from zoo.core.process import require_own_process
 from zoo.export import exporting, graph_cache
 from zoo.inference import choosing
 from zoo.names import sources
-from zoo.release import exports, golden
+from zoo.release import exports, golden, layout
 from zoo.release.build import build_model
-from zoo.release.exports import INT8, Export
+from zoo.release.exports import Export
 from zoo.release.folder import ReleaseFolder
+from zoo.release.layout import INT8
+from zoo.release.manifest import to_json
 from zoo.runtimes.runtime import KerasRuntime, Runtime
 
 RuntimeName = Literal["keras", "openvino", "onnx"]
@@ -129,7 +131,7 @@ def openvino(name: str | Path, found: ReleaseFolder, members: Sequence[str] | No
     rest = "float32"
     if precision == "int8":
         graph = int8(found, members)
-        if "bfloat16" in native() and "bfloat16" in graph.facts["acceptance"]["runs"]:
+        if "bfloat16" in native() and graph.facts.acceptance and "bfloat16" in graph.facts.acceptance.runs:
             rest = "bfloat16"
     else:
         graph = _graph(name, found, members, "openvino", precision)
@@ -151,7 +153,7 @@ def start_features(name: str, options: LoadOptions) -> tuple[Runtime, dict[str, 
     found, members, format = sources.find(name, ()), options.members, options.runtime
     assert format != "keras"
     graph = _graph(name, found, members, format, options.precision, "features")
-    sizes = {str(member): int(size) for member, size in graph.facts["features"].items()}
+    sizes = dict(graph.facts.features)
     if format == "openvino":
         return _in_openvino(graph, options.precision), sizes
     from zoo.runtimes.onnx_runtime import OnnxRuntime
@@ -192,7 +194,7 @@ def _graph(
     name: str | Path,
     found: ReleaseFolder,
     members: Sequence[str] | None,
-    format: exports.Format,
+    format: layout.Format,
     precision: Any,
     values: exporting.Values = "logits",
 ) -> Export:
@@ -210,17 +212,17 @@ def _graph(
 
 def _hold_against_golden(found: ReleaseFolder, graph: Export, started: Any, rest: str) -> None:
     """Compares the logits of an int8 network made elsewhere with the recorded ones, once per set of versions."""
-    facts = (found.manifest_sha256, graph.facts["files"], rest, exporting.versions(), choosing.cpu())
+    facts = (found.manifest_sha256, to_json(graph.facts.files), rest, exporting.versions(), choosing.cpu())
     seen = home.home() / "checked" / content_key(facts)
     if seen.exists():
         return
-    images = load_file(found.folder / golden.IMAGES)["images"]
+    images = load_file(found.folder / layout.IMAGES)["images"]
     difference = float(np.abs(started.logits(images) - golden.logits_of(found)).max())
-    allowed = graph.facts["check"]["difference"] * max(graph.temperature) + INT8_SLACK
+    allowed = graph.facts.check.difference * max(graph.temperature) + INT8_SLACK
     if not difference <= allowed:
         raise ExportError(
             f"{graph.folder}: on this CPU a golden logit of the int8 network is {difference:.2g} off, "
-            f"where it was made {graph.facts['check']['difference']:.2g}: use precision 'float32' or 'auto'"
+            f"where it was made {graph.facts.check.difference:.2g}: use precision 'float32' or 'auto'"
         )
     with suppress(OSError):
         write_text(seen, f"{difference:.3g}\n")

@@ -90,7 +90,7 @@ def _included(name: str) -> Row:
         mean = result.macro.auc
         limits = f" [{mean.low:.3f}, {mean.high:.3f}]" if mean.low is not None and mean.high is not None else ""
         auc = f"{mean.value:.3f}{limits} on its {result.split} part, {result.n} images (this project)"
-    size = sum(entry.size or 0 for entry in found.entries.values())
+    size = sum(max(entry.size, 0) for entry in found.entries.values())
     untrained = sum(not known for known in found.decision.trained)
     labels = _labels(len(found.spec.findings), untrained)
     return Row(name, "this project; comes with the package", found.license, _megabytes(size), labels, auc, "everything")

@@ -11,8 +11,9 @@ import numpy as np
 from zoo.config.specs import EnsembleSpec
 from zoo.core import home
 from zoo.labels.findings import FINDINGS, NIH
+from zoo.release.documents import PortFacts
 from zoo.release.folder import ReleaseFolder
-from zoo.release.port import PortFacts, stored, write_port
+from zoo.release.port import write_port
 
 NAME = "ported-ensemble"
 
@@ -80,22 +81,19 @@ def _head(values: np.ndarray, columns: tuple[int | None, ...]) -> np.ndarray:
 
 
 def _facts(releases: Mapping[str, ReleaseFolder]) -> PortFacts:
-    held = {name: stored(found.provenance) for name, found in releases.items()}
-    licences = dict.fromkeys(str(facts.get("licence", "unknown")) for facts in held.values())
-    notes = tuple(
-        f"{name}: {facts.get('origin')}, {facts.get('licence')}, SHA-256 {facts.get('sha256')}"
-        for name, facts in held.items()
-    )
+    held = {name: found.listing.provenance.port or PortFacts() for name, found in releases.items()}
+    licences = dict.fromkeys(facts.licence for facts in held.values())
+    notes = tuple(f"{name}: {facts.origin}, {facts.licence}, SHA-256 {facts.sha256}" for name, facts in held.items())
     return PortFacts(
         origin="the authors of its members",
         kind=NAME,
         licence=next(iter(licences)) if len(licences) == 1 else "unknown" if "unknown" in licences else "other",
-        data="; ".join(f"{name}: {facts.get('data')}" for name, facts in held.items()),
-        citation="\n".join(dict.fromkeys(str(facts.get("citation", "")) for facts in held.values())),
+        data="; ".join(f"{name}: {facts.data}" for name, facts in held.items()),
+        citation="\n".join(dict.fromkeys(facts.citation for facts in held.values())),
         unverified=(
             "The mean: nobody is known to have measured this combination. Its probabilities are those of the mean of "
             "logits that were never calibrated together.",
-            *dict.fromkeys(str(line) for facts in held.values() for line in facts.get("unverified", ())),
+            *dict.fromkeys(line for facts in held.values() for line in facts.unverified),
         ),
         notes=notes,
     )

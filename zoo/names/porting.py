@@ -24,8 +24,9 @@ from zoo.names import ported_ensemble
 from zoo.names.catalog import CATALOG
 from zoo.names.published import PUBLISHED, Published
 from zoo.release import install
+from zoo.release.documents import PortFacts
 from zoo.release.folder import ReleaseFolder
-from zoo.release.port import PortFacts, write_port
+from zoo.release.port import write_port
 
 #: Endings of weights files, in the order in which one is chosen in a repository.
 _ENDINGS = (".safetensors", ".pt", ".pth", ".h5", ".bin")

@@ -15,10 +15,10 @@ from zoo.hub.reference import SCHEME, Reference, check_repo, parse
 from zoo.names import ported_ensemble, porting, registry
 from zoo.names.catalog import CATALOG
 from zoo.release import install
-from zoo.release.exports import INT8
 from zoo.release.folder import ReleaseFolder
 from zoo.release.inspect import Inspection
 from zoo.release.inspect import inspect as inspect_folder
+from zoo.release.layout import INT8
 from zoo.release.read import read_release
 from zoo.release.verify import Check
 from zoo.release.verify import verify as verify_folder

@@ -21,6 +21,7 @@ from zoo.labels.findings import FINDINGS
 from zoo.labels.parts import part_of
 from zoo.release import card_facts, card_metadata
 from zoo.release.card_merge import merge as merge
+from zoo.release.documents import Storage
 
 
 def render(
@@ -31,7 +32,7 @@ def render(
     provenance: Mapping[str, Any] | None = None,
     license: str = "",
     repo: str = "",
-    storage: Mapping[str, Any] | None = None,
+    storage: Storage | None = None,
 ) -> str:
     """Renders the whole card: front matter and Markdown, with marks around each section for `merge`.
 
@@ -47,7 +48,7 @@ def render(
             describes weights that are still to be trained.
         license: Identifier of the licence of the weights; by default the known licence for model and data, if any.
         repo: "owner/name" or "owner/name@revision" on the Hub; "" for a folder.
-        storage: `dtype` and `logit_error` of the stored weights.
+        storage: How the weights are stored.
 
     Raises:
         ReleaseError: The result or provenance lacks an entry that every finished run has.
@@ -70,7 +71,7 @@ def render(
             chexpert_labels=spec.findings == FINDINGS,
             **_results(result),
             **_plain(_facts(spec, result, decision, provenance)),
-            **_plain({"license": license, "repo": repo, "storage": dict(storage or {})}),
+            **_plain({"license": license, "repo": repo, "storage": to_dict(storage) if storage else {}}),
         )
     except (jinja2.UndefinedError, LookupError, TypeError, AttributeError) as error:
         raise ReleaseError(

@@ -12,7 +12,7 @@ import numpy as np
 
 from zoo.core.errors import ReleaseError, UnknownNameError
 from zoo.gate import reference
-from zoo.release import exports, golden, manifest, schema, trained_on
+from zoo.release import exports, golden, layout, manifest, schema, trained_on
 from zoo.release.build import build_model
 from zoo.release.folder import ReleaseFolder
 
@@ -37,7 +37,7 @@ class Subject:
 def check_manifest(subject: Subject) -> str:
     """Checks that the list of files is readable, in a known format version, and has no path outside the folder."""
     found = subject.found
-    return f"format {found.listing['format_version']}, {len(found.files)} files"
+    return f"format {found.listing.format_version}, {len(found.files)} files"
 
 
 def check_files(subject: Subject) -> str:
@@ -45,7 +45,7 @@ def check_files(subject: Subject) -> str:
     files = subject.found.files
     left_out = set()
     if subject.members is not None:
-        weights = {n for n in files if n.endswith(".safetensors")} - {golden.IMAGES, trained_on.FILE, reference.FILE}
+        weights = {n for n in files if n.endswith(".safetensors")} - {layout.IMAGES, trained_on.FILE, reference.FILE}
         left_out = weights - {f"{name}.safetensors" for name in subject.members}
     problems = []
     for name in (n for n in files if n not in left_out):
@@ -54,7 +54,7 @@ def check_files(subject: Subject) -> str:
         except ReleaseError as error:
             problems.append(one_line(subject, error))
     _require(not problems, _some(problems))
-    sizes = sum(facts["size"] for name, facts in files.items() if name not in left_out and name != manifest.CARD)
+    sizes = sum(facts.size for name, facts in files.items() if name not in left_out and name != manifest.CARD)
     return f"size and sha256 of {len(files) - len(left_out)} files are those of the manifest ({sizes:,} bytes)"
 
 
@@ -114,16 +114,14 @@ def check_parity(subject: Subject) -> str:
     import keras
 
     found = subject.found
-    found.check([golden.LOGITS, golden.IMAGES])
+    found.check([layout.LOGITS, layout.IMAGES])
     facts = found.golden
     difference = golden.gap(found, subject.model)
     if len(subject.model.members) > 1:
         difference = float(np.maximum(difference, golden.gap_of_members(found, subject.model)))
-    text = (
-        f"golden logits of {facts.get('backend')} and those of {keras.config.backend()} here differ by {difference:.2g}"
-    )
-    tolerance = facts["tolerance"]
-    hint = "; on an accelerator run it on the CPU" if difference <= golden.LIMIT else ": it is another network"
+    text = f"golden logits of {facts.backend} and those of {keras.config.backend()} here differ by {difference:.2g}"
+    tolerance = facts.tolerance
+    hint = "; on an accelerator run it on the CPU" if difference <= layout.LIMIT else ": it is another network"
     # Written so that NaN fails as well.
     _require(difference <= tolerance, f"{text}, more than {tolerance:g}{hint}")
     return f"{text} (tolerance {tolerance:g})"
@@ -134,9 +132,7 @@ def check_exports(subject: Subject) -> str:
     found = subject.found
     files, kinds = found.files, found.exports
     for kind in kinds:
-        export = exports.check_carried(found.folder, files, found.spec, found.decision.temperature, kind, found.root)
-        problems = schema.validate(schema.EXPORT, dict(export.facts))
-        _require(not problems, f"{kind}: {_some(problems)}")
+        exports.check_carried(found.folder, files, found.spec, found.decision.temperature, kind, found.root)
     return f"{', '.join(kinds)}: of these weights, accepted, and safe to open" if kinds else "none"
 
 
@@ -156,23 +152,22 @@ def check_gate(subject: Subject) -> str:
 
 def check_metrics(subject: Subject) -> str:
     """Checks that the metrics have the split named in the provenance, and the outputs of the network."""
-    metrics = subject.found.json("metrics.json")
-    if not metrics:
+    metrics = subject.found.evaluation
+    if metrics is None:
         return "none: nothing was evaluated"
-    split = subject.found.provenance.get("split", {})
-    _require(isinstance(split, dict), f"{manifest.MANIFEST}: split must be an object")
-    split = split.get("hash")
-    stated = metrics.get("split_hash")
+    split = subject.found.split_hash
     _require(bool(split), "provenance names no split, so the numbers are of unknown images")
-    _require(stated == split, f"they are of split {_short(stated)}, the provenance is of {_short(split)}")
-    findings = list(metrics.get("findings", ()))
-    _require(findings == list(subject.found.spec.findings), "their findings are not the model's, or in another order")
-    return f"{metrics.get('split')} part of split {_short(split)}, n {metrics.get('n')}, {len(findings)} findings"
+    stated = _short(metrics.split_hash)
+    _require(metrics.split_hash == split, f"they are of split {stated}, the provenance is of {_short(split)}")
+    same = tuple(metrics.findings) == subject.found.spec.findings
+    _require(same, "their findings are not the model's, or in another order")
+    return f"{metrics.split} part of split {_short(split)}, n {metrics.n}, {len(metrics.findings)} findings"
 
 
 def check_split(subject: Subject) -> str:
     """Checks that nothing was fitted on the images of the reported metrics."""
-    metrics = subject.found.json("metrics.json")
+    metrics = subject.found.evaluation
+    reported = metrics.split if metrics else "none"
     fitted = set()
     found = subject.found
     for name, decision in {"ensemble": found.decision, **found.member_decisions}.items():
@@ -180,15 +175,11 @@ def check_split(subject: Subject) -> str:
         for what, origin in {**points, "temperature": decision.temperature_origin}.items():
             if origin is None or origin.split == "none":
                 continue
-            _require(
-                origin.split not in ("test", metrics.get("split")), f"{what} of {name} is fitted on reported images"
-            )
-            same = not metrics or origin.split_hash == metrics.get("split_hash")
+            _require(origin.split not in ("test", reported), f"{what} of {name} is fitted on reported images")
+            same = metrics is None or origin.split_hash == metrics.split_hash
             _require(same, f"{what} of {name} is of split {_short(origin.split_hash)}, which may hold reported images")
             fitted.add(origin.split)
-    return (
-        f"decisions are fitted on {', '.join(sorted(fitted)) or 'nothing'}, reported on {metrics.get('split', 'none')}"
-    )
+    return f"decisions are fitted on {', '.join(sorted(fitted)) or 'nothing'}, reported on {reported}"
 
 
 def check_card(subject: Subject) -> str:
@@ -200,7 +191,7 @@ def check_card(subject: Subject) -> str:
     _require(path.is_file(), f"{manifest.CARD} is missing")
     _require(path.stat().st_size <= manifest.max_bytes(manifest.CARD), f"{manifest.CARD} is too large to be a card")
     lines = [line.rstrip() for line in path.read_text("utf-8-sig").lstrip().split("\n")]
-    same = isinstance(released, dict) and released.get("sha256") == manifest.sha256(path)
+    same = released is not None and released.sha256 == manifest.sha256(path)
     state = "is as it was released" if same else "was edited since"
     if lines[:1] != ["---"]:
         return f"{manifest.CARD} {state}; it has no front matter"

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from zoo.config.specs import EnsembleSpec, from_dict
 from zoo.core.errors import RecipeError, ReleaseError, WeightsError
 from zoo.evaluation.decision import Decision
+from zoo.evaluation.result import Evaluation
 from zoo.gate import reference
 from zoo.gate.reference import Reference
 from zoo.release import card, folder, install, manifest
 from zoo.release.build import build_checked, load_members
-from zoo.release.documents import DType
+from zoo.release.layout import DType
 from zoo.release.read import read_release
 from zoo.release.trained_on import TrainedOn
 from zoo.release.write import write_release
@@ -55,8 +56,8 @@ def release_of(source: str | Path, out: str | Path, *, dtype: DType | None = Non
         found.spec,
         found.decision,
         found.member_decisions,
-        (found.metrics, found.provenance),
-        dtype or found.storage.get("dtype", "float32"),
+        (found.evaluation, found.provenance),
+        dtype or found.storage.dtype,
         license or found.license,
         found.trained_on,
         found.gate,
@@ -82,12 +83,13 @@ def _from_run(run: Path, out: Path, dtype: DType, license: str) -> Path:
         except WeightsError as error:
             raise ReleaseError(str(error)) from error
         model = load_members(spec, Path(converted))
-    metrics, provenance = (manifest.read_json(run / name) for name in ("metrics.json", "provenance.json"))
+    result = folder.read_evaluation(manifest.read_json(run / "metrics.json"))
+    provenance = manifest.read_json(run / "provenance.json")
     decision = folder.read_decision(run, decisions.get("ensemble"), spec)
     members = folder.read_members(run, decisions, spec)
     gate = reference.load(run / reference.FILE) if (run / reference.FILE).is_file() else None
     return _write(
-        out, model, spec, decision, members, (metrics, provenance), dtype, license, TrainedOn.of_run(run), gate
+        out, model, spec, decision, members, (result, provenance), dtype, license, TrainedOn.of_run(run), gate
     )
 
 
@@ -97,21 +99,20 @@ def _write(
     spec: EnsembleSpec,
     decision: Decision,
     members: Mapping[str, Decision],
-    facts: tuple[Mapping[str, Any], Mapping[str, Any]],
+    facts: tuple[Evaluation | None, Mapping[str, Any]],
     dtype: DType,
     license: str,
     trained_on: TrainedOn | None,
     gate: Reference | None,
 ) -> Path:
-    metrics, provenance = facts
-    result = folder.read_evaluation(metrics)
+    result, provenance = facts
     return write_release(
         out,
         model,
         spec,
         decision,
         member_decisions=members,
-        metrics=metrics,
+        metrics=result,
         provenance=provenance,
         card=card.render(spec, result, decision=decision, provenance=provenance, license=license),
         license=license,

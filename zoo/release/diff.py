@@ -15,7 +15,7 @@ from zoo.evaluation.decision import Decision, OperatingPoint
 from zoo.evaluation.result import Estimate, Evaluation
 from zoo.labels.parts import spoken_part
 from zoo.release.folder import ReleaseFolder
-from zoo.release.manifest import plain
+from zoo.release.manifest import Listed, plain
 
 _Group = Iterator[str]
 
@@ -71,7 +71,7 @@ def _model(a: ReleaseFolder, b: ReleaseFolder) -> _Group:
             yield from (f"member {name}, {change}" for change in _changes(old[name], new[name]))
     yield from _changes(before, after)
     yield from _changes({"parameters": dict(a.parameters)}, {"parameters": dict(b.parameters)})
-    yield from _changes({"storage": dict(a.storage)}, {"storage": dict(b.storage)})
+    yield from _changes({"storage": to_dict(a.storage)}, {"storage": to_dict(b.storage)})
 
 
 def _names(kind: str, before: Sequence[str], after: Sequence[str], ordered: bool = True) -> _Group:
@@ -123,7 +123,8 @@ def _origin(origin: Any) -> dict[str, Any]:
 
 
 def _metrics(a: ReleaseFolder, b: ReleaseFolder) -> _Group:
-    if a.metrics == b.metrics:
+    stored = [release.json("metrics.json") for release in (a, b)]
+    if stored[0] == stored[1]:
         return
     before, after = a.evaluation, b.evaluation
     if before is None or after is None:
@@ -139,7 +140,7 @@ def _metrics(a: ReleaseFolder, b: ReleaseFolder) -> _Group:
         was, now = _figure(old.get(name)), _figure(new.get(name))
         if was != now:
             yield f"{name} {was} -> {now}"
-    leaves = [{path: v for path, v in _flat(m) if not _SHOWN.fullmatch(path)} for m in (a.metrics, b.metrics)]
+    leaves = [{path: v for path, v in _flat(m) if not _SHOWN.fullmatch(path)} for m in stored]
     others = sum(leaves[0].get(path) != leaves[1].get(path) for path in {**leaves[0], **leaves[1]})
     if others:
         yield f"{others} other entries of metrics.json differ"
@@ -194,7 +195,7 @@ def _provenance(a: ReleaseFolder, b: ReleaseFolder) -> _Group:
 
 
 def _files(a: ReleaseFolder, b: ReleaseFolder) -> _Group:
-    old, new = _listed(a), _listed(b)
+    old, new = a.files, b.files
     weights = [{f"{m.name}.safetensors" for m in release.spec.members} for release in (a, b)]
     yield from (f"{name} removed ({_bytes(old[name])})" for name in old if name not in new)
     yield from (f"{name} added ({_bytes(new[name])})" for name in new if name not in old)
@@ -205,15 +206,8 @@ def _files(a: ReleaseFolder, b: ReleaseFolder) -> _Group:
         yield _SAME_WEIGHTS
 
 
-def _listed(release: ReleaseFolder) -> dict[str, tuple[Any, str]]:
-    # The size and hash of the card are not checked, since it may be edited.
-    known = {name: facts if isinstance(facts, dict) else {} for name, facts in release.files.items()}
-    return {name: (facts.get("size"), str(facts.get("sha256"))) for name, facts in known.items()}
-
-
-def _bytes(facts: tuple[Any, str]) -> str:
-    size = f"{facts[0]:,}" if isinstance(facts[0], int) else "unknown"
-    return f"{size} bytes, sha256 {facts[1][:12]}"
+def _bytes(file: Listed) -> str:
+    return f"{file.size:,} bytes, sha256 {file.sha256[:12]}"
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> _Group:

@@ -12,21 +12,12 @@ from typing import Annotated, Any, Literal
 from zoo.config.json_schema import Keywords
 from zoo.config.specs import FORMAT_VERSION, MAX_FINDINGS, MAX_MEMBERS, EnsembleSpec, Names
 from zoo.evaluation.decision import Decision
-from zoo.release import exports, golden
-
-#: Files beside weights and card that a release consists of; all are listed in the manifest.
-SMALL = ("config.json", "labels.json", "decision.json", "metrics.json", golden.LOGITS, golden.IMAGES)
-
-#: Upper limits that no member of a zoo network (parameters) and no release (files) reaches.
-MAX_PARAMETERS, MAX_FILES = 1_000_000_000, 1000
-
-DType = Literal["float32", "float16", "bfloat16"]
-Count = Annotated[int, Keywords(minimum=0)]
-Sha256 = Annotated[str, Keywords(pattern="^[0-9a-f]{64}$")]
+from zoo.release.layout import FOLDER, INT8, LIMIT, MAX_FILES, MAX_IMAGES, MAX_PARAMETERS, SMALL, DType
+from zoo.release.manifest import Listed
 
 _Version = Annotated[int, Keywords(minimum=1, maximum=FORMAT_VERSION)]
 _FILE_NAME = {
-    "pattern": f"^({exports.FOLDER}/{exports.INT8}/)?[A-Za-z0-9._-]+$",
+    "pattern": f"^({FOLDER}/{INT8}/)?[A-Za-z0-9._-]+$",
     "maxLength": 255,
     "not": {"enum": [".", ".."]},
 }
@@ -98,30 +89,17 @@ class Golden:
 
     backend: str
     images: Literal["parity.safetensors"]
-    tolerance: Annotated[float, Keywords(exclusiveMinimum=0, maximum=golden.LIMIT)]
+    tolerance: Annotated[float, Keywords(exclusiveMinimum=0, maximum=LIMIT)]
     logits: Annotated[
         Mapping[
             str,
             Annotated[
                 tuple[Annotated[tuple[float, ...], Keywords(minItems=1, maxItems=MAX_FINDINGS)], ...],
-                Keywords(minItems=1, maxItems=golden.MAX_IMAGES),
+                Keywords(minItems=1, maxItems=MAX_IMAGES),
             ],
         ],
         Keywords(required=["ensemble"], maxProperties=MAX_MEMBERS + 1),
     ]
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A file listed in a manifest.
-
-    Attributes:
-        size: Size in bytes.
-        sha256: SHA-256 in hexadecimal digits.
-    """
-
-    size: Count
-    sha256: Sha256
 
 
 @dataclass(frozen=True)
@@ -153,6 +131,39 @@ class SplitFacts:
 
 
 @dataclass(frozen=True)
+class PortFacts:
+    """What is known of weights that others published; stored in the manifest under `provenance.port`.
+
+    Attributes:
+        origin: The people and the page.
+        source: Address or name of the file.
+        sha256: Its SHA-256; "" if it is made of several.
+        kind: Kind of file.
+        licence: SPDX name, or "unknown": such a release is never published.
+        data: What the weights were trained on.
+        citation: BibTeX.
+        point: Name of the authors' operating point, or "".
+        thresholds: Its thresholds on the probability, one a finding.
+        unverified: What this project could not verify.
+        reported: Sentences on AUCs that somebody measured.
+        notes: Further sentences.
+    """
+
+    origin: str = ""
+    source: str = ""
+    sha256: str = ""
+    kind: str = ""
+    licence: str = "unknown"
+    data: str = ""
+    citation: str = ""
+    point: str = ""
+    thresholds: tuple[float | None, ...] = ()
+    unverified: tuple[str, ...] = ()
+    reported: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Provenance:
     """Origin of the weights.
 
@@ -166,6 +177,7 @@ class Provenance:
         backend: Keras backend used for training.
         python: Version of Python used for training.
         date: Date in ISO format.
+        port: What is known of weights that others published; null for weights of a training run.
     """
 
     recipe: Mapping[str, Any] = field(default_factory=dict)
@@ -177,6 +189,7 @@ class Provenance:
     backend: str = ""
     python: str = ""
     date: str = ""
+    port: PortFacts | None = field(default=None)
 
 
 @dataclass(frozen=True)
@@ -212,4 +225,4 @@ class Manifest:
 
 
 #: Objects that later versions may add fields to; an unknown field in any other object is an error.
-OPEN = (Config, Labels, Decisions, Golden, Listed, Storage, SplitFacts, Provenance, Manifest)
+OPEN = (Config, Labels, Decisions, Golden, Listed, Storage, SplitFacts, PortFacts, Provenance, Manifest)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from zoo.config.json_schema import Keywords
-from zoo.config.specs import MAX_FINDINGS, MAX_IMAGE_SIZE, MAX_MEMBERS
-from zoo.release import exports
-from zoo.release.documents import MAX_FILES, Count, Listed, Sha256
+from zoo.config.specs import MAX_FINDINGS, MAX_IMAGE_SIZE, MAX_MEMBERS, to_dict
+from zoo.release import layout
+from zoo.release.layout import MAX_FILES
+from zoo.release.manifest import Count, Listed, Sha256
 
 _Size = Annotated[float, Keywords(minimum=0)]
 _Text = Annotated[str, Keywords(maxLength=400)]
@@ -17,6 +18,8 @@ _Names = Annotated[
     tuple[Annotated[str, Keywords(minLength=1, maxLength=200)], ...],
     Keywords(minItems=1, maxItems=MAX_FINDINGS, uniqueItems=True),
 ]
+#: A part of a split; older files call the validation part "tune".
+Part = Literal["validation", "test", "all", "tune"]
 _Axis = Annotated[int, Keywords(minimum=1)] | Literal["n"]
 
 
@@ -82,7 +85,7 @@ class ImagesOfPart:
     """
 
     films: Annotated[int, Keywords(minimum=1)]
-    part: Literal["validation", "test", "all", "tune"]
+    part: Part
     split_hash: Annotated[str, Keywords(maxLength=64)]
 
 
@@ -120,8 +123,8 @@ class Loss:
 class Limits:
     """Largest losses with which int8 is accepted."""
 
-    auc_loss: Annotated[float, Keywords(const=exports.MAX_AUC_LOSS)]
-    decisions_kept: Annotated[float, Keywords(const=exports.MIN_DECISIONS_KEPT)]
+    auc_loss: Annotated[float, Keywords(const=layout.MAX_AUC_LOSS)]
+    decisions_kept: Annotated[float, Keywords(const=layout.MIN_DECISIONS_KEPT)]
 
 
 @dataclass(frozen=True)
@@ -145,14 +148,9 @@ class Acceptance:
     notes: Annotated[tuple[Annotated[str, Keywords(maxLength=600)], ...], Keywords(maxItems=50)] = ()
 
 
-@dataclass(frozen=True)
-class ExportFacts:
-    """export.json: a network in a format that does not need Keras, and its comparison with Keras.
-
-    The graph includes the preprocessing: it takes grey levels and returns logits divided by `temperature`. In files of
-    `zoo export` this is the release's temperature, so that the sigmoid of the logits is the probability. In exports
-    included in a release it is 1 (in earlier versions the release's temperature). The graph does not include a
-    calibrator or a prior shift.
+@dataclass(frozen=True, kw_only=True)
+class GraphFacts:
+    """What is known of an export before it is written.
 
     Attributes:
         format_version: Version of the format of this file.
@@ -167,15 +165,13 @@ class ExportFacts:
         output: Output of the network.
         source: Release from which the export was made.
         versions: Library -> version with which the export was made.
-        check: Comparison with Keras.
-        files: File -> size and sha256.
-        acceptance: Comparison of int8 with float32; only for int8.
         untrained: Findings that no data trained: their logits mean nothing.
+        features: Member -> number of its pooled features; only if the network returns these in place of logits.
     """
 
-    format_version: Annotated[int, Keywords(const=exports.EXPORT_VERSION)]
-    format: exports.Format
-    precision: exports.Precision
+    format_version: Annotated[int, Keywords(const=layout.EXPORT_VERSION)] = layout.EXPORT_VERSION
+    format: layout.Format
+    precision: layout.Precision
     model: Annotated[str, Keywords(maxLength=96)]
     members: _Names
     findings: _Names
@@ -187,6 +183,27 @@ class ExportFacts:
     output: Tensor
     source: Source
     versions: Annotated[Mapping[str, Annotated[str, Keywords(maxLength=80)]], Keywords(maxProperties=16)]
+    untrained: Annotated[tuple[str, ...], Keywords(maxItems=MAX_FINDINGS)] = ()
+    features: Annotated[Mapping[str, Annotated[int, Keywords(minimum=1)]], Keywords(maxProperties=MAX_MEMBERS)] = field(
+        default_factory=dict
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportFacts(GraphFacts):
+    """export.json: a network in a format that does not need Keras, and its comparison with Keras.
+
+    The graph includes the preprocessing: it takes grey levels and returns logits divided by `temperature`. In files of
+    `zoo export` this is the release's temperature, so that the sigmoid of the logits is the probability. In exports
+    included in a release it is 1 (in earlier versions the release's temperature). The graph does not include a
+    calibrator or a prior shift.
+
+    Attributes:
+        check: Comparison with Keras.
+        files: File -> size and sha256.
+        acceptance: Comparison of int8 with float32; only for int8.
+    """
+
     check: KerasCheck
     files: Annotated[
         Mapping[str, Listed],
@@ -197,4 +214,8 @@ class ExportFacts:
         ),
     ]
     acceptance: Acceptance | None = field(default=None)
-    untrained: Annotated[tuple[str, ...], Keywords(maxItems=MAX_FINDINGS)] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Converts to JSON values, without the fields that only some exports have."""
+        found = to_dict(self)
+        return {key: value for key, value in found.items() if value not in (None, [], {})}

@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
+from zoo.config.codec import read_document
 from zoo.config.specs import EnsembleSpec
-from zoo.core.errors import ReleaseError
+from zoo.core.errors import RecipeError, ReleaseError
 from zoo.release import manifest, openvino_ir
-
-Format = Literal["openvino", "onnx", "litert", "saved_model"]
-Precision = Literal["float32", "bfloat16", "int8"]
-
-#: The only export that a release may include: making int8 needs images in addition to the weights.
-INT8 = "openvino-int8"
-
-#: Folder of an export in a release, and its files, starting with the facts.
-FOLDER, FACTS = "exports", "export.json"
-FILES = (FACTS, "model.xml", "model.bin")
-
-#: Acceptance limits of int8: loss of macro AUC, and share of unchanged decisions.
-MAX_AUC_LOSS, MIN_DECISIONS_KEPT = 0.002, 0.99
-
-EXPORT_VERSION = 1
+from zoo.release.documents import OPEN
+from zoo.release.export_facts import ExportFacts, Loss
+from zoo.release.layout import EXPORT_VERSION, FACTS, FILES, FOLDER, INT8, MAX_AUC_LOSS, MIN_DECISIONS_KEPT
+from zoo.release.manifest import Listed
 
 
 @dataclass(frozen=True)
@@ -38,25 +27,15 @@ class Export:
     """
 
     folder: Path
-    facts: Mapping[str, Any]
-
-    @property
-    def format(self) -> str:
-        """Format of the files."""
-        return str(self.facts["format"])
-
-    @property
-    def precision(self) -> str:
-        """Number type of the arithmetic."""
-        return str(self.facts["precision"])
+    facts: ExportFacts
 
     @property
     def temperature(self) -> tuple[float, ...]:
         """Divisor of the logits: one number, or one per finding; (1.0,) for logits equal to those of Keras."""
-        return tuple(self.facts["temperature"])
+        return self.facts.temperature
 
 
-def read(folder: Path, files: Mapping[str, Any] | None = None, root: Path | None = None) -> Export:
+def read(folder: Path, files: Mapping[str, Listed] | None = None, root: Path | None = None) -> Export:
     """Reads an export's facts and checks its files.
 
     Args:
@@ -70,20 +49,19 @@ def read(folder: Path, files: Mapping[str, Any] | None = None, root: Path | None
     """
     if files is not None:
         manifest.check(folder, files, root=root)
-    facts = manifest.read_json(folder / FACTS)
-    if facts.get("format_version") != EXPORT_VERSION:
-        raise ReleaseError(f"{folder / FACTS}: format {str(facts.get('format_version'))[:20]} is not {EXPORT_VERSION}")
-    listed, temperature = facts.get("files"), facts.get("temperature")
-    numbers = isinstance(temperature, list) and all(isinstance(t, int | float) and t > 0 for t in temperature)
-    texts = all(isinstance(facts.get(key), str) for key in ("format", "precision"))
-    if not isinstance(listed, dict) or not numbers or not texts:
-        raise ReleaseError(f"{folder / FACTS}: names no files, format, precision or temperature")
+    data = manifest.read_json(folder / FACTS)
+    if data.get("format_version") != EXPORT_VERSION:
+        raise ReleaseError(f"{folder / FACTS}: format {str(data.get('format_version'))[:20]} is not {EXPORT_VERSION}")
+    try:
+        facts = read_document(ExportFacts, data, OPEN.__contains__)
+    except RecipeError as error:
+        raise ReleaseError(f"{folder / FACTS}: {manifest.plain(error)}") from None
     if files is None:
-        manifest.check(folder, listed, root=root)
+        manifest.check(folder, facts.files, root=root)
     return Export(folder, facts)
 
 
-def carried(folder: Path, listing: Mapping[str, Any]) -> tuple[str, ...]:
+def carried(folder: Path, listing: Collection[str]) -> tuple[str, ...]:
     """Returns the names of the complete exports in a release's manifest.
 
     Raises:
@@ -105,7 +83,7 @@ def belongs(name: str) -> bool:
     return re.fullmatch(rf"{FOLDER}/{INT8}/({'|'.join(map(re.escape, FILES))})", name) is not None
 
 
-def files_of(listing: Mapping[str, Any], kind: str) -> dict[str, Any]:
+def files_of(listing: Mapping[str, Listed], kind: str) -> dict[str, Listed]:
     """Selects an export's files from a release's manifest, by their names in the export's folder."""
     prefix = f"{FOLDER}/{kind}/"
     return {name.removeprefix(prefix): facts for name, facts in listing.items() if name.startswith(prefix)}
@@ -113,7 +91,7 @@ def files_of(listing: Mapping[str, Any], kind: str) -> dict[str, Any]:
 
 def check_carried(
     folder: Path,
-    listing: Mapping[str, Any],
+    listing: Mapping[str, Listed],
     spec: EnsembleSpec,
     temperature: Sequence[float],
     kind: str = INT8,
@@ -134,58 +112,42 @@ def check_carried(
     """
     place = folder / FOLDER / kind
     files = files_of(listing, kind)
-    if files.get("model.xml", {}).get("size", 0) > openvino_ir.MAX_XML_BYTES:
+    if "model.xml" in files and files["model.xml"].size > openvino_ir.MAX_XML_BYTES:
         raise ReleaseError(f"{place / 'model.xml'}: more than {openvino_ir.MAX_XML_BYTES:,} bytes; it is not loaded")
     export = read(place, files, root or folder)
     facts, where = export.facts, place / FACTS
-    weights = {f"{m.name}.safetensors": listing[f"{m.name}.safetensors"]["sha256"] for m in spec.members}
-    expected = {
-        "format": "openvino",
-        "precision": "int8",
-        "image_size": spec.image_size,
-        "findings": list(spec.findings),
-        "members": [m.name for m in spec.members],
-        # Earlier versions divided the logits of int8 exports by the release's temperature.
-        "temperature": list(temperature) if facts["temperature"] != [1.0] else [1.0],
-    }
-    for key, value in expected.items():
-        if facts.get(key) != value:
-            raise ReleaseError(
-                f"{where}: {key} is not the release's ({str(facts.get(key))[:80]}, not {str(value)[:80]})"
-            )
-    if _dict(facts, "source").get("weights") != weights:
+    members = tuple(m.name for m in spec.members)
+    # Earlier versions divided the logits of int8 exports by the release's temperature.
+    divisor = tuple(temperature) if facts.temperature != (1.0,) else (1.0,)
+    stated = (facts.format, facts.precision, facts.image_size, facts.findings, facts.members, facts.temperature)
+    expected = ("openvino", "int8", spec.image_size, spec.findings, members, divisor)
+    keys = ("format", "precision", "image_size", "findings", "members", "temperature")
+    for key, ours, theirs in zip(keys, expected, stated, strict=True):
+        if theirs != ours:
+            raise ReleaseError(f"{where}: {key} is not the release's ({str(theirs)[:80]}, not {str(ours)[:80]})")
+    if facts.source.weights != {f"{name}.safetensors": listing[f"{name}.safetensors"].sha256 for name in members}:
         raise ReleaseError(f"{where}: it was made from other weights than the release's")
     check_accepted(facts, where)
     openvino_ir.check(place / "model.xml", (place / "model.bin").stat().st_size, spec.image_size, len(spec.findings))
     return export
 
 
-def check_accepted(facts: Mapping[str, Any], where: Path) -> None:
+def check_accepted(facts: ExportFacts, where: Path) -> None:
     """Refuses an int8 export whose stated losses exceed the limits."""
-    runs = _dict(_dict(facts, "acceptance"), "runs")
-    if "float32" not in runs:
+    if facts.acceptance is None:
         raise ReleaseError(f"{where}: it does not say that int8 was accepted")
-    for name in runs:
-        if reasons := beyond(_dict(runs, name)):
+    for name, run in facts.acceptance.runs.items():
+        if reasons := beyond(run):
             raise ReleaseError(f"{where}: int8 with {name[:20]!r} was not acceptable: {'; '.join(reasons)}")
 
 
-def beyond(run: Mapping[str, Any]) -> list[str]:
+def beyond(run: Loss) -> list[str]:
     """Lists how an int8 network's losses exceed the limits; [] if it is acceptable."""
-    loss, kept = _value(run, "auc_loss"), _value(run, "decisions_kept")
+    loss, kept = run.auc_loss.value, run.decisions_kept.value
     reasons = []
+    # Written so that NaN exceeds them as well.
     if not loss <= MAX_AUC_LOSS:
         reasons.append(f"macro AUC falls by {loss:.4f}, more than {MAX_AUC_LOSS}")
     if not kept >= MIN_DECISIONS_KEPT:
         reasons.append(f"{100 * kept:.2f} % of decisions stay, fewer than {100 * MIN_DECISIONS_KEPT:g} %")
     return reasons
-
-
-def _value(run: Mapping[str, Any], key: str) -> float:
-    value = _dict(run, key).get("value")
-    return float(value) if isinstance(value, int | float) else float("nan")
-
-
-def _dict(facts: Mapping[str, Any], key: str) -> dict[str, Any]:
-    value = facts.get(key)
-    return value if isinstance(value, dict) else {}

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, TypeVar
 
 from zoo._version import __version__
+from zoo.config.codec import read_document
 from zoo.config.specs import FORMAT_VERSION, MAX_MEMBERS, EnsembleSpec, from_dict
 from zoo.core import files as disk
 from zoo.core.errors import EvaluationError, IntegrityError, RecipeError, ReleaseError, UnknownNameError, WeightsError
@@ -23,23 +24,13 @@ from zoo.evaluation.untrained import marked
 from zoo.gate import reference
 from zoo.gate.reference import Reference
 from zoo.models.weights.header import count_parameters
-from zoo.release import exports, golden, manifest, trained_on
-from zoo.release.documents import MAX_FILES as MAX_FILES
-from zoo.release.documents import MAX_PARAMETERS, SMALL
+from zoo.release import exports, layout, manifest, trained_on
+from zoo.release.documents import OPEN, Golden, Manifest, Storage
+from zoo.release.layout import MAX_BYTES, MAX_FILES, MAX_PARAMETERS, SMALL
+from zoo.release.manifest import Listed
 from zoo.release.trained_on import TrainedOn
 
-
-@dataclass(frozen=True)
-class Entry:
-    """A file listed in a manifest.
-
-    Attributes:
-        size: Size in bytes; None unless it is a number.
-        sha256: SHA-256 in hexadecimal digits; "" if it is missing.
-    """
-
-    size: int | None
-    sha256: str
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -66,24 +57,26 @@ class ReleaseFolder:
         return self._documents[name]
 
     @cached_property
-    def listing(self) -> Mapping[str, Any]:
-        """Contents of `manifest.json`; its format version must be supported."""
-        data = self.json(manifest.MANIFEST)
-        listed(self.folder, data)
-        return data
+    def listing(self) -> Manifest:
+        """Contents of `manifest.json`, of a supported format version; every name of a file is a path in the folder."""
+        files = listed(self.folder, self.json(manifest.MANIFEST))
+        for name in files:
+            manifest.inside(self.folder, name, self.root)
+        return self._read(Manifest, manifest.MANIFEST)
 
     @cached_property
-    def entries(self) -> Mapping[str, Entry]:
-        """First `MAX_FILES` files in a manifest of any version; names are unchecked: to describe, not to open."""
+    def entries(self) -> Mapping[str, Listed]:
+        """First `MAX_FILES` files in a manifest of any version, unchecked: to describe, not to open.
+
+        The size is -1 unless it is a whole number, the sha256 "" unless it is text.
+        """
         files = self.json(manifest.MANIFEST).get("files")
         return {name: _entry(facts) for name, facts in islice(files.items(), MAX_FILES)} if _is_object(files) else {}
 
-    @cached_property
-    def files(self) -> Mapping[str, Any]:
-        """Files in the manifest: name -> size and sha256. Every name is a path inside the folder."""
-        files: dict[str, Any] = self.listing["files"]
-        manifest.check(self.folder, files, only=(), root=self.root)
-        return files
+    @property
+    def files(self) -> Mapping[str, Listed]:
+        """Files in the manifest: name -> size and sha256."""
+        return self.listing.files
 
     @cached_property
     def manifest_sha256(self) -> str:
@@ -92,18 +85,25 @@ class ReleaseFolder:
 
     @property
     def provenance(self) -> Mapping[str, Any]:
-        """Recipe, seed, split hash, versions."""
-        return self._object("provenance")
+        """Origin of the weights as it is stored, with the facts of this run alone; `listing.provenance` has types."""
+        _ = self.listing
+        found: dict[str, Any] = self.json(manifest.MANIFEST).get("provenance", {})
+        return found
 
     @property
-    def storage(self) -> Mapping[str, Any]:
+    def storage(self) -> Storage:
         """Number type of the stored weights, and the resulting change of the logits."""
-        return self._object("storage")
+        return self.listing.storage
 
     @property
     def license(self) -> str:
         """SPDX name of the licence, or "" if none is stated."""
-        return str(self.listing.get("license", ""))
+        return self.listing.license
+
+    @property
+    def split_hash(self) -> str:
+        """Hash of the training's split, or "" if none is stated."""
+        return self.listing.provenance.split.hash
 
     @cached_property
     def config(self) -> Mapping[str, Any]:
@@ -157,24 +157,14 @@ class ReleaseFolder:
         return self._decisions[1]
 
     @cached_property
-    def metrics(self) -> Mapping[str, Any]:
-        """Contents of `metrics.json`; {} if nothing was evaluated."""
-        return self.json("metrics.json")
-
-    @cached_property
     def evaluation(self) -> Evaluation | None:
-        """Contents of `metrics.json` as a typed result; None if nothing was evaluated."""
-        return read_evaluation(self.metrics)
+        """Contents of `metrics.json`; None if nothing was evaluated."""
+        return read_evaluation(self.json("metrics.json"))
 
     @cached_property
-    def golden(self) -> Mapping[str, Any]:
-        """Contents of `parity.json`; `zoo.release.golden` reads its logits."""
-        return self.json(golden.LOGITS)
-
-    @property
-    def backend(self) -> str:
-        """Keras backend that computed the golden logits."""
-        return str(self.golden.get("backend", ""))
+    def golden(self) -> Golden:
+        """Golden logits in `parity.json`; `zoo.release.golden` compares them."""
+        return self._read(Golden, layout.LOGITS)
 
     @cached_property
     def trained_on(self) -> TrainedOn | None:
@@ -197,20 +187,15 @@ class ReleaseFolder:
         """Names of the exports in the release, such as "openvino-int8"; `zoo.release.exports` reads them."""
         return exports.carried(self.folder, self.files)
 
-    @property
-    def stated_parameters(self) -> Mapping[str, Any]:
-        """Number of values in each member's weights as stated in the manifest, unchecked."""
-        return self._object("parameters")
-
     @cached_property
     def parameters(self) -> Mapping[str, int]:
         """Number of values in each member's weights as stated in the manifest, checked against the backbones."""
         from zoo.models import architectures
 
-        stated = self.stated_parameters
+        stated = self.listing.parameters
         for member in self.spec.members:
             n, backbone = stated.get(member.name), architectures.get(member.backbone)
-            if type(n) is not int or not backbone.parameters <= n <= MAX_PARAMETERS:
+            if n is None or not backbone.parameters <= n <= MAX_PARAMETERS:
                 least = f"{backbone.parameters:,} to {MAX_PARAMETERS:,}"
                 raise ReleaseError(
                     f"{self.folder / manifest.MANIFEST}: parameters of {member.name!r} must be {least}, got {_shown(n)}"
@@ -228,10 +213,9 @@ class ReleaseFolder:
             if name not in self.entries:
                 raise IntegrityError(f"{name!r} is not listed in {manifest.MANIFEST}")
             path, limit = manifest.inside(self.folder, name, self.root), self._limit(name)
-            if (size := self.entries[name].size) is not None and size > limit:
+            if (size := self.entries[name].size) > limit:
                 raise IntegrityError(f"{path}: {size:,} bytes are too many for this file (at most {limit:,})")
-        files = self.json(manifest.MANIFEST)["files"]
-        manifest.check(self.folder, {name: files[name] for name in names}, root=self.root)
+        manifest.check(self.folder, {name: self.entries[name] for name in names}, root=self.root)
 
     def check_counts(self, members: Collection[str] | None = None) -> None:
         """Raises `ReleaseError` unless these members' weights contain as many numbers as the manifest states."""
@@ -248,14 +232,14 @@ class ReleaseFolder:
 
         A file larger than any file of a release is refused here, before the time is spent to hash it.
         """
+        files = listed(self.folder, self.json(manifest.MANIFEST))
         for name in (*SMALL, *(f"{m.name}.safetensors" for m in (spec.members if spec else ()))):
-            if name not in self.listing["files"]:
+            if name not in files:
                 raise ReleaseError(
                     f"{self.folder}: {name!r} is not listed in {manifest.MANIFEST}; the release is incomplete"
                 )
-            size, facts = self.entries[name].size, self.listing["files"][name]
-            if size is None or not 0 <= size <= max_bytes(name):
-                stated = facts.get("size") if _is_object(facts) else None
+            if not 0 <= self.entries[name].size <= max_bytes(name):
+                stated = files[name].get("size") if _is_object(files[name]) else None
                 raise ReleaseError(
                     f"{self.folder / manifest.MANIFEST}: the size of {name!r} must be 0 to {max_bytes(name):,} bytes, "
                     f"got {_shown(stated)}"
@@ -272,14 +256,12 @@ class ReleaseFolder:
         )
         return max_bytes(name) if large else min(max_bytes(name), manifest.MAX_JSON_BYTES)
 
-    def _object(self, key: str) -> dict[str, Any]:
-        """Returns the object under `key` of the manifest, {} if there is none."""
-        value = self.listing.get(key, {})
-        if not _is_object(value):
-            raise ReleaseError(
-                f"{self.folder / manifest.MANIFEST}: {key} must be an object, got {type(value).__name__}"
-            )
-        return value
+    def _read(self, cls: type[T], name: str) -> T:
+        """Reads a file by its type."""
+        try:
+            return read_document(cls, self.json(name), OPEN.__contains__)
+        except (RecipeError, UnknownNameError) as error:
+            raise ReleaseError(f"{self.folder / name}: {manifest.plain(error)}") from None
 
 
 def listed(folder: Path, listing: Mapping[str, Any]) -> dict[str, Any]:
@@ -295,7 +277,7 @@ def listed(folder: Path, listing: Mapping[str, Any]) -> dict[str, Any]:
 
 def max_bytes(name: str) -> int:
     """Returns the maximum size of a file with this name; golden images, digests and gate have their own."""
-    own = {golden.IMAGES: golden.MAX_BYTES, trained_on.FILE: trained_on.MAX_BYTES, reference.FILE: reference.MAX_BYTES}
+    own = {layout.IMAGES: MAX_BYTES, trained_on.FILE: trained_on.MAX_BYTES, reference.FILE: reference.MAX_BYTES}
     return own[name] if name in own else manifest.max_bytes(name)
 
 
@@ -347,10 +329,10 @@ def read_decision(folder: Path, data: Any, spec: EnsembleSpec) -> Decision:
     return marked(decision, spec.untrained)
 
 
-def _entry(facts: Any) -> Entry:
+def _entry(facts: Any) -> Listed:
     stated = facts if _is_object(facts) else {}
     size, sha256 = stated.get("size"), stated.get("sha256")
-    return Entry(size if type(size) is int else None, sha256 if isinstance(sha256, str) else "")
+    return Listed(size if type(size) is int else -1, sha256 if isinstance(sha256, str) else "")
 
 
 def _is_object(value: object) -> TypeGuard[dict[str, Any]]:

@@ -14,7 +14,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from zoo._version import __version__
-from zoo.config.specs import MAX_IMAGE_SIZE
+from zoo.config.specs import to_dict
 from zoo.core import home
 from zoo.core.errors import ReleaseError, WeightsError
 from zoo.core.files import content_key, write_json
@@ -23,28 +23,21 @@ from zoo.data.images.reading import read_image
 from zoo.data.phantoms.drawing import draw_phantom
 from zoo.models.weights.header import read_header
 from zoo.release import manifest
+from zoo.release.documents import Golden
+from zoo.release.layout import IMAGES, LIMIT, LOGITS, MAX_IMAGES
 
 if TYPE_CHECKING:
     from zoo.models.ensemble import Ensemble
     from zoo.release.folder import ReleaseFolder
 
-LOGITS, IMAGES = "parity.json", "parity.safetensors"
-
 #: Largest difference of a logit without a warning; float32 on another backend stays below it.
 TOLERANCE = 1e-4
-
-#: Above this difference the network is not the released one. TF32 and bfloat16 on accelerators give less.
-LIMIT = 0.25
 
 #: Limit on a CPU, where all backends compute in float32.
 CPU_LIMIT = 2e-2
 
 #: Default batch size of `Predictor.predict`, so that the check compiles no further shape.
-_BATCH = 16
-
-#: Maximum number of golden images, and of bytes of their file with its header.
-MAX_IMAGES = _BATCH
-MAX_BYTES = MAX_IMAGES * MAX_IMAGE_SIZE**2 + 2**16
+_BATCH = MAX_IMAGES
 
 
 def images(size: int) -> np.ndarray:
@@ -68,15 +61,8 @@ def write(folder: Path, model: Ensemble, size: int) -> dict[str, np.ndarray]:
     if broken := [name for name, values in logits.items() if not np.isfinite(values).all()]:
         raise ReleaseError(f"{folder}: not written: the logits of {', '.join(broken)} are not finite")
     save_file({"images": golden}, folder / IMAGES)
-    manifest.write_json(
-        folder / LOGITS,
-        {
-            "backend": keras.config.backend(),
-            "images": IMAGES,
-            "tolerance": TOLERANCE,
-            "logits": {name: values.tolist() for name, values in logits.items()},
-        },
-    )
+    rows = {name: values.tolist() for name, values in logits.items()}
+    manifest.write_json(folder / LOGITS, to_dict(Golden(keras.config.backend(), IMAGES, TOLERANCE, rows)))
     return logits
 
 
@@ -99,7 +85,7 @@ def check(release: ReleaseFolder, model: Ensemble, run: Callable[[np.ndarray], n
 
     facts = _facts(release, model)
     noted = home.home() / "checked" / f"{content_key(facts)}.json"
-    difference, tolerance = _recall(noted, facts), _golden(release)["tolerance"]
+    difference, tolerance = _recall(noted, facts), release.golden.tolerance
     known = difference is not None
     if difference is None:
         difference = gap(release, model, run)
@@ -107,11 +93,11 @@ def check(release: ReleaseFolder, model: Ensemble, run: Callable[[np.ndarray], n
     if not math.isfinite(difference):
         raise ReleaseError(f"{where}: its logits of the golden images are not finite: the weights are broken")
     found = (
-        f"{where}: logits on {backend} differ by {difference:.2g} from those released on {release.backend} "
+        f"{where}: logits on {backend} differ by {difference:.2g} from those released on {release.golden.backend} "
         f"(tolerance {tolerance:g})"
     )
     if difference > (CPU_LIMIT if _is_cpu() else LIMIT):
-        other = f"; use KERAS_BACKEND={release.backend}" if backend != release.backend else ""
+        other = f"; use KERAS_BACKEND={release.golden.backend}" if backend != release.golden.backend else ""
         raise ReleaseError(f"{found}: this is not the network that was released{other}")
     if not known:
         # If the result cannot be stored, the check is repeated on the next load.
@@ -163,12 +149,12 @@ def logits_of(release: ReleaseFolder, members: Sequence[str] | None = None) -> n
     Raises:
         ReleaseError: The golden file is invalid.
     """
-    stored, spec = _golden(release)["logits"], release.spec
+    spec = release.spec
     all_names = [m.name for m in spec.members]
     if members is None or set(members) == set(all_names):
-        return _array(release, stored, "ensemble")
+        return _array(release, "ensemble")
     shares = np.asarray(spec.only({*members}).shares, np.float32)
-    each = [_array(release, stored, name) for name in all_names if name in members]
+    each = [_array(release, name) for name in all_names if name in members]
     return np.einsum("mnf,mf->nf", np.stack(each), shares).astype(np.float32)
 
 
@@ -202,24 +188,13 @@ def predict(model: Any, golden: np.ndarray) -> np.ndarray:
     return np.asarray(model.predict_on_batch(batch), np.float32)[: len(golden)]
 
 
-def _golden(release: ReleaseFolder) -> Mapping[str, Any]:
-    data = release.golden
-    tolerance = data.get("tolerance")
-    if not isinstance(data.get("logits"), dict) or not isinstance(tolerance, float) or not 0 < tolerance <= LIMIT:
-        raise ReleaseError(f"{release.folder / LOGITS}: expected logits and a tolerance in 0..{LIMIT:g}")
-    return data
-
-
-def _array(release: ReleaseFolder, stored: Mapping[str, Any], name: str) -> np.ndarray:
-    try:
-        values = np.asarray(stored[name], np.float32)
-    except (KeyError, TypeError, ValueError):
-        values = np.empty(0, np.float32)
-    if values.ndim != 2 or values.shape[1] != len(release.spec.findings) or not 1 <= len(values) <= MAX_IMAGES:
+def _array(release: ReleaseFolder, name: str) -> np.ndarray:
+    rows = release.golden.logits.get(name, ())
+    if not rows or {len(row) for row in rows} != {len(release.spec.findings)}:
         raise ReleaseError(
             f"{release.folder / LOGITS}: no golden logits of {name!r} with {len(release.spec.findings)} findings"
         )
-    return values
+    return np.asarray(rows, np.float32)
 
 
 def _is_cpu() -> bool:

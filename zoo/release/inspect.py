@@ -9,12 +9,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from zoo.config.specs import EnsembleSpec, MemberSpec
+from zoo.config.specs import EnsembleSpec, MemberSpec, to_dict
 from zoo.core import files as disk
 from zoo.core.errors import IntegrityError, ReleaseError, UnknownNameError
 from zoo.release import exports, manifest, schema, trained_on
-from zoo.release.folder import Entry, ReleaseFolder
-from zoo.release.manifest import plain
+from zoo.release.documents import Storage
+from zoo.release.folder import ReleaseFolder
+from zoo.release.manifest import Listed, plain
 from zoo.release.unsafe import UNSAFE
 
 #: "edited": a card changed by people, which is permitted. "remote": not downloaded. "refused": outside the folder.
@@ -75,7 +76,7 @@ class Inspection:
     format_version: int = 0
     versions: Mapping[str, str] = field(default_factory=dict)
     license: str = ""
-    storage: Mapping[str, Any] = field(default_factory=dict)
+    storage: Storage | None = None
     parameters: Mapping[str, int] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)
     trained_on: str = ""
@@ -97,7 +98,7 @@ class Inspection:
             "findings": ", ".join(self.findings),
             "format": f"{self.format_version or 'unknown'}, {_joined(self.versions) or 'versions unknown'}",
             "license": self.license or "none stated",
-            "storage": _joined(self.storage),
+            "storage": _joined(to_dict(self.storage)) if self.storage else "",
             **self.provenance,
             "trained on": self.trained_on or "unknown: no record of the images",
             "manifest": f"sha256 {self.manifest_sha256}" if self.manifest_sha256 else "",
@@ -163,7 +164,8 @@ def _view(
         return _part(problems, document, read, default)
 
     nothing: Mapping[str, Any] = {}
-    none: Mapping[str, Entry] = {}
+    counts: Mapping[str, int] = {}
+    none: Mapping[str, Listed] = {}
     listed = part(lambda: here.entries, none)
     files = tuple(_file(here, name, entry, others or {}, problems) for name, entry in listed.items())
     spec: EnsembleSpec | None = part(lambda: here.ensemble, None, "config.json")
@@ -181,8 +183,8 @@ def _view(
         format_version=next((v for d in (listing, config) if type(v := d.get("format_version")) is int), 0),
         versions={key: str(config[key]) for key in ("zoo", "keras") if key in config},
         license=part(lambda: here.license, ""),
-        storage=part(lambda: here.storage, nothing),
-        parameters={n: count for n, count in part(lambda: here.stated_parameters, nothing).items() if _is_count(count)},
+        storage=part(lambda: here.storage, None),
+        parameters=part(lambda: here.listing.parameters, counts),
         provenance=_provenance(part(lambda: here.provenance, nothing)),
         trained_on=part(lambda: _trained_on(here), ""),
         manifest_sha256=here.manifest_sha256 if listing else "",
@@ -215,8 +217,8 @@ def _trained_on(here: ReleaseFolder) -> str:
     return str(here.trained_on or "")
 
 
-def _file(here: ReleaseFolder, name: str, entry: Entry, others: Mapping[str, int], problems: list[str]) -> File:
-    size = entry.size or 0
+def _file(here: ReleaseFolder, name: str, entry: Listed, others: Mapping[str, int], problems: list[str]) -> File:
+    size = max(entry.size, 0)
     try:
         path = manifest.inside(here.folder, name, here.root)
         if name in others and not path.exists():
@@ -233,7 +235,7 @@ def _file(here: ReleaseFolder, name: str, entry: Entry, others: Mapping[str, int
     return File(name, size, "ok")
 
 
-def _card(path: Path, entry: Entry) -> State:
+def _card(path: Path, entry: Listed) -> State:
     if not path.is_file():
         return "missing"
     small = path.stat().st_size <= manifest.max_bytes(manifest.CARD)
@@ -266,7 +268,3 @@ def _provenance(facts: Mapping[str, Any]) -> dict[str, str]:
 
 def _joined(facts: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in facts.items())
-
-
-def _is_count(value: object) -> bool:
-    return type(value) is int

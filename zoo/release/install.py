@@ -11,7 +11,7 @@ from zoo.core import home
 from zoo.core.errors import ReleaseError
 from zoo.core.files import recover, whole_folder
 from zoo.release import manifest
-from zoo.release.documents import SMALL
+from zoo.release.layout import SMALL
 from zoo.release.read import read_release
 
 
@@ -63,8 +63,9 @@ def carry(target: Path, files: Mapping[str, Path]) -> None:
             shutil.copyfile(file, new / name)
         listing = manifest.read_json(target / manifest.MANIFEST)
         # An edited card keeps its original entry in the manifest.
+        held = manifest.describe(new)
         kept = {name: listing["files"][name] for name in (manifest.CARD,) if name in listing["files"]}
-        listing["files"] = dict(sorted((manifest.describe(new) | kept).items()))
+        listing["files"] = manifest.to_json(held) | kept
         manifest.write_json(new / manifest.MANIFEST, listing)
 
 

@@ -7,14 +7,19 @@ import math
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Any
 
+from zoo.config.json_schema import Keywords
 from zoo.core.errors import IntegrityError, ReleaseError
 from zoo.core.file_kinds import looks_like
 from zoo.core.files import sha256
 
 MANIFEST = "manifest.json"
+
+Count = Annotated[int, Keywords(minimum=0)]
+Sha256 = Annotated[str, Keywords(pattern="^[0-9a-f]{64}$")]
 
 #: The card may be edited: it is listed, but a changed card is accepted.
 CARD = "README.md"
@@ -34,20 +39,47 @@ _RESERVED = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", *_PORTS}
 _DIGITS = 20
 
 
-def describe(folder: Path) -> dict[str, dict[str, Any]]:
+@dataclass(frozen=True)
+class Listed:
+    """A file listed in a manifest.
+
+    Attributes:
+        size: Size in bytes.
+        sha256: SHA-256 in hexadecimal digits.
+    """
+
+    size: Count
+    sha256: Sha256
+
+    @classmethod
+    def of(cls, path: Path) -> Listed:
+        """Describes a file on this machine."""
+        return cls(path.stat().st_size, sha256(path))
+
+
+def describe(folder: Path) -> dict[str, Listed]:
     """Returns size and sha256 of every file below `folder` except the manifest, by POSIX path, sorted."""
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
-    return {p.relative_to(folder).as_posix(): {"size": p.stat().st_size, "sha256": sha256(p)} for p in files}
+    return {p.relative_to(folder).as_posix(): Listed.of(p) for p in files}
+
+
+def to_json(files: Mapping[str, Listed]) -> dict[str, dict[str, int | str]]:
+    """Converts listed files to JSON values, sorted by name.
+
+    >>> to_json({"config.json": Listed(2, "44" * 32)})["config.json"]["size"]
+    2
+    """
+    return {name: asdict(files[name]) for name in sorted(files)}
 
 
 def check(
-    folder: Path, files: Mapping[str, Any], *, only: Collection[str] | None = None, root: Path | None = None
+    folder: Path, files: Mapping[str, Listed], *, only: Collection[str] | None = None, root: Path | None = None
 ) -> None:
     """Checks files against a manifest; files that are not listed are ignored and never opened.
 
     Args:
         folder: Folder of the release.
-        files: Path -> {"size", "sha256"}, as from `describe`. All paths are checked before any file is opened.
+        files: Path -> size and sha256, as from `describe`. All paths are checked before any file is opened.
         only: Files to check; all except the card by default.
         root: Folder that links may lead to; `folder` by default.
 
@@ -59,20 +91,19 @@ def check(
     for name, path in paths.items():
         if name == CARD or (only is not None and name not in only):
             continue
-        facts = files[name] if isinstance(files[name], dict) else {}
         if not path.is_file():
             raise IntegrityError(
                 f"{folder}: file {name!r} is missing; the release is incomplete, copy or fetch it again"
             )
-        if (size := path.stat().st_size) != (stated := facts.get("size")):
-            short = ", cut off or another file" if type(stated) is int and size < stated else ""
+        if (size := path.stat().st_size) != (stated := files[name].size):
+            short = ", cut off or another file" if size < stated else ""
             raise IntegrityError(
                 f"{path}: {looks_like(path)} of {size:,} bytes{short}; its size is not the one in {MANIFEST}: fetch it "
                 "again"
             )
         if size > max_bytes(name):
             raise IntegrityError(f"{path}: {size:,} bytes are too many for this file (at most {max_bytes(name):,})")
-        if sha256(path) != facts.get("sha256"):
+        if sha256(path) != files[name].sha256:
             raise IntegrityError(f"{path}: altered; its sha256 is not the one in {MANIFEST}: fetch it again")
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,43 +14,11 @@ from zoo.config.specs import EnsembleSpec
 from zoo.evaluation.decision import Decision, OperatingPoint, Origin
 from zoo.release.card_facts import DataFacts
 from zoo.release.card_metadata import front_matter
+from zoo.release.documents import PortFacts
 from zoo.release.write import write_release
 
 #: Name of the operating point of weights whose authors published no thresholds.
 NOT_FITTED = "not_fitted"
-
-
-@dataclass(frozen=True)
-class PortFacts:
-    """What is known of weights that others published; stored in the manifest under `provenance.port`.
-
-    Attributes:
-        origin: The people and the page.
-        source: Address or name of the file.
-        sha256: Its SHA-256; "" if it is made of several.
-        kind: Kind of file.
-        licence: SPDX name, or "unknown": such a release is never published.
-        data: What the weights were trained on.
-        citation: BibTeX.
-        point: Name of the authors' operating point, or "".
-        thresholds: Its thresholds on the probability, one a finding.
-        unverified: What this project could not verify.
-        reported: Sentences on AUCs that somebody measured.
-        notes: Further sentences.
-    """
-
-    origin: str = ""
-    source: str = ""
-    sha256: str = ""
-    kind: str = ""
-    licence: str = "unknown"
-    data: str = ""
-    citation: str = ""
-    point: str = ""
-    thresholds: tuple[float | None, ...] = ()
-    unverified: tuple[str, ...] = ()
-    reported: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
 
 
 def write_port(
@@ -167,9 +133,3 @@ def _bullets(lines: Sequence[str]) -> str:
 
 def _section(title: str, text: str) -> str:
     return f"## {title}\n\n{text}"
-
-
-def stored(provenance: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The facts that the manifest of a converted release holds; {} for any other release."""
-    found = provenance.get("port")
-    return found if isinstance(found, Mapping) else {}

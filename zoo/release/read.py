@@ -10,8 +10,8 @@ from zoo.core import files as disk
 from zoo.core.errors import ReleaseError
 from zoo.core.file_kinds import looks_like
 from zoo.release import golden, manifest
-from zoo.release.documents import MAX_FILES, SMALL
 from zoo.release.folder import ReleaseFolder
+from zoo.release.layout import MAX_FILES, SMALL
 from zoo.release.unsafe import unsafe_alone
 
 
@@ -44,8 +44,9 @@ def read_release(
     found.check_counts(members)
     golden.check_images(folder, found.spec.image_size)
     # All parts are read now, while the files are known to match the manifest.
-    for part in ("parameters", "_decisions", "metrics", "provenance", "storage", "golden", "exports"):
+    for part in ("parameters", "_decisions", "listing", "golden", "exports"):
         getattr(found, part)
+    found.json("metrics.json")  # `evaluation` takes longer to make and is seldom asked for
     _ = found.manifest_sha256
     return found
 

@@ -16,6 +16,7 @@ manifest.json        size and sha256 of all other files, and the origin of the w
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,18 +26,17 @@ from zoo._version import __version__
 from zoo.config.specs import FORMAT_VERSION, EnsembleSpec, to_dict
 from zoo.core.errors import ReleaseError
 from zoo.evaluation.decision import Decision
+from zoo.evaluation.result import Evaluation, to_json
 from zoo.evaluation.untrained import marked
 from zoo.gate import reference
 from zoo.gate.reference import Reference
 from zoo.release import golden, install, manifest
-from zoo.release.documents import DType
+from zoo.release.documents import Storage
+from zoo.release.layout import DType
 from zoo.release.trained_on import TrainedOn
 
 if TYPE_CHECKING:
     from zoo.models.ensemble import Ensemble
-
-#: Blocks of a run's metrics that name single images; a release contains no name of an image.
-_STAYS_AT_HOME = ("mistakes", "leakage", "left_out")
 
 
 def write_release(
@@ -46,7 +46,7 @@ def write_release(
     decision: Decision,
     *,
     member_decisions: Mapping[str, Decision] | None = None,
-    metrics: Mapping[str, Any] | None = None,
+    metrics: Evaluation | None = None,
     provenance: Mapping[str, Any] | None = None,
     card: str = "",
     license: str = "",
@@ -62,7 +62,7 @@ def write_release(
         spec: Specification that `model` was built from.
         decision: Decision fitted on a validation part; it has the findings of `spec`.
         member_decisions: Decision of each member alone, by name.
-        metrics: Evaluation results (JSON values). `mistakes`, `leakage` and `left_out`, which name images, are dropped.
+        metrics: Evaluation results. `mistakes`, `leakage` and `left_out`, which name images, are dropped.
         provenance: Recipe, seed, split hash and versions (JSON values).
         card: Text of `README.md`.
         license: SPDX name of the weights' licence, if it is known.
@@ -80,8 +80,9 @@ def write_release(
         manifest.write_json(new / "config.json", _config(spec))
         manifest.write_json(new / "labels.json", {"findings": list(spec.findings)})
         manifest.write_json(new / "decision.json", decisions)
-        shared = {key: value for key, value in (metrics or {}).items() if key not in _STAYS_AT_HOME}
-        manifest.write_json(new / "metrics.json", shared)
+        # A release contains no name of an image.
+        shared = None if metrics is None else replace(metrics, mistakes=None, leakage=None, left_out=None)
+        manifest.write_json(new / "metrics.json", {} if shared is None else to_json(shared))
         storage = _write_weights(new, model, spec, dtype)
         (new / manifest.CARD).write_text(card, "utf-8")
         if trained_on is not None:
@@ -92,10 +93,10 @@ def write_release(
             "format_version": FORMAT_VERSION,
             "zoo": __version__,
             "license": license,
-            "storage": storage,
+            "storage": to_dict(storage),
             "parameters": {m.name: int(sum(np.prod(v.shape) for v in m.weights)) for m in model.members},
             "provenance": dict(provenance or {}),
-            "files": manifest.describe(new),
+            "files": manifest.to_json(manifest.describe(new)),
         }
         manifest.write_json(new / manifest.MANIFEST, facts)
     return Path(folder)
@@ -108,7 +109,7 @@ def _config(spec: EnsembleSpec) -> dict[str, Any]:
     return {"format_version": FORMAT_VERSION, **versions, "ensemble": to_dict(spec.without_paths())}
 
 
-def _write_weights(folder: Path, model: Ensemble, spec: EnsembleSpec, dtype: DType) -> dict[str, Any]:
+def _write_weights(folder: Path, model: Ensemble, spec: EnsembleSpec, dtype: DType) -> Storage:
     """Weights and golden logits; the golden logits are those of the weights as they are stored."""
     from zoo.models.weights.files import load_safetensors, save_safetensors
 
@@ -119,4 +120,4 @@ def _write_weights(folder: Path, model: Ensemble, spec: EnsembleSpec, dtype: DTy
             load_safetensors(member, folder / f"{member.name}.safetensors")
     logits = golden.write(folder, model, spec.image_size)
     error = 0.0 if before is None else float(np.abs(logits["ensemble"] - before).max())
-    return {"dtype": dtype, "logit_error": error}
+    return Storage(dtype, error)

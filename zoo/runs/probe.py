@@ -24,7 +24,7 @@ from zoo.evaluation import report
 from zoo.evaluation.decision import Decision, probabilities
 from zoo.evaluation.files.study import Study
 from zoo.evaluation.leakage import seen_images
-from zoo.evaluation.result import Evaluation, to_json
+from zoo.evaluation.result import Evaluation
 from zoo.evaluation.result.probing import ClassCounts, Probe
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.thresholds import fit_decision
@@ -249,7 +249,7 @@ def _finish(
         ensemble,
         decision,
         member_decisions=_by_member(decisions, ensemble),
-        metrics=to_json(result),
+        metrics=result,
         provenance=origin,
         card=card.render(ensemble, result, decision=decision, provenance=origin),
         trained_on=mine.joined(before) if mine is not None and before is not None else mine,

@@ -64,7 +64,7 @@ def notes(
         progress: Receives the sentence.
     """
     found, name = _release(model), PurePath(model.name).name  # the sentence is published: no local path
-    stated = "" if found is None else str(found.provenance.get("split", {}).get("hash") or "")
+    stated = "" if found is None else found.split_hash
     if record is not None:
         trained, validated = record.find(digests)
         said = _counted(name, seen_images(trained, validated, compared=len(digests), of=len(digests)))

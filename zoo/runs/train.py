@@ -29,7 +29,7 @@ from zoo.data.tables import reading, several
 from zoo.data.tables.several import DataSet
 from zoo.data.tables.spec import TableSpec
 from zoo.evaluation.files.study import Study
-from zoo.evaluation.result import Evaluation, to_json
+from zoo.evaluation.result import Evaluation
 from zoo.gate import reference
 from zoo.labels.findings import FINDINGS, LabelSchema
 from zoo.names import porting
@@ -271,7 +271,7 @@ def finish(
         recipe.ensemble,
         found.decision,
         member_decisions=found.member_decisions,
-        metrics=to_json(result),
+        metrics=result,
         provenance=facts,
         card=card.render(recipe.ensemble, result, decision=found.decision, provenance=facts),
         trained_on=TrainedOn.of_run(run),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +19,8 @@ from zoo.evaluation.result import Estimate
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.statistics.proportions import proportion
 from zoo.evaluation.statistics.ratios import mean_over_findings
-from zoo.release import exports
+from zoo.release import exports, layout
+from zoo.release.export_facts import Acceptance, Figure, ImagesOfPart, Loss, Part
 from zoo.release.folder import ReleaseFolder
 
 #: Largest number of images that ranges are measured on (more change them little), and of tuning images beside them.
@@ -44,17 +43,14 @@ class Images:
     calibration: pd.DataFrame
     tuning: pd.DataFrame
     compared: pd.DataFrame
-    part: str
+    part: Part
     split_hash: str = ""
     notes: tuple[str, ...] = ()
 
-    def described(self) -> dict[str, Any]:
-        """Numbers and parts, as `export.json` holds them (the file format says "films" for images)."""
-        calibrated = "validation" if self.split_hash else "all"
-        return {
-            "calibration": {"films": len(self.calibration), "part": calibrated, "split_hash": self.split_hash},
-            "compared": {"films": len(self.compared), "part": self.part, "split_hash": self.split_hash},
-        }
+    @property
+    def calibrated_on(self) -> ImagesOfPart:
+        """Number and part of the calibration images."""
+        return ImagesOfPart(len(self.calibration), "validation" if self.split_hash else "all", self.split_hash)
 
 
 def choose_images(data: Path, dataset: str, trained_on: Path | None = None, seed: int = 0) -> Images:
@@ -86,7 +82,8 @@ def choose_images(data: Path, dataset: str, trained_on: Path | None = None, seed
         patients = table["Patient_ID"].fillna(table["Image_name"]).astype(str)
         order = np.random.default_rng(seed).permutation(patients.unique())
         ours = patients.isin(order[: len(order) // 2])
-        first, compared, part, split_hash = table[ours], table[~ours], "all", ""
+        part: Part = "all"
+        first, compared, split_hash = table[ours], table[~ours], ""
         notes: tuple[str, ...] = (note,)
     else:
         parts, split_hash = duplicates.split_images(trained_on), duplicates.split_hash(trained_on)
@@ -107,8 +104,8 @@ def choose_images(data: Path, dataset: str, trained_on: Path | None = None, seed
 
 
 def loss(
-    found: ReleaseFolder, table: pd.DataFrame, plain: np.ndarray, int8: np.ndarray, part: str, *, resamples: int = 1000
-) -> dict[str, Any]:
+    found: ReleaseFolder, table: pd.DataFrame, plain: np.ndarray, int8: np.ndarray, part: Part, *, resamples: int = 1000
+) -> Loss:
     """The losses of int8 against float32 on the same images.
 
     Args:
@@ -120,7 +117,7 @@ def loss(
         resamples: Number of bootstrap resamples of patients.
 
     Returns:
-        As `export.json` holds it: macro AUC of both and its loss, and the share of threshold decisions that stay, each
+        Macro AUC of both and its loss, and the share of threshold decisions that stay, each
         with n and interval.
 
     Raises:
@@ -139,13 +136,9 @@ def loss(
             f"{counted(len(table), 'image')}"
         )
     kept = _decisions_kept(found.decision, plain, int8, scores["int8"].clusters)
-    return {
-        "auc": auc["float32"],
-        "auc_int8": auc["int8"],
-        "auc_loss": {key: getattr(macro, key) for key in ("value", "low", "high", "n", "positives")},
-        "decisions_kept": kept,
-        "largest_difference": float(np.abs(plain - int8).max()),
-    }
+    assert macro.value is not None  # some finding has an AUC
+    lost = Figure(macro.value, macro.low, macro.high, macro.n, macro.positives)
+    return Loss(lost, kept, auc["float32"], auc["int8"], float(np.abs(plain - int8).max()))
 
 
 def share_kept(decision: Decision, plain: np.ndarray, int8: np.ndarray) -> float:
@@ -153,32 +146,32 @@ def share_kept(decision: Decision, plain: np.ndarray, int8: np.ndarray) -> float
     return float(np.nanmean(_same(decision, plain, int8)))
 
 
-def lines(acceptance: Mapping[str, Any]) -> list[str]:
+def lines(acceptance: Acceptance) -> list[str]:
     """An acceptance, or a refusal, in sentences for a person."""
-    calibration, compared = acceptance["calibration"], acceptance["compared"]
+    calibration, compared = acceptance.calibration, acceptance.compared
     said = [
-        f"int8 calibrated on {calibration['films']} images ({calibration['part']} part), compared with float32 on "
-        f"{compared['films']} others ({compared['part']} part of split {compared['split_hash'][:12] or 'unknown'})"
+        f"int8 calibrated on {calibration.films} images ({calibration.part} part), compared with float32 on "
+        f"{compared.films} others ({compared.part} part of split {compared.split_hash[:12] or 'unknown'})"
     ]
-    for rest, run in acceptance["runs"].items():
-        auc, kept = run["auc_loss"], run["decisions_kept"]
+    for rest, run in acceptance.runs.items():
+        auc, kept = run.auc_loss, run.decisions_kept
         verdict = "; ".join(exports.beyond(run)) or "accepted"
         said.append(
-            f"with the rest in {rest}: macro AUC {run['auc']:.4f} -> {run['auc_int8']:.4f}, loss {auc['value']:+.4f} "
-            f"{_interval(auc, 4)} of at most {exports.MAX_AUC_LOSS}; {100 * kept['value']:.2f} % of decisions stay "
-            f"{_interval(kept, 4)}, n {kept['n']:,}, of at least {100 * exports.MIN_DECISIONS_KEPT:g} %; largest "
-            f"difference of a logit {run['largest_difference']:.2g}: {verdict}"
+            f"with the rest in {rest}: macro AUC {run.auc:.4f} -> {run.auc_int8:.4f}, loss {auc.value:+.4f} "
+            f"{_interval(auc, 4)} of at most {layout.MAX_AUC_LOSS}; {100 * kept.value:.2f} % of decisions stay "
+            f"{_interval(kept, 4)}, n {kept.n:,}, of at least {100 * layout.MIN_DECISIONS_KEPT:g} %; largest "
+            f"difference of a logit {run.largest_difference:.2g}: {verdict}"
         )
-    return [*said, *acceptance.get("notes", ())]
+    return [*said, *acceptance.notes]
 
 
-def _decisions_kept(decision: Decision, plain: np.ndarray, int8: np.ndarray, clusters: np.ndarray) -> dict[str, Any]:
+def _decisions_kept(decision: Decision, plain: np.ndarray, int8: np.ndarray, clusters: np.ndarray) -> Figure:
     same = _same(decision, plain, int8)
     if np.isnan(same).all():
         raise UsageError("the release has no thresholds, so that there are no decisions to compare")
-    interval = proportion(same.ravel(), np.repeat(clusters, same.shape[1]))
-    kept = Estimate.from_interval(interval)
-    return {key: getattr(kept, key) for key in ("value", "low", "high", "n")}
+    kept = Estimate.from_interval(proportion(same.ravel(), np.repeat(clusters, same.shape[1])))
+    assert kept.value is not None
+    return Figure(kept.value, kept.low, kept.high, kept.n)
 
 
 def _same(decision: Decision, plain: np.ndarray, int8: np.ndarray) -> np.ndarray:
@@ -187,7 +180,7 @@ def _same(decision: Decision, plain: np.ndarray, int8: np.ndarray) -> np.ndarray
     return np.where(np.isnan(a) | np.isnan(b), np.nan, a == b)
 
 
-def _interval(figure: Mapping[str, Any], digits: int) -> str:
-    if figure["low"] is None or figure["high"] is None:
+def _interval(figure: Figure, digits: int) -> str:
+    if figure.low is None or figure.high is None:
         return "(no interval)"
-    return f"({figure['low']:.{digits}f} to {figure['high']:.{digits}f})"
+    return f"({figure.low:.{digits}f} to {figure.high:.{digits}f})"

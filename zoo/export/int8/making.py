@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,16 @@ from zoo.data.images.reading import read_image
 from zoo.export import exporting, formats, graph_cache
 from zoo.export.int8 import acceptance, quantising, sensitivity
 from zoo.export.int8.acceptance import Images
-from zoo.release import exports, install, openvino_ir
+from zoo.release import exports, install, layout, openvino_ir
 from zoo.release.build import build_checked
-from zoo.release.exports import INT8, Export
+from zoo.release.export_facts import Acceptance, GraphFacts, ImagesOfPart, KerasCheck, Limits
+from zoo.release.exports import Export
 from zoo.release.folder import ReleaseFolder
+from zoo.release.layout import INT8
 from zoo.runtimes.openvino_runtime import OpenVinoRuntime, core, native
 
 #: Share of decisions that accuracy-aware quantisation tries to keep: above the limit, which holds on other images.
-_AIM = 1 - (1 - exports.MIN_DECISIONS_KEPT) / 2
+_AIM = 1 - (1 - layout.MIN_DECISIONS_KEPT) / 2
 
 #: Number of images whose pixels are in memory at once.
 _AT_ONCE = 64
@@ -47,7 +49,7 @@ class Outcome:
         carried: Folder of the release that carries it now, or None (a release on a Hub).
     """
 
-    acceptance: Mapping[str, Any]
+    acceptance: Acceptance
     accepted: bool
     export: Export | None = None
     carried: Path | None = None
@@ -104,38 +106,35 @@ def export_int8(
         reference = OpenVinoRuntime(formats.save_openvino(plain, Path(beside), facts))
         quantised = _quantise(found, plain, reference, images, progress)
         formats.save_openvino(quantised, new, facts)
-        facts["acceptance"] = result = _compare(found, new, reference, images, progress)
-        result["in_float"] = sensitivity.layers_in_float(quantised)
-        if exports.beyond(result["runs"]["float32"]):
+        result = _compare(found, new, reference, images, progress)
+        result = replace(result, in_float=tuple(sensitivity.layers_in_float(quantised)))
+        if exports.beyond(result.runs["float32"]):
             shutil.rmtree(new)
             return Outcome(result, False)
         # The release will carry it, and must be able to load it as if it came from somebody else.
         size, findings = found.spec.image_size, len(found.spec.findings)
         openvino_ir.check(new / "model.xml", (new / "model.bin").stat().st_size, size, findings)
-        facts["check"] = _check(network, new, facts)
-        exporting.finish(new, facts)
+        made = exporting.finish(new, facts, _check(network, new, facts), result)
     if out is not None:
-        _write_calibrated(found, network, quantised, facts, out)
+        _write_calibrated(found, network, quantised, result, out)
     ours = carry and found.root is None
     if ours:
-        install.carry(found.folder, {f"{exports.FOLDER}/{INT8}/{file}": target / file for file in exports.FILES})
-    return Outcome(result, True, Export(target, facts), found.folder if ours else None)
+        install.carry(found.folder, {f"{layout.FOLDER}/{INT8}/{file}": target / file for file in layout.FILES})
+    return Outcome(result, True, Export(target, made), found.folder if ours else None)
 
 
-def _check(network: Any, folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
+def _check(network: Any, folder: Path, facts: GraphFacts) -> KerasCheck:
     run = OpenVinoRuntime(folder / "model.xml", "int8").logits
-    return exporting.hold_against_keras(network, run, facts["image_size"], facts["temperature"], "int8")
+    return exporting.hold_against_keras(network, run, facts.image_size, facts.temperature, "int8")
 
 
-def _write_calibrated(found: ReleaseFolder, network: Any, quantised: Any, facts: Mapping[str, Any], out: Path) -> None:
+def _write_calibrated(found: ReleaseFolder, network: Any, quantised: Any, result: Acceptance, out: Path) -> None:
     """Writes the int8 network once more, with its logits divided by the temperature."""
-    described = exporting.describe(found, "openvino", "int8", None, 1, calibrated=True)
-    whole = {**facts, "temperature": described["temperature"], "output": described["output"]}
+    facts = exporting.describe(found, "openvino", "int8", None, 1, calibrated=True)
     with exporting.whole(out) as new:
-        model = sensitivity.change_logits(quantised.clone(), "divide", np.asarray(whole["temperature"]))
-        formats.save_openvino(model, new, whole)
-        whole["check"] = _check(network, new, whole)
-        exporting.finish(new, whole)
+        model = sensitivity.change_logits(quantised.clone(), "divide", np.asarray(facts.temperature))
+        formats.save_openvino(model, new, facts)
+        exporting.finish(new, facts, _check(network, new, facts), result)
 
 
 def _quantise(found: ReleaseFolder, plain: Any, reference: OpenVinoRuntime, images: Images, progress: Progress) -> Any:
@@ -190,9 +189,9 @@ def _compare(
     reference: OpenVinoRuntime,
     images: Images,
     progress: Progress,
-) -> dict[str, Any]:
+) -> Acceptance:
     """The acceptance of the network in a folder: with its other layers in each number type that this CPU has."""
-    rests = [kind for kind in ("float32", "bfloat16") if kind in native()]
+    rests: list[str] = [kind for kind in ("float32", "bfloat16") if kind in native()]
     started: dict[str, OpenVinoRuntime] = {
         rest: OpenVinoRuntime(folder / "model.xml", "int8", rest=rest) for rest in rests
     }
@@ -203,10 +202,9 @@ def _compare(
     if "bfloat16" in runs and (reasons := exports.beyond(runs["bfloat16"])):
         notes.append(f"with the rest in bfloat16 it is not accepted, and runs in float32: {'; '.join(reasons)}")
         del runs["bfloat16"]
-    limits = {"auc_loss": exports.MAX_AUC_LOSS, "decisions_kept": exports.MIN_DECISIONS_KEPT}
-    described = images.described()
-    described["compared"]["films"] = len(read.table)
-    return {**described, "limits": limits, "runs": runs, "notes": notes}
+    compared = ImagesOfPart(len(read.table), images.part, images.split_hash)
+    limits = Limits(layout.MAX_AUC_LOSS, layout.MIN_DECISIONS_KEPT)
+    return Acceptance(images.calibrated_on, compared, limits, runs, notes=tuple(notes))
 
 
 @dataclass(frozen=True)
@@ -254,9 +252,6 @@ def _read(
 
 def _require_own_split(found: ReleaseFolder, images: Images) -> None:
     """Raises where the split is not the release's: its validation part may hold images that the release reports on."""
-    split = found.provenance.get("split")
-    own = split.get("hash") if isinstance(split, dict) else None
+    own = found.split_hash
     if images.split_hash and own and own != images.split_hash:
-        raise SplitError(
-            f"the split is {images.split_hash[:12]}, the release was trained on {str(own)[:12]}: not its run"
-        )
+        raise SplitError(f"the split is {images.split_hash[:12]}, the release was trained on {own[:12]}: not its run")
