@@ -36,7 +36,7 @@ def replaced(folder, tensors):
 
 def listed(folder):
     listing = json.loads((folder / manifest.MANIFEST).read_text())
-    listing["files"] = manifest.describe(folder)
+    listing["files"] = manifest.to_json(manifest.describe(folder))
     manifest.write_json(folder / manifest.MANIFEST, listing)
     return folder
 

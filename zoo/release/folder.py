@@ -59,9 +59,13 @@ class ReleaseFolder:
     @cached_property
     def listing(self) -> Manifest:
         """Contents of `manifest.json`, of a supported format version; every name of a file is a path in the folder."""
-        files = listed(self.folder, self.json(manifest.MANIFEST))
-        for name in files:
+        data = self.json(manifest.MANIFEST)
+        for name in listed(self.folder, data):
             manifest.inside(self.folder, name, self.root)
+        # Said before the types are checked, in words for a reader who does not know them.
+        counts = data.get("parameters")
+        for name, count in counts.items() if _is_object(counts) else ():
+            _require_count(self.folder, name, count)
         return self._read(Manifest, manifest.MANIFEST)
 
     @cached_property
@@ -194,12 +198,8 @@ class ReleaseFolder:
 
         stated = self.listing.parameters
         for member in self.spec.members:
-            n, backbone = stated.get(member.name), architectures.get(member.backbone)
-            if n is None or not backbone.parameters <= n <= MAX_PARAMETERS:
-                least = f"{backbone.parameters:,} to {MAX_PARAMETERS:,}"
-                raise ReleaseError(
-                    f"{self.folder / manifest.MANIFEST}: parameters of {member.name!r} must be {least}, got {_shown(n)}"
-                )
+            least = architectures.get(member.backbone).parameters
+            _require_count(self.folder, member.name, stated.get(member.name), least)
         return stated
 
     def weights(self, members: Sequence[str] | None = None) -> list[str]:
@@ -273,6 +273,14 @@ def listed(folder: Path, listing: Mapping[str, Any]) -> dict[str, Any]:
     if len(files) > MAX_FILES:
         raise ReleaseError(f"{folder / manifest.MANIFEST}: lists {len(files):,} files, at most {MAX_FILES:,} are read")
     return files
+
+
+def _require_count(folder: Path, member: str, count: object, least: int = 0) -> None:
+    if type(count) is not int or not least <= count <= MAX_PARAMETERS:
+        raise ReleaseError(
+            f"{folder / manifest.MANIFEST}: parameters of {member[:80]!r} must be {least:,} to {MAX_PARAMETERS:,}, "
+            f"got {_shown(count)}"
+        )
 
 
 def max_bytes(name: str) -> int:
