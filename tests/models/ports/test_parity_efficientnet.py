@@ -1,8 +1,5 @@
 """Logits of a converted tf_efficientnet_b3 against timm's own code, from a file as timm's users save it."""
 
-from importlib.util import find_spec
-
-import keras
 import numpy as np
 import pytest
 
@@ -45,7 +42,7 @@ def saved(tmp_path_factory):
     del library
 
 
-@pytest.mark.parametrize("size", [300, 224, 75])
+@pytest.mark.parametrize("size", [224, 75])
 def test_timm(saved, size):
     import torch
 
@@ -61,21 +58,7 @@ def test_timm(saved, size):
     assert variables.keys() == ported.weights.keys()
     for name, variable in variables.items():
         variable.assign(ported.weights[name])
-    found = {keras.backend.backend(): np.asarray(model.predict(images, verbose=0))}
-    if find_spec("openvino") and find_spec("onnx"):
-        found["openvino"] = by_openvino(model, size, images)
+    difference = np.abs(np.asarray(model.predict(images, verbose=0)) - expected).max() / np.abs(expected).max()
+    print(f"largest difference {difference:.2g} of the largest logit {np.abs(expected).max():.3g}")
     assert expected.std() > 1e-3
-    for runtime, logits in found.items():
-        difference = np.abs(logits - expected).max() / np.abs(expected).max()
-        print(f"{size} px, {runtime}: {difference:.2g} of the largest logit {np.abs(expected).max():.3g}")
-        assert difference < TOLERANCE, runtime
-
-
-def by_openvino(model, size, images):
-    import openvino
-
-    from zoo.export.onnx.model import to_onnx
-
-    core = openvino.Core()
-    graph = core.read_model(to_onnx(model, size).SerializeToString())
-    return core.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(images)[0]
+    assert difference < TOLERANCE
