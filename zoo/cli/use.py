@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,10 @@ from zoo.core.counting import counted
 from zoo.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from zoo.dicom import Wanted
+    from zoo.dicom.making import Heatmaps
     from zoo.inference.predictor import Predictor
+    from zoo.runs.dicom_out import DicomFolder
     from zoo.runs.predict_studies import StudyCounts
     from zoo.runs.writing import Counts
 
@@ -42,7 +46,8 @@ def add(commands: Any) -> None:
         sub.add_argument("--strict", action="store_true", help="stop at the first unreadable image")
         add_limits(sub)
         sub.add_argument("--by", default="image", choices=("image", "study"), help="what is judged (default: image)")
-        text = "with --by study: 'name' (files called <patient>_<study>_<image>), 'folder', or a table (default: name)"
+        text = "with --by study: 'header' (Study Instance UID of DICOM files), 'name' (files called "
+        text += "<patient>_<study>_<image>), 'folder', or a table (default: header of DICOM files, name of others)"
         sub.add_argument("--studies", metavar="SOURCE", help=text)
         if name == "predict":
             sub.add_argument("--point", help="operating point (default: the release's)")
@@ -52,9 +57,28 @@ def add(commands: Any) -> None:
             text = "an image that the quality checks reject is predicted with a warning (default), gets a row without "
             text += "probabilities, or stops the command"
             sub.add_argument("--on-reject", default="warn", choices=("warn", "skip", "raise"), help=text)
+            _add_ids(sub)
+            _add_dicom_out(sub)
         else:
             sub.add_argument("--sample", type=Path, help="sample submission that gives rows, order and columns")
     _add_embed(commands)
+
+
+def _add_ids(sub: Any) -> None:
+    text = "how rows name DICOM images: by file (default; no identifier of a header is read), by SOP Instance UID, or "
+    text += "by its hash (keyed by ZOO_IDS_KEY if that is set; not an anonymisation)"
+    sub.add_argument("--ids", default="file", choices=("file", "uid", "hash"), help=text)
+
+
+def _add_dicom_out(sub: Any) -> None:
+    text = "also, or instead of --out, write a DICOM structured report for each DICOM image or study into this folder"
+    sub.add_argument("--dicom-out", type=Path, metavar="DIR", help=text)
+    text = (
+        "with --dicom-out: findings with heatmaps, as parametric maps (default: positive; none unless --runtime keras)"
+    )
+    sub.add_argument("--heatmaps", choices=("positive", "all", "none"), help=text)
+    text = "with --dicom-out: also write each heatmap over its image, as a secondary capture"
+    sub.add_argument("--captures", action="store_true", help=text)
 
 
 def _add_embed(commands: Any) -> None:
@@ -68,6 +92,7 @@ def _add_embed(commands: Any) -> None:
     sub.add_argument("--strict", action="store_true", help="stop at the first unreadable image")
     add_limits(sub)
     sub.add_argument("--restart", action="store_true", help="start again instead of resuming an earlier run")
+    _add_ids(sub)
 
 
 def _embed(options: argparse.Namespace) -> int:
@@ -80,7 +105,7 @@ def _embed(options: argparse.Namespace) -> int:
     with TerminalProgress() as progress:
         counts = embed.write_features(
             predictor, options.images, options.out, progress,
-            batch_size=options.batch_size, strict=options.strict, restart=options.restart,
+            batch_size=options.batch_size, strict=options.strict, restart=options.restart, ids=options.ids,
         )  # fmt: skip
     print(f"Images in {options.out}: {counts.images:,}; unreadable: {counts.unreadable:,}")
     return 0
@@ -93,18 +118,20 @@ def _predict(options: argparse.Namespace) -> int:
 
     source = _studies(options)
     _complete(options)
-    if options.out is None:
+    if options.out is None and options.dicom_out is None:
         return _print_example(options)
+    if options.out is None:
+        return _dicom_only(options, source)
     writers.format_of(options.out)  # raises for an unknown format before the model is loaded
-    predictor = _load(options)
-    predictor.on_reject = options.on_reject
-    if options.decision is not None:
-        predictor = predictor.with_decision(options.decision)
+    predictor = _decided(options)
     how: Any = {
         "point": options.point, "batch_size": options.batch_size, "strict": options.strict, "wide": options.wide,
-        "restart": options.restart,
+        "restart": options.restart, "ids": options.ids,
     }  # fmt: skip
     with TerminalProgress() as progress:
+        folder = _dicom_folder(options, predictor, progress.message)
+        if folder is not None:
+            how["also"] = folder.add if source else folder.add_each
         if source:
             from zoo.runs.predict_studies import write_study_findings
 
@@ -115,8 +142,53 @@ def _predict(options: argparse.Namespace) -> int:
             counts = predict.write_findings(predictor, options.images, options.out, progress, **how)
             written = f"Images in {options.out}: {counts.images:,}"
     checked = f"; rejected: {counts.rejected:,}; doubtful: {counts.doubtful:,}" if predictor.gate else ""
+    if folder is not None:
+        print(f"DICOM objects in {options.dicom_out}: {folder.counts}")
     print(f"{written}; unreadable: {counts.unreadable:,}{checked}   {NOT_A_DEVICE}")
     return 0
+
+
+def _decided(options: argparse.Namespace) -> Predictor:
+    """The model with the choices on rejected images and on the decision."""
+    predictor = _load(options)
+    predictor.on_reject = options.on_reject
+    return predictor if options.decision is None else predictor.with_decision(options.decision)
+
+
+def _dicom_only(options: argparse.Namespace, source: str | None) -> int:
+    """Writes DICOM objects and no table."""
+    from zoo.core.terminal import TerminalProgress
+    from zoo.runs.dicom_out import write_dicom
+
+    if options.wide or options.restart or options.ids != "file":
+        raise UsageError("--wide, --restart and --ids are of the table: give --out FILE as well")
+    predictor = _decided(options)
+    with TerminalProgress() as progress:
+        counts = write_dicom(
+            predictor, options.images, options.dicom_out, progress,
+            wanted=_wanted(options, progress.message), study_source=source, batch_size=options.batch_size,
+            strict=options.strict,
+        )  # fmt: skip
+    print(f"DICOM objects in {options.dicom_out}: {counts}   {NOT_A_DEVICE}")
+    return 0
+
+
+def _dicom_folder(options: argparse.Namespace, predictor: Predictor, say: Callable[[str], None]) -> DicomFolder | None:
+    """What writes the DICOM objects beside a table, if that is asked for."""
+    if options.dicom_out is None:
+        return None
+    from zoo.runs.dicom_out import DicomFolder
+
+    return DicomFolder(predictor, options.dicom_out, _wanted(options, say))
+
+
+def _wanted(options: argparse.Namespace, say: Callable[[str], None]) -> Wanted:
+    from zoo.dicom import Wanted
+
+    heatmaps: Heatmaps = options.heatmaps or ("positive" if options.runtime == "keras" else "none")
+    if options.heatmaps is None and heatmaps == "none":
+        say("no heatmaps: they need --runtime keras")
+    return Wanted(options.point, heatmaps, options.captures)
 
 
 def _complete(options: argparse.Namespace) -> None:
@@ -125,8 +197,10 @@ def _complete(options: argparse.Namespace) -> None:
         raise UsageError("--example predicts the images that come with the package: give no others")
     if not options.example and not options.images:
         raise UsageError("give image files or folders, or --example for those that come with the package")
-    if not options.example and options.out is None:
-        raise UsageError("--out FILE is missing: a .csv or .parquet file to write")
+    if options.dicom_out is None and (options.heatmaps or options.captures):
+        raise UsageError("--heatmaps and --captures are of DICOM results: give --dicom-out DIR as well")
+    if not options.example and options.out is None and options.dicom_out is None:
+        raise UsageError("--out FILE is missing: a .csv or .parquet file to write; or --dicom-out DIR")
     if options.example:
         options.images = home.example_images()
     options.model = options.model or (EXAMPLE_MODEL if options.example else "xrayslam-ensemble")
@@ -134,10 +208,7 @@ def _complete(options: argparse.Namespace) -> None:
 
 def _print_example(options: argparse.Namespace) -> int:
     """Prints a line for each finding with its probability on each example image; * marks those above the threshold."""
-    predictor = _load(options)
-    predictor.on_reject = options.on_reject
-    if options.decision is not None:
-        predictor = predictor.with_decision(options.decision)
+    predictor = _decided(options)
     table = predictor.findings(
         options.images, point=options.point, batch_size=options.batch_size, strict=options.strict
     )
@@ -171,7 +242,7 @@ def _studies(options: argparse.Namespace) -> str | None:
     """How the study of an image is found, None for rows of images."""
     if options.studies and options.by != "study":
         raise UsageError("--studies tells which images are joined: give --by study as well")
-    return (options.studies or "name") if options.by == "study" else None
+    return (options.studies or "auto") if options.by == "study" else None
 
 
 def _load(options: argparse.Namespace) -> Predictor:

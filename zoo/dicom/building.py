@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from datetime import datetime
 from importlib.util import find_spec
@@ -22,7 +23,7 @@ SERIES = {"report": 9901, "map": 9902, "capture": 9903}
 
 
 def require_highdicom() -> None:
-    """Prepares highdicom, whose warnings would show names of patients.
+    """Prepares highdicom, whose warnings and messages would show names of patients and identifiers.
 
     Raises:
         MissingExtraError: It is not installed.
@@ -31,6 +32,7 @@ def require_highdicom() -> None:
         if find_spec(library) is None:
             raise MissingExtraError("DICOM results", library, "dicom")
     prepare_pydicom()
+    logging.getLogger("highdicom").setLevel(logging.WARNING)  # below that it logs identifiers of images
     warnings.filterwarnings("ignore", module=r"(highdicom|pydicom)(\..*)?$")
 
 

@@ -61,6 +61,12 @@ class Prediction:
         if not self.verdicts:
             object.__setattr__(self, "verdicts", [UNKNOWN] * len(self.names))
 
+    def rows(self, rows: Sequence[int]) -> Prediction:
+        """Some of the images, by their places."""
+        chosen = list(rows)
+        picked = [[held[i] for i in chosen] for held in (self.names, self.errors)]
+        return Prediction(picked[0], self.logits[chosen], picked[1], [self.verdicts[i] for i in chosen])
+
     @property
     def counts(self) -> tuple[int, int, int]:
         """Numbers of images that are unreadable (or without finite logits), rejected, and doubtful."""

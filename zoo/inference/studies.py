@@ -10,8 +10,10 @@ import numpy as np
 
 from zoo.core.counting import counted
 from zoo.core.csv import read_columns
-from zoo.core.errors import TableError, UsageError
+from zoo.core.errors import ImageError, TableError, UsageError
 from zoo.core.joining import join as join_names
+from zoo.data.images.dicom_header import Ids, hashed, is_dicom, read_facts
+from zoo.data.images.limits import DEFAULT, Limits
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.studies.rule import StudyRule, join
 from zoo.gate.verdict import Verdict, of_study
@@ -24,21 +26,35 @@ if TYPE_CHECKING:
 
     from zoo.inference.predictor import Predictor
 
+#: Sources of studies that are rules, not tables.
+RULES = ("name", "folder", "header", "auto")
+
 #: How to say which images belong together; ends the messages of this module.
 HOW = (
     "--studies TABLE.csv (columns Image_name, Study and, if numbers of studies begin anew with each patient, "
-    "Patient_ID), --studies folder (each folder is a study), or --studies name (files called <patient>_<study>_<image>)"
+    "Patient_ID), --studies folder (each folder is a study), --studies header (DICOM), or --studies name (files called "
+    "<patient>_<study>_<image>)"
 )
 
 
-def studies_of(paths: Sequence[str], source: str | Path = "name", roots: Sequence[str] = ("",)) -> np.ndarray:
+def studies_of(
+    paths: Sequence[str],
+    source: str | Path = "name",
+    roots: Sequence[str] = ("",),
+    *,
+    ids: Ids = "hash",
+    limits: Limits = DEFAULT,
+) -> np.ndarray:
     """Returns the study of each image.
 
     Args:
         paths: n image files.
         source: "name" for file names by the competition's rule, `<patient>_<study>_<image>` in digits; "folder" if the
-            images of a study are in a folder of their own; or a CSV file with columns of images and studies.
+            images of a study are in a folder of their own; "header" for the Study Instance UID of DICOM files; "auto"
+            for the header of DICOM files and the names of others; or a CSV file with columns of images and studies.
         roots: Folders that were searched for the images; a table may name images relative to them.
+        ids: "uid" returns Study Instance UIDs as they are; otherwise they are hashed (`dicom_header.hashed`).
+        limits: Limits on each image whose header is read.
 
     Returns:
         (n,) str, none of them blank.
@@ -52,7 +68,11 @@ def studies_of(paths: Sequence[str], source: str | Path = "name", roots: Sequenc
         >>> studies_of(["00000042_001_001.jpg", "00000042_001_002.jpg"]).tolist()
         ['00000042_001', '00000042_001']
     """
-    if str(source) in ("name", "folder"):
+    if str(source) in ("header", "auto"):
+        headers = [study_of_header(path, ids, limits) for path in paths]
+        by_name = study_of_name if str(source) == "auto" else _no_study
+        found = np.array([study or by_name(path) for study, path in zip(headers, paths, strict=True)], str)
+    elif str(source) in ("name", "folder"):
         rule = study_of_name if str(source) == "name" else study_of_folder
         found = np.array([rule(path) for path in paths], str)
     else:
@@ -197,5 +217,19 @@ def _of_table(table: Path, paths: Sequence[str], roots: Sequence[str]) -> np.nda
     return found.astype(str)
 
 
+def study_of_header(path: str, ids: Ids = "hash", limits: Limits = DEFAULT) -> str:
+    """The study of a DICOM file by its Study Instance UID, hashed unless `ids` is "uid"; "" for another file."""
+    try:
+        uid = read_facts(path, limits)[1].study if Path(path).is_file() and is_dicom(path) else ""
+    except ImageError:  # the image gets a row with the reason, or its study is told as unknown
+        uid = ""
+    return uid if ids == "uid" or not uid else hashed(uid)
+
+
+def _no_study(path: str) -> str:
+    return ""
+
+
 def _where(source: str | Path) -> str:
-    return {"name": "file names", "folder": "folders"}.get(str(source), f"table {source}")
+    known = {"name": "file names", "folder": "folders", "header": "headers of DICOM files"}
+    return (known | {"auto": "headers of DICOM files and file names"}).get(str(source), f"table {source}")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from zoo.core.progress import Progress
+from zoo.data.images.dicom_header import Ids
 from zoo.data.images.listing import find_images
 from zoo.inference import writers
 from zoo.inference.embedding import Embedder, embedder
@@ -23,6 +24,7 @@ def write_features(
     batch_size: int | None = None,
     strict: bool = False,
     restart: bool = False,
+    ids: Ids = "file",
 ) -> Counts:
     """Writes one row per image: image, the float32 features of each member, error; `out` appears when it is complete.
 
@@ -39,6 +41,7 @@ def write_features(
         batch_size: Images per batch; the runtime's default if None.
         strict: Whether to stop at the first unreadable image; otherwise it becomes a row with an error.
         restart: Whether to start again and discard the results of an earlier call.
+        ids: How the rows name the images: "file", or for DICOM files "uid" or "hash" (`runs.naming.Names`).
 
     Raises:
         CheckpointError: An earlier call with other settings was stopped, one is still running, or images that it
@@ -55,7 +58,7 @@ def write_features(
     job = facts | {"form": f"features {kind.name}", "features": features.features}
     return write_images(
         features, paths, out, kind, job, features.table, progress,
-        batch_size=batch_size, strict=strict, restart=restart,
+        batch_size=batch_size, strict=strict, restart=restart, ids=ids,
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +10,7 @@ import pandas as pd
 from zoo.core.errors import UsageError
 from zoo.core.files import content_key
 from zoo.core.progress import Progress
+from zoo.data.images.dicom_header import Ids
 from zoo.data.images.listing import find_images
 from zoo.inference import writers
 from zoo.inference.predictor import Predictor
@@ -28,6 +29,8 @@ def write_findings(
     strict: bool = False,
     wide: bool = False,
     restart: bool = False,
+    ids: Ids = "file",
+    also: Callable[[Prediction], None] | None = None,
 ) -> Counts:
     """Writes `Predictor.findings` of every image as CSV or Parquet, batch by batch; `out` appears when it is complete.
 
@@ -46,6 +49,8 @@ def write_findings(
         wide: Whether to write one row per image with the probabilities (`Predictor.wide_table`) instead of one row per
             image and finding.
         restart: Whether to start again and discard the results of an earlier call.
+        ids: How the rows name the images: "file", or for DICOM files "uid" or "hash" (`runs.naming.Names`).
+        also: Called with each batch before its rows are written; a batch may come again after a kill.
 
     Raises:
         CheckpointError: An earlier call with other settings was stopped, one is still running, or images that it
@@ -64,8 +69,9 @@ def write_findings(
         return predictor.wide_table(batch) if wide else predictor.table(batch, point)
 
     return write_images(
-        predictor, paths, out, kind, job, table_of, progress, batch_size=batch_size, strict=strict, restart=restart
-    )
+        predictor, paths, out, kind, job, table_of, progress, batch_size=batch_size, strict=strict, restart=restart,
+        ids=ids, also=also,
+    )  # fmt: skip
 
 
 def findings_job(

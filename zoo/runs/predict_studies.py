@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from zoo.core.counting import counted
 from zoo.core.errors import CheckpointError
 from zoo.core.progress import Progress
 from zoo.data import contents
+from zoo.data.images.dicom_header import Ids
 from zoo.data.images.listing import find_images
 from zoo.evaluation.studies.rule import StudyRule
 from zoo.gate.verdict import Verdict
@@ -46,6 +47,8 @@ def write_study_findings(
     strict: bool = False,
     wide: bool = False,
     restart: bool = False,
+    ids: Ids = "file",
+    also: Callable[[Prediction, np.ndarray], None] | None = None,
 ) -> StudyCounts:
     """Writes one row per study and finding, or per study, as CSV or Parquet; `out` appears when it is complete.
 
@@ -57,12 +60,15 @@ def write_study_findings(
         sources: Image files and folders.
         out: `.csv` or `.parquet` file to write.
         progress: Receives the progress after each batch.
-        source: How the study of an image is found: "name", "folder" or a table; see `inference.studies.studies_of`.
+        source: How the study of an image is found: "name", "folder", "header", "auto" or a table; see
+            `inference.studies.studies_of`.
         point: Operating point; that of the release by default.
         batch_size: Images per batch; the runtime's default if None.
         strict: Whether to stop at the first unreadable image; otherwise the other images of its study speak alone.
         wide: Whether to write one row per study with the probabilities.
         restart: Whether to start again and discard the results of an earlier call.
+        ids: "uid" names studies that were told by DICOM headers by their Study Instance UID; otherwise it is hashed.
+        also: Called with the predictions of the images of each study, and its logits, before its rows are written.
 
     Raises:
         CheckpointError: An earlier call with other settings was stopped, one is still running, images that it scored
@@ -74,16 +80,22 @@ def write_study_findings(
     batch_size = predictor.runtime.batch_size if batch_size is None else batch_size
     job = findings_job(predictor, batch_size, f"{kind.name} by study", wide, point)
     found = find_images(sources, progress.message)
-    study_of = dict(zip(found, studies.studies_of(found, source, [str(one) for one in sources]).tolist(), strict=True))
+    roots = [str(one) for one in sources]
+    names_of = studies.studies_of(found, source, roots, ids=ids, limits=predictor.limits)
+    study_of = dict(zip(found, names_of.tolist(), strict=True))
     rule = predictor.decision.study_rule if predictor.decision is not None else StudyRule.plain(len(predictor.labels))
     progress.message(f"{counted(len(set(study_of.values())), 'study')}: {rule.described(predictor.labels)}")
-    job["studies"] = str(source) if source in ("name", "folder") else contents.of(str(source)).digest
+    job["studies"] = str(source) if source in studies.RULES else contents.of(str(source)).digest
+    job |= {} if ids == "file" else {"ids": ids}
     with resume.open_journal(out, job, restart=restart, whole=kind.whole) as log:
         before = [path for path, _ in log.files]
         paths = _grouped(in_order(log.files, found, out), study_of, len(before), out)
         settle(predictor, batch_size)
 
         def write(piece: _Piece) -> None:
+            if also is not None:
+                for rows, logits in piece.by_study():
+                    also(rows, logits)
             held = [(path, contents.of(path)) for path in piece.paths]
             names, errors = printable(piece.studies.names), printable(piece.studies.errors)
             shown = replace(piece.studies, names=names, errors=errors)
@@ -108,16 +120,31 @@ class _Piece:
     """Some whole studies.
 
     Attributes:
-        paths: Their images.
         studies: One row for each study.
         images: Number of images of each study.
-        counts: Numbers of images that are unreadable, rejected and doubtful.
+        predictions: One row for each image, those of a study one after the other.
     """
 
-    paths: Sequence[str]
     studies: Prediction
     images: np.ndarray
-    counts: tuple[int, int, int]
+    predictions: Prediction
+
+    @property
+    def paths(self) -> Sequence[str]:
+        """The images."""
+        return self.predictions.names
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Numbers of images that are unreadable, rejected and doubtful."""
+        return self.predictions.counts
+
+    def by_study(self) -> Iterator[tuple[Prediction, np.ndarray]]:
+        """Yields the predictions of the images of each study, and its logits."""
+        start = 0
+        for logits, count in zip(self.studies.logits, self.images.tolist(), strict=True):
+            yield self.predictions.rows(range(start, start + count)), logits
+            start += count
 
 
 def _pieces(
@@ -156,7 +183,7 @@ def _pieces(
         logits, count = np.concatenate(waiting_logits), end - done
         images = Prediction(list(paths[done:end]), logits[:count], waiting_errors[:count], waiting_verdicts[:count])
         joined, counts = studies.join_prediction(images, study_of[done:end], rule)
-        yield _Piece(images.names, joined, counts, images.counts)
+        yield _Piece(joined, counts, images)
         waiting_logits, waiting_errors, done = [logits[count:]], waiting_errors[count:], end
         waiting_verdicts = waiting_verdicts[count:]
 

@@ -20,11 +20,13 @@ from zoo.core.errors import CheckpointError
 from zoo.core.progress import Progress
 from zoo.data import contents
 from zoo.data.contents import Content
+from zoo.data.images.dicom_header import Ids
 from zoo.data.images.limits import DEFAULT
 from zoo.inference import resume, writers
 from zoo.inference.embedding import Embedder
 from zoo.inference.predictor import Predictor
 from zoo.inference.stream import Prediction
+from zoo.runs.naming import Names
 from zoo.runtimes.runtime import FEW
 
 T = TypeVar("T")
@@ -52,6 +54,8 @@ def write_images(
     batch_size: int,
     strict: bool,
     restart: bool,
+    ids: Ids = "file",
+    also: Callable[[Prediction], None] | None = None,
 ) -> Counts:
     """Writes the table of every image, batch by batch; `out` appears when it is complete.
 
@@ -66,18 +70,25 @@ def write_images(
         batch_size: Images per batch.
         strict: Whether to stop at the first unreadable image.
         restart: Whether to discard the results of an earlier call.
+        ids: How the rows name the images (`runs.naming.Names`).
+        also: Called with each batch before its rows are written.
 
     Raises:
         CheckpointError: An earlier call with another job was stopped, one is still running, or images that it scored
             have changed or are gone.
         ImageError: With `strict`, an image cannot be read.
     """
-    with resume.open_journal(out, dict(job), restart=restart, whole=kind.whole) as log:
+    names = Names(ids, model.limits)
+    job = dict(job) | ({} if ids == "file" else {"ids": ids})
+    with resume.open_journal(out, job, restart=restart, whole=kind.whole) as log:
         paths = in_order(log.files, paths, out)
         settle(model, batch_size)
 
         def write(batch: Prediction) -> None:
+            if also is not None:
+                also(batch)
             held = [(path, contents.of(path)) for path in batch.names]
+            batch = names.shown(batch)
             batch = replace(batch, names=printable(batch.names), errors=printable(batch.errors))
             piece = kind.piece(table_of(batch), first=not log.done.items)
             failed, rejected, doubtful = batch.counts
@@ -87,6 +98,7 @@ def write_images(
         tell_resumed(start, len(paths), progress)
         beside(write, scored(model, paths, progress, batch_size, strict, start))
     tell_quality(log.done, model, progress)
+    names.tell(progress)
     return Counts(log.done.items, log.done.failed, log.done.rejected, log.done.doubtful)
 
 
