@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from zoo.config.specs import to_dict
 from zoo.core.errors import MissingExtraError
 from zoo.export import keras_formats
 from zoo.release import openvino_ir
@@ -52,8 +53,8 @@ def graph_of(model: Ensemble, facts: GraphFacts, half: bool = False) -> onnx.Mod
 
 def metadata(facts: GraphFacts) -> dict[str, str]:
     """The facts that the file itself repeats, as text."""
-    values = {key: getattr(facts, key) for key in openvino_ir.FACTS}
-    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
+    values = to_dict(facts)
+    return {key: v if isinstance(v := values[key], str) else json.dumps(v) for key in openvino_ir.FACTS}
 
 
 def to_openvino(graph: onnx.ModelProto, batch: int | None = None) -> Any:
