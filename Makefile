@@ -19,7 +19,7 @@ DATASET ?= competition
 # Some of the benchmarks: make bench ONLY="load memory"
 ONLY ?=
 
-.PHONY: demo test lint test-tensorflow test-jax test-jax-only bench wheel clean
+.PHONY: demo test lint test-tensorflow test-jax test-jax-only bench docs wheel clean
 
 demo: .venv/.demo
 	.venv/bin/zoo demo $(if $(DATA),--data "$(DATA)" --dataset "$(DATASET)")
@@ -53,6 +53,10 @@ test-jax-only: .venv-jax/.ready build/release-from-tensorflow
 
 bench: .venv/.bench
 	.venv/bin/python tests/benchmarks/run.py $(ONLY)
+
+# The site, in build/site: open index.html. Nothing is fetched.
+docs: .venv/.test
+	.venv/bin/mkdocs build --strict
 
 wheel: build/wheel
 

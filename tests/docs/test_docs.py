@@ -1,0 +1,116 @@
+"""The site: each code block runs, each link leads somewhere, and the tables come from the code."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+
+pytestmark = pytest.mark.skipif(not DOCS.is_dir(), reason="not a checkout: no docs")
+
+_BLOCK = re.compile(r"^```(?P<language>python|sh)(?P<rest>[^\n]*)\n(?P<code>.*?)^```$", re.S | re.M)
+
+
+def _blocks(page: Path) -> list[tuple[str, str]]:
+    found = _BLOCK.finditer(page.read_text("utf-8"))
+    return [(block["language"], block["code"]) for block in found if "Not run in the tests" not in block["rest"]]
+
+
+@pytest.fixture(scope="session")
+def workplace(tmp_path_factory) -> Path:
+    """What the pages speak of: images/, my.csv with its images, release/, and files of predictions."""
+    import zoo
+    from zoo.core.home import INCLUDED
+    from zoo.data.phantoms.drawing import make_phantoms
+
+    folder = tmp_path_factory.mktemp("docs")
+    (folder / "images").mkdir()
+    for path in zoo.example_images():
+        shutil.copy(path, folder / "images")
+    shutil.copytree(INCLUDED / "nih-lite", folder / "release")
+    make_phantoms(folder / "phantoms", 120, size=96, n_test=1, broken=0)
+    drawn = pd.read_csv(folder / "phantoms" / "train2.csv", dtype=str)
+    findings = ["Cardiomegaly", "Pleural Effusion", "Pneumothorax", "Support Devices"]
+    named = {"Image_name": "image", "Patient_ID": "patient", "Sex": "sex", "Age": "age"}
+    table = drawn[[*named, *findings]].rename(columns=named)
+    table["image"] = "phantoms/train2/" + table["image"]
+    table.to_csv(folder / "my.csv", index=False)
+    labels = table[["image", *findings]]
+    labels.to_csv(folder / "labels.csv", index=False)
+    for i, name in enumerate(("theirs.csv", "ours.csv")):
+        wave = [((37 * k + 11 * i) % 97) / 97 for k in range(len(labels))]
+        scores = labels[findings].fillna("0").astype(float).mul(0.3).add(pd.Series(wave).mul(0.6), axis=0)
+        pd.concat([labels[["image"]], scores], axis=1).to_csv(folder / name, index=False)
+    return folder
+
+
+@pytest.fixture
+def registry():
+    """What a page registers is forgotten after it."""
+    from zoo.models.architectures import ARCHITECTURES
+
+    before = set(ARCHITECTURES)
+    yield
+    for name in set(ARCHITECTURES) - before:
+        del ARCHITECTURES[name]
+
+
+@pytest.mark.tensorflow_only
+@pytest.mark.parametrize("page", [p for p in PAGES if _blocks(p)], ids=lambda p: p.relative_to(DOCS).as_posix())
+@pytest.mark.usefixtures("registry")
+def test_each_block_of_a_page_runs(page, workplace, tmp_path, monkeypatch):
+    """In order, in one folder and one namespace, as a reader would."""
+    from zoo.cli import main
+
+    for name in workplace.iterdir():
+        (tmp_path / name.name).symlink_to(name)
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {"__name__": "__main__"}
+    for language, code in _blocks(page):
+        if language == "python":
+            exec(compile(code, str(page), "exec"), namespace)
+            continue
+        for line in code.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            if words:
+                assert words[0] == "zoo", line
+                assert main(words[1:]) == 0, line
+
+
+def test_pages_and_commands_that_are_not_run_say_so_and_are_parsed():
+    """A line that needs a network or hours is at least one that the command line takes."""
+    from zoo.cli import parser
+
+    said = 0
+    for page in PAGES:
+        for block in _BLOCK.finditer(page.read_text("utf-8")):
+            if "Not run in the tests" not in block["rest"] or block["language"] != "sh":
+                continue
+            for line in block["code"].replace("\\\n", " ").splitlines():
+                words = shlex.split(line, comments=True)
+                if words and words[0] == "zoo":
+                    parser().parse_args(words[1:])
+                    said += 1
+    assert said > 5
+
+
+@pytest.mark.tensorflow_only
+def test_the_site_is_built_without_a_warning_and_fetches_nothing(tmp_path):
+    """`--strict`: a broken link, a missing anchor, a page outside the navigation or a name without docstring fails."""
+    pytest.importorskip("mkdocs")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    page = (tmp_path / "site" / "index.html").read_text("utf-8")
+    assert not re.findall(r"""(?:src|href)="https?://[^"]*\.(?:js|css|woff2?)[^"]*\"""", page)
+    models = (tmp_path / "site" / "reference" / "models.html").read_text("utf-8")
+    assert "xrv-densenet121-all" in models
+    assert "densenet121" in models
