@@ -24,6 +24,9 @@ def add_table(sub: Any, default: str = "by the file's name; competition for a fo
     group.add_argument("--images", default="", metavar="DIR", help="folder of the images, if it is not the table's")
     for role in _COLUMNS:
         group.add_argument(f"--{role}-column", default="", metavar="NAME", help=f"column of the {role} (--dataset csv)")
+    text = "read patient, study, sex, age and view that the table lacks from the headers of DICOM images (identifiers "
+    text += "are hashed)"
+    group.add_argument("--header-facts", action="store_true", help=text)
     group.add_argument(
         "--labels-column", default="", metavar="NAME", help="column that lists findings, as 'Edema|Effusion'"
     )
@@ -38,4 +41,4 @@ def table_spec(options: argparse.Namespace) -> TableSpec:
 
     named = {role: getattr(options, f"{role}_column") for role in (*_COLUMNS, "labels")}
     findings = tuple(name for text in options.findings.split(",") if (name := text.strip()))
-    return TableSpec(**named, findings=findings, images=options.images)
+    return TableSpec(**named, findings=findings, images=options.images, headers=options.header_facts)

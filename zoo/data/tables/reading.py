@@ -9,7 +9,6 @@ NaN. Identifiers are text. "Rows" are int positions.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +68,7 @@ def read_table(
         uncertain: Replacement of the label -1: NaN, 0 or 1; "keep" leaves -1 for the rules of a recipe.
         schema: Findings to read instead of the data set's own. For "csv" they are those of a model; those without
             labels are NaN.
-        columns: Names of the columns, for "csv".
+        columns: Names of the columns, for "csv"; and whether facts are read from headers of DICOM images.
         say: Called with each sentence on what was understood.
 
     Raises:
@@ -95,11 +94,15 @@ def read_table(
     home, given = home_of(folder), Path(folder).expanduser().absolute()
     csv = given if labels is None and given.is_file() else _given(home, labels)
     found, columns = DATASETS[dataset], columns or TableSpec()
-    if replace(columns, images="") != TableSpec() and dataset != "csv":
+    if columns.names_columns and dataset != "csv":
         raise UsageError(f"columns are named for --dataset csv; {dataset!r} has its own")
     folder_of_images = _given(home, images or columns.images or None)
     files = Files(home, csv, folder_of_images, schema or found.schema, columns, say or (lambda text: None))
     table = found.read(files)
+    if columns.headers:
+        from zoo.data.tables.headers import with_header_facts
+
+        table = with_header_facts(table, files.say)
     own = findings_of(table)
     return table if uncertain == "keep" else table.replace(dict.fromkeys(own, -1.0), _UNCERTAIN[uncertain])
 
@@ -119,7 +122,7 @@ def dataset_of(data: str | Path, dataset: str | None, default: str = "", columns
     """
     if dataset is not None:
         return dataset
-    if columns is not None and replace(columns, images="") != TableSpec():
+    if columns is not None and columns.names_columns:
         return "csv"
     path = Path(data).expanduser()
     return recognise(path) if not default or (path.is_file() and default == "competition") else default

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 #: Field of `TableSpec` -> canonical column that it fills.
 ROLES = {
@@ -29,6 +29,8 @@ class TableSpec:
         labels: Column that lists the findings of each row, as "Edema|Effusion".
         findings: Findings to read; () for all that the table has.
         images: Folder of the images; "" for the folder of the table.
+        headers: Whether facts that the table lacks are read from the headers of DICOM images
+            (`zoo.data.tables.headers`); the one field that every format of table has.
 
     Example:
         >>> TableSpec(image="file", findings=("Edema",)).given
@@ -44,6 +46,12 @@ class TableSpec:
     labels: str = ""
     findings: tuple[str, ...] = ()
     images: str = ""
+    headers: bool = False
+
+    @property
+    def names_columns(self) -> bool:
+        """Whether anything is named that only a table of one's own has."""
+        return replace(self, images="", headers=False) != TableSpec()
 
     @property
     def given(self) -> dict[str, str]:
