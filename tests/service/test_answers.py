@@ -6,10 +6,12 @@ import json
 import numpy as np
 import pytest
 import standin
+from builders import tiny_release
 from dicoms import dicom
 from PIL import Image
 from served import form, png, serving
 
+import zoo
 from zoo.core.errors import UnknownNameError, UsageError
 from zoo.gate.verdict import Verdict
 from zoo.service.application import create_app
@@ -40,6 +42,18 @@ def test_the_numbers_are_those_of_findings(point):
     assert called == table["positive"].astype(object).where(table["positive"].notna(), None).tolist()
     assert {True, False, None} == set(called)
     assert all(list(result) == ["file", "error", "quality", "findings"] for result in found)
+
+
+@pytest.mark.parametrize("runtime", ["openvino", "onnx"])
+def test_each_runtime_answers_with_its_own_numbers(runtime, tmp_path):
+    predictor = zoo.load(tiny_release(tmp_path / "tiny", members=1), runtime=runtime)
+    contents = [png(i) for i in range(20)]
+    expected = predictor.predict(contents)
+    with serving(predictor, batch=4) as client:
+        found = results(client, *contents)
+        assert client.get("/ready").json()["runtime"] == runtime
+    own = np.array([[finding["probability"] for finding in result["findings"]] for result in found])
+    np.testing.assert_allclose(own, expected, atol=1e-5)
 
 
 def test_what_is_not_trained_is_null_and_never_nan():

@@ -72,6 +72,7 @@ def test_64_clients_of_a_network_each_get_their_own_findings(release, tmp_path):
     assert "zoo_queue_images 0.0" in metrics
 
 
+@pytest.mark.tensorflow_only
 def test_images_of_several_requests_share_batches():
     opened = threading.Event()
     predictor = slow(gate=opened)
@@ -91,6 +92,7 @@ def test_images_of_several_requests_share_batches():
     assert "zoo_batch_images_sum 20.0" in metrics
 
 
+@pytest.mark.tensorflow_only
 def test_an_image_is_answered_while_another_one_is_read_slowly(monkeypatch):
     """A slow image holds up neither the batch of the others nor their requests."""
     from zoo.service import engine
@@ -113,6 +115,7 @@ def test_an_image_is_answered_while_another_one_is_read_slowly(monkeypatch):
         assert late.result().json()["results"][0]["error"] is None
 
 
+@pytest.mark.tensorflow_only
 def test_memory_is_bounded_under_200_requests():
     """Large images by eight clients: what they hold is given back."""
     large = png(0, side=1000)
@@ -131,6 +134,7 @@ def test_memory_is_bounded_under_200_requests():
     assert "zoo_upload_bytes 0.0" in metrics
 
 
+@pytest.mark.tensorflow_only
 def test_nothing_uploaded_is_written_to_a_disk_or_named_in_the_log():
     """The process prints each file that it opens to write; a form parser would spool the large file to one."""
     with standin_process() as service:
@@ -146,6 +150,7 @@ def test_nothing_uploaded_is_written_to_a_disk_or_named_in_the_log():
     assert "SECRET" not in printed
 
 
+@pytest.mark.tensorflow_only
 def test_names_are_logged_on_request():
     with standin_process(log_names=True) as service:
         httpx.post(f"{service.url}/predict", files=form(png(0), names=("a\nb.png",)))
@@ -153,6 +158,7 @@ def test_names_are_logged_on_request():
     assert "'a%0Ab.png'" in "".join(service.lines)  # httpx escapes the line break
 
 
+@pytest.mark.tensorflow_only
 def test_the_audit_of_writes_finds_a_write(tmp_path):
     """The check itself."""
     import subprocess

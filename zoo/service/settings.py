@@ -74,9 +74,15 @@ class Settings:
         if not 0 <= self.port <= 65535:
             raise UsageError(f"a port is a number from 0 to 65535, got {self.port}")
         if self.files > self.queue:
-            raise UsageError(f"a request of {self.files} files never fits in a queue of {self.queue} images")
+            raise UsageError(
+                f"a request of {self.files} files never fits in a queue of {self.queue} images: "
+                "raise --queue, or lower --max-files"
+            )
         if self.body > self.held:
-            raise UsageError(f"a request of {self.body:,} bytes never fits in the {self.held:,} bytes for all of them")
+            raise UsageError(
+                f"a request of {self.body:,} bytes never fits in the {self.held:,} bytes for all of them: "
+                "raise --max-memory, or lower --max-body"
+            )
         self._check_access()
 
     def _check_access(self) -> None:
