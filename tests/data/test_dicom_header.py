@@ -1,7 +1,10 @@
 """Headers of DICOM files: facts in typed form, tables that take them, deflated files; and DICOM in caches."""
 
+import dataclasses
 import io
+import random
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -94,6 +97,21 @@ def test_what_has_no_header_is_one_line(file):
     assert "\n" not in str(caught.value)
 
 
+def test_mutated_headers_are_read_or_refused_in_one_line_without_identifiers():
+    whole, rng = radiograph(film()), random.Random(0)
+    for _ in range(300):
+        file = bytearray(whole)
+        for _ in range(rng.randint(1, 8)):
+            at = rng.randrange(128, len(whole) - film().size)
+            file[at : at + rng.randint(0, 2)] = bytes(rng.randrange(256) for _ in range(rng.randint(0, 2)))
+        try:
+            read_facts(bytes(file))
+            read_header(bytes(file))
+        except ImageError as error:
+            text = str(error)
+            assert ("\n" in text, "secret" in text.lower()) == (False, False)
+
+
 @pytest.fixture
 def folder(tmp_path):
     """Four DICOM images of two patients and a PNG, with a table of labels and of one sex."""
@@ -140,3 +158,36 @@ def test_patients_of_a_table_are_not_mixed_with_those_of_headers(folder):
     found = read_table("csv", folder / "labels.csv", columns=TableSpec(headers=True), say=said.append)
     assert found["Patient_ID"].fillna("").tolist() == ["7", "", "", "", ""]
     assert "Patient_ID was not filled in 3 rows, since others name it in the table" in said
+
+
+def test_a_cache_of_dicom_holds_the_pixels_and_no_identifier(folder, tmp_path):
+    pytest.importorskip("tensorflow", reason="writes the records of the cache")
+    from zoo.data.cache import cache_images
+
+    paths = sorted(map(str, folder.glob("*.dcm")))
+    cached = cache_images(paths, folder / "cache", 16, root=folder)
+    for path in paths:
+        np.testing.assert_array_equal(cached.read(path, 16), read_image(path, 16))
+    for file in (folder / "cache").rglob("*"):
+        if file.is_file():
+            assert b"SECRET" not in file.read_bytes()
+            assert b"1.2.777" not in file.read_bytes()
+
+
+@pytest.mark.tensorflow_only
+def test_training_on_dicom_is_training_on_the_same_images_as_png(tmp_path):
+    """Bit for bit: the weights and the history of a tiny run of one stage."""
+    from small_run import digest, make_recipe, make_table, split_of
+
+    from zoo.training.stages import train
+
+    recipe = make_recipe()
+    recipe = dataclasses.replace(recipe, stages=(dataclasses.replace(recipe.stages[0], epochs=1),))
+    plain = make_table(tmp_path / "png", n=40)
+    as_dicom = plain.assign(Image_path=plain["Image_path"].str.replace(".png", ".dcm"))
+    for old, new in zip(plain["Image_path"], as_dicom["Image_path"], strict=True):
+        Path(new).write_bytes(radiograph(np.asarray(Image.open(old))))
+    split = split_of(plain, recipe)
+    for name, table in (("png", plain), ("dicom", as_dicom)):
+        train(recipe, table, split, tmp_path / f"run-{name}")
+    assert digest(tmp_path / "run-dicom") == digest(tmp_path / "run-png")

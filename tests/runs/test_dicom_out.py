@@ -118,6 +118,15 @@ def test_the_objects_beside_a_table_are_those_without_one(model, folder, tmp_pat
     assert [numbers(one) for one in alone.values()] == [numbers(one) for one in others.values()]
 
 
+def test_an_image_that_cannot_be_referenced_is_counted_with_the_reason(model, folder, tmp_path):
+    (folder / "1.dcm").write_bytes(radiograph(film(1), number=1, SeriesInstanceUID=None))
+    counts = write_dicom(model, [folder], tmp_path / "out", Silent(), wanted=REPORT)
+    assert counts.reports == 2
+    (reason,) = counts.not_referenced
+    assert reason.endswith("1.dcm: a DICOM file without SeriesInstanceUID, which a result has to reference")
+    assert "no report can reference: 1" in str(counts)
+
+
 def test_heatmaps_of_a_model_without_keras_are_refused(model, tmp_path):
     if model.runtime.name != "keras":
         with pytest.raises(UsageError, match="--runtime keras"):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zoo.core.errors import UsageError
+from zoo.core.errors import ImageError, UsageError
 from zoo.core.files import write_bytes
 from zoo.core.progress import Progress
 from zoo.data.images.dicom_header import is_dicom
@@ -48,6 +48,7 @@ class DicomCounts:
         there: Objects that an earlier run has written, by their SOP Instance UID; they are left as they are.
         not_dicom: Images that are no DICOM files, so that nothing could be referenced.
         without: DICOM images without a prediction.
+        not_referenced: DICOM images with one whose header is damaged or lacks an identifier, with the reason for each.
     """
 
     reports: int = 0
@@ -56,6 +57,7 @@ class DicomCounts:
     there: int = 0
     not_dicom: int = 0
     without: int = 0
+    not_referenced: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         parts = [f"reports: {self.reports:,}", f"maps: {self.maps:,}"]
@@ -63,6 +65,10 @@ class DicomCounts:
         parts += [f"of these there already: {self.there:,}"] if self.there else []
         parts += [f"images that are no DICOM files, left out: {self.not_dicom:,}"] if self.not_dicom else []
         parts += [f"images without a prediction: {self.without:,}"] if self.without else []
+        if self.not_referenced:
+            parts.append(
+                f"images that no report can reference: {len(self.not_referenced):,} ({self.not_referenced[0]})"
+            )
         return "; ".join(parts)
 
 
@@ -102,13 +108,22 @@ class DicomFolder:
         self.counts.without += own.count(True) - len(read)
         if not read:
             return
-        chosen = [(images.names[i], source_of(images.names[i], self.predictor.limits)) for i in read]
+        chosen = [(images.names[i], source) for i in read if (source := self._source(images.names[i])) is not None]
+        if not chosen:
+            return
         made = objects(
             self.predictor, self.algorithm, chosen, images.logits[read[0]] if joined is None else joined, self.wanted,
             verdict=of_study(images.verdicts), unread=len(images.names) - len(read),
         )  # fmt: skip
         for one in made:
             self._write(one)
+
+    def _source(self, path: str) -> Dataset | None:
+        try:
+            return source_of(path, self.predictor.limits)
+        except ImageError as error:
+            self.counts.not_referenced.append(str(error))
+            return None
 
     def add_each(self, batch: Prediction) -> None:
         """Writes the results of each image of a batch by itself."""
@@ -159,7 +174,7 @@ def write_dicom(
         What was written.
 
     Raises:
-        ImageError: With `strict`, an image cannot be read; or a DICOM file lacks an identifier to reference it by.
+        ImageError: With `strict`, an image cannot be read.
         UsageError: The study of an image is unknown, images of different DICOM studies are in one, or as `DicomFolder`.
     """
     out = DicomFolder(predictor, folder, wanted)

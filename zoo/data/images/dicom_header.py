@@ -117,17 +117,20 @@ def read_header(source: str | Path | bytes, limits: Limits = DEFAULT, tags: Sequ
     try:
         prepare_pydicom()
         from pydicom import dcmread
+        from pydicom.errors import BytesLengthException
     except ImportError:
         raise ImageError("a DICOM file: pip install 'xrayslam-zoo[dicom]' to read it") from None
     name = "" if isinstance(source, bytes) else f"{source}: "
     try:
         with _opened(source, limits) as file:
-            return dcmread(
-                file, force=True, stop_before_pixels=True, specific_tags=None if tags is None else list(tags)
-            )
+            wanted = None if tags is None else list(tags)
+            dataset = dcmread(file, force=True, stop_before_pixels=True, specific_tags=wanted)
+        for _ in dataset.iterall():  # pydicom converts a value only when it is asked for
+            pass
+        return dataset
     except ImageError as error:
         raise ImageError(f"{name}{error}") from None
-    except (*DECODE_ERRORS, NotImplementedError):
+    except (*DECODE_ERRORS, NotImplementedError, BytesLengthException):
         raise ImageError(f"{name}a DICOM file whose header is damaged") from None
 
 
@@ -139,15 +142,11 @@ def read_facts(source: str | Path | bytes, limits: Limits = DEFAULT) -> tuple[He
     """
     dataset = read_header(source, limits, _TAGS)
     text = partial(_text, dataset)
-    try:
-        facts = HeaderFacts(
-            _view(dataset), text("ImageLaterality") or text("Laterality"), text("PatientAge"), text("PatientSex"),
-            text("Modality"), text("BodyPartExamined"),
-        )  # fmt: skip
-        return facts, Identifiers(text("SOPInstanceUID"), text("StudyInstanceUID"), text("PatientID"))
-    except (*DECODE_ERRORS, NotImplementedError):  # pydicom converts a value only when it is asked for
-        name = "" if isinstance(source, bytes) else f"{source}: "
-        raise ImageError(f"{name}a DICOM file whose header is damaged") from None
+    facts = HeaderFacts(
+        _view(dataset), text("ImageLaterality") or text("Laterality"), text("PatientAge"), text("PatientSex"),
+        text("Modality"), text("BodyPartExamined"),
+    )  # fmt: skip
+    return facts, Identifiers(text("SOPInstanceUID"), text("StudyInstanceUID"), text("PatientID"))
 
 
 def hashed(identifier: str) -> str:
@@ -202,7 +201,8 @@ def _start(path: Path, limits: Limits) -> bytes:
 
 def _view(dataset: Dataset) -> str:
     """The view by its code, which is standardised, or else by the text."""
-    for item in dataset.get("ViewCodeSequence") or ():
+    items = dataset.get("ViewCodeSequence")
+    for item in () if items is None or isinstance(items, str | bytes) else items:
         if view := _VIEW_CODES.get(str(item.get("CodeValue", ""))):
             return view
     return _text(dataset, "ViewPosition")
