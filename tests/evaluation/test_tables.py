@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from zoo.evaluation.report import evaluate
-from zoo.evaluation.result import Measure
+from zoo.evaluation.result import Estimate, Measure
+from zoo.evaluation.result.probing import OwnHeads, Probe
 from zoo.evaluation.tables import markdown
 from zoo.evaluation.thresholds import fit_decision
 
@@ -48,6 +49,19 @@ def test_scores_of_unknown_scale_have_a_table_too(make_scores):
     text = markdown(evaluate({"ranks": replace(make_scores(80, 2, split="test"), kind="scores")}, resamples=5))
     assert "| Finding | n | Positives | AUC | AP |" in text
     assert "F1" not in text
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_the_probed_models_own_heads_are_named_with_n_and_interval_and_whether_they_compare(named, same):
+    mean = Estimate(0.7216, 0.658478, 0.782985, n=1168, positives=166)
+    own = OwnHeads("nih-lite", "nih-part", "test", 146, 120, True, True, same, {"A": mean, "B": mean}, mean)
+    text = markdown(replace(named, probe=Probe("nih-lite", {"m": 1.0}, 5, False, {}, {}, own=own)))
+    assert (
+        "- nih-lite itself (fine-tuned): mean AUC 0.722 [0.658, 0.783] over 2 findings, on the 146 images of 120 "
+        "patients of its own test part (nih-part). "
+    ) in text
+    assert ("so the two cannot be compared" in text) is not same
+    assert ("so these are the images of this test part; compare finding by finding" in text) is same
 
 
 def test_a_comparison_without_numbers_is_a_dash(make_scores):

@@ -144,7 +144,7 @@ def test_metrics_reports_and_card_tell_it(made):
 
 
 def test_features_are_taken_from_the_store_and_a_head_of_a_head_knows_its_images(made, tmp_path, monkeypatch):
-    folder, _, told, _, data = made
+    folder, outcome, told, _, data = made
     assert any("does not record which images" in text for text in told.messages)
     model, again = load(folder / "mine"), Told()
     spec = ProbeSpec(folds=3)
@@ -159,6 +159,12 @@ def test_features_are_taken_from_the_store_and_a_head_of_a_head_knows_its_images
         raise AssertionError("computed again")
 
     monkeypatch.setattr(type(model.runtime), "logits", fails)
+    own, below = _own(tmp_path / "second-run"), outcome.result
+    assert (own.name, own.data, own.split) == ("mine", "drawn", "test")
+    assert (own.images, own.patients, own.patients_known) == (below.n, below.patients, True)
+    assert (own.fine_tuned, own.same_images) == (False, True)
+    assert own.mean == below.macro.auc
+    assert own.findings == {name: below.findings[name].auc for name in ("Atelectasis", "Edema")}
     made_again = probe.probe(model, data, tmp_path / "second", Silent(), spec=spec, dataset="csv", crossed=False)
     assert made_again.result.probe.cross_validation is None
     assert not (tmp_path / "second-run" / OUT_OF_FOLD).exists()
@@ -172,6 +178,7 @@ def test_its_release_records_its_images_and_those_of_the_model_below(made, tmp_p
     found = record.find([contents.digest(folder / "data" / name) for name in parts["train"] + parts["test"]])
     assert found[0].tolist() == [True] * len(parts["train"]) + [False] * len(parts["test"])
     assert outcome.result.trained_on is None  # the model below does not know its images
+    assert outcome.result.probe.own is None  # nor was it evaluated
     spec, told = ProbeSpec(folds=3, split=SplitSpec(seed=2)), Told()
     moved = shutil.copytree(folder / "mine", tmp_path / "alone")  # without its run
     result = probe.probe(load(moved), data, tmp_path / "upper", told, spec=spec, dataset="csv", crossed=False).result
@@ -186,6 +193,14 @@ def test_its_release_records_its_images_and_those_of_the_model_below(made, tmp_p
     assert len(upper.train) == len({*parts["train"], *mine["train"]["images"]})
     page = (tmp_path / "upper-run" / "report.html").read_text()
     assert "files that the model was trained on" in page
+    own = result.probe.own
+    assert (own.name, own.data, own.same_images) == ("alone", "drawn", False)
+    assert "AUC of alone itself, on other images" in page
+    assert "not the images of this test part, so the two cannot be compared" in page
+
+
+def _own(run):
+    return from_json(json.loads((run / "metrics.json").read_text())).probe.own
 
 
 def _parts(folder):

@@ -8,8 +8,8 @@ from zoo.core.counting import counted
 from zoo.evaluation.result import HALF, Estimate, Evaluation, Mean, Measure
 from zoo.evaluation.result.checks import LeftOut
 from zoo.evaluation.result.evaluation import Calibration
-from zoo.evaluation.result.probing import Probe
-from zoo.labels.parts import spoken_part
+from zoo.evaluation.result.probing import OwnHeads, Probe
+from zoo.labels.parts import WHOLE, spoken_part
 
 RESEARCH_ONLY = "Research software, not a medical device: not for diagnosis, triage or any decision about a patient."
 
@@ -118,7 +118,32 @@ def _probe(probe: Probe) -> list[str]:
         lines.append(
             f"Twice the {counted(most, 'patient')} of a fold's training would add {_cell(curve.doubling)} AUC."
         )
+    if probe.own is not None:
+        lines.append(_name(own_heads(probe.own)))
     return [f"- {line}" for line in (*lines, *map(_name, probe.notes))]
+
+
+def own_heads(own: OwnHeads) -> str:
+    """Says how well the probed model does with its own heads, and whether that can be compared with the probe.
+
+    >>> mean = Estimate(0.722, 0.658, 0.783, n=1168, positives=166)
+    >>> aucs = {"Edema": mean, "Pneumonia": mean}
+    >>> own_heads(OwnHeads("mine", "", "test", 146, 120, True, True, False, aucs, mean))[:76]
+    'mine itself (fine-tuned): mean AUC 0.722 [0.658, 0.783] over 2 findings, on '
+    """
+    kind = "fine-tuned" if own.fine_tuned else "heads on frozen features"
+    images = counted(own.images, "image") + (f" of {counted(own.patients, 'patient')}" if own.patients_known else "")
+    place = "its own table" if own.split == WHOLE else f"its own {spoken_part(own.split)}"
+    data = f" ({own.data})" if own.data else ""
+    same = (
+        "The split is the same, so these are the images of this test part; compare finding by finding."
+        if own.same_images
+        else "These are not the images of this test part, so the two cannot be compared."
+    )
+    return (
+        f"{own.name} itself ({kind}): mean AUC {_cell(own.mean)} over {counted(len(own.findings), 'finding')}, "
+        f"on the {images} of {place}{data}. {same}"
+    )
 
 
 def _calibration(block: Calibration) -> str:

@@ -116,6 +116,17 @@ class Storage:
 
 
 @dataclass(frozen=True)
+class TrainingData:
+    """The data of the training run.
+
+    Attributes:
+        name: Name of the data set, "" if none is stated.
+    """
+
+    name: str = ""
+
+
+@dataclass(frozen=True)
 class SplitFacts:
     """How the table was split, and the hash of the resulting split.
 
@@ -168,6 +179,7 @@ class Provenance:
     """Origin of the weights.
 
     Attributes:
+        data: The data of the training run.
         recipe: Complete recipe of the training run.
         split: How the table was split.
         seed: Seed of initial weights, dropout, order and augmentation.
@@ -180,6 +192,7 @@ class Provenance:
         port: What is known of weights that others published; null for weights of a training run.
     """
 
+    data: TrainingData = field(default_factory=TrainingData)
     recipe: Mapping[str, Any] = field(default_factory=dict)
     split: SplitFacts = field(default_factory=SplitFacts)
     seed: int = field(default_factory=int)
@@ -225,4 +238,4 @@ class Manifest:
 
 
 #: Objects that later versions may add fields to; an unknown field in any other object is an error.
-OPEN = (Config, Labels, Decisions, Golden, Listed, Storage, SplitFacts, PortFacts, Provenance, Manifest)
+OPEN = (Config, Labels, Decisions, Golden, Listed, Storage, TrainingData, SplitFacts, PortFacts, Provenance, Manifest)

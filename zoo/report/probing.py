@@ -6,7 +6,8 @@ from typing import Any
 
 from zoo.core.counting import counted
 from zoo.evaluation.result import Evaluation
-from zoo.evaluation.result.probing import LearningCurve, Probe
+from zoo.evaluation.result.probing import LearningCurve, OwnHeads, Probe
+from zoo.evaluation.tables import own_heads
 from zoo.report.drawing import LIGHT, SERIES
 from zoo.report.layout import Cell, Chart, Margins, Panel, Section, Table, decimals
 
@@ -36,6 +37,8 @@ def sections(result: Evaluation) -> list[Section]:
         words += _words(curve)
     elif probe.cross_validation is not None:
         words.append("There are too few patients for a learning curve.")
+    if probe.own is not None:
+        words.append(own_heads(probe.own))
     charts = () if curve is None else (Chart("learning", "Learning curve", (_panel(curve),)),)
     notes = [f"{finding} is not trained: {reason}." for finding, reason in probe.untrained.items()] + list(probe.notes)
     return [Section("probe", "Heads on frozen features", tuple(words), tuple(notes), charts, (_table(result, probe),))]
@@ -67,10 +70,21 @@ def _table(result: Evaluation, probe: Probe) -> Table:
     for finding, counts in probe.training.items():
         test = result.findings[finding].auc if finding in result.findings else None
         crossed = own.findings.get(finding) if own is not None else None
-        rows.append((finding, counts.positives, counts.negatives, test, crossed))
-    rows.append(("Mean", "", "", result.macro.auc, own.mean if own is not None else None))
-    head = ("Finding", "Positives in training", "Negatives in training", "AUC, test part", "AUC, cross-validated")
-    return Table("Labels in training, and AUC", head, tuple(rows), last_is_mean=True)
+        rows.append((finding, counts.positives, counts.negatives, test, crossed, *_of_model(probe, finding)))
+    model: tuple[Cell, ...] = () if probe.own is None else (probe.own.mean,)
+    rows.append(("Mean", "", "", result.macro.auc, own.mean if own is not None else None, *model))
+    head = ["Finding", "Positives in training", "Negatives in training", "AUC, test part", "AUC, cross-validated"]
+    head += [] if probe.own is None else [_title(probe.own)]
+    return Table("Labels in training, and AUC", tuple(head), tuple(rows), last_is_mean=True)
+
+
+def _of_model(probe: Probe, finding: str) -> tuple[Cell, ...]:
+    """The cell of the model's own heads, if there is such a column."""
+    return () if probe.own is None else (probe.own.findings.get(finding),)
+
+
+def _title(own: OwnHeads) -> str:
+    return f"AUC of {own.name} itself" + ("" if own.same_images else ", on other images")
 
 
 def _panel(curve: LearningCurve) -> Panel:

@@ -35,7 +35,7 @@ from zoo.inference.predictor import Predictor
 from zoo.release import card
 from zoo.release.trained_on import TrainedOn
 from zoo.release.write import write_release
-from zoo.runs import leaks, results, seen_before, train
+from zoo.runs import leaks, probed, results, seen_before, train
 from zoo.runs.gate import fit_on_training_part
 from zoo.training.probes import folds, learning
 from zoo.training.probes.learning import Sample
@@ -140,6 +140,7 @@ def probe(
         training=_counts(held.labels[train_rows], held.findings),
         untrained=reasons,
         notes=tuple(seen_before.notes(model, seen_before.record_of(model), held.digests, held.split, progress)),
+        own=probed.own_heads(model, held.split),
     )
     if crossed:
         whole = _sample(held, patients, np.arange(len(held.table)), able, spec)

@@ -17,9 +17,14 @@ from zoo.release.folder import ReleaseFolder
 from zoo.release.trained_on import TrainedOn
 
 
+def release_of(model: Predictor) -> ReleaseFolder | None:
+    """The release that a model was loaded from; None if it was made in this process."""
+    return None if model.origin is None else sources.find(model.origin.name, ())
+
+
 def record_of(model: Predictor) -> TrainedOn | None:
     """The record of the images in a model's release, or that of the run which an older release lies in; else None."""
-    found = _release(model)
+    found = release_of(model)
     if found is None or (record := found.trained_on) is not None:
         return None if found is None else record
     runs = (found.folder.parent, found.folder.with_name(f"{found.folder.name}-run"))
@@ -63,7 +68,7 @@ def notes(
         split: Its split.
         progress: Receives the sentence.
     """
-    found, name = _release(model), PurePath(model.name).name  # the sentence is published: no local path
+    found, name = release_of(model), PurePath(model.name).name  # the sentence is published: no local path
     stated = "" if found is None else found.split_hash
     if record is not None:
         trained, validated = record.find(digests)
@@ -95,7 +100,3 @@ def _counted(name: str, found: SeenImages) -> str:
 
 def _unknown(name: str) -> str:
     return f"{name} does not record which images it was trained on: whether these are among them is unknown"
-
-
-def _release(model: Predictor) -> ReleaseFolder | None:
-    return None if model.origin is None else sources.find(model.origin.name, ())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from zoo.evaluation.result.numbers import Estimate
+from zoo.evaluation.result.numbers import Count, Estimate
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,35 @@ class ClassCounts:
 
 
 @dataclass(frozen=True)
+class OwnHeads:
+    """How well the probed model does with the heads that it was released with, by the evaluation in its release.
+
+    Attributes:
+        name: Name of the model.
+        data: Name of the data set; "" if none is stated.
+        split: Part of the split.
+        images: Number of images.
+        patients: Number of patients.
+        patients_known: False if each image counts as a separate patient.
+        fine_tuned: Whether the weights below the heads were trained too; False if the heads are those of a probe.
+        same_images: Whether these are the images of the probe's test part: the split has the same hash.
+        findings: Finding -> AUC; findings without an AUC are left out.
+        mean: Mean AUC over these findings.
+    """
+
+    name: str
+    data: str
+    split: str
+    images: Count
+    patients: Count
+    patients_known: bool
+    fine_tuned: bool
+    same_images: bool
+    findings: Mapping[str, Estimate]
+    mean: Estimate
+
+
+@dataclass(frozen=True)
 class Probe:
     """How the heads were fitted.
 
@@ -118,6 +147,7 @@ class Probe:
         cross_validation: Result over all images; None if it was not asked for.
         learning_curve: None if there are too few patients for one.
         notes: Sentences for the reader of the report.
+        own: Evaluation of the model's own heads; None if its release has none.
     """
 
     features: str
@@ -129,3 +159,4 @@ class Probe:
     cross_validation: CrossValidation | None = None
     learning_curve: LearningCurve | None = None
     notes: tuple[str, ...] = ()
+    own: OwnHeads | None = None
