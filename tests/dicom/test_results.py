@@ -18,12 +18,13 @@ from builders import FINDINGS3, tiny_release  # noqa: E402
 from dicoms import radiograph  # noqa: E402
 
 import zoo  # noqa: E402
-from zoo.core.errors import ImageError, StateError, UnknownNameError, UsageError  # noqa: E402
+from zoo.core.errors import ImageError, MissingExtraError, StateError, UnknownNameError, UsageError  # noqa: E402
 from zoo.dicom import (  # noqa: E402
     Algorithm,
     Finding,
     Heatmap,
     Wanted,
+    building,
     capture,
     parametric_map,
     report,
@@ -147,7 +148,9 @@ def test_identifiers_follow_from_study_images_and_model_alone():
         report([source(1), source(2)], SAID, Algorithm("demo", "cd" * 32, ("a", "b"), "youden", "d")),
         report([source(1), source(2)], SAID, Algorithm("demo", "ab" * 32, ("a", "b"), "sensitive", "d")),
         parametric_map(source(1), [heatmap()], MODEL),
+        parametric_map(source(1), [heatmap(), heatmap("Fracture")], MODEL),
         capture(source(1), heatmap(), 0.5, MODEL),
+        capture(source(1), heatmap("Fracture"), 0.5, MODEL),
     ]
     uids = [first.SOPInstanceUID, *(other.SOPInstanceUID for other in others)]
     assert len(set(uids)) == len(uids)
@@ -334,3 +337,9 @@ def test_models_and_choices_that_do_not_do_are_named(model, files):
     bare.manifest_sha256 = ""
     with pytest.raises(StateError, match="manifest"):
         results(bare, files[:1])
+
+
+def test_a_missing_library_is_named_with_the_line_that_installs_it(monkeypatch):
+    monkeypatch.setattr(building, "find_spec", lambda name: None if name == "highdicom" else True)
+    with pytest.raises(MissingExtraError, match=r"highdicom.*pip install 'xrayslam-zoo\[dicom\]'"):
+        report([source()], SAID, MODEL)

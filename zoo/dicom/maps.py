@@ -110,7 +110,12 @@ def parametric_map(
         pixel_array=stored,
         series_instance_uid=algorithm.uid("series of maps", str(source.StudyInstanceUID)),
         series_number=SERIES["map"],
-        sop_instance_uid=algorithm.uid("map", str(source.StudyInstanceUID), str(source.SOPInstanceUID)),
+        sop_instance_uid=algorithm.uid(
+            "map",
+            str(source.StudyInstanceUID),
+            str(source.SOPInstanceUID),
+            *(f"{heatmap.method} {heatmap.finding}" for heatmap in heatmaps),
+        ),
         instance_number=1,
         manufacturer=MANUFACTURER,
         manufacturer_model_name=algorithm.name,
@@ -164,7 +169,10 @@ def capture(
         series_instance_uid=algorithm.uid("series of captures", str(source.StudyInstanceUID)),
         series_number=SERIES["capture"],
         sop_instance_uid=algorithm.uid(
-            "capture", heatmap.finding, str(source.StudyInstanceUID), str(source.SOPInstanceUID)
+            "capture",
+            str(source.StudyInstanceUID),
+            str(source.SOPInstanceUID),
+            f"{heatmap.method} {heatmap.finding} {probability:.2f}",
         ),
         instance_number=1,
         manufacturer=MANUFACTURER,
