@@ -31,6 +31,7 @@ LAYERS = (
     {"dicom"},
     {"runs"},
     {"service"},
+    {"node"},
     {"cli"},
 )
 

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Sequence
 
 from zoo._version import __version__
-from zoo.cli import completion, judge, kaggle, look, make, probing, serving, share, use
+from zoo.cli import completion, judge, kaggle, look, make, node, probing, serving, share, use
 from zoo.cli.command import NOT_A_DEVICE
 from zoo.cli.journey import TopParser, add_examples
 from zoo.core import backend
@@ -61,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"xrayslam-zoo {__version__}")
     kind = argparse.ArgumentParser
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=kind)
-    for group in (use, serving, judge, make, probing, kaggle, share, look, completion):
+    for group in (use, serving, node, judge, make, probing, kaggle, share, look, completion):
         group.add(commands)
     add_examples(commands.choices)
     return top

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 #: Groups of `zoo --help`, each with its commands in the order in which one needs them.
 GROUPS: dict[str, tuple[str, ...]] = {
-    "Use a model": ("predict", "embed", "submit", "serve", "export"),
+    "Use a model": ("predict", "embed", "submit", "serve", "node", "export"),
     "Judge it, and the data": ("data", "evaluate", "audit"),
     "Train one": ("demo", "probe", "train", "cache", "phantoms", "kaggle"),
     "Share it": ("release", "gate", "install", "port", "publish", "verify", "diff", "catalog"),
@@ -29,6 +29,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "zoo export ./release --format openvino --precision int8 --data my.csv",
     ),
     "serve": ("zoo serve nih-lite", "zoo serve ./release --runtime openvino --port 8080"),
+    "node": (
+        "zoo node nih-lite --aet ZOO --port 11112 --send-to ORTHANC@127.0.0.1:4242",
+        "zoo node ./release --host 0.0.0.0 --allow PACS --send-to PACS@pacs.local:104 --heatmaps all",
+        "zoo node nih-lite --dicomweb http://127.0.0.1:8042/dicom-web",
+    ),
     "data": ("zoo data my.csv --html page.html", "zoo data chexpert/ --dataset chexpert"),
     "evaluate": (
         "zoo evaluate nih-lite --data my.csv --out evaluation",

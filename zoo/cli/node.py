@@ -1,0 +1,97 @@
+"""`zoo node`: a DICOM node."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from zoo.cli.command import NOT_A_DEVICE, command
+from zoo.cli.serving import add_limits, add_runtime, limits_of
+from zoo.core.errors import UsageError
+
+#: Option, type, default, unit, help: the limits and times.
+_NUMBERS: tuple[tuple[str, type, Any, str, str], ...] = (
+    ("--quiet-time", float, 30.0, "S", "seconds without a new image after which a study is complete"),
+    ("--max-spool", float, 20.0, "GB", "refuse images while the spool holds more, in gigabytes"),
+    ("--max-objects", int, 10_000, "N", "refuse images while the spool holds more of them"),
+    ("--max-associations", int, 4, "N", "reject associations while there are more"),
+    ("--poll", float, 10.0, "S", "with --dicomweb: seconds between two questions"),
+    ("--days", int, 1, "N", "with --dicomweb: look at studies of today and of this many days before"),
+)
+
+
+def add(commands: Any) -> None:
+    """Adds the command."""
+    text = "take images from a PACS and send findings back as DICOM objects (extra `node`)"
+    sub = command(commands, "node", _node, text)
+    sub.add_argument("model", help="name, folder or hf:// reference of a release")
+    add_runtime(sub)
+    sub.add_argument("--aet", default="ZOO", help="own application entity title (default: ZOO)")
+    sub.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine only)")
+    sub.add_argument("--port", type=int, default=11112, help="port to listen on (default: 11112; 0: a free one)")
+    sub.add_argument("--send-to", metavar="AET@HOST:PORT", help="where results go by C-STORE")
+    text = "fetch studies from a DICOMweb server and store results there (its token: ZOO_DICOMWEB_TOKEN)"
+    sub.add_argument("--dicomweb", metavar="URL", help=text)
+    text = "a title that may send (again for each; default on 127.0.0.1: any)"
+    sub.add_argument("--allow", action="append", default=[], metavar="AET", help=text)
+    text = "listen on an address that other machines can reach without --allow; send the token without encryption"
+    sub.add_argument("--insecure", action="store_true", help=text)
+    sub.add_argument("--spool", type=Path, help="folder of what is not finished (default: node/AET in ZOO_HOME)")
+    sub.add_argument("--point", help="operating point (default: the release's)")
+    text = "findings whose heatmaps are sent (default: positive)"
+    sub.add_argument("--heatmaps", default="positive", choices=("positive", "all", "none"), help=text)
+    sub.add_argument("--captures", action="store_true", help="send each heatmap as a secondary capture, too")
+    for name, kind, default, unit, text in _NUMBERS:
+        sub.add_argument(name, type=kind, default=default, metavar=unit, help=f"{text} (default: {default:g})")
+    add_limits(sub)
+
+
+def _node(options: argparse.Namespace) -> int:
+    from zoo.node.settings import Peer, Settings, check_installed, check_web
+
+    settings = Settings(
+        aet=options.aet, host=options.host, port=options.port, allow=tuple(options.allow), insecure=options.insecure,
+        quiet=options.quiet_time, associations=options.max_associations, spool_objects=options.max_objects,
+        spool_bytes=int(options.max_spool * 1e9),
+    )  # fmt: skip
+    if bool(options.send_to) == bool(options.dicomweb):
+        raise UsageError("say where results go: --send-to AET@host:port, or --dicomweb URL")
+    limits, token = limits_of(options), os.environ.get("ZOO_DICOMWEB_TOKEN", "")
+    peer = Peer.parse(options.send_to) if options.send_to else None
+    check_installed()
+    if options.dicomweb:
+        check_web(options.dicomweb, token, options.insecure)
+    from zoo.core.home import home
+    from zoo.dicom import Wanted
+    from zoo.inference.load import load
+    from zoo.node import running
+    from zoo.node.dicomweb import Poller, WebServer
+    from zoo.node.sending import Pacs
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    predictor = load(options.model, runtime=options.runtime, precision=options.precision)
+    predictor.limits = limits
+    wanted = Wanted(options.point, options.heatmaps, options.captures)
+    spool = options.spool or home() / "node" / options.aet
+    if peer is not None:
+        counts = running.run(
+            predictor, spool, Pacs(peer, settings.aet), settings, wanted, partial(_started, options.model, settings.aet)
+        )
+    else:
+        server = WebServer(options.dicomweb, token, limits.bytes)
+        counts = running.run(
+            predictor, spool, server, settings, wanted, partial(_started, options.model, options.dicomweb),
+            lambda opened: Poller(server, opened, settings.quiet, options.poll, options.days),
+        )  # fmt: skip
+    kept = counts["receiving"] + counts["waiting"]
+    print(f"stopped; studies done: {counts['done']}, kept for the next start: {kept}; images aside: {counts['aside']}")
+    return 0
+
+
+def _started(model: str, who: str, port: int) -> None:
+    where = f"{who} takes images for {model} on port {port}" if port else f"{model} looks for studies at {who}"
+    print(f"{where}.   {NOT_A_DEVICE}", flush=True)

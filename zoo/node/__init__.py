@@ -1,0 +1,1 @@
+"""A DICOM node (`zoo node`): radiographs come from a PACS, findings go back to it as DICOM objects. Extra `node`."""
