@@ -16,7 +16,6 @@ pytest.importorskip("highdicom", reason="needs the extra node")
 from dicoms import dicom, radiograph  # noqa: E402
 from noded import Kept, dcmtk, node, stub, until  # noqa: E402
 from pynetdicom import AE  # noqa: E402
-from pynetdicom.sop_class import ComputedRadiographyImageStorage  # noqa: E402
 
 from zoo.cli import main  # noqa: E402
 from zoo.core.errors import UsageError  # noqa: E402
@@ -40,7 +39,7 @@ def sent(kept):
 def store(port, *contents, calling="TESTS", called="ZOO"):
     """Status of each object, by pynetdicom; None where the association was not accepted."""
     ae = AE(ae_title=calling)
-    ae.add_requested_context(ComputedRadiographyImageStorage, ["1.2.840.10008.1.2.1"])
+    ae.add_requested_context("1.2.840.10008.5.1.4.1.1.1", ["1.2.840.10008.1.2.1"])
     association = ae.associate("127.0.0.1", port, ae_title=called)
     if not association.is_established:
         return None

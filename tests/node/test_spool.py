@@ -43,6 +43,7 @@ def test_another_model_takes_it_again(spool):
 def test_a_study_is_complete_after_the_quiet_time_even_over_a_restart(spool):
     spool.take("1.1", "1.1.1", b"a")
     spool.take("2.2", "2.2.2", b"b")
+    spool._since -= 3600
     assert spool.complete(60) == []
     (old,) = (p for p in spool.receiving.glob("*/*.dcm") if p.read_bytes() == b"a")
     os.utime(old, (time.time() - 61,) * 2)
@@ -50,6 +51,15 @@ def test_a_study_is_complete_after_the_quiet_time_even_over_a_restart(spool):
     (young,) = spool.receiving.glob("*/*.dcm")
     os.utime(young, (time.time() + 3600,) * 2)  # the clock was set back
     assert len(spool.complete(60)) == 2
+
+
+def test_the_time_between_two_processes_is_not_quiet(spool):
+    spool.take("1.1", "1.1.1", b"a")
+    (file,) = spool.receiving.glob("*/*.dcm")
+    os.utime(file, (time.time() - 61,) * 2)
+    assert spool.complete(60) == []  # the process has just begun: the sender could not send the next image before
+    spool._since -= 60
+    assert len(spool.complete(60)) == 1
 
 
 def test_images_that_come_late_are_a_second_round(spool):

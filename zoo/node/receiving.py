@@ -22,6 +22,8 @@ _LOG = logging.getLogger(__name__)
 #: Statuses of C-STORE (PS3.4, table B.2-1).
 SUCCESS, OUT_OF_RESOURCES, MISMATCH, NOT_UNDERSTOOD = 0x0000, 0xA700, 0xA900, 0xC000
 
+_VERIFICATION = "1.2.840.10008.1.1"
+
 #: Transfer syntaxes that are read; see `zoo.data.images.dicom_frames`.
 _SYNTAXES = (
     *("1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"),
@@ -60,7 +62,6 @@ class Receiver:
 
     def __enter__(self) -> Receiver:
         from pynetdicom import AE, AllStoragePresentationContexts, evt
-        from pynetdicom.sop_class import Verification
 
         prepare_pydicom()
         logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)  # its messages show values of headers
@@ -70,8 +71,8 @@ class Receiver:
         ae.maximum_associations, ae.maximum_pdu_size = own.associations, _PIECE
         ae.acse_timeout, ae.dimse_timeout, ae.network_timeout = _FIRST, _IDLE, _IDLE
         for context in AllStoragePresentationContexts:
-            ae.add_supported_context(context.abstract_syntax, list(_SYNTAXES))
-        ae.add_supported_context(Verification)
+            ae.add_supported_context(str(context.abstract_syntax), list(_SYNTAXES))
+        ae.add_supported_context(_VERIFICATION)
         handlers: list[Any] = [
             (evt.EVT_C_STORE, self._store), (evt.EVT_C_ECHO, lambda event: SUCCESS), (evt.EVT_CONN_OPEN, self._opened),
             (evt.EVT_CONN_CLOSE, self._closed), (evt.EVT_DIMSE_RECV, self._whole), (evt.EVT_REJECTED, self._rejected),
@@ -84,7 +85,8 @@ class Receiver:
         assert server is not None
         # Connections that never ask for an association are not counted by pynetdicom.
         most = 2 * own.associations + 2
-        server.verify_request = lambda request, address: len(ae.active_associations) < most  # type: ignore[method-assign]
+        connected: Any = server
+        connected.verify_request = lambda *_: len(ae.active_associations) < most
         self.port, self._server = int(server.server_address[1]), server
         return self
 
@@ -114,7 +116,7 @@ class Receiver:
             return NOT_UNDERSTOOD, "its header is damaged"
         if not (image and study):
             return NOT_UNDERSTOOD, "without Study or SOP Instance UID"
-        if image != str(event.request.AffectedSOPInstanceUID):
+        if image != str(getattr(event.request, "AffectedSOPInstanceUID", "")):
             return MISMATCH, "its SOP Instance UID is not that of the request"
         if maker == MANUFACTURER:
             return SUCCESS, "a result of this package, passed over"
@@ -128,7 +130,7 @@ class Receiver:
     def _opened(self, event: Event) -> None:
         """Bounds what is read from a connection before pynetdicom has it whole in memory."""
         association = event.assoc
-        socket = association.dul.socket
+        socket: Any = association.dul.socket
         receive, most = socket.recv, _CUT_OFF * self._limits.bytes + _LARGEST_PIECE
         self._sizes[association] = 0
 

@@ -129,7 +129,7 @@ class Spool:
             folder / name for name in ("receiving", "waiting", "done", "aside", "removing")
         )
         self._lock = threading.RLock()
-        self._held, self._key = (0, 0), b""
+        self._held, self._key, self._since = (0, 0), b"", 0.0
 
     @contextmanager
     def opened(self) -> Iterator[Spool]:
@@ -183,12 +183,13 @@ class Spool:
     def complete(self, quiet: float) -> list[Job]:
         """Moves studies to which nothing was added for `quiet` seconds to those that wait, and returns all that wait.
 
+        The time in which the spool was not open does not count, since nothing could be added in it.
         Those with the fewest attempts come first, so that a study that ends the process each time delays no other.
         """
         with self._lock:
             for folder in _folders(self.receiving):
                 times = [file.stat().st_mtime for file in folder.glob("*.dcm")]
-                age = time.time() - max(times, default=0.0)
+                age = time.time() - max([self._since, *times])
                 if not times or 0 <= age < quiet:  # an age below 0: the clock was set back
                     continue
                 taken = {other.name for other in self.waiting.glob(f"{folder.name}-*")}
@@ -244,7 +245,7 @@ class Spool:
         if not secret.exists():
             write_bytes(secret, secrets.token_bytes(32))
             secret.chmod(0o600)
-        self._key = secret.read_bytes()
+        self._key, self._since = secret.read_bytes(), time.time()
         self._held = self._measure()
 
     def _remove(self, folder: Path) -> None:
