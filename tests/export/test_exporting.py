@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from builders import FINDINGS3, tiny_release
+from exported import CHECK
 
 import zoo
 from zoo.cli import main
@@ -148,7 +149,7 @@ def test_an_onnx_file_says_what_it_is_and_passes_the_checker(found, tmp_path):
 def wrong(monkeypatch):
     """A writer whose file computes something else."""
 
-    def write(format, precision, facts, batch):
+    def write(facts, batch):
         def writer(model, found, folder):
             (folder / "model.onnx").write_bytes(b"other")
             return lambda pixels: np.ones((len(pixels), 3), np.float32)
@@ -179,7 +180,7 @@ def test_an_older_export_stays_until_the_new_one_is_whole(found, tmp_path, wrong
     with pytest.raises(ExportError):
         exporting.export(found, old, "onnx")
     assert [f.name for f in old.iterdir()] == [layout.FACTS]
-    monkeypatch.setattr(exporting, "hold_against_keras", lambda *a: {})
+    monkeypatch.setattr(exporting, "hold_against_keras", lambda *a: CHECK)
     exporting.export(found, old, "onnx")
     assert (old / "model.onnx").read_bytes() == b"other"
     assert sorted(f.name for f in tmp_path.iterdir()) == ["out", "zoo-home"]
@@ -213,7 +214,7 @@ def test_an_unknown_member_is_named(found, tmp_path):
 
 @pytest.mark.parametrize("alter", ["model.onnx", "export.json"])
 def test_an_altered_export_is_not_read(found, tmp_path, alter, wrong, monkeypatch):
-    monkeypatch.setattr(exporting, "hold_against_keras", lambda *a: {})
+    monkeypatch.setattr(exporting, "hold_against_keras", lambda *a: CHECK)
     made = exporting.export(found, tmp_path / "out", "onnx")
     (made.folder / alter).write_bytes(b"0ther" if alter == "model.onnx" else b"[]")
     with pytest.raises(ReleaseError):
