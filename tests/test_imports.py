@@ -32,6 +32,7 @@ LAYERS = (
     {"runs"},
     {"service"},
     {"node"},
+    {"app"},
     {"cli"},
 )
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 #: Groups of `zoo --help`, each with its commands in the order in which one needs them.
 GROUPS: dict[str, tuple[str, ...]] = {
-    "Use a model": ("predict", "embed", "submit", "serve", "node", "export"),
+    "Use a model": ("predict", "embed", "submit", "app", "serve", "node", "export"),
     "Judge it, and the data": ("data", "evaluate", "audit"),
     "Train one": ("demo", "probe", "train", "cache", "phantoms", "kaggle"),
     "Share it": ("release", "gate", "install", "port", "publish", "verify", "diff", "catalog"),
@@ -28,6 +28,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "zoo export nih-lite --format onnx",
         "zoo export ./release --format openvino --precision int8 --data my.csv",
     ),
+    "app": ("zoo app nih-lite",),
     "serve": ("zoo serve nih-lite", "zoo serve ./release --runtime openvino --port 8080"),
     "node": (
         "zoo node nih-lite --aet ZOO --port 11112 --send-to ORTHANC@127.0.0.1:4242",
@@ -53,7 +54,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "gate": ("zoo gate ./theirs --data my.csv --out checked",),
     "install": ("zoo install ./release --as mine",),
     "port": ("zoo port xrv-densenet121-all --as xrv", "zoo port model.pth --as theirs"),
-    "publish": ("zoo publish ./release --repo me/my-model --dry-run",),
+    "publish": (
+        "zoo publish ./release --repo me/my-model --dry-run",
+        "zoo publish ./release --repo me/my-model --space my-space",
+    ),
     "verify": ("zoo verify ./release", "zoo verify hf://owner/name@v1"),
     "diff": ("zoo diff ./before ./after",),
     "catalog": ("zoo catalog add theirs hf://owner/name@v1",),

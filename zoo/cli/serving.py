@@ -1,4 +1,4 @@
-"""Models for other programs: `zoo export`, `zoo serve`; options of other commands that choose a runtime and limits."""
+"""Models for programs and people: `zoo export`, `serve`, `app`; options that choose a runtime and limits."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from zoo.data.images.limits import Limits
 def add(commands: Any) -> None:
     """Adds the subcommands."""
     _add_serve(commands)
+    _add_app(commands)
     text = "write a model as OpenVINO, ONNX, LiteRT or SavedModel, with preprocessing and temperature inside"
     sub = command(commands, "export", _export, text)
     sub.add_argument("name", help="name, folder or hf:// reference of a release")
@@ -66,6 +67,50 @@ def _add_serve(commands: Any) -> None:
     sub.add_argument(
         "--log-names", action="store_true", help="log the names of uploaded files, which may name patients"
     )
+
+
+def _add_app(commands: Any) -> None:
+    sub = command(
+        commands, "app", _app, "show a page for the browser: drop images, see findings and heatmaps (extra `app`)"
+    )
+    sub.add_argument("model", help="name, folder or hf:// reference of a release")
+    add_runtime(sub)
+    sub.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine only)")
+    sub.add_argument("--port", type=int, default=7860, help="port to listen on (default: 7860; 0: a free one)")
+    text = "listen on an address that other machines can reach without a token in the environment variable ZOO_TOKEN"
+    sub.add_argument("--insecure", action="store_true", help=text)
+    sub.add_argument("--point", help="operating point (default: the release's)")
+    sub.add_argument("--decision", type=Path, help="decision.json from `zoo evaluate --fit`")
+    add_limits(sub)
+    numbers: tuple[tuple[str, type, Any, str, str], ...] = (
+        ("--max-pixels", float, Limits().pixels / 1e6, "MP", "refuse larger images, in megapixels"),
+        ("--max-body", int, 256, "MB", "refuse larger uploads, in megabytes"),
+        ("--max-memory", int, 1000, "MB", "refuse uploads while those that wait hold more, in megabytes"),
+        ("--max-files", int, 16, "N", "files that are read at a time"),
+        ("--queue", int, 32, "N", "visitors that wait for their turn; more are told to come again"),
+    )
+    for name, kind, default, unit, text in numbers:
+        sub.add_argument(name, type=kind, default=default, metavar=unit, help=f"{text} (default: {default:g})")
+
+
+def _app(options: argparse.Namespace) -> int:
+    from zoo.app.server import check_installed, run
+    from zoo.inference.load import load
+    from zoo.service.settings import Settings
+
+    settings = Settings(
+        host=options.host, port=options.port, token=os.environ.get("ZOO_TOKEN", ""), insecure=options.insecure,
+        body=options.max_body * 10**6, held=options.max_memory * 10**6, files=options.max_files, queue=options.queue,
+        point=options.point,
+    )  # fmt: skip
+    limits = limits_of(options)
+    check_installed()
+    predictor = load(options.model, runtime=options.runtime, precision=options.precision)
+    predictor.limits = limits
+    if options.decision is not None:
+        predictor = predictor.with_decision(options.decision)
+    run(predictor, settings, lambda url: print(f"open {url}   {NOT_A_DEVICE}", flush=True))
+    return 0
 
 
 def _serve(options: argparse.Namespace) -> int:

@@ -61,6 +61,10 @@ def _add_publish(commands: Any) -> None:
     sub.add_argument("--license", default="", help="SPDX name of the weights' licence, such as apache-2.0")
     sub.add_argument("--dry-run", action="store_true", help="show the files and the card without publishing")
     sub.add_argument("--pr", action="store_true", help="open a pull request instead of committing to main")
+    text = (
+        "also write the folder of a Space that shows the model as `zoo app` does, to be pushed to the Hub by yourself"
+    )
+    sub.add_argument("--space", type=Path, metavar="DIR", help=text)
 
 
 def _add_checks(commands: Any) -> None:
@@ -129,6 +133,7 @@ def _publish(options: argparse.Namespace) -> int:
         print(f"{file.action:>8}  {file.size:>13,}  {file.sha256[:12]}  {file.name}")
     if done.dry_run:
         print(f"\n{done.card}")
+        _space(options, "")
         if not options.dry_run:
             print(f"zoo publish: nothing was published: {done.why_dry}", file=sys.stderr)
         return 0 if options.dry_run else 1
@@ -136,7 +141,16 @@ def _publish(options: argparse.Namespace) -> int:
     if done.pr_url:
         print(f"pull request: {done.pr_url}")
     print(f"Load it: zoo.load('hf://{done.repo}@{done.commit}')   {NOT_A_DEVICE}")
+    _space(options, done.commit)
     return 0
+
+
+def _space(options: argparse.Namespace, commit: str) -> None:
+    from zoo.app.space import write_space
+
+    if options.space is not None:
+        folder = write_space(options.space, options.repo, commit)
+        print(f"{folder}: folder of a Space that shows {options.repo}; push it to a Space of the Hub")
 
 
 def _verify(options: argparse.Namespace) -> int:

@@ -10,9 +10,9 @@ from types import FrameType
 
 import uvicorn
 
-from zoo.core.errors import UsageError
 from zoo.inference.predictor import Predictor
 from zoo.service.application import create_app
+from zoo.service.listening import listen, url_of
 from zoo.service.settings import Settings
 from zoo.service.watching import State
 
@@ -61,25 +61,6 @@ def make_server(predictor: Predictor, settings: Settings, started: Callable[[], 
     return Server(config, state, settings.drain, started)
 
 
-def listen(settings: Settings) -> socket.socket:
-    """Returns a socket that listens on the address of the settings.
-
-    Raises:
-        UsageError: The address is in use, or none of this machine.
-
-    >>> with listen(Settings(port=0)) as sock:
-    ...     sock.getsockname()[0]
-    '127.0.0.1'
-    """
-    host, port = settings.host, settings.port
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UsageError(f"cannot listen on {host} port {port}: {reason}; choose others by --host, --port") from None
-
-
 class Server(uvicorn.Server):
     """Drains before it ends, and does not raise the signal again, so that the exit status is 0.
 
@@ -111,14 +92,3 @@ class Server(uvicorn.Server):
         if self.state.draining and (not self.state.in_flight or time.monotonic() > self._end):
             self.cut_off, self.should_exit = self.state.in_flight, True
         return await super().on_tick(counter)
-
-
-def url_of(sock: socket.socket) -> str:
-    """Returns the URL of a listening socket.
-
-    >>> with listen(Settings(port=0)) as sock:
-    ...     url_of(sock)[:17]
-    'http://127.0.0.1:'
-    """
-    host, port = sock.getsockname()[:2]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
