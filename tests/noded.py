@@ -1,8 +1,9 @@
 """Nodes for tests: a model without a network, a node in a thread or in processes that are killed, and an Orthanc.
 
-python tests/noded.py SETTINGS    runs a node again and again in forks of one process; see `lives`
+python tests/noded.py SETTINGS    runs a node again and again in forks of one process; see `lives` and `every_step`
 """
 
+import hashlib
 import importlib
 import json
 import os
@@ -21,7 +22,9 @@ from typing import Any
 
 import httpx
 import numpy as np
+import pydicom
 import standin
+from dicoms import radiograph
 
 from zoo.data.images.limits import Limits
 from zoo.dicom import Wanted, algorithm_of, source_of
@@ -183,8 +186,67 @@ def lives(spool: Path, port: int, archive: int, kills: list[int]) -> subprocess.
     return subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
+def every_step(folder: Path) -> list[str]:
+    """Takes an image, predicts, sends and finishes a study, killed at each step in turn; what is wrong afterwards."""
+    variables = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+    command = [sys.executable, __file__, json.dumps({"every": str(folder)})]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.splitlines()
+
+
+class _Folder:
+    """An archive that is a folder: a file for each object, and a line for each sending."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def send(self, results: Any, confirmed: Callable[[Path], None]) -> None:
+        for result in results:
+            content = result.read_bytes()
+            name = str(pydicom.dcmread(result).SOPInstanceUID)
+            (self._folder / f"{name}-{hashlib.sha256(content).hexdigest()}").write_bytes(content)
+            confirmed(result)
+
+
+def _whole_study(folder: Path) -> None:
+    """One study from its first image to its end, or as much of it as is left."""
+    with Spool(folder / "spool", model="m").opened() as spool:
+        made = running.Node(spool, stub(), _Folder(folder / "archive"), Settings(), ALL)
+        confirmed = folder / "confirmed"
+        for number, modality in ((1, "CR"), (2, "CT")):
+            if not (confirmed / str(number)).exists():
+                values = np.random.default_rng(number).integers(0, 256, (40, 48))
+                spool.take("1.2", f"1.2.{number}", radiograph(values, number=number, Modality=modality))
+                (confirmed / str(number)).touch()
+        spool._since = 0.0
+        for job in spool.complete(0):
+            made.advance(job)
+
+
+def _every_step(folder: Path) -> None:
+    for step in range(1, 200):
+        place = folder / str(step)
+        for name in ("archive", "confirmed"):
+            (place / name).mkdir(parents=True)
+        statuses = []
+        for kill in (step, 0):
+            child = os.fork()
+            if not child:
+                if kill:
+                    _kill_at(kill)
+                _whole_study(place)
+                os._exit(0)
+            statuses.append(os.waitpid(child, 0)[1])
+        objects = sorted(pydicom.dcmread(path).Modality for path in (place / "archive").iterdir())
+        counts = Spool(place / "spool").counts()
+        print(os.WIFSIGNALED(statuses[0]), statuses[1], objects, counts, flush=True)
+        if not os.WIFSIGNALED(statuses[0]):
+            break
+
+
 def _kill_at(number: int) -> None:
-    """Makes this process kill itself before its step `number` on the disk: a rename, or what is flushed."""
+    """Makes this process kill itself before its step `number` on the disk: a rename, or a folder that is deleted."""
     count = 0
 
     def before(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -197,8 +259,7 @@ def _kill_at(number: int) -> None:
 
         return counting
 
-    os.fsync = before(os.fsync)
-    Path.rename, Path.replace = before(Path.rename), before(Path.replace)
+    Path.rename, Path.replace, shutil.rmtree = before(Path.rename), before(Path.replace), before(shutil.rmtree)
 
 
 def _life(asked: dict[str, Any], kill: int) -> None:
@@ -213,6 +274,9 @@ def _main(asked: dict[str, Any]) -> None:
     for name in ("highdicom.pm", "highdicom.sr", "pynetdicom"):  # imported once, before the forks
         importlib.import_module(name)
 
+    if "every" in asked:
+        _every_step(Path(asked["every"]))
+        return
     for kill in (*asked["kills"], 0):
         child = os.fork()
         if not child:

@@ -14,7 +14,7 @@ pytest.importorskip("pynetdicom", reason="needs the extra node")
 pytest.importorskip("highdicom", reason="needs the extra node")
 
 from dicoms import dicom, radiograph  # noqa: E402
-from noded import Kept, dcmtk, node, stub, until  # noqa: E402
+from noded import Kept, dcmtk, every_step, node, stub, until  # noqa: E402
 from pynetdicom import AE  # noqa: E402
 
 from zoo.cli import main  # noqa: E402
@@ -140,6 +140,15 @@ def test_what_an_archive_refuses_again_and_again_is_kept_aside(tmp_path):
         (reason,) = running.spool.aside.glob("*.txt")
         assert reason.read_text() == "refused with status 0xC000\n"
     assert kept.sent == []
+
+
+def test_a_kill_before_any_step_on_the_disk_loses_and_doubles_nothing(tmp_path):
+    """One study of a radiograph and a CT image: at each step in turn the process is killed, and the next goes on."""
+    lines = every_step(tmp_path)
+    ended = "0 ['OT', 'SR'] {'receiving': 0, 'waiting': 0, 'done': 1, 'aside': 1}"
+    assert lines[:-1] == [f"True {ended}"] * (len(lines) - 1)
+    assert lines[-1] == f"False {ended}"  # fewer steps than that
+    assert len(lines) > 15, lines
 
 
 def test_a_fault_in_one_study_does_not_stop_the_others(tmp_path, caplog):

@@ -27,7 +27,7 @@ pytestmark = [
 needs_plugin = pytest.mark.skipif(PLUGIN is None, reason="needs Orthanc's DICOMweb plugin (Debian's orthanc-dicomweb)")
 
 #: Steps on the disk at which ten processes are killed: while objects are taken, predicted, sent, done.
-KILLS = [3, 5, 11, 7, 17, 13, 23, 9, 19, 29]
+KILLS = [1, 3, 5, 4, 9, 6, 11, 8, 7, 13]
 
 
 def files(folder, studies, images=2):

@@ -47,12 +47,13 @@ class WebServer:
         except ImportError:
             raise MissingExtraError("zoo node", "dicomweb-client", "node") from None
         prepare_pydicom()
-        logging.getLogger("dicomweb_client").setLevel(logging.CRITICAL + 1)  # its messages show identifiers
+        for name in ("dicomweb_client", "urllib3"):  # their messages show identifiers, in addresses
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
         def checked(response: Any, *_: object, **__: object) -> Any:
             if int(response.headers.get("Content-Length") or 0) > 2 * most:
                 response.close()
-                raise UnreachableError("the server sent more than the limit on an image")
+                raise RefusedError("the server sent more than the limit on an image")
             return response
 
         headers = {"Authorization": f"Bearer {token}"} if token else None
@@ -152,12 +153,14 @@ class Poller:
                 series, image = _value(answer, _SERIES), _value(answer, _IMAGE)
                 if self._spool.knows(study, image):
                     continue
-                with asked("the server"):
-                    dataset = self._server.client.retrieve_instance(study, series, image)
                 file = io.BytesIO()
-                dataset.save_as(file, enforce_file_format=True)
                 try:
+                    with asked("the server"):
+                        dataset = self._server.client.retrieve_instance(study, series, image)
+                        dataset.save_as(file, enforce_file_format=True)
                     self._spool.take(study, image, file.getvalue())
+                except RefusedError as error:
+                    _LOG.error("an image is left out: %s", error)
                 except SpoolFullError:
                     _LOG.warning("the spool is full: %d images of a study were fetched, the others later", new)
                     return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,7 @@ class Receiver:
         self.port = 0
         self._spool, self._settings, self._limits = spool, settings, limits
         self._sizes: dict[Any, int] = {}
+        self._counting = threading.Lock()
 
     def __enter__(self) -> Receiver:
         from pynetdicom import AE, AllStoragePresentationContexts, evt
@@ -98,7 +100,7 @@ class Receiver:
 
     def _store(self, event: Event) -> int:
         status, what = self._judge(event)
-        self.counts[what] += 1
+        self._count(what)
         if status != SUCCESS:
             _LOG.warning("an object was refused with status 0x%04X: %s", status, what)
         return status
@@ -137,13 +139,17 @@ class Receiver:
         def bounded(count: int) -> bytearray:
             size = self._sizes.get(association, 0) + count
             if count > _LARGEST_PIECE or size > most:
-                self.counts["cut off: larger than the limit"] += 1
+                self._count("cut off: larger than the limit")
                 _LOG.warning("a sender was cut off in the middle of an object: larger than the limit")
                 raise OSError("larger than the limit")
             self._sizes[association] = size
             return receive(count)
 
         socket.recv = bounded
+
+    def _count(self, what: str) -> None:
+        with self._counting:
+            self.counts[what] += 1
 
     def _whole(self, event: Event) -> None:
         self._sizes[event.assoc] = 0
@@ -152,5 +158,5 @@ class Receiver:
         self._sizes.pop(event.assoc, None)
 
     def _rejected(self, event: Event) -> None:
-        self.counts["associations rejected"] += 1
+        self._count("associations rejected")
         _LOG.warning("an association was rejected: a title that is not on the list, or too many at a time")

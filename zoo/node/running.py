@@ -211,6 +211,8 @@ def run(
             with Receiver(spool, settings, predictor.limits) as receiver:
                 started(receiver.port)
                 node.run(stop)
+            said = ", ".join(f"{what}: {number:,}" for what, number in sorted(receiver.counts.items()))
+            _LOG.info("objects received: %s", said or "none")
         return spool.counts()
 
 
