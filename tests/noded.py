@@ -259,7 +259,8 @@ def _kill_at(number: int) -> None:
 
         return counting
 
-    Path.rename, Path.replace, shutil.rmtree = before(Path.rename), before(Path.replace), before(shutil.rmtree)
+    for place, name in ((Path, "rename"), (Path, "replace"), (shutil, "rmtree")):
+        setattr(place, name, before(getattr(place, name)))
 
 
 def _life(asked: dict[str, Any], kill: int) -> None:
