@@ -103,6 +103,35 @@ def test_a_sender_far_beyond_the_limit_is_cut_off(tmp_path):
             until(lambda: running.receiver.counts["cut off: larger than the limit"] == 2)
 
 
+def test_associations_and_connections_are_bounded(tmp_path):
+    def associate():
+        ae = AE(ae_title="TESTS")
+        ae.add_requested_context("1.2.840.10008.1.1")
+        return ae.associate("127.0.0.1", running.port, ae_title="ZOO")
+
+    with node(tmp_path / "spool", Kept(), associations=2) as running:
+        held = [associate() for _ in range(3)]
+        assert [one.is_established for one in held] == [True, True, False]
+        assert held[0].send_c_echo().Status == 0
+        for one in held[:2]:
+            one.release()
+        idle = [socket.create_connection(("127.0.0.1", running.port)) for _ in range(12)]
+        for one in idle:
+            one.settimeout(0.2)
+        closed = 0
+        for one in idle:
+            try:
+                closed += one.recv(1) == b""
+            except TimeoutError:
+                pass
+            except ConnectionError:
+                closed += 1
+        assert 4 <= closed <= 12
+        for one in idle:
+            one.close()
+        until(lambda: store(running.port, film()) == [0])
+
+
 def test_objects_that_cannot_be_attributed_are_refused(tmp_path):
     with node(tmp_path / "spool", Kept()) as running:
         assert store(running.port, dicom(np.zeros((40, 40)), 8)) == [0xC000]
