@@ -80,7 +80,7 @@ def test_facts_that_reports_group_by_are_compared_and_stored(tmp_path):
         "age of 1 image changed: e",
         "view of 5 images changed: a, b, c, ...",
     ]
-    with pytest.raises(CheckpointError, match=r"sex of 2 images changed: a, c.*start this one anew \(--restart\)"):
+    with pytest.raises(CheckpointError, match=r"sex of 2 images changed: a, c.*start this one anew \(--replace\)"):
         refuse_other_data(again, now, tmp_path)
 
 

@@ -129,7 +129,7 @@ def test_any_record_is_resumed_rightly_or_refused_in_one_line(tmp_path):
             said = str(error)
         if said:
             results["refused"] += 1
-            assert "--restart" in said
+            assert "--replace" in said
             assert "\n" not in said
             assert len(said) < 1000
             assert write(out, restart=True) == 0
@@ -143,7 +143,7 @@ def test_folders_in_the_place_of_files_are_refused_until_restart(tmp_path):
         folder = stopped(out)
         (folder / name).unlink()
         (folder / name).mkdir()
-        with pytest.raises(CheckpointError, match="not what a stopped run leaves behind; --restart"):
+        with pytest.raises(CheckpointError, match="not what a stopped run leaves behind; --replace"):
             write(out)
         assert write(out, restart=True) == 0
 
@@ -169,7 +169,7 @@ def test_rows_or_record_alone_begin_again(tmp_path):
 def test_another_job_is_refused_with_what_differs_until_restart(tmp_path):
     out = tmp_path / "rows.csv"
     stopped(out)
-    with pytest.raises(CheckpointError, match=r"model was a1b2, is ffff\).*--restart") as caught:
+    with pytest.raises(CheckpointError, match=r"model was a1b2, is ffff\).*--replace") as caught:
         write(out, JOB | {"model": "ffff"})
     assert "films" not in str(caught.value)
     assert "\n" not in str(caught.value)

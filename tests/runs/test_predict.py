@@ -217,7 +217,8 @@ def test_the_wide_form_is_a_row_for_each_film(many, tmp_path):
 def test_predictions_are_read_from_either_form(many, tmp_path):
     found = []
     for wide in (False, True):
-        standin.write(many, tmp_path / "f.csv", standin.predictor(trained=(True, False, True)), wide=wide)
+        model = standin.predictor(trained=(True, False, True))
+        standin.write(many, tmp_path / "f.csv", model, wide=wide, restart=True)
         found.append(read_predictions(tmp_path / "f.csv", drop_missing=True))
     long, short = found
     assert long.findings == short.findings == (FINDINGS3[0], FINDINGS3[2])
@@ -268,7 +269,7 @@ def test_changed_and_removed_images_are_refused_until_restart(many, tmp_path, mo
     kept = done.read_bytes()
     os.utime(done, ns=(0, 5))  # a new time alone is no change
     Image.fromarray(np.full((40, 50), 7, np.uint8)).save(done)
-    with pytest.raises(CheckpointError, match=r"1 of 8 images .* are changed \(first: .*film006\.png\): --restart"):
+    with pytest.raises(CheckpointError, match=r"1 of 8 images .* are changed \(first: .*film006\.png\): --replace"):
         standin.write(many, out)
     done.unlink()
     with pytest.raises(CheckpointError, match=r"1 of 8 images .* are left out now \(first: .*film006\.png\)"):

@@ -1,4 +1,4 @@
-"""`zoo train --restart` moves an earlier run away and loses nothing of it."""
+"""`zoo train --replace` moves an earlier run away and loses nothing of it."""
 
 import contextlib
 
@@ -30,7 +30,7 @@ def test_the_run_is_moved_beside_its_folder_and_decoded_images_stay(tmp_path):
     assert (away / "metrics.json").read_text() == "kept"
     assert [path.name for path in run.iterdir()] == ["cache"]
     assert (run / "cache" / "0.npy").read_bytes() == b"pixels"
-    assert said.lines == [f"--restart: the earlier run was moved to {away} (delete it if nobody needs it); cache stays"]
+    assert said.lines == [f"--replace: the earlier run was moved to {away} (delete it if nobody needs it); cache stays"]
     assert move_away(begun_again(run), Said()) == tmp_path / "demo.2"
 
 
@@ -50,4 +50,4 @@ def test_without_an_earlier_run_nothing_is_moved(tmp_path):
     said = Said()
     assert move_away(tmp_path, said) is None
     assert (tmp_path / "own.txt").read_text() == "mine"
-    assert said.lines == [f"--restart: there is no earlier run in {tmp_path}"]
+    assert said.lines == [f"--replace: there is no earlier run in {tmp_path}"]

@@ -157,7 +157,7 @@ def test_a_finished_run_is_not_reported_anew_on_other_data(run, films, tmp_path)
     )
     said = " ".join(command("train", RECIPE, "--data", copy, "--run", run, status=1).stderr.split())
     assert "(sex of 4 images changed: " in said
-    assert "or start this one anew (--restart)" in said
+    assert "or start this one anew (--replace)" in said
     table[table["Image_name"] != names[2]].to_csv(copy / "train2.csv", index=False)
     assert "1 image was removed" in command("train", RECIPE, "--data", copy, "--run", run, status=1).stderr
     assert {name: (run / name).read_bytes() for name in files} == before

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from zoo.core import backend
+from zoo.core.errors import UsageError
 
 NOT_A_DEVICE = "Research software, not a medical device: a finding here is not a diagnosis."
 
@@ -22,6 +24,38 @@ def command(commands: Any, name: str, run: Callable[[argparse.Namespace], int | 
     sub.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
     sub.set_defaults(run_command=run)
     return sub
+
+
+def add_replace(sub: Any, what: str, *names: str) -> None:
+    """Adds `--replace`, the one option that lets a command replace what exists; `names` are earlier names of it."""
+    sub.add_argument("--replace", *names, dest="replace", action="store_true", help=what)
+
+
+def refuse_existing(place: Path, replace: bool, sign: str = "") -> None:
+    """Refuses to replace what exists, unless the user said `--replace`.
+
+    Args:
+        place: File or folder that the command would write.
+        replace: Whether `--replace` was given.
+        sign: A file in the folder that shows that something finished is there; "" if anything is.
+
+    Raises:
+        UsageError: It exists.
+    """
+    if not replace and (place / sign if sign else place).exists():
+        raise UsageError(f"{place} exists{f' and holds {sign}' * bool(sign)}: --replace replaces it, or choose another")
+
+
+def refuse_unused(given: Mapping[str, object], why: str) -> None:
+    """Refuses options that would have no effect; `given` has each option's value, or something false.
+
+    Raises:
+        UsageError: One of them was given; names all that were.
+
+    >>> refuse_unused({"--wide": False, "--point": None}, "no effect")
+    """
+    if named := [option for option, value in given.items() if value]:
+        raise UsageError(f"{', '.join(named)}: {why}")
 
 
 def add_json(sub: Any) -> None:

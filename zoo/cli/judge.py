@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.cli.command import NOT_A_DEVICE, command
+from zoo.cli.command import NOT_A_DEVICE, add_replace, command, refuse_existing, refuse_unused
 from zoo.cli.serving import add_runtime
-from zoo.cli.tables import add_table, table_spec
+from zoo.cli.tables import add_table, named_columns, table_spec
 from zoo.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def add(commands: Any) -> None:
     sub.add_argument("--resamples", type=int, default=2000, help="bootstrap resamples (default: 2000)")
     sub.add_argument("--seed", type=int, default=0, help="seed of resamples and --validation-share (default: 0)")
     sub.add_argument("--out", type=Path, required=True, help="folder for metrics.json and the report")
+    add_replace(sub, "replace an earlier evaluation in --out")
 
 
 def _add_decision(sub: Any) -> None:
@@ -94,6 +95,30 @@ def _request(options: argparse.Namespace) -> Request:
     )  # fmt: skip
 
 
+def _check_options(options: argparse.Namespace) -> None:
+    """Refuses options that do not belong together, so that none is ignored."""
+    release = bool(options.model and options.data)
+    if bool(options.predictions) == release:
+        raise UsageError("give either a release and --data DIR, or --predictions FILE ...")
+    if options.by == "study" and options.predictions:
+        raise UsageError("--by study joins the images of a release on --data, not files of predictions")
+    if options.guarantee is None:
+        refuse_unused({"--confidence": options.confidence != 0.95}, "is that of a guarantee: give --guarantee as well")
+    if release:
+        of_files = {
+            "--labels": options.labels, "--id": options.id_column, "--prefix": options.prefix, "--kind": options.kind,
+            "--drop-missing": options.drop_missing, "--ensemble": options.ensemble, "--readers": options.readers,
+        }  # fmt: skip
+        refuse_unused(of_files, "is for --predictions, and has no effect on a release")
+        return
+    of_release = {
+        "the name of a release": options.model, "--data": options.data, "--training-images": options.training_images,
+        "--runtime": options.runtime != "keras", "--precision": options.precision != "float32",
+        **named_columns(options),
+    }  # fmt: skip
+    refuse_unused(of_release, "is for a release on --data, and has no effect on files of predictions")
+
+
 def _prevalence(texts: list[str]) -> dict[str, float]:
     shares = {}
     for text in texts:
@@ -110,10 +135,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     from zoo.evaluation.report import markdown
     from zoo.runs import evaluate
 
-    if bool(options.predictions) == bool(options.model and options.data):
-        raise UsageError("give either a release and --data DIR, or --predictions FILE ...")
-    if options.by == "study" and options.predictions:
-        raise UsageError("--by study joins the images of a release on --data, not files of predictions")
+    _check_options(options)
+    refuse_existing(options.out, options.replace, "metrics.json")
     request = _request(options)
     with TerminalProgress() as progress:
         if options.predictions:

@@ -6,9 +6,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from zoo.cli.command import add_json, command, print_json
-from zoo.cli.tables import add_table, table_spec
+from zoo.cli.command import add_json, add_replace, command, print_json, refuse_existing, refuse_unused
+from zoo.cli.tables import add_table, named_columns, table_spec
 from zoo.core.errors import UsageError
+
+#: Lists of up to so many names are shown whole by `zoo info`; of longer ones, the first few.
+_MOST_NAMES, _FEW_NAMES = 30, 5
 
 
 def add(commands: Any) -> None:
@@ -45,6 +48,7 @@ def _add_data(commands: Any) -> None:
     sub.add_argument("--quick", action="store_true", help="do not read the images: no copies, no unreadable images")
     sub.add_argument("--html", type=Path, metavar="PAGE", help="also write a page")
     sub.add_argument("--json", type=Path, metavar="FILE", help="also write everything as JSON")
+    add_replace(sub, "replace the files of --html and --json if they exist")
 
 
 def _add_audit(commands: Any) -> None:
@@ -59,12 +63,14 @@ def _add_audit(commands: Any) -> None:
     )
     sub.add_argument("--predictions", type=Path, metavar="FILE", help=text)
     sub.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder of the tables and the page")
+    add_replace(sub, "replace an earlier audit in --out")
 
 
 def _audit(options: argparse.Namespace) -> None:
     from zoo.core.terminal import TerminalProgress
     from zoo.runs import audit
 
+    refuse_existing(options.out, options.replace, audit.PAGE)
     with TerminalProgress() as progress:
         found = audit.audit(
             options.data, options.out, progress,
@@ -78,10 +84,17 @@ def _data(options: argparse.Namespace) -> None:
     from zoo.data.tables.datasets import described
 
     if options.formats:
+        others = {
+            "the table": options.data, "--dataset": options.dataset, **named_columns(options), "--html": options.html,
+            "--json": options.json, "--quick": options.quick, "--split-by": options.split_by != "patient",
+        }  # fmt: skip
+        refuse_unused(others, "has no effect with --formats, which describes the formats and stops")
         print(described().replace("; ", "\n"))
         return
     if options.data is None:
         raise UsageError("give the table or its folder: zoo data DIR")
+    for page in filter(None, (options.html, options.json)):
+        refuse_existing(page, options.replace)
     from zoo.config.specs import to_dict
     from zoo.core.files import write_json
     from zoo.core.terminal import TerminalProgress
@@ -128,7 +141,16 @@ def _info(options: argparse.Namespace) -> None:
         return
     for key, value in dataclasses.asdict(found).items():
         if value not in ("", (), None, 0):
-            print(f"{key:>14}  {', '.join(value) if isinstance(value, tuple) else value}")
+            print(f"{key:>14}  {_shown(key, value)}")
+
+
+def _shown(key: str, value: object) -> str:
+    if key == "parameters":
+        return f"{value:,} in the backbones, without heads"
+    if isinstance(value, tuple):
+        more = f", ... ({len(value):,} in all)" if len(value) > _MOST_NAMES else ""
+        return ", ".join(value[: _FEW_NAMES if more else None]) + more
+    return str(value)
 
 
 def _doctor(options: argparse.Namespace) -> int:

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from zoo.cli.command import NOT_A_DEVICE, command
-from zoo.cli.tables import add_table, table_spec
+from zoo.cli.command import NOT_A_DEVICE, add_replace, command, refuse_existing, refuse_unused
+from zoo.cli.tables import add_table, named_columns, table_spec
 from zoo.core.counting import counted
 
 #: Exit status of a run that stopped cleanly before its end; the same command resumes it (EX_TEMPFAIL of sysexits.h).
@@ -24,13 +24,14 @@ def add(commands: Any) -> None:
 def _add_demo(commands: Any) -> None:
     sub = command(commands, "demo", _demo, "all steps on synthetic images: train, evaluate, release, load, predict")
     sub.add_argument("--data", type=Path, help="images of your own instead of synthetic ones")
-    sub.add_argument("--dataset", help="format of the table in --data (default: by the file's name, or competition)")
+    add_table(sub)
     sub.add_argument("--run", type=Path, help="folder of the run (default: runs/<name>)")
     sub.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="change a field of the recipe")
     sub = command(commands, "phantoms", _phantoms, "write a folder of synthetic images in the competition's layout")
     sub.add_argument("folder", type=Path, help="folder to write")
     sub.add_argument("--images", type=int, default=1500, help="number of training images (default: 1500)")
     sub.add_argument("--seed", type=int, default=0, help="the same seed gives the same images (default: 0)")
+    add_replace(sub, "draw again into a folder that holds such a table")
 
 
 def _add_cache(commands: Any) -> None:
@@ -59,19 +60,21 @@ def _add_train(commands: Any) -> None:
     sub.add_argument("--cache", type=Path, help="folder of decoded images, as from `zoo cache`; created if missing")
     sub.add_argument("--max-hours", type=float, help=f"stop cleanly after this many hours, with status {GOES_ON}")
     sub.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="change a field of the recipe")
-    sub.add_argument(
-        "--restart",
-        action="store_true",
-        help="start anew instead of resuming; an earlier run is moved beside the folder",
-    )
+    text = "start anew instead of resuming; an earlier run is moved beside the folder, and not deleted"
+    add_replace(sub, text, "--restart")
 
 
 def _demo(options: argparse.Namespace) -> int:
     from zoo.core.terminal import TerminalProgress
     from zoo.runs import demo
 
+    if options.data is None:
+        table = {"--dataset": options.dataset, **named_columns(options)}
+        refuse_unused(table, "describes the table in --data, which is not given")
     with TerminalProgress() as progress:
-        result = demo.run(options.data, options.dataset, options.run, options.set, progress)
+        result = demo.run(
+            options.data, options.dataset, options.run, options.set, progress, columns=table_spec(options)
+        )
     print(result.table)
     print(f"\nReport: {result.report}\nLoad it: zoo.load({result.name!r})   {NOT_A_DEVICE}")
     return 0
@@ -81,6 +84,7 @@ def _phantoms(options: argparse.Namespace) -> None:
     from zoo.core.terminal import TerminalProgress
     from zoo.data.phantoms.drawing import make_phantoms
 
+    refuse_existing(options.folder, options.replace, "train2.csv")
     with TerminalProgress() as progress, progress.task("drawing images", options.images) as advance:
         make_phantoms(options.folder, options.images, seed=options.seed, on_image=advance)
     print(options.folder)
@@ -119,7 +123,7 @@ def _train(options: argparse.Namespace) -> int:
             recipe, sets[0].data if alone else sets, run, progress,
             dataset=sets[0].dataset if alone else None, data_name=options.data_name,
             max_hours=options.max_hours, cache=options.cache,
-            restart=options.restart,
+            restart=options.replace,
         )  # fmt: skip
     if outcome.stopped:
         print(f"stopped: {outcome.stopped}. Run the same command to resume.")

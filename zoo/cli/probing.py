@@ -7,10 +7,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from zoo.cli.command import NOT_A_DEVICE, command
+from zoo.cli.command import NOT_A_DEVICE, add_replace, command, refuse_existing
 from zoo.cli.serving import add_runtime
 from zoo.cli.tables import add_table, table_spec
 from zoo.core.errors import MissingExtraError
+from zoo.core.home import release_dir
 
 
 def add(commands: Any) -> None:
@@ -33,6 +34,7 @@ def add(commands: Any) -> None:
         "--set", action="append", default=[], metavar="PATH=VALUE", help="change a field, as split.by=image or seed=1"
     )
     add_runtime(sub)
+    add_replace(sub, "replace the release --out and the installed model --as if they exist")
 
 
 def _probe(options: argparse.Namespace) -> int:
@@ -42,6 +44,9 @@ def _probe(options: argparse.Namespace) -> int:
     from zoo.runs import probe
     from zoo.training.probes.spec import ProbeSpec, with_overrides
 
+    refuse_existing(options.out, options.replace)
+    if options.name:
+        refuse_existing(release_dir(options.name), options.replace)
     for module, library, extra in (("sklearn", "scikit-learn", "train"), ("tensorflow", "TensorFlow", "cpu")):
         if find_spec(module) is None:  # TensorFlow feeds the images, on every backend
             raise MissingExtraError("zoo probe", library, extra)

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from zoo.cli.command import NOT_A_DEVICE, command
+from zoo.cli.command import NOT_A_DEVICE, add_replace, command, refuse_existing, refuse_unused
+from zoo.cli.tables import add_table, named_columns, table_spec
 from zoo.core.errors import UsageError
 from zoo.data.images.limits import Limits
 
@@ -28,12 +29,13 @@ def add(commands: Any) -> None:
     sub.add_argument("--out", type=Path, help="folder to write (default: NAME-FORMAT; int8 goes into the release)")
     sub.add_argument("--members", nargs="+", help="export only these members (not for int8)")
     sub.add_argument("--data", type=Path, help="for int8: labelled images to calibrate and to compare on")
-    sub.add_argument("--dataset", default="competition", help="format of the table in --data: competition, nih, ...")
+    add_table(sub)
     sub.add_argument(
         "--trained-on",
         type=Path,
         help="for int8: run folder or split.json of the release, which tells which images calibrate and which compare",
     )
+    add_replace(sub, "replace an earlier export in --out")
 
 
 def _add_serve(commands: Any) -> None:
@@ -178,9 +180,13 @@ def _export(options: argparse.Namespace) -> int:
     exporting.check_choice(options.format, options.precision)
     if options.precision == "int8":
         return _export_int8(options)
-    if options.data or options.trained_on:
-        raise UsageError("--data and --trained-on are for --precision int8")
+    of_int8 = {
+        "--data": options.data, "--trained-on": options.trained_on, "--dataset": options.dataset,
+        **named_columns(options),
+    }  # fmt: skip
+    refuse_unused(of_int8, "is for --precision int8")
     out = options.out or Path(f"{Path(options.name).name.partition('@')[0]}-{options.format}")
+    refuse_existing(out, options.replace)
     found = sources.find(options.name, options.members)
     made = exporting.export(found, out, options.format, options.precision, members=options.members)
     check = made.facts.check
@@ -198,10 +204,12 @@ def _export_int8(options: argparse.Namespace) -> int:
 
     if options.data is None or options.members:
         raise UsageError("int8 needs --data DIR, images to calibrate and to compare on, and takes all members")
+    if options.out is not None:
+        refuse_existing(options.out, options.replace)
     with TerminalProgress() as progress:
         done = making.export_int8(
             sources.find(options.name), options.data, options.out, progress,
-            dataset=options.dataset, trained_on=options.trained_on,
+            dataset=options.dataset, columns=table_spec(options), trained_on=options.trained_on,
         )  # fmt: skip
     print("\n".join(done.lines()))
     if not done.accepted:

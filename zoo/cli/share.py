@@ -7,8 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from zoo.cli.command import NOT_A_DEVICE, add_json, command, print_json
+from zoo.cli.command import NOT_A_DEVICE, add_json, add_replace, command, print_json, refuse_existing, refuse_unused
 from zoo.cli.tables import add_table, table_spec
+from zoo.core import home
+from zoo.models.ports.kinds import PORTS
+from zoo.release import licences
 
 
 def add(commands: Any) -> None:
@@ -24,22 +27,28 @@ def _add_folders(commands: Any) -> None:
     sub.add_argument("source", help="folder of a finished run or of a release, or an installed name")
     sub.add_argument("--out", type=Path, required=True, help="folder of the new release")
     sub.add_argument("--dtype", choices=("float32", "float16", "bfloat16"), help="number type of the stored weights")
-    sub.add_argument("--license", default="", help="SPDX name of the weights' licence, such as apache-2.0")
+    sub.add_argument("--license", default="", help=licences.HELP)
+    add_replace(sub, "replace a release in --out")
     sub = command(commands, "port", _port, "convert weights that others published to a model for zoo.load")
     sub.add_argument("source", help="weights file, hf://owner/repo[@revision], or a name of the catalog")
     sub.add_argument("--as", dest="name", required=True, help="name of the installed model")
-    sub.add_argument("--kind", help="kind of file; by default it is found from the tensors")
+    text = f"kind of file (default: found from the tensors): {', '.join(PORTS)}"
+    sub.add_argument("--kind", metavar="KIND", help=text)
     sub.add_argument("--findings", help="names of the outputs in order, with commas, if the kind states none")
-    sub.add_argument("--license", default="", help="SPDX name of the weights' licence; without one, never published")
+    text = f"{licences.HELP}; 'unknown' (default): the model loads, and `zoo publish` refuses it"
+    sub.add_argument("--license", default="", help=text)
+    add_replace(sub, "replace the installed model of this name")
     text = "write a copy of a release with quality checks of images, fitted on its training images or on your own"
     sub = command(commands, "gate", _gate, text)
     sub.add_argument("source", help="folder of a finished run or of a release, or an installed name")
     sub.add_argument("--data", type=Path, required=True, help="the table, or the folder of the table and the images")
     add_table(sub)
     sub.add_argument("--out", type=Path, required=True, help="folder of the new release")
+    add_replace(sub, "replace a release in --out")
     sub = command(commands, "install", _install, "install a run or a release under a name for zoo.load")
     sub.add_argument("source", help="folder of a finished run, or of a release")
     sub.add_argument("--as", dest="name", required=True, help="name of the installed model")
+    add_replace(sub, "replace the installed model of this name")
 
 
 def _add_publish(commands: Any) -> None:
@@ -58,7 +67,7 @@ def _add_publish(commands: Any) -> None:
     )
     seen.add_argument("--public", dest="private", action="store_false", default=None, help="public repository")
     sub.add_argument("--tag", default="", help="tag of the commit, such as v1")
-    sub.add_argument("--license", default="", help="SPDX name of the weights' licence, such as apache-2.0")
+    sub.add_argument("--license", default="", help=licences.HELP)
     sub.add_argument("--dry-run", action="store_true", help="show the files and the card without publishing")
     sub.add_argument("--pr", action="store_true", help="open a pull request instead of committing to main")
     text = (
@@ -83,7 +92,7 @@ def _add_catalog(commands: Any) -> None:
     add_one = actions.add_parser("add", help="pin a release by its commit and the hash of its manifest")
     add_one.add_argument("name", help="your name for the release")
     add_one.add_argument("reference", help="hf://owner/repo[@revision]")
-    add_one.add_argument("--replace", action="store_true", help="replace an existing entry of this name")
+    add_replace(add_one, "replace an existing entry of this name")
     remove = actions.add_parser("remove", help="remove a name")
     remove.add_argument("name", help="name to remove")
     actions.add_parser("list", help="list the pinned names")
@@ -92,13 +101,16 @@ def _add_catalog(commands: Any) -> None:
 def _release(options: argparse.Namespace) -> None:
     from zoo.release import convert
 
-    print(convert.release_of(options.source, options.out, dtype=options.dtype, license=options.license))
+    licence = licences.check_licence(options.license) if options.license else ""
+    refuse_existing(options.out, options.replace)
+    print(convert.release_of(options.source, options.out, dtype=options.dtype, license=licence))
 
 
 def _gate(options: argparse.Namespace) -> None:
     from zoo.core.terminal import TerminalProgress
     from zoo.runs import gate
 
+    refuse_existing(options.out, options.replace)
     with TerminalProgress() as progress:
         added = gate.add(
             options.source, options.data, options.out, progress, dataset=options.dataset, columns=table_spec(options)
@@ -108,15 +120,24 @@ def _gate(options: argparse.Namespace) -> None:
 
 def _port(options: argparse.Namespace) -> None:
     from zoo.names import porting
+    from zoo.release import port
+    from zoo.release.folder import ReleaseFolder
 
+    if porting.is_known(options.source):
+        given = {"--kind": options.kind, "--findings": options.findings, "--license": options.license}
+        refuse_unused(given, f"has no effect on {options.source}, of which the catalog states it")
+    if options.source != options.name:  # by its own name, a model of the catalog is fetched once
+        refuse_existing(home.release_dir(options.name), options.replace)
     findings = [name.strip() for name in options.findings.split(",")] if options.findings else None
     folder = porting.port(options.source, options.name, kind=options.kind, findings=findings, licence=options.license)
+    print("\n".join(port.told(ReleaseFolder(folder))))
     print(f"converted and installed at {folder}; load it: zoo.load({options.name!r})   {NOT_A_DEVICE}")
 
 
 def _install(options: argparse.Namespace) -> None:
     from zoo.release import install
 
+    refuse_existing(home.release_dir(options.name), options.replace)
     folder = install.install(options.source, options.name)
     print(f"installed at {folder}; load it: zoo.load({options.name!r})")
 
@@ -125,9 +146,10 @@ def _publish(options: argparse.Namespace) -> int:
     from zoo.hub import publish
     from zoo.release import install
 
+    licence = licences.check_licence(options.license) if options.license else ""
     done = publish.publish(
         install.local(options.source), options.repo,
-        private=options.private, tag=options.tag, license=options.license, dry_run=options.dry_run, pr=options.pr,
+        private=options.private, tag=options.tag, license=licence, dry_run=options.dry_run, pr=options.pr,
     )  # fmt: skip
     for file in done.files:
         print(f"{file.action:>8}  {file.size:>13,}  {file.sha256[:12]}  {file.name}")

@@ -35,6 +35,12 @@ def add_table(sub: Any, default: str = "by the file's name; competition for a fo
     )
 
 
+def named_columns(options: argparse.Namespace) -> dict[str, str]:
+    """The options of `add_table` but `--dataset`, with their values, for `command.refuse_unused`."""
+    columns = {f"--{role}-column": getattr(options, f"{role}_column") for role in (*_COLUMNS, "labels")}
+    return {"--images": options.images, **columns, "--findings": options.findings}
+
+
 def table_spec(options: argparse.Namespace) -> TableSpec:
     """The columns that the options name."""
     from zoo.data.tables.spec import TableSpec

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.cli.command import NOT_A_DEVICE, command
+from zoo.cli.command import NOT_A_DEVICE, add_replace, command, refuse_existing, refuse_unused
 from zoo.cli.serving import add_limits, add_runtime, limits_of
 from zoo.core import home
 from zoo.core.counting import counted
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 #: Model of `zoo predict --example`.
 EXAMPLE_MODEL = "nih-lite"
+
+#: Help of --replace where a file is written piece by piece.
+_REPLACE = "start again instead of resuming an earlier run, and replace the file --out if it exists"
 
 
 def add(commands: Any) -> None:
@@ -53,13 +56,14 @@ def add(commands: Any) -> None:
             sub.add_argument("--point", help="operating point (default: the release's)")
             sub.add_argument("--decision", type=Path, help="decision.json from `zoo evaluate --fit`")
             sub.add_argument("--wide", action="store_true", help="one row per image or study, with probabilities only")
-            sub.add_argument("--restart", action="store_true", help="start again instead of resuming an earlier run")
+            add_replace(sub, _REPLACE, "--restart")
             text = "an image that the quality checks reject is predicted with a warning (default), gets a row without "
             text += "probabilities, or stops the command"
             sub.add_argument("--on-reject", default="warn", choices=("warn", "skip", "raise"), help=text)
             _add_ids(sub)
             _add_dicom_out(sub)
         else:
+            add_replace(sub, "replace the file --out if it exists")
             sub.add_argument("--sample", type=Path, help="sample submission that gives rows, order and columns")
     _add_embed(commands)
 
@@ -91,7 +95,7 @@ def _add_embed(commands: Any) -> None:
     add_runtime(sub)
     sub.add_argument("--strict", action="store_true", help="stop at the first unreadable image")
     add_limits(sub)
-    sub.add_argument("--restart", action="store_true", help="start again instead of resuming an earlier run")
+    add_replace(sub, _REPLACE, "--restart")
     _add_ids(sub)
 
 
@@ -100,12 +104,12 @@ def _embed(options: argparse.Namespace) -> int:
     from zoo.inference import writers
     from zoo.runs import embed
 
-    writers.format_of(options.out)  # raises for an unknown format before the model is loaded
+    writers.format_of(options.out, "features")  # raises for an unknown format before the model is loaded
     predictor = _load(options)
     with TerminalProgress() as progress:
         counts = embed.write_features(
             predictor, options.images, options.out, progress,
-            batch_size=options.batch_size, strict=options.strict, restart=options.restart, ids=options.ids,
+            batch_size=options.batch_size, strict=options.strict, restart=options.replace, ids=options.ids,
         )  # fmt: skip
     print(f"Images in {options.out}: {counts.images:,}; unreadable: {counts.unreadable:,}")
     return 0
@@ -126,7 +130,7 @@ def _predict(options: argparse.Namespace) -> int:
     predictor = _decided(options)
     how: Any = {
         "point": options.point, "batch_size": options.batch_size, "strict": options.strict, "wide": options.wide,
-        "restart": options.restart, "ids": options.ids,
+        "restart": options.replace, "ids": options.ids,
     }  # fmt: skip
     with TerminalProgress() as progress:
         folder = _dicom_folder(options, predictor, progress.message)
@@ -201,6 +205,10 @@ def _complete(options: argparse.Namespace) -> None:
         raise UsageError("--heatmaps and --captures are of DICOM results: give --dicom-out DIR as well")
     if not options.example and options.out is None and options.dicom_out is None:
         raise UsageError("--out FILE is missing: a .csv or .parquet file to write; or --dicom-out DIR")
+    if options.out is None:
+        shape = {"--wide": options.wide, "--replace": options.replace}
+        shape |= {} if options.dicom_out else {"--by study": options.by == "study"}
+        refuse_unused(shape, "has no effect without --out FILE")
     if options.example:
         options.images = home.example_images()
     options.model = options.model or (EXAMPLE_MODEL if options.example else "xrayslam-ensemble")
@@ -228,6 +236,7 @@ def _submit(options: argparse.Namespace) -> int:
     from zoo.core.terminal import TerminalProgress
     from zoo.runs import submit
 
+    refuse_existing(options.out, options.replace)
     with TerminalProgress() as progress:
         counts = submit.write_submission(
             _load(options), options.images, options.out, progress,

@@ -12,6 +12,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
@@ -20,6 +21,7 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 from rich.text import Text
 
@@ -106,6 +108,33 @@ class TerminalProgress:
             self._epoch = None
         shown = "  ".join(f"{k} {v:.4g}" for k, v in logs.items())
         self.message(f"{title} epoch {epoch + 1}: {shown}")
+
+
+@contextmanager
+def download_bar(title: str, console: Console | None = None) -> Iterator[Callable[[int, int | None], None]]:
+    """Shows the progress of a download on a terminal, and nothing elsewhere.
+
+    Args:
+        title: What is downloaded.
+        console: Where to draw; standard error by default.
+
+    Yields:
+        A function of the bytes that have come, and of all bytes (None if unknown).
+
+    >>> with download_bar("weights.pt", Console(quiet=True)) as show:
+    ...     show(10, 100)
+    """
+    console = console or Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 class _Rate(ProgressColumn):

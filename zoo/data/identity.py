@@ -118,7 +118,7 @@ class DataIdentity:
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise CheckpointError(
                 f"{path}: not a record of the data that a run was trained on ({type(error).__name__}): use another "
-                "run folder (--run), or start this one anew (--restart)"
+                "run folder (--run), or start this one anew (--replace)"
             ) from None
 
 
@@ -132,7 +132,7 @@ def refuse_other_data(before: DataIdentity, now: DataIdentity, run: Path) -> Non
     if changes:
         raise CheckpointError(
             f"{run}: trained on other data than these ({'; '.join(changes)}): resume it with the data it began with, "
-            "use another run folder (--run), or start this one anew (--restart)"
+            "use another run folder (--run), or start this one anew (--replace)"
         )
 
 

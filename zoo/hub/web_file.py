@@ -18,6 +18,7 @@ from zoo.core import home
 from zoo.core.errors import HubError, IntegrityError
 from zoo.core.files import sha256 as sha256_of
 from zoo.core.files import write_json
+from zoo.core.terminal import download_bar
 from zoo.hub import download
 
 #: Most bytes that are read for a file whose size is not known.
@@ -56,7 +57,7 @@ def fetch(
     """Downloads a file from the first address that has it.
 
     What came before an interruption is kept beside `target` (`.part`), and the next call continues behind it if the
-    server's file is still the same one.
+    server's file is still the same one. On a terminal a bar shows the progress, on standard error.
 
     Args:
         urls: Addresses of the same file, http or https, tried in turn.
@@ -79,7 +80,8 @@ def fetch(
     with FileLock(f"{target}.lock"):
         for url in urls:
             try:
-                _download(url, target, size, advance)
+                with download_bar(target.name) as show:
+                    _download(url, target, size, advance, show)
             except (OSError, http.client.HTTPException, HubError) as error:
                 problems.append(f"{url}: {_reason(error)}")
                 continue
@@ -126,7 +128,13 @@ def _read_trusted() -> dict[str, dict[str, Any]]:
     return known
 
 
-def _download(url: str, target: Path, size: int, advance: Callable[[int], None] | None) -> None:
+def _download(
+    url: str,
+    target: Path,
+    size: int,
+    advance: Callable[[int], None] | None,
+    show: Callable[[int, int | None], None],
+) -> None:
     if urlsplit(url).scheme not in ("http", "https"):
         raise HubError("only http and https are read")
     part, note = target.with_name(f"{target.name}.part"), target.with_name(f"{target.name}.etag")
@@ -150,6 +158,7 @@ def _download(url: str, target: Path, size: int, advance: Callable[[int], None] 
                 if done > limit:
                     raise HubError(f"the file is larger than {limit:,} bytes")
                 out.write(block)
+                show(done, total or size or None)
                 if advance is not None:
                     advance(len(block))
     if (total is not None and done != total) or (size and done != size):

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from zoo.core.errors import CheckpointError
 from zoo.data.contents import Content
 
-_HINT = "--restart (restart=True) drops it and begins again"
+_HINT = "--replace (restart=True) drops it and begins again"
 
 #: Digits of the CRC-32 before each line of a record, and maximum length of a fact in a message.
 _CRC_DIGITS, _SHOWN = 8, 60
@@ -98,6 +98,15 @@ def folder_of(out: Path) -> Path:
     '.findings.csv.partial'
     """
     return out.with_name(f".{out.name}.partial")
+
+
+def has_begun(folder: Path) -> bool:
+    """Whether a partial file waits in its folder for a run that goes on with it.
+
+    >>> has_begun(Path("no such folder"))
+    False
+    """
+    return (folder / "record.jsonl").exists()
 
 
 @contextmanager
@@ -218,13 +227,21 @@ def _marked(data: Mapping[str, Any] | None, before: Mark) -> tuple[Mark, list[tu
 
 
 def _require_same(then: Mapping[str, Any], now: Mapping[str, Any], out: Path) -> None:
-    names = [name for name in {**then, **now} if then.get(name) != now.get(name)]
-    changes = [f"{_shown(name)} was {_shown(then.get(name))}, is {_shown(now.get(name))}" for name in names]
-    if changes:
+    if changes := differences(then, now):
         raise CheckpointError(
             f"{out}: a stopped run of another job waits in {folder_of(out).name} ({'; '.join(changes[:8])}): give the "
-            "first command again to go on with it, or --restart (restart=True) to drop it"
+            "first command again to go on with it, or --replace (restart=True) to drop it"
         )
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Says which facts of two jobs differ.
+
+    >>> differences({"model": "a", "batch size": 2}, {"model": "b", "batch size": 2})
+    ['model was a, is b']
+    """
+    names = [name for name in {**then, **now} if then.get(name) != now.get(name)]
+    return [f"{_shown(name)} was {_shown(then.get(name))}, is {_shown(now.get(name))}" for name in names]
 
 
 def _shown(value: object) -> str:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 #: Sources of studies that are rules, not tables.
 RULES = ("name", "folder", "header", "auto")
 
+#: Most images in a folder that is taken as one study; an examination has two to four as a rule.
+MOST_IMAGES = 20
+
 #: How to say which images belong together; ends the messages of this module.
 HOW = (
     "--studies TABLE.csv (columns Image_name, Study and, if numbers of studies begin anew with each patient, "
@@ -77,6 +80,8 @@ def studies_of(
         found = np.array([rule(path) for path in paths], str)
     else:
         found = _of_table(Path(source), paths, roots)
+    if str(source) == "folder":
+        _check_folders(found)
     unknown = np.flatnonzero(found == "")
     if len(unknown):
         raise UsageError(
@@ -228,6 +233,23 @@ def study_of_header(path: str, ids: Ids = "hash", limits: Limits = DEFAULT) -> s
 
 def _no_study(path: str) -> str:
     return ""
+
+
+def _check_folders(studies: np.ndarray) -> None:
+    """Refuses folders that hold more images than a study has.
+
+    Raises:
+        UsageError: A folder does; the message counts them.
+    """
+    names, counts = np.unique(studies[studies != ""], return_counts=True)
+    large = np.flatnonzero(counts > MOST_IMAGES)
+    if len(large):
+        first = large[np.argmax(counts[large])]
+        raise UsageError(
+            f"{len(large):,} of {len(names):,} folders hold more than {MOST_IMAGES} images, which is no study (most: "
+            f"{counts[first]:,} of {len(studies):,} images in {str(names[first])!r}): each study needs a folder of its "
+            f"own; or give {HOW}"
+        )
 
 
 def _where(source: str | Path) -> str:

@@ -33,8 +33,12 @@ class Format(Protocol):
         ...
 
 
-def format_of(out: Path) -> Format:
+def format_of(out: Path, what: str = "findings") -> Format:
     """Returns the format for a file's extension.
+
+    Args:
+        out: The file.
+        what: What is written, for the message.
 
     Raises:
         ValueError: The extension is neither `.csv` nor `.parquet`.
@@ -47,7 +51,7 @@ def format_of(out: Path) -> Format:
     if out.suffix == ".csv":
         return Csv()
     if out.suffix != ".parquet":
-        raise UsageError(f"{out}: findings are written as .csv or .parquet, got {out.suffix or 'no ending'!r}")
+        raise UsageError(f"{out}: {what} are written as .csv or .parquet, got {out.suffix or 'no ending'!r}")
     if find_spec("pyarrow") is None:
         raise MissingExtraError(f"{out}: Parquet", "pyarrow", "parquet", "or write .csv")
     return Parquet()

@@ -82,14 +82,24 @@ def markdown(table: Sequence[Row] | None = None) -> str:
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
 
 
+def auc_of(found: ReleaseFolder) -> str:
+    """The mean AUC of a release with its interval and number of images; "" if it was not evaluated."""
+    result = found.evaluation
+    if result is None or result.macro.auc.value is None:
+        return ""
+    mean = result.macro.auc
+    limits = f" [{mean.low:.3f}, {mean.high:.3f}]" if mean.low is not None and mean.high is not None else ""
+    return f"{mean.value:.3f}{limits} on its {result.split} part, {result.n} images"
+
+
+def published_auc(row: Published) -> str:
+    """The AUCs of weights of others that somebody measured; "" if none is known."""
+    return "; ".join(f"{r.auc:.3f} on {r.on} ({r.by})" for r in row.reported)
+
+
 def _included(name: str) -> Row:
     found = ReleaseFolder(home.INCLUDED / name)
-    result = found.evaluation
-    auc = "not known"
-    if result is not None and result.macro.auc.value is not None:
-        mean = result.macro.auc
-        limits = f" [{mean.low:.3f}, {mean.high:.3f}]" if mean.low is not None and mean.high is not None else ""
-        auc = f"{mean.value:.3f}{limits} on its {result.split} part, {result.n} images (this project)"
+    auc = f"{measured} (this project)" if (measured := auc_of(found)) else "not known"
     size = sum(max(entry.size, 0) for entry in found.entries.values())
     untrained = sum(not known for known in found.decision.trained)
     labels = _labels(len(found.spec.findings), untrained)
@@ -99,7 +109,7 @@ def _included(name: str) -> Row:
 def _published(row: Published) -> Row:
     port = kinds.get(row.kind)
     outputs = row.findings or port.findings or ()
-    auc = "; ".join(f"{r.auc:.3f} on {r.on} ({r.by})" for r in row.reported) or "not known"
+    auc = published_auc(row) or "not known"
     size = _megabytes(row.size) if row.size else f"about {_megabytes(4 * architectures.get(port.backbone).parameters)}"
     verified = "the file and its logits" if row.package[0] else _NOT_FETCHED
     return Row(row.name, row.origin, row.licence, size, _labels(len(outputs), outputs.count("")), auc, verified)

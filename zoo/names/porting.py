@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from zoo.config.specs import EnsembleSpec, MemberSpec
 from zoo.core import home
-from zoo.core.errors import HubError, UsageError, WeightsError
+from zoo.core.errors import HubError, UnknownNameError, UsageError, WeightsError
 from zoo.core.files import sha256 as sha256_of
 from zoo.core.warn import warn_user
 from zoo.hub import download, reference, web_file
@@ -26,7 +26,8 @@ from zoo.names.published import PUBLISHED, Published
 from zoo.release import install
 from zoo.release.documents import PortFacts
 from zoo.release.folder import ReleaseFolder
-from zoo.release.port import write_port
+from zoo.release.licences import check_licence
+from zoo.release.port import NAMES_ASSUMED, write_port
 
 #: Endings of weights files, in the order in which one is chosen in a repository.
 _ENDINGS = (".safetensors", ".pt", ".pth", ".h5", ".bin")
@@ -81,7 +82,8 @@ def port(
         name: Name of the installed model.
         kind: Kind of file (`zoo.models.ports.kinds`); by default it is found from the tensors.
         findings: Names of the outputs in order; by default those of the kind. "" for one that no data trained.
-        licence: SPDX name of the weights' licence; unknown by default, which forbids publishing.
+        licence: Identifier of the weights' licence (`zoo.release.licences`); "unknown" by default, which forbids
+            publishing.
 
     A file whose SHA-256 the catalog knows gets the findings, thresholds, licence and citation of its row, also under
     the name of the catalog: so a file that was downloaded on another machine is installed.
@@ -92,17 +94,22 @@ def port(
     Raises:
         WeightsError: The file is of no known kind, damaged, or of another number of outputs.
         HubError: The repository cannot be read, or has not one weights file.
-        UsageError: The name is one of the catalog, and the file is not known to be that of this name.
+        UsageError: The name is one of the catalog, and the file is not known to be that of this name; or the licence
+            is no identifier, or is given for a file of which the catalog states it.
+        UnknownNameError: There is no such file or name; names the closest ones of the catalog.
     """
     target = home.release_dir(name)
     if is_known(str(source)):
         _check_name(name, str(source))
         found = obtain(str(source))
         return found if str(source) == name else install.copy(found, target)
+    licence = check_licence(licence, unknown=True) if licence else "unknown"
     path, origin = _local(source)
     row = _known_file(path)
     _check_name(name, row.name if row is not None else "")
     if row is not None and kind is None and findings is None:
+        if licence not in ("unknown", row.licence):
+            raise UsageError(f"{path} is {row.name} of the catalog, whose licence is {row.licence}, not {licence}")
         facts = dataclasses.replace(_facts(row), source=origin, sha256=row.sha256)
         return _write(name, _converted(path, files.read(path), row.kind, row.findings or None), facts, row)
     read = files.read(path)
@@ -116,10 +123,10 @@ def port(
         source=origin,
         sha256=sha256_of(path),
         kind=ported.port.name,
-        licence=licence or "unknown",
+        licence=licence,
         unverified=(
             "Everything but the names and shapes of its tensors.",
-            "Which outputs were trained." if named else "The names of its outputs: they are those of its kind of file.",
+            "Which outputs were trained." if named else NAMES_ASSUMED,
         ),
     )
     return _write(name, ported, facts)
@@ -228,7 +235,11 @@ def _local(source: str | Path) -> tuple[Path, str]:
     """The path of a file or of the one weights file of a repository, and its name for people."""
     text = str(source)
     if not text.startswith(reference.SCHEME):
-        return Path(source).expanduser(), Path(source).name
+        path = Path(source).expanduser()
+        if not path.exists() and path.parent == Path() and path.suffix not in _ENDINGS:
+            names = [*PUBLISHED, ported_ensemble.NAME]
+            raise UnknownNameError("name of the catalog", text, names, "Or give a weights file, or hf://owner/name.")
+        return path, path.name
     repo = reference.parse(text)
     commit, sizes = download.listing(repo)
     for ending in _ENDINGS:

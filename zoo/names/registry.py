@@ -15,9 +15,10 @@ from zoo.hub import pins
 from zoo.labels.findings import FINDINGS
 from zoo.models import architectures
 from zoo.models.ports import kinds
-from zoo.names import ported_ensemble
+from zoo.names import catalog_table, ported_ensemble
 from zoo.names.catalog import CATALOG
 from zoo.names.published import PUBLISHED
+from zoo.release.folder import ReleaseFolder
 
 Kind = Literal["ensemble", "backbone"]
 
@@ -33,6 +34,7 @@ class ModelInfo:
         kind: "ensemble" (images to logits) or "backbone" (images to a feature map).
         summary: One line on the model.
         parameters: Number of parameters of the backbones without heads; 0 if unknown.
+        auc: Mean AUC with interval and number of images, and who measured it; "" if nobody is known to have.
         image_size: Height and width of the input in pixels, or None if any size is accepted.
         findings: Outputs of an ensemble; () for a backbone.
         members: Backbones of an ensemble.
@@ -63,6 +65,7 @@ class ModelInfo:
     licence: str = ""
     untrained: tuple[str, ...] = ()
     speakers: tuple[str, ...] = ()
+    auc: str = ""
 
 
 def list_models(pattern: str = "*", kind: Kind | None = None) -> list[str]:
@@ -161,8 +164,6 @@ def _find_spec(name: str, pin: pins.Pin | None) -> EnsembleSpec | None:
     if name in _REGISTERED:
         return _REGISTERED[name]
     if (folder := home.find_release(name)) is not None:
-        from zoo.release.folder import ReleaseFolder
-
         return ReleaseFolder(folder).spec
     if pin is not None:
         from zoo.hub import pull
@@ -191,6 +192,7 @@ def _published_info(name: str) -> ModelInfo:
         members=(port.backbone,),
         origin=row.origin,
         licence=row.licence,
+        auc=catalog_table.published_auc(row),
         untrained=tuple(known for known, given in zip(named, row.findings, strict=False) if not given),
     )
 
@@ -198,6 +200,10 @@ def _published_info(name: str) -> ModelInfo:
 def _ensemble_info(name: str, spec: EnsembleSpec) -> ModelInfo:
     members = tuple(m.name for m in spec.members)
     row = PUBLISHED.get(name)
+    folder = home.find_release(name)
+    found = ReleaseFolder(folder) if folder is not None else None
+    port = found.listing.provenance.port if found is not None else None
+    stated = port.licence if port is not None else found.license if found is not None else ""
     by_finding = any(isinstance(weight, tuple) for weight in spec.member_weights)
     return ModelInfo(
         name=name,
@@ -207,12 +213,21 @@ def _ensemble_info(name: str, spec: EnsembleSpec) -> ModelInfo:
         image_size=spec.image_size,
         findings=spec.findings,
         members=members,
-        installed=str(home.find_release(name) or ""),
-        origin=row.origin if row else "",
-        licence=row.licence if row else "",
+        installed=str(folder or ""),
+        origin=row.origin if row else port.origin if port is not None else _own_origin(name, found),
+        licence=row.licence if row else stated,
+        auc=catalog_table.published_auc(row) if row else catalog_table.auc_of(found) if found else "",
         untrained=spec.untrained,
         speakers=tuple(f"{f}: {' + '.join(names)}" for f, names in spec.speaking.items() if names) * by_finding,
     )
+
+
+def _own_origin(name: str, found: ReleaseFolder | None) -> str:
+    """Who made the weights of a release that was not converted from those of others."""
+    if name in home.included():
+        return "this project; comes with the package"
+    recipe = found.provenance.get("recipe") if found is not None else None
+    return f"recipe {recipe}" if isinstance(recipe, str) and recipe else ""
 
 
 def _summary(name: str, members: Sequence[str]) -> str:

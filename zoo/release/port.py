@@ -10,15 +10,22 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo.config.specs import EnsembleSpec
+from zoo.config.pixels import NAMED
+from zoo.config.specs import EnsembleSpec, MemberSpec
 from zoo.evaluation.decision import Decision, OperatingPoint, Origin
+from zoo.models import architectures
 from zoo.release.card_facts import DataFacts
 from zoo.release.card_metadata import front_matter
 from zoo.release.documents import PortFacts
+from zoo.release.folder import ReleaseFolder
 from zoo.release.write import write_release
 
 #: Name of the operating point of weights whose authors published no thresholds.
 NOT_FITTED = "not_fitted"
+
+#: What is said where nobody stated the names of the outputs, and how many findings a line shows.
+NAMES_ASSUMED = "The names of its outputs: they are those of its kind of file."
+_SHOWN = 8
 
 
 def write_port(
@@ -95,6 +102,26 @@ def card(spec: EnsembleSpec, facts: PortFacts) -> str:
         _section("Citation", f"```bibtex\n{facts.citation}\n```" if facts.citation else "None is known."),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def told(release: ReleaseFolder) -> list[str]:
+    """What a converted release is and what was assumed of it, in lines for a terminal."""
+    facts, spec = release.listing.provenance.port or PortFacts(), release.spec
+    lines = [f"kind: {facts.kind or 'several networks'}, on {', '.join(m.backbone for m in spec.members)}"]
+    assumed = f"; {NAMES_ASSUMED} give others with --findings" if NAMES_ASSUMED in facts.unverified else ""
+    shown = ", ".join(spec.findings[:_SHOWN]) + (" ..." if len(spec.findings) > _SHOWN else "")
+    untrained = f", not trained: {len(spec.untrained)}" if spec.untrained else ""
+    lines.append(f"findings: {len(spec.findings)} ({shown}){untrained}{assumed}")
+    lines += dict.fromkeys(f"pixels: {_pixels(member)}, at {spec.image_size} px" for member in spec.members)
+    unknown = " (assumed, since none was stated): it loads, and `zoo publish` refuses it"
+    return [*lines, f"licence: {facts.licence}{unknown if facts.licence == 'unknown' else ''}"]
+
+
+def _pixels(member: MemberSpec) -> str:
+    pixels = member.pixels or NAMED[architectures.get(member.backbone).preprocessing]
+    ends = [(value - m) / d for m, d in zip(pixels.mean, pixels.deviation, strict=True) for value in (0, 255)]
+    name = next((f"'{name}'" for name, known in NAMED.items() if known == pixels), "of its own")
+    return f"contract {name}: 0..255 becomes {min(ends):.4g} to {max(ends):.4g}, channels {pixels.order}"
 
 
 def speakers(spec: EnsembleSpec) -> str:

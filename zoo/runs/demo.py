@@ -15,11 +15,12 @@ from zoo.data.images.listing import list_images
 from zoo.data.images.locating import locate_images
 from zoo.data.phantoms.drawing import make_phantoms
 from zoo.data.tables import reading
+from zoo.data.tables.spec import TableSpec
 from zoo.evaluation import report
 from zoo.inference import load
 from zoo.release import install
 from zoo.runs import train
-from zoo.training.recipe import apply_overrides, load_recipe
+from zoo.training.recipe import apply_overrides, load_recipe, with_table
 
 #: Number of images that the demo draws for training and evaluation, and of unseen images that it predicts at the end.
 PHANTOMS, UNSEEN = 1500, 8
@@ -41,7 +42,13 @@ class Demo:
 
 
 def run(
-    data: Path | None, dataset: str | None, folder: Path | None, overrides: Sequence[str], progress: Progress
+    data: Path | None,
+    dataset: str | None,
+    folder: Path | None,
+    overrides: Sequence[str],
+    progress: Progress,
+    *,
+    columns: TableSpec | None = None,
 ) -> Demo:
     """Trains, evaluates, releases, installs and loads a small ensemble, then predicts with it.
 
@@ -51,9 +58,11 @@ def run(
         folder: Folder of the run, or None for `runs/<name>`.
         overrides: Changes of the recipe in the form "path=value".
         progress: Receives the progress of every step.
+        columns: Names of the columns, for a table of one's own.
     """
-    recipe = apply_overrides(load_recipe("xrayslam_demo"), overrides)
-    dataset = "competition" if data is None else reading.dataset_of(data, dataset)
+    recipe = load_recipe("xrayslam_demo")
+    recipe = apply_overrides(with_table(recipe, columns) if columns is not None else recipe, overrides)
+    dataset = "competition" if data is None else reading.dataset_of(data, dataset, columns=columns)
     name = "xrayslam-demo" if data is None else f"xrayslam-demo-{dataset}"
     folder = folder or Path("runs") / name
     data_name = "phantoms" if data is None else dataset
@@ -65,7 +74,8 @@ def run(
     assert outcome.report is not None
     assert outcome.release is not None
     install.install(outcome.release, name)
-    sample = _predict_unseen(name, reading.home_of(data), folder, progress)
+    images = Path(columns.images) if columns is not None and columns.images else reading.home_of(data)
+    sample = _predict_unseen(name, images, folder, progress)
     return Demo(name, f"{report.markdown(outcome.result)}\n{sample}", outcome.report)
 
 

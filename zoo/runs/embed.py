@@ -40,7 +40,7 @@ def write_features(
         progress: Receives the progress after each batch.
         batch_size: Images per batch; the runtime's default if None.
         strict: Whether to stop at the first unreadable image; otherwise it becomes a row with an error.
-        restart: Whether to start again and discard the results of an earlier call.
+        restart: Whether to start again: the results of an earlier call are discarded, a finished file is replaced.
         ids: How the rows name the images: "file", or for DICOM files "uid" or "hash" (`runs.naming.Names`).
 
     Raises:
@@ -49,7 +49,7 @@ def write_features(
         ValueError: `out` has another extension.
         ImageError: With `strict`, an image cannot be read.
     """
-    writers.format_of(out)  # raises for another format
+    writers.format_of(out, "features")  # raises for another format
     paths = find_images(sources, progress.message)
     features = embedder(predictor)
     batch_size = features.runtime.batch_size if batch_size is None else batch_size

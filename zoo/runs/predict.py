@@ -48,7 +48,7 @@ def write_findings(
         strict: Whether to stop at the first unreadable image; otherwise it becomes a row with an error.
         wide: Whether to write one row per image with the probabilities (`Predictor.wide_table`) instead of one row per
             image and finding.
-        restart: Whether to start again and discard the results of an earlier call.
+        restart: Whether to start again: the results of an earlier call are discarded, a finished file is replaced.
         ids: How the rows name the images: "file", or for DICOM files "uid" or "hash" (`runs.naming.Names`).
         also: Called with each batch before its rows are written; a batch may come again after a kill.
 

@@ -21,7 +21,7 @@ from zoo.inference import resume, studies, writers
 from zoo.inference.predictor import Predictor
 from zoo.inference.stream import Prediction
 from zoo.runs.predict import findings_job
-from zoo.runs.writing import beside, in_order, printable, scored, settle, tell_quality, tell_resumed
+from zoo.runs.writing import beside, complete, in_order, keep, printable, scored, settle, tell_quality, tell_resumed
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def write_study_findings(
         batch_size: Images per batch; the runtime's default if None.
         strict: Whether to stop at the first unreadable image; otherwise the other images of its study speak alone.
         wide: Whether to write one row per study with the probabilities.
-        restart: Whether to start again and discard the results of an earlier call.
+        restart: Whether to start again: the results of an earlier call are discarded, a finished file is replaced.
         ids: "uid" names studies that were told by DICOM headers by their Study Instance UID; otherwise it is hashed.
         also: Called with the predictions of the images of each study, and its logits, before its rows are written.
 
@@ -87,6 +87,9 @@ def write_study_findings(
     progress.message(f"{counted(len(set(study_of.values())), 'study')}: {rule.described(predictor.labels)}")
     job["studies"] = str(source) if source in studies.RULES else contents.of(str(source)).digest
     job |= {} if ids == "file" else {"ids": ids}
+    if not restart and (earlier := complete(out, job, found, progress)) is not None:
+        counts = earlier.items, earlier.failed, earlier.rejected, earlier.doubtful
+        return StudyCounts(len(set(study_of.values())), *counts)
     with resume.open_journal(out, job, restart=restart, whole=kind.whole) as log:
         before = [path for path, _ in log.files]
         paths = _grouped(in_order(log.files, found, out), study_of, len(before), out)
@@ -109,6 +112,7 @@ def write_study_findings(
         start = done // batch_size * batch_size
         batches = scored(predictor, paths, progress, batch_size, strict, start)
         beside(write, _pieces(batches, paths, [study_of[path] for path in paths], rule, start, done))
+    keep(out, job, log, progress)
     done_now = log.done
     tell_quality(done_now, predictor, progress)
     studies_written = len(set(study_of.values()))
@@ -199,7 +203,7 @@ def _grouped(paths: Sequence[str], study_of: dict[str, str], written: int, out: 
     if more is not None:
         raise CheckpointError(
             f"{out}: study {study_of[more]!r} was written by an earlier run and has another image now ({more}): "
-            "--restart (restart=True) starts again"
+            "--replace (restart=True) starts again"
         )
     place = {study: i for i, study in enumerate(dict.fromkeys(study_of[path] for path in paths))}
     return sorted(paths, key=lambda path: place[study_of[path]])

@@ -37,6 +37,7 @@ from zoo.release.trained_on import TrainedOn
 from zoo.release.write import write_release
 from zoo.runs import leaks, probed, results, seen_before, train
 from zoo.runs.gate import fit_on_training_part
+from zoo.runs.restart import removed_on_failure
 from zoo.training.probes import folds, learning
 from zoo.training.probes.learning import Sample
 from zoo.training.probes.linear import Linear
@@ -122,36 +123,36 @@ def probe(
     require_own_process()
     spec, run, name = spec or ProbeSpec(), run or out.with_name(f"{out.name}-run"), name or out.name
     ensemble = _ensemble_spec(model, name, ("unnamed",))  # raises for an impossible name before any image is read
-    run.mkdir(parents=True, exist_ok=True)
-    dataset = reading.dataset_of(data, dataset, columns=columns)
-    held = _read(model, data, dataset, columns, spec, run, progress)
-    train_rows = held.split.rows("train")
-    patients = splits.patients_of(held.table).astype(str)
-    reasons = folds.not_fittable(held.labels[train_rows], patients[train_rows], spec.folds, held.findings)
-    _tell_untrained(reasons, held.findings, progress)
-    able = [j for j, finding in enumerate(held.findings) if finding not in reasons]
-    part = _sample(held, patients, train_rows, able, spec)
-    heads, strengths = folds.fit_heads(part.features, part.labels, part.fold, progress, balanced=spec.balanced)
-    facts = Probe(
-        features=PurePath(model.name).name,
-        members=strengths,
-        folds=spec.folds,
-        balanced=spec.balanced,
-        training=_counts(held.labels[train_rows], held.findings),
-        untrained=reasons,
-        notes=tuple(seen_before.notes(model, seen_before.record_of(model), held.digests, held.split, progress)),
-        own=probed.own_heads(model, held.split),
-    )
-    if crossed:
-        whole = _sample(held, patients, np.arange(len(held.table)), able, spec)
-        logits, found = learning.cross_validate(whole, progress, spec.seed)
-        _write_out_of_fold(run / OUT_OF_FOLD, held, whole, logits)
-        curve = learning.learning_curve(whole, strengths, progress, spec.seed)
-        facts = dataclasses.replace(facts, cross_validation=found, learning_curve=curve)
-    ensemble = dataclasses.replace(ensemble, findings=held.findings, untrained=tuple(reasons))
-    whole_heads = {member: _all_columns(linear, able, len(held.findings)) for member, linear in heads.items()}
-    source = {"name": data_name, "form": dataset}
-    return _finish(model, ensemble, whole_heads, held, facts, spec, (out, run), source, progress)
+    with removed_on_failure(run, progress):
+        dataset = reading.dataset_of(data, dataset, columns=columns)
+        held = _read(model, data, dataset, columns, spec, run, progress)
+        train_rows = held.split.rows("train")
+        patients = splits.patients_of(held.table).astype(str)
+        reasons = folds.not_fittable(held.labels[train_rows], patients[train_rows], spec.folds, held.findings)
+        _tell_untrained(reasons, held.findings, progress)
+        able = [j for j, finding in enumerate(held.findings) if finding not in reasons]
+        part = _sample(held, patients, train_rows, able, spec)
+        heads, strengths = folds.fit_heads(part.features, part.labels, part.fold, progress, balanced=spec.balanced)
+        facts = Probe(
+            features=PurePath(model.name).name,
+            members=strengths,
+            folds=spec.folds,
+            balanced=spec.balanced,
+            training=_counts(held.labels[train_rows], held.findings),
+            untrained=reasons,
+            notes=tuple(seen_before.notes(model, seen_before.record_of(model), held.digests, held.split, progress)),
+            own=probed.own_heads(model, held.split),
+        )
+        if crossed:
+            whole = _sample(held, patients, np.arange(len(held.table)), able, spec)
+            logits, found = learning.cross_validate(whole, progress, spec.seed)
+            _write_out_of_fold(run / OUT_OF_FOLD, held, whole, logits)
+            curve = learning.learning_curve(whole, strengths, progress, spec.seed)
+            facts = dataclasses.replace(facts, cross_validation=found, learning_curve=curve)
+        ensemble = dataclasses.replace(ensemble, findings=held.findings, untrained=tuple(reasons))
+        whole_heads = {member: _all_columns(linear, able, len(held.findings)) for member, linear in heads.items()}
+        source = {"name": data_name, "form": dataset}
+        return _finish(model, ensemble, whole_heads, held, facts, spec, (out, run), source, progress)
 
 
 def _read(

@@ -38,7 +38,7 @@ from zoo.release.trained_on import TrainedOn
 from zoo.release.write import write_release
 from zoo.runs import leaks, results
 from zoo.runs.gate import fit_on_training_part
-from zoo.runs.restart import move_away
+from zoo.runs.restart import move_away, removed_on_failure
 from zoo.training import assess, feeding, stages
 from zoo.training.recipe import Recipe
 
@@ -102,17 +102,17 @@ def train(
         move_away(run, progress)
     recipe = dataclasses.replace(recipe, ensemble=porting.with_starts(recipe.ensemble))
     tell_random(recipe, progress)
-    run.mkdir(parents=True, exist_ok=True)
-    if isinstance(data, Path):
-        dataset = reading.dataset_of(data, dataset, recipe.dataset, recipe.table)
-    table, read, digests = readable_table(recipe, data, run, progress, dataset, cache)
-    if isinstance(data, Path) and dataset == "csv":
-        recipe = with_findings_of(recipe, table)
-    held = DataIdentity.of(table, recipe.ensemble.findings, digests)
-    stages.refuse_changes(recipe, held, run)
-    if recipe.fill_missing == "original":
-        reading.fill_original(table).to_csv(run / "filled.csv", index=False)
-    split = make_split(recipe, table, run, progress)
+    with removed_on_failure(run, progress):
+        if isinstance(data, Path):
+            dataset = reading.dataset_of(data, dataset, recipe.dataset, recipe.table)
+        table, read, digests = readable_table(recipe, data, run, progress, dataset, cache)
+        if isinstance(data, Path) and dataset == "csv":
+            recipe = with_findings_of(recipe, table)
+        held = DataIdentity.of(table, recipe.ensemble.findings, digests)
+        stages.refuse_changes(recipe, held, run)
+        if recipe.fill_missing == "original":
+            reading.fill_original(table).to_csv(run / "filled.csv", index=False)
+        split = make_split(recipe, table, run, progress)
     sources = {str(source): int(n) for source, n in table["Source"].value_counts().items()}
     data_facts = {"name": data_name, "form": dataset or "several", "sources": sources}
     result = stages.train(recipe, table, split, run, max_hours=max_hours, progress=progress, read=read, data=held)

@@ -22,7 +22,7 @@ from zoo.data import contents
 from zoo.data.contents import Content
 from zoo.data.images.dicom_header import Ids
 from zoo.data.images.limits import DEFAULT
-from zoo.inference import resume, writers
+from zoo.inference import finished, resume, writers
 from zoo.inference.embedding import Embedder
 from zoo.inference.predictor import Predictor
 from zoo.inference.stream import Prediction
@@ -69,17 +69,19 @@ def write_images(
         progress: Receives the progress after each batch.
         batch_size: Images per batch.
         strict: Whether to stop at the first unreadable image.
-        restart: Whether to discard the results of an earlier call.
+        restart: Whether to discard the results of an earlier call, and to replace a finished file.
         ids: How the rows name the images (`runs.naming.Names`).
         also: Called with each batch before its rows are written.
 
     Raises:
         CheckpointError: An earlier call with another job was stopped, one is still running, or images that it scored
-            have changed or are gone.
+            have changed or are gone; or the file is finished and was made by another job or from other images.
         ImageError: With `strict`, an image cannot be read.
     """
     names = Names(ids, model.limits)
     job = dict(job) | ({} if ids == "file" else {"ids": ids})
+    if not restart and (earlier := complete(out, job, paths, progress)) is not None:
+        return Counts(earlier.items, earlier.failed, earlier.rejected, earlier.doubtful)
     with resume.open_journal(out, job, restart=restart, whole=kind.whole) as log:
         paths = in_order(log.files, paths, out)
         settle(model, batch_size)
@@ -97,9 +99,40 @@ def write_images(
         start = log.done.items
         tell_resumed(start, len(paths), progress)
         beside(write, scored(model, paths, progress, batch_size, strict, start))
+    keep(out, job, log, progress)
     tell_quality(log.done, model, progress)
     names.tell(progress)
     return Counts(log.done.items, log.done.failed, log.done.rejected, log.done.doubtful)
+
+
+def complete(out: Path, job: Mapping[str, str | int], paths: Sequence[str], progress: Progress) -> resume.Mark | None:
+    """Says that a file is finished if the same job has written it from the same images.
+
+    Returns:
+        The counts of the finished file; None if there is none.
+
+    Raises:
+        CheckpointError: The file exists and is of another job, of other images, or of unknown origin.
+    """
+    found = finished.recall(out, job)
+    if found is None:
+        return None
+    more = in_order(found.files, paths, out)[len(found.files) :]
+    if more:
+        raise CheckpointError(
+            f"{out} exists, and {len(more):,} of {len(paths):,} images are not in it (first: {more[0]}): "
+            "--replace (restart=True) writes it anew, or choose another file"
+        )
+    progress.message(f"{out} is already complete: the same model and images have written it; nothing was computed")
+    return found.done
+
+
+def keep(out: Path, job: Mapping[str, str | int], log: resume.Journal, progress: Progress) -> None:
+    """Remembers what a finished file was made from; says so if that is impossible."""
+    try:
+        finished.remember(out, job, log.done, log.files)
+    except OSError as error:
+        progress.message(f"the origin of {out} cannot be remembered, so the same command will refuse it: {error}")
 
 
 def tell_resumed(done: int, images: int, progress: Progress) -> None:
@@ -135,7 +168,7 @@ def in_order(scored_before: Sequence[tuple[str, Content]], paths: Sequence[str],
         if some:
             raise CheckpointError(
                 f"{out}: {len(some):,} of {counted(len(before), 'image')} that an earlier run has written are {what} "
-                f"(first: {some[0]}): --restart (restart=True) starts again"
+                f"(first: {some[0]}): --replace (restart=True) starts again"
             )
     for path in before:
         left[path] = 0

@@ -243,9 +243,9 @@ def _compare(saved: Mapping[str, Any], now: Mapping[str, Any], recipe: Recipe, r
     _refuse_recipe(saved["recipe"], recipe, run_dir)
     for what, key in saved.get("data", {}).items():
         if key and now["data"][what] and key != now["data"][what]:
-            raise CheckpointError(f"{run_dir} was trained on other {what}: use another run folder (--run) or --restart")
+            raise CheckpointError(f"{run_dir} was trained on other {what}: use another run folder (--run) or --replace")
     if saved["split"] != now["split"]:
-        raise CheckpointError(f"{run_dir} was trained with another split or table: use a new run folder or --restart")
+        raise CheckpointError(f"{run_dir} was trained with another split or table: use a new run folder or --replace")
     if saved["precision"] != now["precision"]:
         raise CheckpointError(
             f"{run_dir} was trained in {saved['precision']}, but this device would use {now['precision']}: "
@@ -264,7 +264,7 @@ def _refuse_recipe(saved: Mapping[str, Any], recipe: Recipe, run_dir: Path) -> N
     if changed:
         raise CheckpointError(
             f"{run_dir} was trained with another recipe (it differs in {', '.join(changed)}): use a new run folder "
-            "or --restart"
+            "or --replace"
         )
 
 

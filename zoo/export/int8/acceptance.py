@@ -12,6 +12,7 @@ from zoo.core.counting import counted
 from zoo.core.errors import SplitError, UsageError
 from zoo.data import duplicates
 from zoo.data.tables import reading
+from zoo.data.tables.spec import TableSpec
 from zoo.evaluation.comparison import compare
 from zoo.evaluation.decision import Decision, positives, probabilities
 from zoo.evaluation.metrics import roc_auc
@@ -53,7 +54,14 @@ class Images:
         return ImagesOfPart(len(self.calibration), "validation" if self.split_hash else "all", self.split_hash)
 
 
-def choose_images(data: Path, dataset: str, trained_on: Path | None = None, seed: int = 0) -> Images:
+def choose_images(
+    data: Path,
+    dataset: str | None,
+    trained_on: Path | None = None,
+    seed: int = 0,
+    *,
+    columns: TableSpec | None = None,
+) -> Images:
     """Chooses images of a folder for each purpose.
 
     With the training's split, calibration and tuning images are from its validation part and compared ones from its
@@ -61,9 +69,10 @@ def choose_images(data: Path, dataset: str, trained_on: Path | None = None, seed
 
     Args:
         data: Folder of images and their table.
-        dataset: Form of the table.
+        dataset: Format of the table; None to find it out.
         trained_on: Run folder or `split.json` of the training.
         seed: Seed of the draw.
+        columns: Names of the columns, for a table of one's own.
 
     Raises:
         SplitError: The folder holds too few images of a part.
@@ -73,7 +82,9 @@ def choose_images(data: Path, dataset: str, trained_on: Path | None = None, seed
         >>> len(images.calibration), len(images.compared), images.part  # doctest: +SKIP
         (300, 748, 'all')
     """
-    table, _ = reading.drop_missing(reading.read_table(dataset, data))
+    table, _ = reading.drop_missing(
+        reading.read_table(reading.dataset_of(data, dataset, columns=columns), data, columns=columns)
+    )
     if trained_on is None:
         note = (
             "the images of the training are not known (no --trained-on): calibrated and compared on images of "

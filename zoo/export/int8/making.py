@@ -17,6 +17,7 @@ from zoo.core.counting import counted
 from zoo.core.errors import ImageError, MissingExtraError, SplitError
 from zoo.core.progress import Progress, Silent
 from zoo.data.images.reading import read_image
+from zoo.data.tables.spec import TableSpec
 from zoo.export import exporting, formats, graph_cache
 from zoo.export.int8 import acceptance, quantising, sensitivity
 from zoo.export.int8.acceptance import Images
@@ -65,7 +66,8 @@ def export_int8(
     out: Path | None = None,
     progress: Progress | None = None,
     *,
-    dataset: str = "competition",
+    dataset: str | None = "competition",
+    columns: TableSpec | None = None,
     trained_on: Path | None = None,
     carry: bool = True,
 ) -> Outcome:
@@ -83,7 +85,8 @@ def export_int8(
         data: Folder of images and their table, as for training.
         out: Folder for an export with the temperature inside, or None.
         progress: Receives one step for each image.
-        dataset: Form of the table.
+        dataset: Format of the table; None to find it out.
+        columns: Names of the columns, for a table of one's own.
         trained_on: Run folder or `split.json` of the training.
         carry: Put it into the release where that is a folder of this machine; otherwise, and for a release on a Hub,
             it is kept below `ZOO_HOME` alone.
@@ -96,7 +99,7 @@ def export_int8(
         if find_spec(library) is None:
             raise MissingExtraError("int8", library, "serve")
     progress = progress or Silent()
-    images = acceptance.choose_images(data, dataset, trained_on)
+    images = acceptance.choose_images(data, dataset, trained_on, columns=columns)
     _require_own_split(found, images)
     facts = exporting.describe(found, "openvino", "int8", None, 1, calibrated=False)
     network = build_checked(found)
