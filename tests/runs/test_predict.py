@@ -303,6 +303,7 @@ def test_a_run_stopped_behind_any_batch_ends_with_the_very_bytes(folder, tmp_pat
                 predict.write_findings(load(folder), [films], out, Silent(), batch_size=batch_size)
         predict.write_findings(load(folder), [films], out, Silent(), batch_size=batch_size)
         assert out.read_bytes() == whole.read_bytes()
+        out.unlink()
 
 
 def test_a_decision_of_ones_own_is_another_job(many, tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from zoo.core import home
 from zoo.core.errors import CheckpointError
-from zoo.core.files import content_key, sha256, write_json
+from zoo.core.files import content_key, sha256, write_text
 from zoo.data.contents import Content
 from zoo.inference.resume import Mark, differences, folder_of, has_begun
 
@@ -37,7 +37,7 @@ def remember(out: Path, job: Mapping[str, str | int], done: Mark, files: Sequenc
         files: The files that its items were made from, with their content.
     """
     facts = {"sha256": sha256(out), "job": dict(job), "done": asdict(done), "files": [[p, *held] for p, held in files]}
-    write_json(_record(out), facts)
+    write_text(_record(out), json.dumps(facts))  # ASCII, since a file name need not be text
 
 
 def recall(out: Path, job: Mapping[str, str | int]) -> Finished | None:
