@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,17 @@ def refuse_existing(place: Path, replace: bool, sign: str = "") -> None:
     """
     if not replace and (place / sign if sign else place).exists():
         raise UsageError(f"{place} exists{f' and holds {sign}' * bool(sign)}: --replace replaces it, or choose another")
+
+
+def tell_replaced(place: Path, sign: str = "") -> None:
+    """Says that a result is written over an earlier one: results can be computed again, models are not replaced so.
+
+    Args:
+        place: File or folder that the command writes.
+        sign: A file in the folder that shows that an earlier result is there; "" if anything is.
+    """
+    if (place / sign if sign else place).exists():
+        print(f"{place} holds an earlier result, which this one replaces", file=sys.stderr)
 
 
 def refuse_unused(given: Mapping[str, object], why: str) -> None:

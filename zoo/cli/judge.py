@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.cli.command import NOT_A_DEVICE, add_replace, command, refuse_existing, refuse_unused
+from zoo.cli.command import NOT_A_DEVICE, command, refuse_unused, tell_replaced
 from zoo.cli.serving import add_runtime
 from zoo.cli.tables import add_table, named_columns, table_spec
 from zoo.core.errors import UsageError
@@ -45,7 +45,6 @@ def add(commands: Any) -> None:
     sub.add_argument("--resamples", type=int, default=2000, help="bootstrap resamples (default: 2000)")
     sub.add_argument("--seed", type=int, default=0, help="seed of resamples and --validation-share (default: 0)")
     sub.add_argument("--out", type=Path, required=True, help="folder for metrics.json and the report")
-    add_replace(sub, "replace an earlier evaluation in --out")
 
 
 def _add_decision(sub: Any) -> None:
@@ -136,7 +135,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     from zoo.runs import evaluate
 
     _check_options(options)
-    refuse_existing(options.out, options.replace, "metrics.json")
+    tell_replaced(options.out, "metrics.json")
     request = _request(options)
     with TerminalProgress() as progress:
         if options.predictions:

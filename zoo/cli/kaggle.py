@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from zoo.cli.command import add_replace, command, refuse_existing
+from zoo.cli.command import command, tell_replaced
 
 
 def add(commands: Any) -> None:
@@ -17,7 +17,7 @@ def add(commands: Any) -> None:
     actions = sub.add_subparsers(dest="action", required=True, metavar="ACTION")
     text = "write a data set of wheels and starting weights, without what Kaggle already has"
     wheels = actions.add_parser("wheels", help=text, description=text)
-    wheels.add_argument("out", type=Path, help="folder of the data set")
+    wheels.add_argument("out", type=Path, help="folder of the data set; an earlier one is replaced")
     text = "wheel of this package (default: its version in the package index)"
     wheels.add_argument("--wheel", type=Path, metavar="FILE", help=text)
     wheels.add_argument("--extra", action="append", default=[], help="an extra of this package, such as dicom")
@@ -27,14 +27,13 @@ def add(commands: Any) -> None:
     wheels.add_argument("--python", default=PYTHON, help=f"version of Python on Kaggle (default: {PYTHON})")
     text = "what is installed on Kaggle, as `pip freeze` prints it there (default: a list of August 2026)"
     wheels.add_argument("--installed", type=Path, metavar="FILE", help=text)
-    add_replace(wheels, "replace an earlier data set in the folder")
 
 
 def _wheels(options: argparse.Namespace) -> None:
     from zoo.core.terminal import TerminalProgress
     from zoo.runs.wheels import write_wheels
 
-    refuse_existing(options.out, options.replace, "dataset-metadata.json")
+    tell_replaced(options.out, "dataset-metadata.json")
     with TerminalProgress() as progress:
         done = write_wheels(
             options.out, progress,

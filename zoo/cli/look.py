@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from zoo.cli.command import add_json, add_replace, command, print_json, refuse_existing, refuse_unused
+from zoo.cli.command import add_json, command, print_json, refuse_unused, tell_replaced
 from zoo.cli.tables import add_table, named_columns, table_spec
 from zoo.core.errors import UsageError
 
@@ -48,7 +48,6 @@ def _add_data(commands: Any) -> None:
     sub.add_argument("--quick", action="store_true", help="do not read the images: no copies, no unreadable images")
     sub.add_argument("--html", type=Path, metavar="PAGE", help="also write a page")
     sub.add_argument("--json", type=Path, metavar="FILE", help="also write everything as JSON")
-    add_replace(sub, "replace the files of --html and --json if they exist")
 
 
 def _add_audit(commands: Any) -> None:
@@ -63,14 +62,13 @@ def _add_audit(commands: Any) -> None:
     )
     sub.add_argument("--predictions", type=Path, metavar="FILE", help=text)
     sub.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder of the tables and the page")
-    add_replace(sub, "replace an earlier audit in --out")
 
 
 def _audit(options: argparse.Namespace) -> None:
     from zoo.core.terminal import TerminalProgress
     from zoo.runs import audit
 
-    refuse_existing(options.out, options.replace, audit.PAGE)
+    tell_replaced(options.out, audit.PAGE)
     with TerminalProgress() as progress:
         found = audit.audit(
             options.data, options.out, progress,
@@ -94,7 +92,7 @@ def _data(options: argparse.Namespace) -> None:
     if options.data is None:
         raise UsageError("give the table or its folder: zoo data DIR")
     for page in filter(None, (options.html, options.json)):
-        refuse_existing(page, options.replace)
+        tell_replaced(page)
     from zoo.config.specs import to_dict
     from zoo.core.files import write_json
     from zoo.core.terminal import TerminalProgress

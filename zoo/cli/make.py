@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from zoo.cli.command import NOT_A_DEVICE, add_replace, command, refuse_existing, refuse_unused
+from zoo.cli.command import NOT_A_DEVICE, add_replace, command, refuse_unused, tell_replaced
 from zoo.cli.tables import add_table, named_columns, table_spec
 from zoo.core.counting import counted
 
@@ -31,7 +31,6 @@ def _add_demo(commands: Any) -> None:
     sub.add_argument("folder", type=Path, help="folder to write")
     sub.add_argument("--images", type=int, default=1500, help="number of training images (default: 1500)")
     sub.add_argument("--seed", type=int, default=0, help="the same seed gives the same images (default: 0)")
-    add_replace(sub, "draw again into a folder that holds such a table")
 
 
 def _add_cache(commands: Any) -> None:
@@ -84,7 +83,7 @@ def _phantoms(options: argparse.Namespace) -> None:
     from zoo.core.terminal import TerminalProgress
     from zoo.data.phantoms.drawing import make_phantoms
 
-    refuse_existing(options.folder, options.replace, "train2.csv")
+    tell_replaced(options.folder, "train2.csv")
     with TerminalProgress() as progress, progress.task("drawing images", options.images) as advance:
         make_phantoms(options.folder, options.images, seed=options.seed, on_image=advance)
     print(options.folder)

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from zoo.cli.command import NOT_A_DEVICE, add_replace, command, refuse_existing, refuse_unused
+from zoo.cli.command import NOT_A_DEVICE, command, refuse_unused, tell_replaced
 from zoo.cli.tables import add_table, named_columns, table_spec
 from zoo.core.errors import UsageError
 from zoo.data.images.limits import Limits
@@ -35,7 +35,6 @@ def add(commands: Any) -> None:
         type=Path,
         help="for int8: run folder or split.json of the release, which tells which images calibrate and which compare",
     )
-    add_replace(sub, "replace an earlier export in --out")
 
 
 def _add_serve(commands: Any) -> None:
@@ -186,7 +185,7 @@ def _export(options: argparse.Namespace) -> int:
     }  # fmt: skip
     refuse_unused(of_int8, "is for --precision int8")
     out = options.out or Path(f"{Path(options.name).name.partition('@')[0]}-{options.format}")
-    refuse_existing(out, options.replace)
+    tell_replaced(out)
     found = sources.find(options.name, options.members)
     made = exporting.export(found, out, options.format, options.precision, members=options.members)
     check = made.facts.check
@@ -205,7 +204,7 @@ def _export_int8(options: argparse.Namespace) -> int:
     if options.data is None or options.members:
         raise UsageError("int8 needs --data DIR, images to calibrate and to compare on, and takes all members")
     if options.out is not None:
-        refuse_existing(options.out, options.replace)
+        tell_replaced(options.out)
     with TerminalProgress() as progress:
         done = making.export_int8(
             sources.find(options.name), options.data, options.out, progress,

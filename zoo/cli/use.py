@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.cli.command import NOT_A_DEVICE, add_replace, command, refuse_existing, refuse_unused
+from zoo.cli.command import NOT_A_DEVICE, add_replace, command, refuse_unused, tell_replaced
 from zoo.cli.serving import add_limits, add_runtime, limits_of
 from zoo.core import home
 from zoo.core.counting import counted
@@ -63,7 +63,6 @@ def add(commands: Any) -> None:
             _add_ids(sub)
             _add_dicom_out(sub)
         else:
-            add_replace(sub, "replace the file --out if it exists")
             sub.add_argument("--sample", type=Path, help="sample submission that gives rows, order and columns")
     _add_embed(commands)
 
@@ -236,7 +235,7 @@ def _submit(options: argparse.Namespace) -> int:
     from zoo.core.terminal import TerminalProgress
     from zoo.runs import submit
 
-    refuse_existing(options.out, options.replace)
+    tell_replaced(options.out)
     with TerminalProgress() as progress:
         counts = submit.write_submission(
             _load(options), options.images, options.out, progress,

@@ -101,7 +101,6 @@ def train(
     if restart:
         move_away(run, progress)
     recipe = dataclasses.replace(recipe, ensemble=porting.with_starts(recipe.ensemble))
-    tell_random(recipe, progress)
     with removed_on_failure(run, progress):
         if isinstance(data, Path):
             dataset = reading.dataset_of(data, dataset, recipe.dataset, recipe.table)
@@ -113,6 +112,7 @@ def train(
         if recipe.fill_missing == "original":
             reading.fill_original(table).to_csv(run / "filled.csv", index=False)
         split = make_split(recipe, table, run, progress)
+    tell_random(recipe, progress)
     sources = {str(source): int(n) for source, n in table["Source"].value_counts().items()}
     data_facts = {"name": data_name, "form": dataset or "several", "sources": sources}
     result = stages.train(recipe, table, split, run, max_hours=max_hours, progress=progress, read=read, data=held)
