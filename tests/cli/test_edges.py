@@ -91,7 +91,7 @@ def test_releases_and_names_are_replaced_by_one_option(release, tmp_path, capsys
         ("phantoms DIR --images 3", "train2.csv"),
         ("submit a.png --model x --out DIR/out.csv", "out.csv"),
         ("data a.csv --html DIR/page.html", "page.html"),
-        ("export x --format onnx --out DIR", "zoo.json"),
+        ("export x --format onnx --out DIR", "export.json"),
     ],
 )
 def test_a_result_that_replaces_an_earlier_one_says_so(tmp_path, monkeypatch, capsys, command, sign):
@@ -106,7 +106,7 @@ def test_a_result_that_replaces_an_earlier_one_says_so(tmp_path, monkeypatch, ca
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("predict --example --wide", "--wide: has no effect on the table that --example prints: give --out FILE"),
+        ("predict --example --wide", "--wide: has no effect without --out FILE"),
         ("predict --example --by study", "--by study: has no effect"),
         ("predict --example --replace", "--replace: has no effect"),
         ("evaluate x --data d --out o --labels l.csv --ensemble logits", "--labels, --ensemble: is for --predictions"),

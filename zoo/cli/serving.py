@@ -175,6 +175,7 @@ def add_runtime(sub: Any) -> None:
 def _export(options: argparse.Namespace) -> int:
     from zoo.export import exporting
     from zoo.names import sources
+    from zoo.release.layout import FACTS
 
     exporting.check_choice(options.format, options.precision)
     if options.precision == "int8":
@@ -185,7 +186,7 @@ def _export(options: argparse.Namespace) -> int:
     }  # fmt: skip
     refuse_unused(of_int8, "is for --precision int8")
     out = options.out or Path(f"{Path(options.name).name.partition('@')[0]}-{options.format}")
-    tell_replaced(out)
+    tell_replaced(out, FACTS)
     found = sources.find(options.name, options.members)
     made = exporting.export(found, out, options.format, options.precision, members=options.members)
     check = made.facts.check
@@ -200,11 +201,12 @@ def _export_int8(options: argparse.Namespace) -> int:
     from zoo.core.terminal import TerminalProgress
     from zoo.export.int8 import making
     from zoo.names import sources
+    from zoo.release.layout import FACTS
 
     if options.data is None or options.members:
         raise UsageError("int8 needs --data DIR, images to calibrate and to compare on, and takes all members")
     if options.out is not None:
-        tell_replaced(options.out)
+        tell_replaced(options.out, FACTS)
     with TerminalProgress() as progress:
         done = making.export_int8(
             sources.find(options.name), options.data, options.out, progress,

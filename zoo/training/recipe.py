@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from zoo.config.codec import from_dict
 from zoo.config.specs import EnsembleSpec, override, to_dict
 from zoo.core import home
 from zoo.core.errors import RecipeError, UnknownNameError
@@ -275,9 +276,12 @@ def differences(saved: Mapping[str, Any], recipe: Recipe) -> list[str]:
 
     Fields that did not exist when it was saved count as their defaults.
     """
-    plain = Recipe(recipe.name, recipe.ensemble, recipe.stages)
-    added = {name: value for name, value in to_dict(plain).items() if name not in saved}
-    before, now = dict(_flat({**saved, **added})), dict(_flat(to_dict(recipe)))
+    try:
+        saved = to_dict(from_dict(Recipe, saved))
+    except RecipeError:  # it has fields that are gone: compared as it is
+        plain = Recipe(recipe.name, recipe.ensemble, recipe.stages)
+        saved = {**to_dict(plain), **saved}
+    before, now = dict(_flat(saved)), dict(_flat(to_dict(recipe)))
     changed = [path for path in {**before, **now} if before.get(path) != now.get(path)]
     return [path for path in changed if path not in FREE_FIELDS]
 
