@@ -4,6 +4,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+import pytest
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -146,6 +147,17 @@ def ensemble(ported, size: int):
     # JAX compiles the network once; TensorFlow runs it sooner than it traces it.
     model.compile(run_eagerly=keras.backend.backend() == "tensorflow")
     return model
+
+
+def by_openvino(model, size: int, images: np.ndarray) -> np.ndarray:
+    """Its logits by OpenVINO, in float32, from the graph that we write."""
+    openvino = pytest.importorskip("openvino")
+    pytest.importorskip("onnx")
+    from zoo.export.onnx.model import to_onnx
+
+    core = openvino.Core()
+    graph = core.read_model(to_onnx(model, size).SerializeToString())
+    return core.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(images)[0]
 
 
 def probe() -> tuple[np.ndarray, np.ndarray]:

@@ -48,22 +48,12 @@ def compare(name, ported, size, expected, openvino=False):
     model, images = sources.ensemble(ported, size), sources.images(size)
     found = {keras.backend.backend(): model.predict(images, verbose=0)}
     if openvino:
-        found["openvino"] = by_openvino(model, size, images)
+        found["openvino"] = sources.by_openvino(model, size, images)
     assert expected.std() > 0.1
     for runtime, logits in found.items():
         difference = np.abs(logits - expected).max() / np.abs(expected).max()
         print(f"{name} {size} px, {runtime}: {difference:.2g} of the largest logit {np.abs(expected).max():.3g}")
         assert difference < TOLERANCE, runtime
-
-
-def by_openvino(model, size, images):
-    openvino = pytest.importorskip("openvino")
-    pytest.importorskip("onnx")
-    from zoo.export.onnx.model import to_onnx
-
-    core = openvino.Core()
-    graph = core.read_model(to_onnx(model, size).SerializeToString())
-    return core.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(images)[0]
 
 
 IMAGENET, HALF = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), ((0.5,) * 3, (0.5,) * 3)

@@ -1,6 +1,8 @@
 """Logits of a converted tf_efficientnet_b3 against timm's own code, from a file as timm's users save it."""
 
+import keras
 import numpy as np
+import port_sources
 import pytest
 
 from zoo.models.classifier import Classifier
@@ -48,9 +50,8 @@ def test_timm(saved, size):
 
     network, path = saved
     images = np.random.default_rng(size).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
-    mean, deviation = (torch.tensor(v).view(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     with torch.no_grad():
-        expected = network((torch.tensor(images).permute(0, 3, 1, 2) / 255 - mean) / deviation).numpy()
+        expected = network(normalised(torch, images)).numpy()
     ported = convert(files.read(path).tensors, findings=[f"f{i}" for i in range(14)])
     assert ported.port.name == "timm-tf-efficientnetb3"
     model = Classifier.from_spec(ported.member, size, 14, channels=3)
@@ -58,7 +59,32 @@ def test_timm(saved, size):
     assert variables.keys() == ported.weights.keys()
     for name, variable in variables.items():
         variable.assign(ported.weights[name])
-    difference = np.abs(np.asarray(model.predict(images, verbose=0)) - expected).max() / np.abs(expected).max()
-    print(f"largest difference {difference:.2g} of the largest logit {np.abs(expected).max():.3g}")
+    compare(np.asarray(model.predict(images, verbose=0)), expected, f"Keras, {size} px")
+
+
+@pytest.mark.parametrize("size", [224, 75])
+def test_grey_images_by_openvino(saved, size):
+    """A graph takes one channel, which timm's users repeat."""
+    import torch
+
+    network, path = saved
+    grey = np.random.default_rng(size).integers(0, 256, (2, size, size, 1), dtype=np.uint8)
+    with torch.no_grad():
+        expected = network(normalised(torch, grey.repeat(3, axis=-1))).numpy()
+    model = port_sources.ensemble(convert(files.read(path).tensors, findings=[f"f{i}" for i in range(14)]), size)
+    compare(model.predict(grey, verbose=0), expected, f"{keras.backend.backend()}, grey, {size} px")
+    compare(port_sources.by_openvino(model, size, grey), expected, f"OpenVINO, grey, {size} px")
+
+
+def normalised(torch, images):
+    """As timm's transforms do it: uint8 (n, size, size, 3) to float32 (n, 3, size, size)."""
+    mean, deviation = (torch.tensor(v).view(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    return (torch.tensor(images).permute(0, 3, 1, 2) / 255 - mean) / deviation
+
+
+def compare(found, expected, what):
+    largest = np.abs(expected).max()
+    difference = np.abs(found - expected).max() / largest
+    print(f"{what}: largest difference {difference:.2g} of the largest logit {largest:.3g}")
     assert expected.std() > 1e-3
     assert difference < TOLERANCE
