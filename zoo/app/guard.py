@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -27,6 +29,10 @@ _HEADERS = {
     "x-content-type-options": "nosniff",
     "x-intended-use": RESEARCH_ONLY,
 }
+
+
+#: Seconds for which the body of a refused upload is read and dropped.
+_PATIENCE = 30
 
 
 class Guard:
@@ -74,17 +80,26 @@ class Guard:
         size = int(stated)
         if size > body:
             text = f"The files are larger than {body / 1e6:,.4g} MB together: choose fewer.\n"
-            await PlainTextResponse(text, 413, {"connection": "close"})(scope, receive, send)
+            await _refuse(PlainTextResponse(text, 413), scope, receive, send)
             return
         if size + self._arriving + _stored(self.folder) > self.settings.held:
             text = "The uploads of others fill the memory: try again in a minute.\n"
-            await PlainTextResponse(text, 503, {"connection": "close", "retry-after": "60"})(scope, receive, send)
+            await _refuse(PlainTextResponse(text, 503, {"retry-after": "60"}), scope, receive, send)
             return
         self._arriving += size
         try:
             await self.app(scope, receive, send)
         finally:
             self._arriving -= size
+
+
+async def _refuse(answer: PlainTextResponse, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers after the body has come and been dropped: a browser that is still sending would not hear the answer."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_PATIENCE):
+            while (await receive()).get("more_body"):
+                pass
+    await answer(scope, receive, send)
 
 
 def _knows(given: str, token: str) -> bool:

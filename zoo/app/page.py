@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -63,17 +64,19 @@ class Page:
         most = self.settings.files
         late = f"more than {most} files at a time: drop it again"
         files = [*files[:most], *(File(file.name, problem=late) for file in files[most:])]
-        found, last, id = list[Result](), 0, secrets.token_hex(4)
+        found, last, id, begun = list[Result](), 0, secrets.token_hex(4), time.monotonic()
         for result in analyse(self.predictor, self.facts, files, self.settings.point):
             found.append(result)
             # The first at once; then ever larger parts, since each is the whole of what is shown.
             if len(found) == 1 or len(found) >= 2 * last:
+                if not last:
+                    _log.info("first image answered within %.3f s", time.monotonic() - begun)
                 last = len(found)
                 yield html.results(found, self.facts, len(files), id), None
         if len(found) > last:
             yield html.results(found, self.facts, len(files), id), None
         bad = sum(bool(result.error) for result in found)
-        _log.info("%d images, %d without findings", len(found), bad)
+        _log.info("%d images, %d without findings, %.3f s", len(found), bad, time.monotonic() - begun)
 
     def blocks(self) -> gr.Blocks:
         """Returns Gradio's description of the page."""
@@ -83,7 +86,7 @@ class Page:
             gr.HTML(html.statement(), elem_id="zoo-statement", apply_default_css=False)
             drop = gr.File(
                 label="Chest radiographs: JPEG, PNG, DICOM", file_count="multiple", type="filepath",
-                elem_id="zoo-drop", height=170,
+                elem_id="zoo-drop", height=140,
             )  # fmt: skip
             # Gradio's own makes an empty temporary file beside each upload. (A subclass would have it write into ours.)
             drop.preprocess = _named  # type: ignore[method-assign, assignment]

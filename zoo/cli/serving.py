@@ -106,6 +106,8 @@ def _app(options: argparse.Namespace) -> int:
     )  # fmt: skip
     limits = limits_of(options)
     check_installed()
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
+    logging.getLogger("zoo.app").setLevel(logging.INFO)
     predictor = load(options.model, runtime=options.runtime, precision=options.precision)
     predictor.limits = limits
     if options.decision is not None:
