@@ -13,7 +13,7 @@ from served import png
 from zoo.app import html
 from zoo.app.analysis import File, analyse
 from zoo.app.facts import facts_of
-from zoo.explain.explanation import explain, explain_findings
+from zoo.explain.explanation import explain
 from zoo.inference.load import load
 
 pytestmark = pytest.mark.tensorflow_only
@@ -49,15 +49,6 @@ def test_a_heatmap_is_the_explanation_with_its_values_as_opacity(model, found):
     opacity = np.asarray(picture)[..., 3] / 255
     assert opacity.shape == expected.shape
     assert np.abs(opacity - expected).mean() < 0.02
-
-
-def test_findings_of_one_image_are_explained_as_one_by_one(model):
-    together = explain_findings(model.model, png(3), (0, 2), decision=model.decision)
-    for index, one in zip((0, 2), together, strict=True):
-        alone = explain(model.model, png(3), index, decision=model.decision)
-        np.testing.assert_allclose(one.raw, alone.raw, atol=1e-5)
-        assert one.probability == pytest.approx(alone.probability, abs=1e-6)
-    assert explain_findings(model.model, png(3, 400), (0,), size=100)[0].heatmap.shape == (98, 100)
 
 
 def test_the_table_has_the_rows_of_all_files_that_were_read(model, found):

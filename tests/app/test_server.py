@@ -12,13 +12,15 @@ from publishable import publishable_release
 from served import TOKEN, png
 
 from zoo._version import __version__
-from zoo.app import server
+from zoo.app import server, space
 from zoo.app.space import write_space
 from zoo.cli import main
 from zoo.evaluation.tables import RESEARCH_ONLY
 from zoo.inference.load import load
+from zoo.service.settings import Settings
 
 pytest.importorskip("gradio", reason="the extra app is not installed")
+from zoo.app.page import Page
 
 pytestmark = pytest.mark.tensorflow_only
 
@@ -99,6 +101,36 @@ def test_the_command_says_in_one_line_what_is_wrong(capsys, monkeypatch):
     assert "unknown operating point 'x'" in said("app", "nih-lite", "--point", "x", "--port", "0")
     monkeypatch.setattr(server, "find_spec", lambda name: None)
     assert "pip install 'xrayslam-zoo[app]'" in said("app", "nih-lite")
+
+
+def test_only_uploads_are_read_and_deleted(tmp_path):
+    predictor = load(tiny_release(tmp_path / "tiny", members=1))
+    folder, own = tmp_path / "uploads", tmp_path / "own" / "mine.png"
+    for path in (own, folder / "ab12" / "a.png", folder / "arriving.png"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png(0))
+    page = Page(predictor, Settings(), folder)
+    paths = (
+        own,
+        folder / "ab12" / "a.png",
+        folder / "arriving.png",
+        folder / "ab12" / ".." / ".." / "own" / "mine.png",
+    )
+    shown = list(page.uploaded([(path.name, path) for path in paths]))[-1][0]
+    assert shown.count("this is no upload") == 3
+    assert shown.count('class="zoo-result"') == 1
+    assert own.is_file()
+    assert (folder / "arriving.png").is_file()
+    assert not (folder / "ab12").exists()
+
+
+def test_a_space_serves_the_model_that_its_program_names(tmp_path, monkeypatch):
+    served = []
+    monkeypatch.setattr(space, "load", lambda name: name)
+    monkeypatch.setattr(space, "run", lambda model, settings, started: served.append((model, settings)))
+    exec((write_space(tmp_path / "space", "me/model", "v1") / "app.py").read_text(), {})
+    (model, settings), *_ = served
+    assert (model, settings.host, settings.port, settings.insecure) == ("hf://me/model@v1", "0.0.0.0", 7860, True)
 
 
 def test_the_folder_of_a_space(tmp_path, capsys):

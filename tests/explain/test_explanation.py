@@ -9,7 +9,7 @@ from PIL import Image
 from zoo.config.specs import EnsembleSpec, MemberSpec
 from zoo.data.images.reading import read_image
 from zoo.evaluation.decision import Decision
-from zoo.explain.explanation import enlarge, explain, explain_batch
+from zoo.explain.explanation import enlarge, explain, explain_batch, explain_findings
 from zoo.models import architectures
 from zoo.models.classifier import Classifier
 from zoo.models.ensemble import Ensemble
@@ -209,3 +209,17 @@ def test_what_cannot_be_explained_is_said_in_a_line(ensemble, pixels, arguments,
 def test_other_models_are_refused():
     with pytest.raises(TypeError, match="Classifier or an Ensemble can be explained, got Sequential"):
         explain(keras.Sequential(), np.eye(32), 0)
+
+
+@pytest.mark.parametrize("method", ANY_HEAD)
+def test_findings_of_one_image_are_explained_as_one_by_one(ensemble, method):
+    film = square_film()
+    together = explain_findings(ensemble, film, (0, 2), method)
+    for index, one in zip((0, 2), together, strict=True):
+        alone = explain(ensemble, film, index, method)
+        np.testing.assert_allclose(one.raw, alone.raw, atol=1e-5)
+        assert one.logit == pytest.approx(alone.logit, abs=1e-5)
+        assert one.index == index
+    small = explain_findings(ensemble, film, (1,), method, size=40)[0]
+    assert small.image.shape == small.heatmap.shape == (40, 24)
+    assert explain_findings(ensemble, film, (), method) == []

@@ -33,13 +33,14 @@ class Page:
     Args:
         predictor: The model; its `limits` are those of one image.
         settings: Numbers of files and of waiting requests, and the operating point.
+        folder: Where uploads lie until they are read.
 
     Raises:
         UnknownNameError: The model has no such operating point.
     """
 
-    def __init__(self, predictor: Predictor, settings: Settings) -> None:
-        self.predictor, self.settings = predictor, settings
+    def __init__(self, predictor: Predictor, settings: Settings, folder: Path) -> None:
+        self.predictor, self.settings, self.folder = predictor, settings, folder.resolve()
         self.facts: Facts = facts_of(predictor, settings.point)
         self.examples = example_images()
 
@@ -54,7 +55,7 @@ class Page:
         Args:
             files: Name of each file, and where it lies.
         """
-        yield from self._answers([_taken(name, path) for name, path in files or ()])
+        yield from self._answers([_taken(name, path, self.folder) for name, path in files or ()])
 
     def example(self, number: int) -> Iterator[tuple[Any, Any]]:
         """Yields the result of an example image."""
@@ -116,11 +117,14 @@ def _example(path: Path) -> File:
     return File(path.name, path.read_bytes())
 
 
-def _taken(name: str, path: Path) -> File:
+def _taken(name: str, path: Path, folder: Path) -> File:
     """Reads an uploaded file and deletes it; it lies in a folder of its own."""
+    # The browser states the path, and what it states is deleted.
+    if path.resolve().parent.parent != folder:
+        return File(name, problem="this is no upload: drop the file again")
     try:
         return File(name, path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         # The same file, uploaded twice at the same moment, lies at the same place.
         return File(name, problem="the upload was lost on its way: drop the file again")
     finally:

@@ -103,7 +103,7 @@ def create_app(predictor: Predictor, settings: Settings, folder: Path) -> ASGIAp
         yield
         task.cancel()
 
-    page = Page(predictor, settings)
+    page = Page(predictor, settings, folder)
     page.warm()
     app = gr.mount_gradio_app(
         FastAPI(lifespan=lifespan, openapi_url=None), page.blocks(), "/", footer_links=[], show_error=True,
