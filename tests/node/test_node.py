@@ -103,7 +103,9 @@ def test_a_sender_far_beyond_the_limit_is_cut_off(tmp_path):
             until(lambda: running.receiver.counts["cut off: larger than the limit"] == 2)
 
 
-def test_associations_and_connections_are_bounded(tmp_path):
+def test_associations_and_connections_are_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr("zoo.node.receiving._FIRST", 4)
+
     def associate():
         ae = AE(ae_title="TESTS")
         ae.add_requested_context("1.2.840.10008.1.1")
@@ -177,7 +179,7 @@ def test_a_kill_before_any_step_on_the_disk_loses_and_doubles_nothing(tmp_path):
     ended = "0 ['OT', 'SR'] {'receiving': 0, 'waiting': 0, 'done': 1, 'aside': 1}"
     assert lines[:-1] == [f"True {ended}"] * (len(lines) - 1)
     assert lines[-1] == f"False {ended}"  # fewer steps than that
-    assert len(lines) > 15, lines
+    assert len(lines) >= 15, lines
 
 
 def test_a_fault_in_one_study_does_not_stop_the_others(tmp_path, caplog):
@@ -244,6 +246,10 @@ def test_a_token_is_not_sent_unencrypted():
         (["--send-to", "A"], "AET@host:port"),
         (["--send-to", "A@b:1", "--host", "0.0.0.0"], "--allow"),
         (["--send-to", "A@b:1", "--aet", "A" * 17], "an AE title has"),
+        (["--send-to", "A@b:1", "--poll", "5"], "--poll: is for --dicomweb"),
+        (["--dicomweb", "http://x", "--port", "104"], "--port: is for --send-to"),
+        (["--dicomweb", "http://x", "--allow", "PACS"], "--allow: is for --send-to"),
+        (["--send-to", "A@b:1", "--heatmaps", "none", "--captures"], "--captures draws heatmaps"),
         (["--send-to", "A@b:1", "--quiet-time", "0"], "quiet has to be positive"),
     ],
 )

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from zoo.cli.command import NOT_A_DEVICE, command
+from zoo.cli.command import NOT_A_DEVICE, command, refuse_unused
 from zoo.cli.serving import add_limits, add_runtime, limits_of
 from zoo.core.errors import UsageError
 
@@ -60,6 +60,7 @@ def _node(options: argparse.Namespace) -> int:
     )  # fmt: skip
     if bool(options.send_to) == bool(options.dicomweb):
         raise UsageError("say where results go: --send-to AET@host:port, or --dicomweb URL")
+    _refuse_unused(options)
     limits, token = limits_of(options), os.environ.get("ZOO_DICOMWEB_TOKEN", "")
     peer = Peer.parse(options.send_to) if options.send_to else None
     check_installed()
@@ -90,6 +91,22 @@ def _node(options: argparse.Namespace) -> int:
     kept = counts["receiving"] + counts["waiting"]
     print(f"stopped; studies done: {counts['done']}, kept for the next start: {kept}; images aside: {counts['aside']}")
     return 0
+
+
+def _refuse_unused(options: argparse.Namespace) -> None:
+    """Refuses options that belong to the other road, so that none is ignored."""
+    if options.captures and options.heatmaps == "none":
+        raise UsageError("--captures draws heatmaps, and --heatmaps none makes none")
+    default = {name: value for name, _, value, _, _ in _NUMBERS}
+    if options.send_to:
+        asking = {"--poll": options.poll != default["--poll"], "--days": options.days != default["--days"]}
+        refuse_unused(asking, "is for --dicomweb: with --send-to, images come by themselves")
+        return
+    listening = {
+        "--host": options.host != "127.0.0.1", "--port": options.port != 11112, "--allow": options.allow,
+        "--max-associations": options.max_associations != default["--max-associations"],
+    }  # fmt: skip
+    refuse_unused(listening, "is for --send-to: with --dicomweb, nothing listens")
 
 
 def _started(model: str, who: str, port: int) -> None:
