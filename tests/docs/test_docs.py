@@ -102,6 +102,31 @@ def test_pages_and_commands_that_are_not_run_say_so_and_are_parsed():
     assert said > 5
 
 
+def test_the_readme_shows_commands_that_the_parser_takes():
+    from zoo.cli import parser
+
+    lines = [
+        line
+        for block in _BLOCK.finditer((ROOT / "README.md").read_text("utf-8"))
+        for line in block["code"].splitlines()
+    ]
+    commands = [
+        words for words in (shlex.split(line, comments=True) for line in lines if line.startswith("zoo ")) if words
+    ]
+    assert len(commands) > 5
+    for words in commands:
+        parser().parse_args(words[1:])
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "recipes/README.md"])
+def test_links_to_files_lead_somewhere(page):
+    """The site's own links are checked when it is built."""
+    text = (ROOT / page).read_text("utf-8")
+    links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text) + re.findall(r'src="(?!https?:)([^"]+)"', text)
+    missing = [link for link in links if not ((ROOT / page).parent / link).exists()]
+    assert missing == []
+
+
 @pytest.mark.tensorflow_only
 def test_the_site_is_built_without_a_warning_and_fetches_nothing(tmp_path):
     """`--strict`: a broken link, a missing anchor, a page outside the navigation or a name without docstring fails."""
