@@ -40,7 +40,7 @@ def main(folder: Path) -> None:
         thread.start()
         begun.wait(120)
         browser = playwright.chromium.launch(executable_path=next(browsers), args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1200, "height": 1000})
+        page = browser.new_page(viewport={"width": 1240, "height": 1000})
         page.goto(url_of(sock))
         page.click(f"#zoo-example-{EXAMPLE}")
         page.wait_for_selector(".zoo-map:visible")
