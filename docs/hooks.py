@@ -42,7 +42,7 @@ def commands() -> str:
     from zoo.cli.journey import EXIT_STATUS, GROUPS
 
     top = parser()
-    choices = next(action.choices for action in top._actions if action.dest == "command")
+    choices = top.commands
     lines = ["# Command line", "", "```text", top.format_help().rstrip(), "```"]
     for title, names in GROUPS.items():
         lines += ["", f"## {title}"]

@@ -55,7 +55,7 @@ def _versions() -> str:
     return f"xrayslam-zoo {__version__}, Python {platform.python_version()}, Keras {keras}, backend {running}"
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> TopParser:
     """Builds the parser with all subcommands."""
     top = TopParser(prog="zoo", description=f"Chest X-ray findings. {NOT_A_DEVICE}")
     top.add_argument("--version", action="version", version=f"xrayslam-zoo {__version__}")
@@ -63,5 +63,6 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=kind)
     for group in (use, serving, node, judge, make, probing, kaggle, share, look, completion):
         group.add(commands)
-    add_examples(commands.choices)
+    top.commands = commands.choices
+    add_examples(top.commands)
     return top

@@ -25,25 +25,18 @@ def answer(top: argparse.ArgumentParser) -> None:
         return
     import argcomplete
 
-    for sub in _subparsers(top):
-        for action in sub._actions:
-            if (not action.option_strings and action.dest in _MODELS) or "--model" in action.option_strings:
-                action.completer = _models  # type: ignore[attr-defined]
-    argcomplete.autocomplete(top)
+    argcomplete.autocomplete(top, default_completer=_values)  # type: ignore[arg-type]  # a function will do
 
 
-def _subparsers(top: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
-    found = next(action for action in top._actions if isinstance(action, argparse._SubParsersAction))
-    return list(found.choices.values())
-
-
-def _models(prefix: str, **_: Any) -> list[str]:
-    """Names of models, and paths of releases."""
+def _values(prefix: str, action: argparse.Action, **_: Any) -> list[str]:
+    """Names of models where the argument takes one, and paths."""
     from argcomplete.completers import FilesCompleter
 
     from zoo.names import registry
 
-    return [*registry.list_models(f"{prefix}*", "ensemble"), *FilesCompleter()(prefix)]
+    takes_model = action.dest in _MODELS and (not action.option_strings or "--model" in action.option_strings)
+    names = registry.list_models(f"{prefix}*", "ensemble") if takes_model else []
+    return [*names, *FilesCompleter()(prefix)]
 
 
 def _completion(options: argparse.Namespace) -> None:

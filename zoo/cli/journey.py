@@ -79,11 +79,17 @@ Exit status:
 
 
 class TopParser(argparse.ArgumentParser):
-    """The parser of `zoo`, whose help lists the commands in groups."""
+    """The parser of `zoo`, whose help lists the commands in groups.
+
+    Attributes:
+        commands: Name of each command -> its parser.
+    """
+
+    commands: Mapping[str, argparse.ArgumentParser] = {}
 
     def format_help(self) -> str:
         """Returns the help of `zoo --help`."""
-        texts = {action.dest: action.help or "" for action in self._commands()._choices_actions}
+        texts = {name: parser.description or "" for name, parser in self.commands.items()}
         grouped = {name for names in GROUPS.values() for name in names}
         others = {"More": tuple(name for name in texts if name not in grouped)}
         width = max(map(len, texts))
@@ -95,9 +101,6 @@ class TopParser(argparse.ArgumentParser):
                 lines.append(textwrap.fill(f"  {name:<{width}}  {texts[name]}", 100, subsequent_indent=indent))
         lines += ["", "`zoo COMMAND --help` shows options and examples. Start with:", "", "  zoo predict --example"]
         return "\n".join([*lines, "", EXIT_STATUS, ""])
-
-    def _commands(self) -> argparse._SubParsersAction[argparse.ArgumentParser]:
-        return next(action for action in self._actions if isinstance(action, argparse._SubParsersAction))
 
 
 class Formatter(argparse.HelpFormatter):
