@@ -106,7 +106,7 @@ def test_a_result_that_replaces_an_earlier_one_says_so(tmp_path, monkeypatch, ca
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("predict --example --wide", "--wide: has no effect without --out FILE"),
+        ("predict --example --wide", "--wide: has no effect without a file: give --out FILE as well"),
         ("predict --example --by study", "--by study: has no effect"),
         ("predict --example --replace", "--replace: has no effect"),
         ("evaluate x --data d --out o --labels l.csv --ensemble logits", "--labels, --ensemble: is for --predictions"),

@@ -134,7 +134,7 @@ def test_validation_data_of_their_own_or_marked_as_such(files, capsys):
         (["--fit", "auto", "--validation-share", "0.5", "--prevalence", "Oedema=0.1"], "did you mean 'Edema'"),
         (["--fit", "auto", "--validation-share", "2"], "a share of patients lies between 0 and 1"),
         (["--fit", "auto", "--validation-share", "0.5", "--kind", "scores"], "scores of unknown scale"),
-        (["--training-images", "films"], "--trained-on RUN as well"),
+        (["--training-images", "films"], "--training-images: is for a release on --data"),
     ],
 )
 def test_what_cannot_be_asked_is_said_in_one_line(files, capsys, asked, message):

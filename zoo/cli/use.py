@@ -163,7 +163,7 @@ def _dicom_only(options: argparse.Namespace, source: str | None) -> int:
     from zoo.core.terminal import TerminalProgress
     from zoo.runs.dicom_out import write_dicom
 
-    if options.wide or options.restart or options.ids != "file":
+    if options.ids != "file":
         raise UsageError("--wide, --restart and --ids are of the table: give --out FILE as well")
     predictor = _decided(options)
     with TerminalProgress() as progress:
@@ -207,7 +207,7 @@ def _complete(options: argparse.Namespace) -> None:
     if options.out is None:
         shape = {"--wide": options.wide, "--replace": options.replace}
         shape |= {} if options.dicom_out else {"--by study": options.by == "study"}
-        refuse_unused(shape, "has no effect without --out FILE")
+        refuse_unused(shape, "has no effect without a file: give --out FILE as well")
     if options.example:
         options.images = home.example_images()
     options.model = options.model or (EXAMPLE_MODEL if options.example else "xrayslam-ensemble")
