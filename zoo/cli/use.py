@@ -164,7 +164,7 @@ def _dicom_only(options: argparse.Namespace, source: str | None) -> int:
     from zoo.runs.dicom_out import write_dicom
 
     if options.ids != "file":
-        raise UsageError("--wide, --restart and --ids are of the table: give --out FILE as well")
+        raise UsageError("--ids is of the table: give --out FILE as well")
     predictor = _decided(options)
     with TerminalProgress() as progress:
         counts = write_dicom(
