@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from zoo.cli.command import NOT_A_DEVICE, command, refuse_unused
-from zoo.cli.serving import add_limits, add_runtime, limits_of
+from zoo.cli.serving import Numbers, add_limits, add_numbers, add_runtime, limits_of
 from zoo.core.errors import UsageError
 
-#: Option, type, default, unit, help: the limits and times.
-_NUMBERS: tuple[tuple[str, type, Any, str, str], ...] = (
+#: The limits and times.
+_NUMBERS: Numbers = (
     ("--quiet-time", float, 30.0, "S", "seconds without a new image after which a study is complete"),
     ("--max-spool", float, 20.0, "GB", "refuse images while the spool holds more, in gigabytes"),
     ("--max-objects", int, 10_000, "N", "refuse images while the spool holds more of them"),
@@ -45,8 +45,7 @@ def add(commands: Any) -> None:
     text = "findings whose heatmaps are sent (default: positive)"
     sub.add_argument("--heatmaps", default="positive", choices=("positive", "all", "none"), help=text)
     sub.add_argument("--captures", action="store_true", help="send each heatmap as a secondary capture, too")
-    for name, kind, default, unit, text in _NUMBERS:
-        sub.add_argument(name, type=kind, default=default, metavar=unit, help=f"{text} (default: {default:g})")
+    add_numbers(sub, _NUMBERS)
     add_limits(sub)
 
 

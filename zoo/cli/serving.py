@@ -14,6 +14,9 @@ from zoo.cli.tables import add_table, named_columns, table_spec
 from zoo.core.errors import UsageError
 from zoo.data.images.limits import Limits
 
+#: Option, type, default, unit and help of each number.
+Numbers = tuple[tuple[str, type, Any, str, str], ...]
+
 
 def add(commands: Any) -> None:
     """Adds the subcommands."""
@@ -40,18 +43,11 @@ def add(commands: Any) -> None:
 def _add_serve(commands: Any) -> None:
     text = "answer images over HTTP with findings as JSON (extra `api`)"
     sub = command(commands, "serve", _serve, text)
-    sub.add_argument("model", help="name, folder or hf:// reference of a release")
-    add_runtime(sub)
-    sub.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine only)")
-    sub.add_argument("--port", type=int, default=8000, help="port to listen on (default: 8000; 0: a free one)")
-    text = "listen on an address that other machines can reach without a token in the environment variable ZOO_TOKEN"
-    sub.add_argument("--insecure", action="store_true", help=text)
-    sub.add_argument("--point", help="operating point (default: the release's)")
-    sub.add_argument("--decision", type=Path, help="decision.json from `zoo evaluate --fit`")
+    _add_listening(sub, 8000)
     text = "a rejected image is answered with its findings (default) or without"
     sub.add_argument("--on-reject", default="warn", choices=("warn", "skip"), help=text)
     add_limits(sub)
-    numbers: tuple[tuple[str, type, Any, str, str], ...] = (
+    numbers: Numbers = (
         ("--max-pixels", float, Limits().pixels / 1e6, "MP", "refuse larger images, in megapixels"),
         ("--max-body", int, 256, "MB", "refuse larger requests, in megabytes"),
         ("--max-memory", int, 1000, "MB", "refuse requests while uploads of all requests hold more, in megabytes"),
@@ -62,9 +58,7 @@ def _add_serve(commands: Any) -> None:
         ("--timeout", float, 60.0, "S", "seconds of one request"),
         ("--drain", float, 30.0, "S", "seconds for requests in flight to end after SIGTERM"),
     )
-    for name, kind, default, unit, text in numbers:
-        said = "" if default is None else f" (default: {default:g})"
-        sub.add_argument(name, type=kind, default=default, metavar=unit, help=text + said)
+    add_numbers(sub, numbers)
     sub.add_argument(
         "--log-names", action="store_true", help="log the names of uploaded files, which may name patients"
     )
@@ -74,24 +68,35 @@ def _add_app(commands: Any) -> None:
     sub = command(
         commands, "app", _app, "show a page for the browser: drop images, see findings and heatmaps (extra `app`)"
     )
-    sub.add_argument("model", help="name, folder or hf:// reference of a release")
-    add_runtime(sub)
-    sub.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine only)")
-    sub.add_argument("--port", type=int, default=7860, help="port to listen on (default: 7860; 0: a free one)")
-    text = "listen on an address that other machines can reach without a token in the environment variable ZOO_TOKEN"
-    sub.add_argument("--insecure", action="store_true", help=text)
-    sub.add_argument("--point", help="operating point (default: the release's)")
-    sub.add_argument("--decision", type=Path, help="decision.json from `zoo evaluate --fit`")
+    _add_listening(sub, 7860)
     add_limits(sub)
-    numbers: tuple[tuple[str, type, Any, str, str], ...] = (
+    numbers: Numbers = (
         ("--max-pixels", float, Limits().pixels / 1e6, "MP", "refuse larger images, in megapixels"),
         ("--max-body", int, 256, "MB", "refuse larger uploads, in megabytes"),
         ("--max-memory", int, 1000, "MB", "refuse uploads while those that wait hold more, in megabytes"),
         ("--max-files", int, 16, "N", "files that are read at a time"),
         ("--queue", int, 32, "N", "visitors that wait for their turn; more are told to come again"),
     )
+    add_numbers(sub, numbers)
+
+
+def _add_listening(sub: Any, port: int) -> None:
+    """Adds the model, and the options of a server for browsers or programs."""
+    sub.add_argument("model", help="name, folder or hf:// reference of a release")
+    add_runtime(sub)
+    sub.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine only)")
+    sub.add_argument("--port", type=int, default=port, help=f"port to listen on (default: {port}; 0: a free one)")
+    text = "listen on an address that other machines can reach without a token in the environment variable ZOO_TOKEN"
+    sub.add_argument("--insecure", action="store_true", help=text)
+    sub.add_argument("--point", help="operating point (default: the release's)")
+    sub.add_argument("--decision", type=Path, help="decision.json from `zoo evaluate --fit`")
+
+
+def add_numbers(sub: Any, numbers: Numbers) -> None:
+    """Adds options that are numbers, with their defaults in the help."""
     for name, kind, default, unit, text in numbers:
-        sub.add_argument(name, type=kind, default=default, metavar=unit, help=f"{text} (default: {default:g})")
+        said = "" if default is None else f" (default: {default:g})"
+        sub.add_argument(name, type=kind, default=default, metavar=unit, help=text + said)
 
 
 def _app(options: argparse.Namespace) -> int:
