@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zoo._version import __version__
 from zoo.core.errors import StateError
@@ -50,6 +50,16 @@ class Algorithm:
         found = [f"manifest sha256 {self.manifest_sha256}", f"software xrayslam-zoo {__version__}"]
         found += [f"members {', '.join(self.members)}"] if self.members else []
         return (*found, f"operating point {self.point}") if self.point else tuple(found)
+
+    @property
+    def equipment(self) -> dict[str, Any]:
+        """What the General Equipment Module says of every object (PS3.3, C.7.5), as highdicom's arguments."""
+        return {
+            "manufacturer": MANUFACTURER,
+            "manufacturer_model_name": self.name,
+            "software_versions": __version__,
+            "device_serial_number": self.manifest_sha256[:16],
+        }
 
     def uid(self, kind: str, *about: str) -> str:
         """A unique identifier that is the same for the same kind of object, subject and algorithm (PS3.5, B.2).

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from zoo._version import __version__
 from zoo.core.errors import UsageError
-from zoo.dicom.algorithm import MANUFACTURER, Algorithm
+from zoo.dicom.algorithm import Algorithm
 from zoo.dicom.building import SERIES, contributor, require_highdicom, when_text
 from zoo.dicom.codes import PRIVATE, private_value
 
@@ -117,10 +116,7 @@ def parametric_map(
             *(f"{heatmap.method} {heatmap.finding}" for heatmap in heatmaps),
         ),
         instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=algorithm.name,
-        software_versions=__version__,
-        device_serial_number=algorithm.manifest_sha256[:16],
+        **algorithm.equipment,
         contains_recognizable_visual_features=False,
         real_world_value_mappings=mappings,
         voi_lut_transformations=[VOILUTTransformation(window_center=(_FULL + 1) / 2, window_width=_FULL + 1)],
@@ -175,10 +171,7 @@ def capture(
             f"{heatmap.method} {heatmap.finding} {probability:.2f}",
         ),
         instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=algorithm.name,
-        software_versions=__version__,
-        device_serial_number=algorithm.manifest_sha256[:16],
+        **algorithm.equipment,
         laterality=None,
         patient_orientation=_orientation(source),
         transfer_syntax_uid="1.2.840.10008.1.2.1",

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zoo._version import __version__
 from zoo.core.errors import UsageError
 from zoo.dicom.algorithm import MANUFACTURER, Algorithm
 from zoo.dicom.building import SERIES, contributor, private_schemes, require_highdicom, when_text
@@ -109,10 +108,7 @@ def report(
         series_number=SERIES["report"],
         sop_instance_uid=algorithm.uid("report", str(first.StudyInstanceUID), *sorted(images)),
         instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=algorithm.name,
-        software_versions=__version__,
-        device_serial_number=algorithm.manifest_sha256[:16],
+        **algorithm.equipment,
         is_complete=True,
         series_description="Findings by a model, for research only",
         content_date=day,
