@@ -13,11 +13,12 @@ def jax(monkeypatch):
 
     if keras.config.backend() != "jax":
         pytest.skip("about JAX alone")
-    before = jax.config.jax_persistent_cache_min_compile_time_secs
+    before = jax.config.jax_persistent_cache_min_compile_time_secs, jax.config.jax_compilation_cache_dir
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    yield jax
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", before)
     jax.config.update("jax_compilation_cache_dir", None)
+    yield jax
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", before[0])
+    jax.config.update("jax_compilation_cache_dir", before[1])
 
 
 def compile_one(jax, factor):
