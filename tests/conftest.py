@@ -1,6 +1,7 @@
 """One process, one backend: `KERAS_BACKEND` says which; marks of the other one are skipped with a word."""
 
 import os
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,13 +20,42 @@ pytest_plugins = ["loopback_hub.fixtures"]
 
 BACKEND = os.environ["KERAS_BACKEND"]
 
+#: Tests of what does not depend on the backend, by file or folder: pixels, tables, statistics, pages, protocols, files
+#: of a Hub. They get the mark `once`: `make test` runs them in a leg of their own, not in one for each backend.
+ONCE = (
+    "app", "cli/test_edges.py", "config", "core/test_csv.py", "core/test_dialects.py", "core/test_errors.py",
+    "core/test_file_kinds.py", "core/test_files.py", "core/test_home.py", "core/test_joining.py",
+    "core/test_terminal.py", "core/test_warn.py", "dicom", "docs", "evaluation", "gate",
+    "hub/test_hostile_hub.py", "hub/test_hostile_manifest.py", "hub/test_hub_errors.py", "hub/test_loopback_faults.py",
+    "hub/test_loopback_hub.py", "hub/test_pins.py", "hub/test_publish.py", "hub/test_publish_faults.py",
+    "hub/test_publish_refused.py", "hub/test_reference.py", "hub/test_web_file.py", "inference/test_resume.py",
+    "inference/test_writers.py", "labels", "models/test_inert_pickle.py", "models/test_safetensors_header.py",
+    "models/test_torch_file.py", "node", "notebooks", "release/test_bounds.py", "release/test_card.py",
+    "release/test_card_merge.py", "release/test_diff.py", "release/test_manifest.py", "release/test_schema.py",
+    "release/test_trained_on.py", "report", "runs/test_audit.py", "runs/test_describe.py",
+    "runs/test_leaks.py", "runs/test_wheels.py", "service", "test_benchmarks.py", "test_imports.py", "test_map.py",
+    "test_repository.py", "test_wheel.py",
+    *(f"data/test_{name}.py" for name in (
+        "competition", "contents", "decode", "depth", "dicom", "dicom_header", "duplicates", "identity", "images",
+        "limits", "listing", "locating", "near_duplicates", "nih", "phantoms", "plain", "public", "public_whole",
+        "several", "sources", "splits", "stratify", "tables",
+    )),
+)  # fmt: skip
+
 
 def pytest_report_header() -> str:
     return f"keras backend: {BACKEND}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    once = {here / name for name in ONCE}
+    missing = sorted(str(path) for path in once if not path.exists())
+    if missing:
+        raise pytest.UsageError(f"ONCE in {__file__} names what is not there: {', '.join(missing)}")
     for item in items:
+        if once & {item.path, *item.path.parents}:
+            item.add_marker("once")
         if item.get_closest_marker("tensorflow_only") and (BACKEND != "tensorflow" or not find_spec("tensorflow")):
             item.add_marker(pytest.mark.skip(reason="about TensorFlow alone"))
         if item.get_closest_marker("jax_only") and BACKEND != "jax":
@@ -33,14 +63,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """On JAX a program that an earlier test compiled is read from the disk: half of the leg's time was compiling."""
-    if BACKEND == "jax":
-        import jax
+def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A program that JAX compiled for one test is read from the disk by the next: compiling was half of its leg.
 
-        jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    So do the children of tests, by the environment.
+    """
+    settings = {
+        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in settings.items():
+            patch.setenv(name.upper(), str(value))
+            if BACKEND == "jax":
+                import jax
+
+                jax.config.update(name, value)
+        yield
 
 
 @pytest.fixture(autouse=True)

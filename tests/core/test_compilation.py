@@ -13,12 +13,16 @@ def jax(monkeypatch):
 
     if keras.config.backend() != "jax":
         pytest.skip("about JAX alone")
-    before = jax.config.jax_persistent_cache_min_compile_time_secs, jax.config.jax_compilation_cache_dir
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    jax.config.update("jax_compilation_cache_dir", None)
-    yield jax
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", before[0])
-    jax.config.update("jax_compilation_cache_dir", before[1])
+    from jax.experimental.compilation_cache import compilation_cache
+
+    own = {"jax_compilation_cache_dir": None, "jax_persistent_cache_min_compile_time_secs": 0.0}
+    before = {name: getattr(jax.config, name) for name in own}
+    for values in own, before:
+        for name, value in values.items():
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()  # else it continues to use the folder that it has opened
+        if values is own:
+            yield jax
 
 
 def compile_one(jax, factor):
