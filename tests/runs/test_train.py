@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 import zoo
+from zoo.cli import main
 from zoo.release.read import read_release
 
 pytest.importorskip("tensorflow", reason="training reads its films through tf.data")
@@ -29,6 +30,20 @@ def command(*arguments: str | Path, status: int = 0, **environment: str) -> subp
     )
     assert done.returncode == status, done.stdout + done.stderr
     return done
+
+
+@pytest.fixture
+def here(capfd):
+    """The same command in this process, which has imported everything: for what does not ask for a new one."""
+
+    def run(*arguments: str | Path, status: int = 0) -> tuple[str, str]:
+        capfd.readouterr()
+        found = main([*map(str, arguments)])
+        out, err = capfd.readouterr()
+        assert found == status, out + err
+        return out, err
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -130,52 +145,51 @@ def test_the_same_command_again_changes_nothing(run, films):
     assert ((run / "finetuned_ensemble.weights.h5").read_bytes(), (run / "metrics.json").read_bytes()) == before
 
 
-def test_a_finished_run_is_not_reported_anew_on_other_data(run, films, tmp_path):
+def test_a_finished_run_is_not_reported_anew_on_other_data(run, films, here, tmp_path):
     copy = shutil.copytree(films, tmp_path / "films")
     files = ("metrics.json", "report.md", "split.json", "predictions.csv", "data.json", "history.csv")
     before = {name: (run / name).read_bytes() for name in files}
     for path in copy.rglob("*.jpg"):
         os.utime(path, ns=(0, 5))
-    command("train", RECIPE, "--data", copy, "--run", run)  # data that were attached anew
+    here("train", RECIPE, "--data", copy, "--run", run)  # data that were attached anew
     names = json.loads((run / "split.json").read_text())["parts"]["test"]["images"]
     table = pd.read_csv(copy / "train2.csv", dtype=str, keep_default_na=False)
     chosen = table["Image_name"].isin(names[:4])
     table.assign(Edema=np.where(chosen, np.where(table["Edema"] == "1", "0", "1"), table["Edema"])).to_csv(
         copy / "train2.csv", index=False
     )
-    refused = command("train", RECIPE, "--data", copy, "--run", run, status=1)
-    said = " ".join(refused.stderr.split())
+    said = " ".join(here("train", RECIPE, "--data", copy, "--run", run, status=1)[1].split())
     assert "trained on other data than these (labels of 4 images changed: " in said
     assert "use another run folder (--run)" in said
     shutil.copy(films / "train2.csv", copy / "train2.csv")
     shutil.copy(copy / "train2" / names[0], copy / "train2" / names[1])
-    said = " ".join(command("train", RECIPE, "--data", copy, "--run", run, status=1).stderr.split())
+    said = " ".join(here("train", RECIPE, "--data", copy, "--run", run, status=1)[1].split())
     assert f"(contents of 1 image changed: {names[1]})" in said
     shutil.copy(films / "train2" / names[1], copy / "train2" / names[1])
     table.assign(Sex=np.where(chosen, np.where(table["Sex"] == "F", "M", "F"), table["Sex"])).to_csv(
         copy / "train2.csv", index=False
     )
-    said = " ".join(command("train", RECIPE, "--data", copy, "--run", run, status=1).stderr.split())
+    said = " ".join(here("train", RECIPE, "--data", copy, "--run", run, status=1)[1].split())
     assert "(sex of 4 images changed: " in said
     assert "or start this one anew (--replace)" in said
     table[table["Image_name"] != names[2]].to_csv(copy / "train2.csv", index=False)
-    assert "1 image was removed" in command("train", RECIPE, "--data", copy, "--run", run, status=1).stderr
+    assert "1 image was removed" in here("train", RECIPE, "--data", copy, "--run", run, status=1)[1]
     assert {name: (run / name).read_bytes() for name in files} == before
 
 
-def test_a_run_whose_release_is_gone_is_converted_from_its_training_weights(run, tmp_path):
+def test_a_run_whose_release_is_gone_is_converted_from_its_training_weights(run, here, tmp_path):
     copy = shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoint", "figures"))
-    command("release", copy, "--out", tmp_path / "copied")
+    here("release", copy, "--out", tmp_path / "copied")
     shutil.rmtree(copy / "release")
-    command("release", copy, "--out", tmp_path / "converted")
+    here("release", copy, "--out", tmp_path / "converted")
     weights = sorted(p.name for p in (run / "release").glob("*.safetensors"))
     assert len(weights) >= 2
     for folder in ("copied", "converted"):
         for name in (*weights, "config.json", "decision.json", "metrics.json"):
             assert (tmp_path / folder / name).read_bytes() == (run / "release" / name).read_bytes(), (folder, name)
     (copy / "decision.json").unlink()
-    unfinished = command("release", copy, "--out", tmp_path / "none", status=1)
-    assert "the run is not finished (decision.json missing)" in unfinished.stderr
+    _, unfinished = here("release", copy, "--out", tmp_path / "none", status=1)
+    assert "the run is not finished (decision.json missing)" in unfinished
 
 
 def test_installed_it_predicts_a_folder(run, films, zoo_home, tmp_path):
@@ -190,10 +204,10 @@ def test_installed_it_predicts_a_folder(run, films, zoo_home, tmp_path):
     np.testing.assert_allclose(table["probability"].to_numpy().reshape(-1, 14), chances, rtol=1e-4, atol=1e-6)
 
 
-def test_the_submission_has_the_competitions_columns_and_order(run, films, tmp_path):
+def test_the_submission_has_the_competitions_columns_and_order(run, films, here, tmp_path):
     sample = films / "sample_submission_2.csv"
     out = tmp_path / "submission.csv"
-    command("submit", films / "test2", "--sample", sample, "--model", run / "release", "--out", out)
+    here("submit", films / "test2", "--sample", sample, "--model", run / "release", "--out", out)
     ours, wanted = pd.read_csv(out), pd.read_csv(sample)
     assert list(ours.columns) == ["Image_name", *zoo.FINDINGS] == list(wanted.columns)
     assert list(ours["Image_name"]) == list(wanted["Image_name"])
@@ -227,9 +241,9 @@ def test_max_hours_stops_with_a_status_of_its_own_and_the_recipes_own_script_goe
     assert unknown[0] == unknown[1]
 
 
-def test_another_recipe_in_a_runs_folder_is_refused(run, films):
-    done = command("train", RECIPE, "--data", films, "--run", run, "--set", "stages.0.learning_rate=0.5", status=1)
-    assert "stages.0.learning_rate" in done.stderr
+def test_another_recipe_in_a_runs_folder_is_refused(run, films, here):
+    _, errors = here("train", RECIPE, "--data", films, "--run", run, "--set", "stages.0.learning_rate=0.5", status=1)
+    assert "stages.0.learning_rate" in errors
 
 
 def test_the_kerascv_recipe_runs(films, tmp_path):
