@@ -30,8 +30,9 @@ LEGS := test-tensorflow test-jax test-once test-jax-only
 # Not awk, of which Debian's reads its input in blocks: a line would be shown minutes late.
 NAMED = $(if $(filter 0,$(MAKELEVEL)),,2>&1 | sed -u 's/^/$@: /')
 
-test: lint build/wheel .venv-jax/.ready build/release-from-tensorflow
+test:
 	rm -rf build/coverage
+	$(MAKE) --no-print-directory --jobs=2 lint build/wheel .venv-jax/.ready build/release-from-tensorflow
 	$(MAKE) --no-print-directory --jobs=2 $(LEGS)
 	$(MAKE) --no-print-directory coverage
 

@@ -23,7 +23,7 @@ BACKEND = os.environ["KERAS_BACKEND"]
 #: Tests of what does not depend on the backend, by file or folder: pixels, tables, statistics, pages, protocols, files
 #: of a Hub. They get the mark `once`: `make test` runs them in a leg of their own, not in one for each backend.
 ONCE = (
-    "app", "cli/test_edges.py", "config", "core/test_csv.py", "core/test_dialects.py", "core/test_errors.py",
+    "app", "cli", "config", "core/test_csv.py", "core/test_dialects.py", "core/test_errors.py",
     "core/test_file_kinds.py", "core/test_files.py", "core/test_home.py", "core/test_joining.py",
     "core/test_terminal.py", "core/test_warn.py", "dicom", "docs", "evaluation", "gate",
     "hub/test_hostile_hub.py", "hub/test_hostile_manifest.py", "hub/test_hub_errors.py", "hub/test_loopback_faults.py",
