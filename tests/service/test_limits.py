@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import pytest
@@ -32,6 +33,16 @@ def sent(client, body, kind="multipart/form-data; boundary=edge"):
     return client.post("/predict", content=body, headers={"Content-Type": kind})
 
 
+@contextmanager
+def begun(client, framing, body=b""):
+    """The socket of an upload that has sent its headers, one of which says how it is framed, and a part of its body."""
+    host, port = urlsplit(str(client.base_url)).netloc.split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as raw:
+        kind = b"Content-Type: multipart/form-data; boundary=edge"
+        raw.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\n%s\r\n%s\r\n\r\n%s" % (framing, kind, body))
+        yield raw
+
+
 @pytest.fixture(scope="module")
 def client():
     limits = Limits(bytes=20_000, pixels=10_000, seconds=5)
@@ -44,25 +55,15 @@ def goes_on(client):
 
 
 def test_a_body_that_declares_too_many_bytes_is_refused_before_it_is_read(client):
-    host, port = urlsplit(str(client.base_url)).netloc.split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as raw:
-        raw.sendall(
-            b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n"
-            b"Content-Type: multipart/form-data; boundary=edge\r\n\r\n"
-        )
+    with begun(client, b"Content-Length: 99999999") as raw:
         assert raw.recv(1000).startswith(b"HTTP/1.1 413")
     goes_on(client)
 
 
 def test_a_body_of_unknown_length_is_counted_while_it_arrives(client):
     """Its end never comes: the refusal does not wait for it."""
-    host, port = urlsplit(str(client.base_url)).netloc.split(":")
     chunk = part(bytes(20_000))
-    with socket.create_connection((host, int(port)), timeout=10) as raw:
-        raw.sendall(
-            b"POST /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
-            b"Content-Type: multipart/form-data; boundary=edge\r\n\r\n"
-        )
+    with begun(client, b"Transfer-Encoding: chunked") as raw:
         for _ in range(3):
             raw.sendall(b"%x\r\n%s\r\n" % (len(chunk), chunk))
         answer = raw.recv(1000)
@@ -119,12 +120,7 @@ def test_a_request_that_is_no_form_of_files(client, body, kind, status, words):
 
 
 def test_a_client_that_breaks_off_its_upload_leaves_nothing_behind(client):
-    host, port = urlsplit(str(client.base_url)).netloc.split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as raw:
-        raw.sendall(
-            b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n"
-            b"Content-Type: multipart/form-data; boundary=edge\r\n\r\n" + part(bytes(5000))
-        )
+    with begun(client, b"Content-Length: 9999", part(bytes(5000))):
         until(lambda: "zoo_requests_in_flight 1.0" in client.get("/metrics").text)
     until(lambda: "zoo_requests_in_flight 0.0" in client.get("/metrics").text)
     assert "zoo_upload_bytes 0.0" in client.get("/metrics").text
@@ -161,14 +157,8 @@ def test_uploads_of_all_requests_together_are_bounded():
 
 
 def test_time_of_a_request_to_arrive():
-    with serving(seconds=0.3) as client:
-        host, port = urlsplit(str(client.base_url)).netloc.split(":")
-        with socket.create_connection((host, int(port)), timeout=10) as raw:
-            raw.sendall(
-                b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n"
-                b"Content-Type: multipart/form-data; boundary=edge\r\n\r\n--edge"
-            )
-            assert raw.recv(1000).startswith(b"HTTP/1.1 408")
+    with serving(seconds=0.3) as client, begun(client, b"Content-Length: 9999", b"--edge") as raw:
+        assert raw.recv(1000).startswith(b"HTTP/1.1 408")
 
 
 def test_time_of_a_request_to_be_answered():
