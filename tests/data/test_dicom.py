@@ -193,6 +193,13 @@ REFUSED = {
     "short": (dicom(smooth(12), 12, Rows=200), "less than expected"),
     "deflated": (bytes(128) + b"DICM\x02\0\x10\0UI\x16\x001.2.840.10008.1.2.1.99" + bytes(99), "deflated"),
     "header": (bytes(128) + b"DICM\x02\0\x10\0", "cut off"),
+    "no photometric": (dicom(smooth(12), 12, PhotometricInterpretation=None), "without PhotometricInterpretation"),
+    "no sign": (dicom(smooth(12), 12, PixelRepresentation=None), "without PixelRepresentation"),
+    "syntax": (
+        dicom(smooth(8), 8).replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.9.1\0", 1),
+        "no transfer syntax",
+    ),
+    "item": (dicom(smooth(8), 8).replace(smooth(8).tobytes()[:4], b"\xfe\xff\0\xe0", 1), "says that they are not"),
 }
 
 
@@ -217,7 +224,11 @@ def test_what_is_not_stated_is_not_refused(tags):
 
 @pytest.mark.parametrize(
     ("tags", "says"),
-    [({"PresentationIntentType": "FOR PROCESSING"}, "FOR PROCESSING"), ({"BurnedInAnnotation": "YES"}, "burned-in")],
+    [
+        ({"PresentationIntentType": "FOR PROCESSING"}, "FOR PROCESSING"),
+        ({"BurnedInAnnotation": "YES"}, "burned-in"),
+        ({"PhotometricInterpretation": "MONOCHROME1", "PresentationLUTShape": "IDENTITY"}, "MONOCHROME1 is obeyed"),
+    ],
 )
 def test_what_changes_the_meaning_is_said(tags, says):
     with pytest.warns(UserWarning, match=says):

@@ -267,6 +267,53 @@ def test_what_cannot_be_referenced_or_joined_is_an_error_without_identifiers(tmp
         report([source()], [Finding("Edema", np.nan)], MODEL)
 
 
+@pytest.mark.parametrize(
+    ("given", "name", "written"),
+    [
+        ("", "Yamada^Taro", None),
+        (["", "ISO 2022 IR 87"], "Yamada^Taro=山田^太郎", ["ISO 2022 IR 6", "ISO 2022 IR 87"]),
+        (["", "ISO 2022 IR 149"], "Hong^Gildong=洪^吉洞", "ISO_IR 192"),
+        ("GB18030", "Wang^XiaoDong=王^小东", "GB18030"),
+        ("ISO-IR 100", "Müller^Jürgen", "ISO_IR 100"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_names_in_any_character_set_are_copied(tmp_path, given, name, written):
+    made = report([source(SpecificCharacterSet=given, PatientName=name)], SAID, MODEL)
+    made.save_as(tmp_path / "sr.dcm")
+    back = pydicom.dcmread(tmp_path / "sr.dcm")
+    assert (back.get("SpecificCharacterSet"), str(back.PatientName)) == (written, name)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_no_result_may_have_is_emptied_with_a_word_and_old_dates_are_rewritten():
+    old = source(StudyDate="2026.01.02", StudyTime="10:11:12")
+    assert (old.StudyDate, old.StudyTime) == ("20260102", "101112")
+    for tags in ({"PatientSex": "X"}, {"PatientBirthDate": "19700230"}, {"StudyTime": "noon"}):
+        with pytest.warns(UserWarning, match=f"{next(iter(tags))} has no valid form"):
+            wrong = source(**tags)
+        made = report([wrong], SAID, MODEL)
+        assert [made.get(tag) for tag in tags] in ([""], [None])
+    with pytest.warns(UserWarning, match="several values of ReferringPhysicianName"):
+        assert source(ReferringPhysicianName="A^B\\C^D").ReferringPhysicianName == "A^B"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_header_that_cannot_be_copied_is_one_line_without_its_values(model, tmp_path):
+    with pytest.raises(ImageError, match="character set that is not in the standard"):
+        source(SpecificCharacterSet="SECRET")
+    private = tmp_path / "private.dcm"
+    private.write_bytes(radiograph(film(), SOPClassUID="1.2.3.4"))
+    with pytest.raises(ImageError, match=r"no result can copy \(KeyError in highdicom/") as caught:
+        results(model, [private], Wanted(heatmaps="none"))
+    assert "1.2.3.4" not in str(caught.value)
+
+
+def test_a_map_needs_no_spacing_of_two_values():
+    made = parametric_map(source(ImagerPixelSpacing=0.2), [heatmap()], MODEL)
+    assert made.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing == [1, 1]
+
+
 def test_no_warning_shows_a_name(tmp_path):
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")

@@ -88,6 +88,19 @@ def test_each_dicom_image_has_a_report_and_the_rest_is_counted(model, folder, tm
     assert list(numbers(about[f"{STUDIES[1]}.2.2"]).values()) == pytest.approx(chances.tolist(), abs=1e-6)
 
 
+def test_an_identifier_that_two_different_files_have_and_a_header_that_cannot_be_copied_are_said(model, tmp_path):
+    place = tmp_path / "films"
+    place.mkdir()
+    for name, number, tags in (("a", 1, {}), ("b", 2, {}), ("c", 1, {}), ("d", 3, {"SOPClassUID": "1.2.3"})):
+        uid = {"SOPInstanceUID": f"1.2.9.{3 if name == 'd' else 1}"}
+        (place / name).write_bytes(radiograph(film(number), **uid, **tags))
+    counts = write_dicom(model, [place], tmp_path / "out", Silent(), wanted=REPORT)
+    assert (counts.reports, counts.there) == (2, 1)  # "c" is a copy of "a"
+    first, second = counts.not_referenced
+    assert first == f"{place / 'b'}: it has the SOP Instance UID of {place / 'a'}, another file"
+    assert "no result can copy (KeyError" in second
+
+
 def test_a_study_is_one_report_by_the_header(model, folder, tmp_path):
     counts = write_dicom(model, [folder], tmp_path / "out", Silent(), wanted=REPORT, study_source="auto")
     assert (counts.reports, counts.without) == (2, 1)

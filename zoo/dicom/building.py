@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import traceback
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from zoo._version import __version__
-from zoo.core.errors import MissingExtraError
+from zoo.core.errors import ImageError, MissingExtraError, ZooError
 from zoo.data.images.dicom_meta import prepare_pydicom
 from zoo.dicom.algorithm import MANUFACTURER, Algorithm
 from zoo.dicom.codes import PRIVATE
@@ -34,6 +37,32 @@ def require_highdicom() -> None:
     prepare_pydicom()
     logging.getLogger("highdicom").setLevel(logging.WARNING)  # below that it logs identifiers of images
     warnings.filterwarnings("ignore", module=r"(highdicom|pydicom)(\..*)?$")
+
+
+@contextmanager
+def headers_copied() -> Iterator[None]:
+    """Turns what highdicom and pydicom raise on the header of an image into an `ImageError` without its values.
+
+    Errors that arise elsewhere are faults of this package and stay as they are.
+
+    >>> with headers_copied():
+    ...     int("x")
+    Traceback (most recent call last):
+    ...
+    ValueError: invalid literal for int() with base 10: 'x'
+    """
+    try:
+        yield
+    except ZooError:
+        raise
+    except Exception as error:
+        frames = [frame.filename.replace("\\", "/") for frame in traceback.extract_tb(error.__traceback__)]
+        theirs = [name for name in frames if "/highdicom/" in name or "/pydicom/" in name]
+        if not theirs:
+            raise
+        where = "/".join(theirs[-1].split("/")[-2:])
+        kind = type(error).__name__
+        raise ImageError(f"a DICOM file whose header no result can copy ({kind} in {where})") from None
 
 
 def when_text(when: datetime | None) -> tuple[str, str]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from zoo.core.errors import ImageError, UnknownNameError, UsageError
 from zoo.dicom.algorithm import Algorithm, algorithm_of
-from zoo.dicom.building import require_highdicom
+from zoo.dicom.building import headers_copied, require_highdicom
 from zoo.dicom.maps import Heatmap, capture, parametric_map
 from zoo.dicom.sources import source_of
 from zoo.dicom.structured import Finding, report
@@ -123,23 +123,29 @@ def objects(
         verdict: What the quality checks say.
         unread: Number of images of the study that took no part.
         when: Time of creation; now if None.
+
+    Raises:
+        ImageError: The header of an image cannot be copied into a result.
+        UsageError: Heatmaps are wanted of a model without Keras.
     """
     require_highdicom()
     if wanted.heatmaps != "none" and predictor.runtime.name != "keras":
         raise UsageError("heatmaps need the runtime 'keras': load the model with it, or choose heatmaps='none'")
     found = findings_of(predictor, logits, wanted.point)
     sources = [source for _, source in images]
-    made: list[Dataset] = [report(sources, found, algorithm, notes=_notes(verdict, unread, len(images)), when=when)]
+    with headers_copied():
+        made: list[Dataset] = [report(sources, found, algorithm, notes=_notes(verdict, unread, len(images)), when=when)]
     mapped = [f for f in found if np.isfinite(f.probability) and (wanted.heatmaps == "all" or f.positive)]
     if wanted.heatmaps == "none" or not mapped:
         return made
     captures: list[Dataset] = []
     for image, source in images:
         maps = [_heatmap(predictor, image, finding.name, wanted) for finding in mapped]
-        made.append(parametric_map(source, maps, algorithm, when=when))
-        if wanted.captures:
-            pairs = zip(maps, mapped, strict=True)
-            captures += [capture(source, one, f.probability, algorithm, when=when) for one, f in pairs]
+        with headers_copied():
+            made.append(parametric_map(source, maps, algorithm, when=when))
+            if wanted.captures:
+                pairs = zip(maps, mapped, strict=True)
+                captures += [capture(source, one, f.probability, algorithm, when=when) for one, f in pairs]
     return made + captures
 
 

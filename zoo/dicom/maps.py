@@ -193,8 +193,8 @@ def _placed(source: Dataset, algorithm: Algorithm) -> tuple[Dataset, bool]:
         return source, False
     placed = copy.copy(source)
     row, column = (_WAYS.get(way[:1], _WAYS[usual]) for way, usual in zip(_orientation(source), "LF", strict=True))
-    given = (source.get(tag) or () for tag in ("PixelSpacing", "ImagerPixelSpacing"))
-    spacing = next((list(two) for two in given if len(two) == 2 and min(two) > 0), [1, 1])
+    given = (source.get(tag) for tag in ("PixelSpacing", "ImagerPixelSpacing"))
+    spacing = next((list(two) for two in given if isinstance(two, Sequence) and len(two) == 2 and min(two) > 0), [1, 1])
     placed.FrameOfReferenceUID = algorithm.uid("plane", str(source.SOPInstanceUID))
     placed.PositionReferenceIndicator = ""
     placed.ImagePositionPatient = [0, 0, 0]

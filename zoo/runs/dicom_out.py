@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -93,6 +94,7 @@ class DicomFolder:
         self.predictor, self.folder, self.wanted = predictor, folder, wanted
         self.algorithm = algorithm_of(predictor, wanted.point)
         self.counts = DicomCounts()
+        self._paths: dict[str, str] = {}  # SOP Instance UID -> the first file that has it
         folder.mkdir(parents=True, exist_ok=True)
 
     def add(self, images: Prediction, joined: np.ndarray | None = None) -> None:
@@ -111,19 +113,29 @@ class DicomFolder:
         chosen = [(images.names[i], source) for i in read if (source := self._source(images.names[i])) is not None]
         if not chosen:
             return
-        made = objects(
-            self.predictor, self.algorithm, chosen, images.logits[read[0]] if joined is None else joined, self.wanted,
-            verdict=of_study(images.verdicts), unread=len(images.names) - len(read),
-        )  # fmt: skip
+        try:
+            made = objects(
+                self.predictor, self.algorithm, chosen, images.logits[read[0]] if joined is None else joined,
+                self.wanted, verdict=of_study(images.verdicts), unread=len(images.names) - len(read),
+            )  # fmt: skip
+        except ImageError as error:
+            self.counts.not_referenced += [f"{path}: {error}" for path, _ in chosen]
+            return
         for one in made:
             self._write(one)
 
     def _source(self, path: str) -> Dataset | None:
+        """The header of an image, None with a reason where no result can reference it."""
         try:
-            return source_of(path, self.predictor.limits)
+            source = source_of(path, self.predictor.limits)
         except ImageError as error:
             self.counts.not_referenced.append(str(error))
             return None
+        first = self._paths.setdefault(str(source.SOPInstanceUID), path)
+        if first != path and not filecmp.cmp(first, path, shallow=False):
+            self.counts.not_referenced.append(f"{path}: it has the SOP Instance UID of {first}, another file")
+            return None
+        return source
 
     def add_each(self, batch: Prediction) -> None:
         """Writes the results of each image of a batch by itself."""

@@ -30,6 +30,9 @@ _REFUSED = {
     "1.2.840.10008.1.2.8.1": "with deflated frames",
 }
 
+#: Tags without which pixels have no meaning.
+_NEEDED = ("PhotometricInterpretation", "SamplesPerPixel", "BitsAllocated", "BitsStored", "PixelRepresentation")
+
 #: Tags that are read, by keyword.
 _TAGS = (
     *("SOPClassUID", "Modality", "BodyPartExamined", "PresentationIntentType", "BurnedInAnnotation"),
@@ -86,8 +89,11 @@ def check_radiograph(dataset: Dataset, limits: Limits) -> None:
     Raises:
         ImageError: It has no pixels, several frames, or is of another modality or body part.
     """
-    if "PixelData" not in dataset:
+    if not dataset.get("PixelData"):
         raise ImageError("a DICOM file without pixels")
+    for keyword in _NEEDED:
+        if dataset.get(keyword) in (None, ""):
+            raise ImageError(f"a DICOM file without {keyword}, which its pixels need")
     frames = _number(dataset, "NumberOfFrames", 1)
     if frames > 1:
         raise ImageError(f"a DICOM file of {frames:,} frames: save the frame that is wanted on its own")
@@ -106,15 +112,22 @@ def check_radiograph(dataset: Dataset, limits: Limits) -> None:
         warn_user(
             "DICOM images FOR PROCESSING (0008,0068): raw detector values, which no radiologist reads; results differ"
         )
+    if dataset.get("PhotometricInterpretation") == "MONOCHROME1" and dataset.get("PresentationLUTShape") == "IDENTITY":
+        warn_user(
+            "DICOM images of MONOCHROME1 with Presentation LUT Shape IDENTITY, which contradict each other: "
+            "MONOCHROME1 is obeyed, and the image inverted"
+        )
     if dataset.get("BurnedInAnnotation") == "YES":
         warn_user("DICOM images with burned-in annotation (0028,0301): text in the pixels may name the patient")
 
 
 def _header(data: bytes, limits: Limits) -> Dataset:
     from pydicom import dcmread
-    from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+    from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
     syntax = transfer_syntax(data)
+    if syntax and not UID(syntax).is_transfer_syntax:
+        raise ImageError(f"a DICOM file in {syntax[:64]!r}, which is no transfer syntax")
     if syntax in _REFUSED:
         raise ImageError(f"a DICOM file {_REFUSED[syntax]}: save it in another transfer syntax")
     data = inflated(data, limits)

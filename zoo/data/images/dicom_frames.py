@@ -52,6 +52,8 @@ def stored_values(dataset: Dataset, limits: Limits) -> np.ndarray:
     syntax = dataset.file_meta.TransferSyntaxUID
     if syntax.is_encapsulated:
         values = _encapsulated(dataset, str(syntax), limits)
+    elif dataset.PixelData[:4] == b"\xfe\xff\x00\xe0":  # the item of an encapsulated frame (PS3.5, A.4)
+        raise ImageError("a DICOM file of compressed pixels whose transfer syntax says that they are not")
     else:
         values = _decoded(dataset, raw=photometric == "PALETTE COLOR" or photometric.startswith("MONO"))
     if photometric == "PALETTE COLOR":
@@ -80,9 +82,7 @@ def _encapsulated(dataset: Dataset, syntax: str, limits: Limits) -> np.ndarray:
     elif syntax in (*_JPEG, *_JPEG_LOSSLESS, *_JPEG_LS):
         found = _jpeg_size(stream)
     else:
-        raise ImageError(
-            f"a DICOM file in the transfer syntax {syntax}, which is not supported: convert it by dcmdjpeg"
-        )
+        raise ImageError(f"a DICOM file in the transfer syntax {syntax}, which is not supported: save it uncompressed")
     rows, columns, precision = found
     declared = (int(dataset.Rows), int(dataset.Columns))
     if (rows, columns) != declared:
