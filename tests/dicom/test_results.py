@@ -271,7 +271,7 @@ def test_what_cannot_be_referenced_or_joined_is_an_error_without_identifiers(tmp
     ("given", "name", "written"),
     [
         ("", "Yamada^Taro", None),
-        (["", "ISO 2022 IR 87"], "Yamada^Taro=山田^太郎", ["ISO 2022 IR 6", "ISO 2022 IR 87"]),
+        (["", "ISO 2022 IR 87"], "Yamada^Taro=山田^太郎", ["", "ISO 2022 IR 87"]),
         (["", "ISO 2022 IR 149"], "Hong^Gildong=洪^吉洞", "ISO_IR 192"),
         ("GB18030", "Wang^XiaoDong=王^小东", "GB18030"),
         ("ISO-IR 100", "Müller^Jürgen", "ISO_IR 100"),

@@ -20,6 +20,7 @@ from zoo.dicom.codes import PRIVATE
 if TYPE_CHECKING:
     from highdicom import ContributingEquipment
     from highdicom.coding_schemes import CodingSchemeIdentificationItem
+    from pydicom.dataset import Dataset
 
 #: Kind of result -> Series Number (0020,0011), far from those of a modality.
 SERIES = {"report": 9901, "map": 9902, "capture": 9903}
@@ -63,6 +64,23 @@ def headers_copied() -> Iterator[None]:
         where = "/".join(theirs[-1].split("/")[-2:])
         kind = type(error).__name__
         raise ImageError(f"a DICOM file whose header no result can copy ({kind} in {where})") from None
+
+
+def with_usual_characters(made: Dataset) -> None:
+    """Writes the default first character set of several as an empty value, as images have it.
+
+    highdicom takes "ISO 2022 IR 6" alone, which means the same but which Orthanc 1.10 shows as unreadable names.
+
+    >>> from pydicom.dataset import Dataset
+    >>> made = Dataset()
+    >>> made.SpecificCharacterSet = ["ISO 2022 IR 6", "ISO 2022 IR 87"]
+    >>> with_usual_characters(made)
+    >>> list(made.SpecificCharacterSet)
+    ['', 'ISO 2022 IR 87']
+    """
+    given = made.get("SpecificCharacterSet")
+    if given is not None and not isinstance(given, str) and given[0] == "ISO 2022 IR 6":
+        made.SpecificCharacterSet = ["", *given[1:]]
 
 
 def when_text(when: datetime | None) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from zoo.core.errors import UsageError
 from zoo.dicom.algorithm import Algorithm
-from zoo.dicom.building import SERIES, contributor, require_highdicom, when_text
+from zoo.dicom.building import SERIES, contributor, require_highdicom, when_text, with_usual_characters
 from zoo.dicom.codes import PRIVATE, private_value
 
 if TYPE_CHECKING:
@@ -129,6 +129,7 @@ def parametric_map(
         content_date=day,
         content_time=time,
     )
+    with_usual_characters(made)
     made.BodyPartExamined = source.get("BodyPartExamined") or "CHEST"
     return made
 
@@ -181,6 +182,7 @@ def capture(
         content_time=time,
     )
     made.BurnedInAnnotation = "YES" if source.get("BurnedInAnnotation") == "YES" else "NO"
+    with_usual_characters(made)
     made.BodyPartExamined = source.get("BodyPartExamined") or "CHEST"
     made.SourceImageSequence = ReferencedImageSequence([source])
     made.DerivationDescription = f"Heatmap ({heatmap.method}) of {heatmap.finding} over the image; {CAPTION}"

@@ -11,7 +11,14 @@ import numpy as np
 
 from zoo.core.errors import UsageError
 from zoo.dicom.algorithm import MANUFACTURER, Algorithm
-from zoo.dicom.building import SERIES, contributor, private_schemes, require_highdicom, when_text
+from zoo.dicom.building import (
+    SERIES,
+    contributor,
+    private_schemes,
+    require_highdicom,
+    when_text,
+    with_usual_characters,
+)
 from zoo.dicom.codes import PRIVATE, Coded, code_of
 from zoo.dicom.sources import check_one_study
 from zoo.evaluation.report import RESEARCH_ONLY
@@ -101,7 +108,7 @@ def report(
             sr.TextContentItem(name, sentence, relationship_type=sr.RelationshipTypeValues.CONTAINS)
         )
     day, time = when_text(when)
-    return sr.Comprehensive3DSR(
+    made = sr.Comprehensive3DSR(
         evidence=list(sources),
         content=content[0],
         series_instance_uid=algorithm.uid("series of reports", str(first.StudyInstanceUID)),
@@ -116,6 +123,8 @@ def report(
         coding_schemes=private_schemes(),
         contributing_equipment=[contributor(algorithm)],
     )
+    with_usual_characters(made)
+    return made
 
 
 def _observer(algorithm: Algorithm) -> ObserverContext:
