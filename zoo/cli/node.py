@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.cli.command import NOT_A_DEVICE, command, refuse_unused
-from zoo.cli.serving import Numbers, add_limits, add_numbers, add_runtime, limits_of
+from zoo.cli.serving import Numbers, add_limits, add_numbers, add_runtime, limits_of, log_lines
 from zoo.core.errors import UsageError
 
 #: The limits and times.
@@ -72,7 +72,7 @@ def _node(options: argparse.Namespace) -> int:
     from zoo.node.dicomweb import Poller, WebServer
     from zoo.node.sending import Pacs
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    log_lines(logging.INFO)
     predictor = load(options.model, runtime=options.runtime, precision=options.precision)
     predictor.limits = limits
     wanted = Wanted(options.point, options.heatmaps, options.captures)

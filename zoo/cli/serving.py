@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,16 @@ def add_numbers(sub: Any, numbers: Numbers) -> None:
         sub.add_argument(name, type=kind, default=default, metavar=unit, help=text + said)
 
 
+def log_lines(level: int) -> None:
+    """Writes what is logged to standard error with its time, warnings among it, each as one line."""
+    logging.basicConfig(level=level, format="%(asctime)s %(message)s")
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        logging.getLogger("zoo").warning("%s", message)
+
+    warnings.showwarning = show
+
+
 def _app(options: argparse.Namespace) -> int:
     from zoo.app.server import check_installed, run
     from zoo.inference.load import load
@@ -111,7 +122,7 @@ def _app(options: argparse.Namespace) -> int:
     )  # fmt: skip
     limits = limits_of(options)
     check_installed()
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
+    log_lines(logging.WARNING)
     logging.getLogger("zoo.app").setLevel(logging.INFO)
     predictor = load(options.model, runtime=options.runtime, precision=options.precision)
     predictor.limits = limits
@@ -135,7 +146,7 @@ def _serve(options: argparse.Namespace) -> int:
     check_installed()
     from zoo.service.server import run
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    log_lines(logging.INFO)
     predictor = load(options.model, runtime=options.runtime, precision=options.precision, on_reject=options.on_reject)
     predictor.limits = limits
     if options.decision is not None:

@@ -242,7 +242,8 @@ def _submit(options: argparse.Namespace) -> int:
             sample=options.sample, batch_size=options.batch_size, strict=options.strict, studies=_studies(options),
         )  # fmt: skip
     filled = f"; unreadable: {counts.unreadable:,}, with the mean over the other images" if counts.unreadable else ""
-    print(f"Rows written to {options.out}: {counts.images:,}{filled}")
+    rejected = f"; rejected: {counts.rejected:,}, with their probabilities" if counts.rejected else ""
+    print(f"Rows written to {options.out}: {counts.images:,}{filled}{rejected}")
     return 0
 
 

@@ -75,6 +75,9 @@ class Reference:
     furthest: np.ndarray
     tones: np.ndarray
 
+    def __str__(self) -> str:
+        return f"fitted on {int(self.images):,} images of {int(self.patients):,} patients"
+
     def judge(self, pixels: np.ndarray, decoded: tuple[int, int]) -> Verdict:
         """Judges one image.
 

@@ -88,6 +88,18 @@ class Tally:
             if verdict.quality == "rejected" and not self.first:
                 self.first = f" (first: {name}: {verdict.reason})"
 
+    def share(self, what: str) -> str:
+        """How many images are rejected and doubtful, and what becomes of them, without a name; "" if none is.
+
+        >>> Tally(Counter(ok=8, rejected=2)).share("evaluated as the others")
+        'quality checks reject 2 of 10 images and call 0 doubtful; they are evaluated as the others'
+        """
+        rejected, doubtful = self.counts["rejected"], self.counts["doubtful"]
+        if not rejected and not doubtful:
+            return ""
+        of = f"{rejected:,} of {self.counts.total():,} images"
+        return f"quality checks reject {of} and call {doubtful:,} doubtful; they are {what}"
+
     def sentence(self) -> str:
         """How many images are rejected and doubtful; "" if none is."""
         rejected, doubtful, total = self.counts["rejected"], self.counts["doubtful"], self.counts.total()

@@ -96,6 +96,7 @@ def plan(
         license=license,
         repo=repo,
         storage=release.storage,
+        checks=str(release.gate or ""),
     )
     text = _card(repo, rendered, release, there)
     staged = _stage(staging, release, rendered, text, license)

@@ -45,6 +45,7 @@ class ModelInfo:
         paper: Title, authors and year of the paper on a backbone.
         origin: Authors of weights that others published.
         licence: SPDX name of the licence of weights that others published, or "unknown".
+        quality: What the quality checks of an installed release were fitted on, or that it has none.
         untrained: Outputs that no data trained.
         speakers: Findings for which only some members speak, with these members: "Edema: first + second".
     """
@@ -66,6 +67,7 @@ class ModelInfo:
     untrained: tuple[str, ...] = ()
     speakers: tuple[str, ...] = ()
     auc: str = ""
+    quality: str = ""
 
 
 def list_models(pattern: str = "*", kind: Kind | None = None) -> list[str]:
@@ -217,6 +219,7 @@ def _ensemble_info(name: str, spec: EnsembleSpec) -> ModelInfo:
         origin=row.origin if row else port.origin if port is not None else _own_origin(name, found),
         licence=row.licence if row else stated,
         auc=catalog_table.published_auc(row) if row else catalog_table.auc_of(found) if found else "",
+        quality="" if found is None else f"checks {found.gate}" if found.gate else 'no checks: it is "unknown"',
         untrained=spec.untrained,
         speakers=tuple(f"{f}: {' + '.join(names)}" for f, names in spec.speaking.items() if names) * by_finding,
     )

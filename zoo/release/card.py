@@ -33,6 +33,7 @@ def render(
     license: str = "",
     repo: str = "",
     storage: Storage | None = None,
+    checks: str = "",
 ) -> str:
     """Renders the whole card: front matter and Markdown, with marks around each section for `merge`.
 
@@ -49,6 +50,7 @@ def render(
         license: Identifier of the licence of the weights; by default the known licence for model and data, if any.
         repo: "owner/name" or "owner/name@revision" on the Hub; "" for a folder.
         storage: How the weights are stored.
+        checks: What the quality checks of the release were fitted on, `str(Reference)`; "" without any.
 
     Raises:
         ReleaseError: The result or provenance lacks an entry that every finished run has.
@@ -68,6 +70,7 @@ def render(
             words=facts,
             data=data,
             planned=planned,
+            checks=_plain(checks),
             chexpert_labels=spec.findings == FINDINGS,
             **_results(result),
             **_plain(_facts(spec, result, decision, provenance)),

@@ -147,7 +147,7 @@ def check_gate(subject: Subject) -> str:
     gate = subject.found.gate
     if gate is None:
         return "none that this version can use: the quality of images is unknown"
-    return f"quality checks fitted on {int(gate.images):,} training images of {int(gate.patients):,} patients"
+    return f"quality checks {gate}"
 
 
 def check_metrics(subject: Subject) -> str:

@@ -114,7 +114,9 @@ def _write(
         member_decisions=members,
         metrics=result,
         provenance=provenance,
-        card=card.render(spec, result, decision=decision, provenance=provenance, license=license),
+        card=card.render(
+            spec, result, decision=decision, provenance=provenance, license=license, checks=str(gate or "")
+        ),
         license=license,
         dtype=dtype,
         trained_on=trained_on,

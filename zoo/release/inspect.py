@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 from zoo.config.specs import EnsembleSpec, MemberSpec, to_dict
 from zoo.core import files as disk
 from zoo.core.errors import IntegrityError, ReleaseError, UnknownNameError
+from zoo.gate import reference
 from zoo.release import exports, manifest, schema, trained_on
 from zoo.release.documents import Storage
 from zoo.release.folder import ReleaseFolder
@@ -60,6 +61,7 @@ class Inspection:
         parameters: Member -> number of values in its weights.
         provenance: Origin of the weights, one line per fact: recipe, split, seed, date etc.
         trained_on: Numbers of images whose digests are recorded as trained on; "" if the release has no record.
+        quality_checks: What the quality checks were fitted on; "" if the release has none.
         manifest_sha256: SHA-256 of `manifest.json`, or "".
         files: Files listed in the manifest.
         extra: Unlisted files -> size. They are never opened.
@@ -80,6 +82,7 @@ class Inspection:
     parameters: Mapping[str, int] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)
     trained_on: str = ""
+    quality_checks: str = ""
     manifest_sha256: str = ""
     files: tuple[File, ...] = ()
     extra: Mapping[str, int] = field(default_factory=dict)
@@ -101,6 +104,7 @@ class Inspection:
             "storage": _joined(to_dict(self.storage)) if self.storage else "",
             **self.provenance,
             "trained on": self.trained_on or "unknown: no record of the images",
+            "quality": f"checks {self.quality_checks}" if self.quality_checks else 'no checks: it is "unknown"',
             "manifest": f"sha256 {self.manifest_sha256}" if self.manifest_sha256 else "",
         }
         rows = [(key, value) for key, value in facts.items() if value]
@@ -187,6 +191,7 @@ def _view(
         parameters=part(lambda: here.listing.parameters, counts),
         provenance=_provenance(part(lambda: here.provenance, nothing)),
         trained_on=part(lambda: _trained_on(here), ""),
+        quality_checks=part(lambda: _quality_checks(here), ""),
         manifest_sha256=here.manifest_sha256 if listing else "",
         files=files,
         extra=extra,
@@ -215,6 +220,12 @@ def _trained_on(here: ReleaseFolder) -> str:
     if trained_on.FILE in here.entries and not (here.folder / trained_on.FILE).is_file():
         return "recorded in a file that is not here"
     return str(here.trained_on or "")
+
+
+def _quality_checks(here: ReleaseFolder) -> str:
+    if reference.FILE in here.entries and not (here.folder / reference.FILE).is_file():
+        return "in a file that is not here"
+    return str(here.gate or "")
 
 
 def _file(here: ReleaseFolder, name: str, entry: Listed, others: Mapping[str, int], problems: list[str]) -> File:

@@ -253,7 +253,7 @@ def _finish(
         member_decisions=_by_member(decisions, ensemble),
         metrics=result,
         provenance=origin,
-        card=card.render(ensemble, result, decision=decision, provenance=origin),
+        card=card.render(ensemble, result, decision=decision, provenance=origin, checks=str(gate or "")),
         trained_on=mine.joined(before) if mine is not None and before is not None else mine,
         gate=gate,
     )

@@ -22,6 +22,7 @@ from zoo.evaluation.result import Estimate
 from zoo.evaluation.result.checks import LeftOut, Unusable
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.untrained import left_out
+from zoo.gate.verdict import Tally
 from zoo.inference.predictor import Predictor
 from zoo.runs import results
 
@@ -64,11 +65,12 @@ def score(
         table, compared = read_for(model.labels, dataset, data, columns=columns, say=progress.message)
         table, missing = tables.drop_missing(table)
     progress.message(f"{data}: read as {dataset!r}")
-    parts, errors = [], []
+    parts, errors, tally = [], [], Tally()
     with progress.task(f"scoring {counted(len(table), 'image')}", len(table)) as advance:
         for batch in model.stream(table["Image_path"]):
             parts.append(batch.logits)
             errors += batch.errors
+            tally.add(batch.names, batch.verdicts)
             for _ in batch.names:
                 advance()
     reasons = dict(zip(table["Image_path"], map(_reason, errors), strict=True))
@@ -80,6 +82,9 @@ def score(
     notes += [untrained] if untrained else []
     notes += compared
     notes += _unknown_patients(table)
+    if said := tally.share("evaluated as the others"):
+        notes.append(said)
+        progress.message(f"{said}{tally.first}")
     out = _left_out(missing, unreadable, len(table))
     if out is not None:
         counts = {"no file": len(missing), "not readable": len(unreadable)}

@@ -21,6 +21,7 @@ from zoo.data.images.listing import find_images
 from zoo.evaluation.decision import probabilities
 from zoo.evaluation.studies.rule import StudyRule
 from zoo.evaluation.studies.rule import join as join_images
+from zoo.gate.verdict import Tally
 from zoo.inference.predictor import Predictor
 from zoo.inference.studies import studies_of
 from zoo.labels.columns import IMAGE_IDS
@@ -44,7 +45,8 @@ def write_submission(
     """Writes the competition's submission: the name of each image and a probability for each finding.
 
     A submission needs a row for every image. An unreadable image gets each finding's mean over the readable images,
-    which affects the ranking least; a finding that the model was not trained on gets 0.5. Messages name both.
+    which affects the ranking least; a finding that the model was not trained on gets 0.5. Messages name both. Images
+    that the quality checks reject keep their probabilities, and a message counts them.
 
     Args:
         predictor: The model, with its limits for an image.
@@ -69,12 +71,16 @@ def write_submission(
     form = _of_names(found) if sample is None else _read_sample(sample, sources, found, progress)
     own = _own_headers(form, predictor.labels)  # before an image is read
     whose = None if studies is None else studies_of(form.paths, studies, list(map(str, sources)))
-    values, errors = _probabilities(predictor, form.paths, progress, batch_size, strict, whose)
+    tally = Tally()
+    values, errors = _probabilities(predictor, form.paths, progress, batch_size, strict, whose, tally)
+    if said := tally.share("in the file with their probabilities, as every image"):
+        progress.message(f"{said}{tally.first}")
     table = pd.DataFrame(_filled(values, errors, predictor.labels, progress)[form.rows], columns=own)
     table.insert(0, form.id_header, printable(form.ids))
     with whole_file(out) as new:
         table[list(form.headers or table.columns)].to_csv(new, index=False, float_format="%.7g", lineterminator="\n")
-    return Counts(len(table), int(np.isin(form.rows, list(errors)).sum()))
+    unreadable = int(np.isin(form.rows, list(errors)).sum())
+    return Counts(len(table), unreadable, tally.counts["rejected"], tally.counts["doubtful"])
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,7 +172,8 @@ def _probabilities(
     progress: Progress,
     batch_size: int | None,
     strict: bool,
-    studies: np.ndarray | None = None,
+    studies: np.ndarray | None,
+    tally: Tally,
 ) -> tuple[np.ndarray, dict[int, str]]:
     """(m, k) probabilities, NaN for an unreadable image without others of its study, and place -> reason of these."""
     parts: list[np.ndarray] = []
@@ -174,6 +181,7 @@ def _probabilities(
     done = 0
     for batch in scored(predictor, paths, progress, batch_size, strict):
         parts.append(batch.logits)
+        tally.add(batch.names, batch.verdicts)
         errors |= {done + i: error for i, error in enumerate(batch.errors) if error}
         done += len(batch.errors)
     if len(errors) == done:

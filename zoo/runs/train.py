@@ -273,7 +273,7 @@ def finish(
         member_decisions=found.member_decisions,
         metrics=result,
         provenance=facts,
-        card=card.render(recipe.ensemble, result, decision=found.decision, provenance=facts),
+        card=card.render(recipe.ensemble, result, decision=found.decision, provenance=facts, checks=str(gate or "")),
         trained_on=TrainedOn.of_run(run),
         gate=gate,
     )

@@ -34,7 +34,9 @@ def prepare_pydicom() -> None:
 
     # Its warnings of values with a wrong form would show the values, and tracebacks of codecs would fill the terminal.
     config.settings.reading_validation_mode = config.IGNORE
-    logging.getLogger("pydicom").addHandler(_SILENT)
+    messages = logging.getLogger("pydicom")
+    messages.addHandler(_SILENT)
+    messages.propagate = False  # or the log of a service would have them
 
 
 def transfer_syntax(data: bytes) -> str:
