@@ -175,6 +175,36 @@ def test_a_bad_word_or_number_is_one_line(command, bad, release, capsys):
     said(capsys, *(part.format(**places) for part in command.split()))
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("predict {x} --model {port} --out o.csv --batch-size 0", "argument --batch-size: has to be at least 1, got 0"),
+        ("predict {x} --model {port} --out o.csv --max-seconds 0", "the limit seconds has to be positive"),
+        ("predict {x} --model {port} --out o.csv --decision none.json", "no such file or folder: none.json"),
+        ("embed {port} {x} --out o.csv --batch-size x", "argument --batch-size: invalid whole number value: 'x'"),
+        (
+            "submit {x} --model {port} --out o.csv --batch-size -1",
+            "argument --batch-size: has to be at least 1, got -1",
+        ),
+        ("probe {port} --data none.csv --out o", "no such file or folder: none.csv"),
+        ("probe {port} --data {csv} --out o --folds 1", "argument --folds: has to be at least 2, got 1"),
+        ("evaluate {port} --data none.csv --out o", "no such file or folder: none.csv"),
+        ("evaluate {port} --data {csv} --out o --resamples 0", "argument --resamples: has to be at least 2, got 0"),
+        (
+            "evaluate {port} --data {csv} --out o --fit auto --guarantee 90",
+            "--guarantee: has to be from 0 to 1, got 90",
+        ),
+        ("train xrayslam_ported --data none.csv", "none.csv"),
+        ("train xrayslam_ported --data {csv}", "column 'Edema'"),
+        ("train xrayslam_ported --data {csv} --set stages.0.batch_size=0", "batch_size must be at least 1, got 0"),
+    ],
+)
+def test_options_are_checked_before_a_published_model_is_fetched(command, words, bad, capsys):
+    """There is no network here: a command that tried to fetch would say so instead."""
+    places = {"x": bad["folder"].parent / "x.png", "csv": bad["words.csv"], "port": "xrv-densenet121-all"}
+    assert words in said(capsys, *(part.format(**places) for part in command.split()))
+
+
 def test_verify_says_what_fails_and_ends_with_1(bad, capsys):
     for name in ANY:
         assert main(["verify", str(bad[name])]) == 1

@@ -36,6 +36,20 @@ def labels(table):
     return {finding: table[finding].tolist() for finding in findings_of(table)}
 
 
+@pytest.mark.parametrize(
+    ("header", "row", "facts"),
+    [
+        ("Bild;Patienten-ID;Geschlecht;Alter;Erguss", "a.png;P7;weiblich;40,5;ja", ("P7", "F", 40.5)),
+        ("Nom du fichier;N° patient;Sexe;Âge;Épanchement", "a.png;P7;Homme;41;oui", ("P7", "M", 41)),
+        ("imagen;paciente;sexo;edad;derrame", "a.png;P7;M;42;sí", ("P7", "", 42)),  # "M" may be "mujer"
+    ],
+)
+def test_columns_of_other_languages_are_known(read, header, row, facts):
+    table, _ = read(f"{header}\n{row}\n", ["a.png"])
+    assert table[["Patient_ID", "Sex", "Age"]].fillna("").iloc[0].tolist() == list(facts)
+    assert list(labels(table).values()) == [[1]]
+
+
 def test_everything_that_was_understood_is_said(read):
     table, said = read(
         "sep=;\nfile;pid;Gender;Edema;Rib notching;Report;Height;Empty;Split\n"

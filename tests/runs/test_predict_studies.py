@@ -16,7 +16,7 @@ from zoo.core.progress import Silent
 from zoo.evaluation.decision import probabilities
 from zoo.evaluation.studies.rule import StudyRule
 from zoo.inference import resume
-from zoo.inference.studies import studies_of
+from zoo.inference.studies import described, studies_of
 from zoo.runs.predict_studies import StudyCounts, write_study_findings
 
 #: Studies of 1, 3, 2, 6 and 1 images, out of order by name; batches of 4 cut two of them.
@@ -202,9 +202,18 @@ def test_the_command(images, tmp_path, capsys):
     release = tiny_release(tmp_path / "tiny", members=1)
     command = ["predict", str(images), "--model", str(release), "--out", str(tmp_path / "o.csv")]
     assert main([*command, "--by", "study", "--wide"]) == 0
-    assert f"Studies in {tmp_path / 'o.csv'}: 5, of 13 images; unreadable: 2" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert f"Studies in {tmp_path / 'o.csv'}: 5, of 13 images; unreadable: 2" in said.out
+    assert "5 studies by headers of DICOM files and file names, of 1 to " in " ".join(said.err.split())
     assert main([*command, "--studies", "name"]) == 1
     assert "give --by study as well" in capsys.readouterr().err
+
+
+def test_what_was_taken_as_a_study_is_told():
+    """A flat folder is one study by the rule of folders: nobody overlooks it."""
+    flat = [f"flat/{i}.png" for i in range(12)]
+    assert described(studies_of(flat, "folder"), "folder") == "1 study by folders, of 12 images (most: 12 in 'flat')"
+    assert described(["a", "b"], Path("s.csv")) == "2 studies by table s.csv, of 1 image"
 
 
 def test_a_submission_by_study_gives_each_image_the_probabilities_of_its_study(images, tmp_path):

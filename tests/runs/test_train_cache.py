@@ -32,7 +32,8 @@ def data(tmp_path_factory):
 def readable(data: Path, run: Path, cache: str, told: Told | None = None, given: Path | None = None):
     run.mkdir(exist_ok=True)
     recipe = dataclasses.replace(load_recipe(RECIPE), cache=cache)
-    return train.readable_table(recipe, data, run, told or Told(), cache=given)
+    told = told or Told()
+    return train.readable_table(recipe, *train.labelled_table(recipe, data, None, told), run, told, given)
 
 
 def no_room(monkeypatch):

@@ -70,6 +70,31 @@ def refuse_unused(given: Mapping[str, object], why: str) -> None:
         raise UsageError(f"{', '.join(named)}: {why}")
 
 
+def number(kind: type[int] | type[float], least: float, most: float | None = None) -> Callable[[str], float]:
+    """Returns the type of an option that takes numbers from `least` to `most`, for `add_argument`.
+
+    Out of range is an invalid option, told before a model is looked up or a file is fetched.
+
+    Args:
+        kind: int or float.
+        least: Smallest number that is taken.
+        most: Largest one, or None.
+
+    >>> number(int, 1)("16")
+    16
+    """
+
+    def read(text: str) -> float:
+        value = kind(text)  # argparse reports a ValueError by the type's name
+        if not (least <= value and (most is None or value <= most)):
+            limits = f"at least {least:g}" if most is None else f"from {least:g} to {most:g}"
+            raise argparse.ArgumentTypeError(f"has to be {limits}, got {text}")
+        return value
+
+    read.__name__ = "whole number" if kind is int else "number"
+    return read
+
+
 def add_json(sub: Any) -> None:
     """Adds `--json`, for commands whose answer a script may read."""
     sub.add_argument("--json", action="store_true", help="print JSON")

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.cli.command import NOT_A_DEVICE, command, refuse_unused, tell_replaced
+from zoo.cli.command import NOT_A_DEVICE, command, number, refuse_unused, tell_replaced
 from zoo.cli.serving import add_runtime
 from zoo.cli.tables import add_table, named_columns, table_spec
 from zoo.core.errors import UsageError
@@ -42,8 +42,10 @@ def add(commands: Any) -> None:
     holds = "CSV files, one a reader: the ids of --predictions, and a column of 0 and 1 for each finding read"
     sub.add_argument("--readers", type=Path, nargs="+", default=[], help=holds)
     _add_decision(sub)
-    sub.add_argument("--resamples", type=int, default=2000, help="bootstrap resamples (default: 2000)")
-    sub.add_argument("--seed", type=int, default=0, help="seed of resamples and --validation-share (default: 0)")
+    sub.add_argument("--resamples", type=number(int, 2), default=2000, help="bootstrap resamples (default: 2000)")
+    sub.add_argument(
+        "--seed", type=number(int, 0), default=0, help="seed of resamples and --validation-share (default: 0)"
+    )
     sub.add_argument("--out", type=Path, required=True, help="folder for metrics.json and the report")
 
 
@@ -58,11 +60,17 @@ def _add_decision(sub: Any) -> None:
         help="data for --fit: files of predictions, one per model, or a folder of images (default: rows whose split is "
         "validation)",
     )  # fmt: skip
-    sub.add_argument("--validation-share", type=float, help="share of the patients to fit on, drawn by --seed")
     sub.add_argument(
-        "--guarantee", type=float, help="with --fit: operating points that guarantee this sensitivity and specificity"
+        "--validation-share", type=number(float, 0, 1), help="share of the patients to fit on, drawn by --seed"
     )
-    sub.add_argument("--confidence", type=float, default=0.95, help="confidence of each guarantee (default: 0.95)")
+    sub.add_argument(
+        "--guarantee",
+        type=number(float, 0, 1),
+        help="with --fit: operating points that guarantee this sensitivity and specificity",
+    )
+    sub.add_argument(
+        "--confidence", type=number(float, 0, 1), default=0.95, help="confidence of each guarantee (default: 0.95)"
+    )
     # Earlier names of these options.
     hidden: dict[str, Any] = {"help": argparse.SUPPRESS, "default": argparse.SUPPRESS}
     sub.add_argument("--training-films", dest="training_images", type=Path, **hidden)
@@ -131,6 +139,7 @@ def _prevalence(texts: list[str]) -> dict[str, float]:
 
 def _evaluate(options: argparse.Namespace) -> None:
     from zoo.core.terminal import TerminalProgress
+    from zoo.data.images.listing import check_exist
     from zoo.evaluation.report import markdown
     from zoo.runs import evaluate
 
@@ -146,6 +155,7 @@ def _evaluate(options: argparse.Namespace) -> None:
                 drop_missing=options.drop_missing,
             )  # fmt: skip
         else:
+            check_exist([options.data, *options.validation])  # before a model is fetched
             done = evaluate.evaluate_release(
                 options.model, options.data, options.out, progress,
                 runtime=options.runtime, precision=options.precision,

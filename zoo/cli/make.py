@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from zoo.cli.command import NOT_A_DEVICE, add_replace, command, refuse_unused, tell_replaced
+from zoo.cli.command import NOT_A_DEVICE, add_replace, command, number, refuse_unused, tell_replaced
 from zoo.cli.tables import add_table, named_columns, table_spec
 from zoo.core.counting import counted
 
@@ -30,7 +30,7 @@ def _add_demo(commands: Any) -> None:
     sub = command(commands, "phantoms", _phantoms, "write a folder of synthetic images in the competition's layout")
     sub.add_argument("folder", type=Path, help="folder to write")
     sub.add_argument("--images", type=int, default=1500, help="number of training images (default: 1500)")
-    sub.add_argument("--seed", type=int, default=0, help="the same seed gives the same images (default: 0)")
+    sub.add_argument("--seed", type=number(int, 0), default=0, help="the same seed gives the same images (default: 0)")
 
 
 def _add_cache(commands: Any) -> None:
@@ -57,7 +57,9 @@ def _add_train(commands: Any) -> None:
     )
     sub.add_argument("--run", type=Path, help="folder of the run (default: runs/<recipe>)")
     sub.add_argument("--cache", type=Path, help="folder of decoded images, as from `zoo cache`; created if missing")
-    sub.add_argument("--max-hours", type=float, help=f"stop cleanly after this many hours, with status {GOES_ON}")
+    sub.add_argument(
+        "--max-hours", type=number(float, 0), help=f"stop cleanly after this many hours, with status {GOES_ON}"
+    )
     sub.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="change a field of the recipe")
     text = "start anew instead of resuming; an earlier run is moved beside the folder, and not deleted"
     add_replace(sub, text, "--restart")

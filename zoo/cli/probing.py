@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from zoo.cli.command import NOT_A_DEVICE, add_replace, command, refuse_existing
+from zoo.cli.command import NOT_A_DEVICE, add_replace, command, number, refuse_existing
 from zoo.cli.serving import add_runtime
 from zoo.cli.tables import add_table, table_spec
 from zoo.core.errors import MissingExtraError
@@ -26,7 +26,7 @@ def add(commands: Any) -> None:
     sub.add_argument("--as", dest="name", default="", metavar="NAME", help="install it under this name")
     sub.add_argument("--data-name", default="", help="name of the data set, for the model card")
     text = "folds by patient, for the penalty, the cross-validated AUC and the learning curve (default: 5)"
-    sub.add_argument("--folds", type=int, default=5, metavar="K", help=text)
+    sub.add_argument("--folds", type=number(int, 2), default=5, metavar="K", help=text)
     text = "leave out the cross-validation over all images and the learning curve"
     sub.add_argument("--held-out-only", action="store_true", help=text)
     sub.add_argument("--balanced", action="store_true", help="give both classes of a finding the same total weight")
@@ -39,6 +39,7 @@ def add(commands: Any) -> None:
 
 def _probe(options: argparse.Namespace) -> int:
     from zoo.core.terminal import TerminalProgress
+    from zoo.data.images.listing import check_exist
     from zoo.evaluation import report
     from zoo.inference.load import load
     from zoo.runs import probe
@@ -51,6 +52,7 @@ def _probe(options: argparse.Namespace) -> int:
         if find_spec(module) is None:  # TensorFlow feeds the images, on every backend
             raise MissingExtraError("zoo probe", library, extra)
     spec = with_overrides(ProbeSpec(folds=options.folds, balanced=options.balanced), options.set)
+    check_exist([options.data])  # before a model is fetched
     model = load(options.model, runtime=options.runtime, precision=options.precision)
     with TerminalProgress() as progress:
         outcome = probe.probe(

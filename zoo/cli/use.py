@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.cli.command import NOT_A_DEVICE, add_replace, command, refuse_unused, tell_replaced
+from zoo.cli.command import NOT_A_DEVICE, add_replace, command, number, refuse_unused, tell_replaced
 from zoo.cli.serving import add_limits, add_runtime, limits_of
 from zoo.core import home
 from zoo.core.counting import counted
@@ -44,7 +44,7 @@ def add(commands: Any) -> None:
             sub.add_argument("--example", action="store_true", help=text)
             images.nargs, out.required = "*", False
             sub.set_defaults(model=None)
-        sub.add_argument("--batch-size", type=int, help="images per batch (default: the runtime's)")
+        sub.add_argument("--batch-size", type=number(int, 1), help="images per batch (default: the runtime's)")
         add_runtime(sub)
         sub.add_argument("--strict", action="store_true", help="stop at the first unreadable image")
         add_limits(sub)
@@ -90,7 +90,7 @@ def _add_embed(commands: Any) -> None:
     sub.add_argument("model", help="name of a model, or folder of a release")
     sub.add_argument("images", type=Path, nargs="+", help="image files or folders")
     sub.add_argument("--out", type=Path, required=True, help="file to write, .parquet or .csv")
-    sub.add_argument("--batch-size", type=int, help="images per batch (default: the runtime's)")
+    sub.add_argument("--batch-size", type=number(int, 1), help="images per batch (default: the runtime's)")
     add_runtime(sub)
     sub.add_argument("--strict", action="store_true", help="stop at the first unreadable image")
     add_limits(sub)
@@ -258,7 +258,9 @@ def _load(options: argparse.Namespace) -> Predictor:
     from zoo.data.images.listing import check_exist
     from zoo.inference.load import load
 
-    check_exist(options.images)  # a path that was mistyped is told before a model is loaded
+    # What was mistyped is told before a model is fetched or loaded.
+    check_exist([*options.images, *filter(None, [getattr(options, "decision", None)])])
+    limits = limits_of(options)
     predictor = load(options.model, runtime=options.runtime, precision=options.precision)
-    predictor.limits = limits_of(options)
+    predictor.limits = limits
     return predictor

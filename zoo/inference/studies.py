@@ -92,6 +92,24 @@ def studies_of(
     return found
 
 
+def described(studies: Sequence[str] | np.ndarray, source: str | Path) -> str:
+    """Says how many studies there are, what told them, and how many images each has, so that a wrong guess is seen.
+
+    Args:
+        studies: (n,) study of each image, at least one.
+        source: What told them, as in `studies_of`.
+
+    Example:
+        >>> described(["p1/s1", "p1/s1", "p2/s1"], "folder")
+        "2 studies by folders, of 1 to 2 images (most: 2 in 'p1/s1')"
+    """
+    names, counts = np.unique(np.asarray(studies, str), return_counts=True)
+    least, most = int(counts.min()), int(counts.max())
+    size = counted(most, "image") if least == most else f"{least:,} to {most:,} images"
+    where = f" (most: {most:,} in {str(names[counts.argmax()])!r})" if most > 1 else ""
+    return f"{counted(len(names), 'study')} by {_where(source)}, of {size}{where}"
+
+
 def join_prediction(
     images: Prediction, studies: Sequence[str] | np.ndarray, rule: StudyRule
 ) -> tuple[Prediction, np.ndarray]:

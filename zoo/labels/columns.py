@@ -8,13 +8,17 @@ from zoo.core.csv import same_name
 
 IMAGE_IDS = ("Image Index", "Image_name", "Image", "Image ID", "File name", "File", "Image path", "Path", "DICOM ID")
 IDS = (*IMAGE_IDS, "Study", "Study ID", "Accession number", "ID")
-PATIENTS = ("Patient ID", "Patient", "Subject ID")
+PATIENTS = (
+    *("Patient ID", "Patient", "Subject ID", "Patienten-ID", "Patientennummer", "ID patient", "N° patient"),
+    *("Numéro patient", "Paciente", "ID paciente", "Paziente"),
+)
 STUDIES = ("Study ID", "Study", "Study Instance UID", "Accession number", "Follow-up #")
 SPLITS = ("Split", "Part", "Partition", "Subset")
 FINDING_LABELS = "Finding Labels"
 
-SEX = ("Sex", "Gender", "Patient Sex", "Patient Gender")
-AGE = ("Age", "Patient Age", "Age years")
+#: Not "Sexo": in Spanish tables of H and M the M is a woman ("mujer").
+SEX = ("Sex", "Gender", "Patient Sex", "Patient Gender", "Geschlecht", "Sexe")
+AGE = ("Age", "Patient Age", "Age years", "Alter", "Âge", "Edad", "Età")
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "view": ("View Category", "Frontal/Lateral", "View"),
     "position": ("View Position", "AP/PA"),

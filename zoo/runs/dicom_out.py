@@ -201,6 +201,7 @@ def write_dicom(
             out.add_each(batch)
         return out.counts
     names = studies.studies_of(paths, study_source, [str(one) for one in sources], limits=predictor.limits)
+    progress.message(studies.described(names, study_source))
     parts = list(batches)
     whole = Prediction(
         [name for part in parts for name in part.names],

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from zoo.core.counting import counted
 from zoo.core.errors import CheckpointError
 from zoo.core.progress import Progress
 from zoo.data import contents
@@ -84,7 +83,8 @@ def write_study_findings(
     names_of = studies.studies_of(found, source, roots, ids=ids, limits=predictor.limits)
     study_of = dict(zip(found, names_of.tolist(), strict=True))
     rule = predictor.decision.study_rule if predictor.decision is not None else StudyRule.plain(len(predictor.labels))
-    progress.message(f"{counted(len(set(study_of.values())), 'study')}: {rule.described(predictor.labels)}")
+    if found:
+        progress.message(f"{studies.described(names_of, source)}; {rule.described(predictor.labels)}")
     job["studies"] = str(source) if source in studies.RULES else contents.of(str(source)).digest
     job |= {} if ids == "file" else {"ids": ids}
     if not restart and (earlier := complete(out, job, found, progress)) is not None:

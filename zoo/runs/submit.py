@@ -23,7 +23,7 @@ from zoo.evaluation.studies.rule import StudyRule
 from zoo.evaluation.studies.rule import join as join_images
 from zoo.gate.verdict import Tally
 from zoo.inference.predictor import Predictor
-from zoo.inference.studies import studies_of
+from zoo.inference.studies import described, studies_of
 from zoo.labels.columns import IMAGE_IDS
 from zoo.runs.writing import Counts, printable, scored
 
@@ -71,6 +71,8 @@ def write_submission(
     form = _of_names(found) if sample is None else _read_sample(sample, sources, found, progress)
     own = _own_headers(form, predictor.labels)  # before an image is read
     whose = None if studies is None else studies_of(form.paths, studies, list(map(str, sources)))
+    if whose is not None and len(whose):
+        progress.message(described(whose, studies or ""))
     tally = Tally()
     values, errors = _probabilities(predictor, form.paths, progress, batch_size, strict, whose, tally)
     if said := tally.share("in the file with their probabilities, as every image"):

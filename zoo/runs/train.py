@@ -100,11 +100,14 @@ def train(
     require_own_process()
     if restart:
         move_away(run, progress)
-    recipe = dataclasses.replace(recipe, ensemble=porting.with_starts(recipe.ensemble))
     with removed_on_failure(run, progress):
         if isinstance(data, Path):
             dataset = reading.dataset_of(data, dataset, recipe.dataset, recipe.table)
-        table, read, digests = readable_table(recipe, data, run, progress, dataset, cache)
+        table, root = labelled_table(recipe, data, dataset, progress)
+        # Ports are fetched once the table is known to fit, and before the images are decoded: both take minutes.
+        recipe = dataclasses.replace(recipe, ensemble=porting.with_starts(recipe.ensemble))
+        several_sets = not isinstance(data, Path) and len(data) > 1
+        table, read, digests = readable_table(recipe, table, root, run, progress, cache, several_sets=several_sets)
         if isinstance(data, Path) and dataset == "csv":
             recipe = with_findings_of(recipe, table)
         held = DataIdentity.of(table, recipe.ensemble.findings, digests)
@@ -128,15 +131,31 @@ def tell_random(recipe: Recipe, progress: Progress) -> None:
         progress.message(f"start from random weights: {', '.join(random)}")
 
 
+def labelled_table(
+    recipe: Recipe, data: Path | Sequence[DataSet], dataset: str | None, progress: Progress
+) -> tuple[pd.DataFrame, Path]:
+    """Reads the table of one data set, or of several, and checks that its patients allow the split.
+
+    Returns:
+        The table, and the folder that holds the data.
+    """
+    with tell_warnings(progress):
+        table, root = _table(recipe, data, dataset, progress)
+    splits.check_patients(table, recipe.split)
+    return table, root
+
+
 def readable_table(
     recipe: Recipe,
-    data: Path | Sequence[DataSet],
+    table: pd.DataFrame,
+    root: Path,
     run: Path,
     progress: Progress,
-    dataset: str | None = None,
     cache: Path | None = None,
+    *,
+    several_sets: bool = False,
 ) -> tuple[pd.DataFrame, Reader, Mapping[str, str]]:
-    """Reads the table and leaves out the rows whose image cannot be read.
+    """Leaves out the rows of a table whose image cannot be read.
 
     Every image is decoded and hashed once, for a cache or as a check; later calls on the same files reuse the result.
     The rows that are left out are written to `skipped.csv` with the reason.
@@ -144,9 +163,6 @@ def readable_table(
     Returns:
         The table, a function that reads its images, and path -> digest of each image file.
     """
-    with tell_warnings(progress):
-        table, root = _table(recipe, data, dataset, progress)
-    splits.check_patients(table, recipe.split)
     table, missing = reading.drop_missing(table)
     paths = list(table["Image_path"])
     cached = _cached(recipe, paths, root, run, cache, progress)
@@ -154,7 +170,7 @@ def readable_table(
     table, unreadable = reading.drop_unreadable(table, found.unreadable)
     skipped = pd.concat([missing, unreadable], ignore_index=True)
     list_skipped(skipped, len(table), run / "skipped.csv", progress)
-    if not isinstance(data, Path) and len(data) > 1:
+    if several_sets:
         count, first = several.copies(table, found.digests)
         some = f" (first: {first})" if count else ""
         progress.message(f"images in several of the data sets, by content: {count:,}{some}")
@@ -164,7 +180,6 @@ def readable_table(
 def _table(
     recipe: Recipe, data: Path | Sequence[DataSet], dataset: str | None, progress: Progress
 ) -> tuple[pd.DataFrame, Path]:
-    """The table of one data set, or of several, and the folder that holds the data."""
     own = recipe.ensemble.findings
     if not isinstance(data, Path):
         table = several.read_several(data, own, default=recipe.dataset, say=progress.message)
