@@ -151,6 +151,17 @@ def test_many_files_with_bad_ones_among_them(tab, served):
     assert "No findings: not an image" in tab.page.inner_text(".zoo-result:visible")
 
 
+def test_a_refused_upload_is_told_below_and_leaves_no_error_in_the_field(tab):
+    refusal = "The files are larger than 20 MB together: choose fewer."
+    tab.page.route("**/upload*", lambda route: route.fulfill(status=413, body=refusal))
+    file = {"name": "a.jpg", "mimeType": "image/jpeg", "buffer": b"large"}
+    tab.page.set_input_files("#zoo-drop input[type=file]", [file])
+    told = tab.page.wait_for_selector(f"text={refusal}").bounding_box()
+    assert told["y"] > tab.page.locator("#zoo-drop").bounding_box()["y"] + 140
+    tab.page.wait_for_selector("#zoo-drop .error", state="attached")
+    assert not tab.page.locator("#zoo-drop .error").is_visible()
+
+
 def test_a_dicom_file_has_a_report_to_download(tab):
     pydicom = pytest.importorskip("pydicom")
     pytest.importorskip("highdicom")
