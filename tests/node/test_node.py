@@ -5,6 +5,7 @@ import logging
 import shutil
 import socket
 import struct
+import warnings
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from noded import Kept, dcmtk, every_step, node, stub, until  # noqa: E402
 from pynetdicom import AE  # noqa: E402
 
 from zoo.cli import main  # noqa: E402
+from zoo.cli.serving import log_lines  # noqa: E402
 from zoo.core.errors import UsageError  # noqa: E402
 from zoo.data.images.limits import Limits  # noqa: E402
 from zoo.node.archive import RefusedError, UnreachableError  # noqa: E402
@@ -201,6 +203,15 @@ def test_a_fault_in_one_study_does_not_stop_the_others(tmp_path, caplog):
     assert "a fault of this package: RuntimeError at" in caplog.text
     assert "SECRET" not in caplog.text
     assert "1.5" not in caplog.text
+
+
+def test_a_warning_is_one_line_of_the_log_and_one_of_pydicom_none(caplog, monkeypatch):
+    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
+    with warnings.catch_warnings():
+        log_lines(logging.INFO)
+        warnings.warn_explicit("burned-in text", UserWarning, "zoo.py", 1, module="zoo")
+        warnings.warn_explicit("SECRET", UserWarning, "charset.py", 1, module="pydicom.charset")
+    assert [record.getMessage() for record in caplog.records] == ["burned-in text"]
 
 
 def test_logs_and_names_have_no_identifier(tmp_path, caplog):
