@@ -19,10 +19,10 @@ def simulated(separation: float, n: int = 4000, prevalence: float = 0.2):
 
 @pytest.mark.parametrize(
     ("separation", "precision", "recall", "first_hundred"),
-    [(4, 0.84, 0.94, 1.0), (3, 0.65, 0.86, 0.98), (2, 0.35, 0.78, 0.77)],
+    [(4, 0.84, 0.94, 1.0), (3, 0.65, 0.86, 0.98), (2, 0.385, 0.78, 0.77)],
 )
 def test_flipped_labels_are_found(separation, precision, recall, first_hundred):
-    """5 % of 4,000 labels flipped: precision 84 % and recall 94 % at AUC 0.998, 65 % and 86 % at 0.983, 35 % and 78 %
+    """5 % of 4,000 labels flipped: precision 84 % and recall 94 % at AUC 0.998, 65 % and 86 % at 0.983, 38 % and 78 %
     at 0.92; of the first hundred 100 %, 98 % and 77 % are flipped."""
     labels, chances, flipped = simulated(separation)
     found = find_label_errors(labels, chances)
@@ -30,7 +30,8 @@ def test_flipped_labels_are_found(separation, precision, recall, first_hundred):
     assert flipped[found.rows].sum() / flipped.sum() == pytest.approx(recall, abs=0.006)
     assert flipped[found.rows[:100]].mean() == pytest.approx(first_hundred, abs=0.006)
     assert (np.diff(found.margins) <= 0).all()
-    assert len(found.rows) == pytest.approx(found.estimated, abs=1)
+    assert (found.margins > 0).all()
+    assert {4: 246, 3: 289, 2: 442}[separation] == len(found.rows) <= found.estimated + 1
 
 
 def test_the_joint_is_that_of_a_calculation_by_hand():
@@ -40,6 +41,15 @@ def test_the_joint_is_that_of_a_calculation_by_hand():
     np.testing.assert_allclose(found.joint, [[2, 1], [1, 1]])
     assert found.rows.tolist() == [4, 2]
     np.testing.assert_allclose(found.margins, [0.6, 0.4])
+
+
+def test_a_label_that_the_more_probable_class_agrees_with_is_not_named():
+    # Rare and weakly predicted: the second negative reaches the threshold of the positives, 0.3, and is likely right.
+    labels, chances = np.array([0, 0, 0, 0, 1, 1]), np.array([0.1, 0.4, 0.1, 0.6, 0.3, 0.3])
+    found = find_label_errors(labels, chances)
+    assert found.estimated > 2
+    assert 3 in found.rows
+    assert 1 not in found.rows
 
 
 def test_images_below_both_thresholds_do_not_count_and_the_joint_keeps_the_labels():
