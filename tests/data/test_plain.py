@@ -329,3 +329,16 @@ def test_a_split_keeps_the_patients_of_a_csv_together(tmp_path):
     assert all(not one & other for one, other in itertools.combinations(of, 2))
     with pytest.raises(TableError, match=r"none of 20 images can be used"):
         drop_missing(table)
+
+
+def test_two_rows_that_mean_one_file_by_their_folders_are_both_shown(read):
+    with pytest.raises(TableError, match=r"b\.png' and '\.\./b\.png' both mean"):
+        read("image,Edema\na.png,1\n./b.png,0\n../b.png,1\n", ["a.png", "b.png"])
+
+
+def test_a_name_that_no_file_can_have_is_no_such_file(read):
+    table, said = read(f"image,Edema\na.png,1\n{'c' * 5000},0\n", ["a.png"])
+    assert any("1 of 2 images found" in text for text in said)
+    kept, dropped = drop_missing(table)
+    assert kept.Image_name.tolist() == ["a.png"]
+    assert dropped.Reason.tolist() == ["no such file"]

@@ -85,6 +85,30 @@ def test_nobody_is_not_a_patient():
     assert patients_of(table).tolist() == ["7", "unknown: b", "unknown: c"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["(null)", "\\N", "nil", "#REF!", "#VALUE!", "-nan", "1.#QNAN", "-1.#IND", "[]", "??", "___", "#N/A N/A"],
+)
+def test_what_databases_and_spreadsheets_write_for_nothing_is_unknown_in_every_fact(text):
+    assert facts.patients([text, text, "7"], ["a", "b", "c"]).tolist() == ["unknown: a", "unknown: b", "7"]
+    assert np.isnan(facts.label(text))
+    assert facts.sexes([text]).values.tolist() == [""]
+    assert np.isnan(facts.ages([text]).values).all()
+    assert not facts.sexes([text]).not_understood
+    assert not facts.ages([text]).not_understood
+
+
+@pytest.mark.parametrize("text", ["XXXX", "***", "[redacted]", "[ANONYMIZED]", "###"])
+def test_a_patient_that_was_struck_out_is_unknown_and_a_label_like_it_is_not_understood(text):
+    assert facts.patients([text, text], ["a", "b"]).tolist() == ["unknown: a", "unknown: b"]
+    assert facts.label(text) is None
+
+
+@pytest.mark.parametrize("text", ["0", "000", "x", "xx", "-7", "a-b", "[7]", "n", "1.2.3", "*7"])
+def test_short_and_odd_identifiers_name_a_patient(text):
+    assert facts.patients([text, text], ["a", "b"]).tolist() == [text, text]
+
+
 def test_every_number_of_a_group_is_right():
     """23 rows: M 8, F 8, unknown 7."""
     sexes = facts.sexes(

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -37,6 +38,19 @@ def file_name(path: str) -> str:
         ('b.png', 'b.png')
     """
     return path.replace("\\", "/").rpartition("/")[2].strip()
+
+
+def is_file(path: str) -> bool:
+    """Whether there is such a file; a path that no file can have, such as one that is too long, is none.
+
+    Example:
+        >>> is_file("x" * 5000)
+        False
+    """
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def short_names(paths: Sequence[str]) -> list[str]:

@@ -20,6 +20,7 @@ import pandas as pd
 from zoo.core.counting import counted
 from zoo.core.errors import MissingExtraError, SplitError
 from zoo.core.files import write_json
+from zoo.core.seeds import check_seed
 from zoo.core.warn import warn_user
 from zoo.data.stratify import stratify_groups
 from zoo.data.tables.reading import labels_of
@@ -54,6 +55,7 @@ class SplitSpec:
     seed: int = 42
 
     def __post_init__(self) -> None:
+        check_seed(self.seed)
         if self.by not in ("patient", "image"):
             raise SplitError(f"split by 'patient' or 'image', got {self.by!r}")
         shares = self.shares

@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from zoo.core.errors import EvaluationError
+from zoo.core.seeds import check_seed
 from zoo.evaluation.decision import Decision, OperatingPoint, Origin
 from zoo.evaluation.result import Estimate
 from zoo.evaluation.result.checks import Coverage
@@ -253,7 +254,7 @@ def _choose(
 
 def _drawn(scores: Scores, truth: int, seed: int) -> list[np.ndarray]:
     """For each finding, the rows of one class, with one randomly drawn row for each patient."""
-    order, clusters = np.random.default_rng(seed).permutation(len(scores.labels)), scores.clusters
+    order, clusters = np.random.default_rng(check_seed(seed)).permutation(len(scores.labels)), scores.clusters
     drawn = []
     for labels in scores.labels.T:
         rows = order[labels[order] == truth]

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from zoo.core.errors import EvaluationError, SplitError, UnknownNameError
+from zoo.core.seeds import check_seed
 from zoo.evaluation.decision import Decision, probabilities
 from zoo.evaluation.statistics.counts import known_counts
 from zoo.evaluation.statistics.inputs import check_probabilities
@@ -135,7 +136,7 @@ class Scores:
         if not 0 < share < 1 or count < 2:
             raise EvaluationError(f"a share of patients lies between 0 and 1 and leaves others, got {share} of {count}")
         drawn = min(max(round(share * count), 1), count - 1)
-        return np.isin(clusters, np.random.default_rng(seed).permutation(count)[:drawn])
+        return np.isin(clusters, np.random.default_rng(check_seed(seed)).permutation(count)[:drawn])
 
     def check_fittable(self, what: str) -> None:
         """Refuses scores on which `what` must not be fitted.

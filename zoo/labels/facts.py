@@ -27,8 +27,16 @@ OPEN_FROM = 80.0
 _UNKNOWN = MISSING | {
     *("-", "--", ".", "?", "#n/a", "nat", "n.a.", "n.a", "unknown", "unk", "unbekannt", "inconnu", "not known"),
     *("not specified", "not stated", "not available", "missing", "undefined", "unspecified"),
-    *("k.a.", "k. a.", "keine angabe", "not recorded", "not reported", "\u2013", "\u2014"),
+    *("k.a.", "k. a.", "keine angabe", "not recorded", "not reported", "nil", "(null)", "\\n", "#na", "#ref!"),
+    *("#value!", "#n/a n/a", "-nan", "1.#qnan", "-1.#qnan", "1.#ind", "-1.#ind", "[]", "{}", "()"),
 }
+
+#: A text of these signs alone, such as "--" or "??", means an unknown fact too.
+_NO_WORD = re.compile(r"[-\u2013\u2014_.?]+")
+
+#: What is written over a removed patient, such as "XXXX", "***" or "[redacted]".
+_STRUCK_OUT = re.compile(r"x{3,}|[*#]+|[\[<(].*(?:redacted|removed|anonymi[sz]ed).*[\])>]")
+
 _NO_PATIENT = _UNKNOWN | {
     *("anon", "anonymous", "anonymized", "anonymised", "anonymous patient", "anonymous^patient", "anonymisiert"),
     *("deidentified", "de-identified", "removed", "redacted", "no name", "no id", "none given", "not given"),
@@ -160,7 +168,9 @@ def names_patient(text: str) -> bool:
     (True, False)
     """
     plain = _plain(text)
-    return plain not in _NO_PATIENT and not plain.startswith(_OWN)
+    if plain in _NO_PATIENT or plain.startswith(_OWN):
+        return False
+    return not (_NO_WORD.fullmatch(plain) or _STRUCK_OUT.fullmatch(plain))
 
 
 def own_patient(image: str) -> str:
@@ -178,7 +188,8 @@ def is_unknown(text: str) -> bool:
     >>> is_unknown("N/A"), is_unknown("58")
     (True, False)
     """
-    return _plain(text) in _UNKNOWN
+    plain = _plain(text)
+    return plain in _UNKNOWN or _NO_WORD.fullmatch(plain) is not None
 
 
 def label(text: str) -> float | None:

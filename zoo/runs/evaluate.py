@@ -15,6 +15,7 @@ from zoo.core.counting import counted
 from zoo.core.errors import SplitError, UsageError
 from zoo.core.files import write_json
 from zoo.core.progress import Progress
+from zoo.core.seeds import check_seed
 from zoo.data.tables.spec import TableSpec
 from zoo.evaluation.calibration.prior_shift import shift_decision
 from zoo.evaluation.comparison import How
@@ -63,6 +64,7 @@ class Request:
     by: Literal["image", "study"] = "image"
 
     def __post_init__(self) -> None:
+        check_seed(self.seed)
         if self.fit is None and (self.validation or self.validation_share is not None):
             raise UsageError("validation data were given, but nothing to fit on them: say --fit auto (fit=Fit())")
         if self.validation and self.validation_share is not None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from zoo.core.errors import TableError
 from zoo.core.joining import join
-from zoo.core.paths import relative_path
+from zoo.core.paths import is_file, relative_path
 from zoo.data.images.listing import LeftOut, walk_images
 
 
@@ -28,7 +29,7 @@ class Located:
 
     def existing(self) -> list[str]:
         """Returns the paths of existing files."""
-        return [path for path in self.paths if Path(path).is_file()]
+        return [path for path in self.paths if is_file(path)]
 
 
 def locate_images(
@@ -63,12 +64,20 @@ def locate_images(
     found = join(names, paths, source=source, roots=roots, identity=os.path.realpath)
     for row in found.unused(len(paths)):
         left_out.add(f"image without a row in {source}", _below(paths[row], roots))
-    nowhere = Path(roots[0])
+    owner = {paths[row]: name for row, name in zip(found.rows, names, strict=True) if row >= 0}
     located = [
-        paths[row] if row >= 0 else str(nowhere / relative_path(name))
+        paths[row] if row >= 0 else _nowhere(name, roots[0], owner, source)
         for row, name in zip(found.rows, names, strict=True)
     ]
     return Located(located, found.notes, f"{', '.join(roots)}: left out {left_out}" if left_out.counts else "")
+
+
+def _nowhere(name: str, root: str, owner: Mapping[str, str], source: str) -> str:
+    """The path that a name without an image would have; an error if that is the image of another name."""
+    path = str(Path(root) / relative_path(name))
+    if path in owner:
+        raise TableError(f"{source}: {owner[path]!r} and {name!r} both mean {path!r}: keep one of the two rows")
+    return path
 
 
 def _below(path: str, roots: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from zoo.core.errors import UsageError
+from zoo.core.seeds import check_seed
 from zoo.data.phantoms.chest import Chest, Habitus
 from zoo.data.phantoms.findings import draw_finding
 from zoo.data.phantoms.patients import OPACITIES, Exam, draw_exams
@@ -136,6 +137,7 @@ def make_phantoms(
     """
     import pandas as pd
 
+    check_seed(seed)
     if broken > n_images:
         raise UsageError(f"broken must be at most n_images ({n_images}), got {broken}")
     folder = Path(folder)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from zoo.core.errors import ImageError
+from zoo.core.paths import is_file
 from zoo.core.warn import warn_user
 from zoo.data.images.dicom_header import HeaderFacts, Identifiers, hashed, is_dicom, read_facts
 from zoo.data.tables.views import view_columns
@@ -71,6 +71,6 @@ def _filled(
 
 def _read(path: str) -> tuple[HeaderFacts, Identifiers]:
     try:
-        return read_facts(path) if Path(path).is_file() and is_dicom(path) else _NOTHING
+        return read_facts(path) if is_file(path) and is_dicom(path) else _NOTHING
     except ImageError:  # the image itself is reported when it is read
         return _NOTHING

@@ -14,6 +14,7 @@ from zoo.core.counting import counted
 from zoo.core.csv import CsvColumns, same_name, shortened
 from zoo.core.dialects import TABLE_EXTENSIONS, read_any_columns
 from zoo.core.errors import TableError
+from zoo.core.paths import is_file
 from zoo.data.images.locating import Located
 from zoo.data.tables.canonical import build_table, check_names
 from zoo.data.tables.plain_columns import PlainColumns, find_columns
@@ -83,7 +84,7 @@ def read_csv_table(
     for sentence in (size, *form.notes, *_understood(source, found, labels), *how, *notes):
         tell(f"{name}: {sentence}")
     located = _located(source, found.facts["image"], images or columns.images or None)
-    tell(f"{name}: {sum(Path(path).is_file() for path in located.paths):,} of {counted(len(source), 'image')} found")
+    tell(f"{name}: {sum(is_file(path) for path in located.paths):,} of {counted(len(source), 'image')} found")
     own = {canonical: canonical for canonical in (*ROLES.values(), "ViewCategory")}
     sources: str | list[str] = "csv"
     if header := source.header(*GROUPS["source"]):

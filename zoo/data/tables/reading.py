@@ -16,7 +16,7 @@ import pandas as pd
 
 from zoo.core.counting import counted
 from zoo.core.errors import TableError, UnknownNameError, UsageError
-from zoo.core.paths import file_name, stem
+from zoo.core.paths import file_name, is_file, stem
 from zoo.data.tables.canonical import COLUMNS
 from zoo.data.tables.competition import KNOWN_BROKEN, Uncertain, read_competition
 from zoo.data.tables.datasets import DATASETS, Files, recognise
@@ -209,7 +209,7 @@ def drop_missing(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     for row, (path, name, source) in enumerate(zip(table.Image_path, table.Image_name, table.Source, strict=True)):
         if stem(file_name(name)) in known_broken and source.startswith("competition"):
             reasons.iat[row] = "known to be broken in Division B"
-        elif not Path(path).is_file():
+        elif not is_file(path):
             reasons.iat[row] = "no such file"
     return _drop(table, reasons)
 

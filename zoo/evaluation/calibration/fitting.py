@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from zoo.core.errors import EvaluationError
+from zoo.core.seeds import check_seed
 from zoo.evaluation import metrics
 from zoo.evaluation.calibration import fits
 from zoo.evaluation.calibration.calibrators import Calibrator, Steps
@@ -163,7 +164,7 @@ def choose(scores: Scores, methods: Sequence[Method] = CANDIDATES, *, folds: int
         raise EvaluationError(f"cross-validation needs 2 folds or more and a patient for each, got {folds} folds")
     if not scores.counts[0].any():
         raise EvaluationError("a calibration method is chosen on known labels, there are none in the validation part")
-    fold_of = np.random.default_rng(seed).permutation(clusters.max() + 1)[clusters] % folds
+    fold_of = np.random.default_rng(check_seed(seed)).permutation(clusters.max() + 1)[clusters] % folds
     losses = {"none": _losses(scores, Decision(scores.findings))}
     losses |= {method: _cross_validated(scores, method, fold_of) for method in methods if method != "none"}
     means = {name: float(np.nanmean(loss)) for name, loss in losses.items()}

@@ -14,6 +14,7 @@ from typing import TypeVar
 import numpy as np
 
 from zoo.core.errors import EvaluationError
+from zoo.core.seeds import check_seed
 from zoo.evaluation.statistics.counts import known_counts
 from zoo.evaluation.statistics.inputs import check_pair
 from zoo.evaluation.statistics.ranking import placements
@@ -104,7 +105,7 @@ def draw(clusters: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
         raise EvaluationError(
             f"a bootstrap needs at least one resample and one patient, got {resamples} and {clusters}"
         )
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(check_seed(seed))
     for start in range(0, resamples, _CHUNK):
         chosen = (rng.integers(0, clusters, clusters) for _ in range(min(_CHUNK, resamples - start)))
         yield np.stack([np.bincount(one, minlength=clusters) for one in chosen]).astype(np.float64)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from zoo.config.specs import override
 from zoo.core.errors import RecipeError
+from zoo.core.seeds import check_seed
 from zoo.data.splits import SplitSpec
 
 #: Predictions out of fold for every image of the table, in the run folder; absent without cross-validation.
@@ -39,6 +40,7 @@ class ProbeSpec:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_seed(self.seed)
         if self.folds < 2:
             raise RecipeError(f"folds must be 2 or more, got {self.folds}")
 
