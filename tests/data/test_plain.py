@@ -36,6 +36,13 @@ def labels(table):
     return {finding: table[finding].tolist() for finding in findings_of(table)}
 
 
+def test_a_title_above_the_header_and_a_column_twice_are_told_with_what_to_do(read):
+    with pytest.raises(TableError, match=r"line 3: 3 fields, but the header has 2 .*titles and merged lines above"):
+        read("Chest study, March\n\nimage,patient,Edema\na.png,7,1\n")
+    with pytest.raises(TableError, match=r"'Edema', 'edema' have one name .*: rename or delete one"):
+        read("image,Edema,edema\na.png,1,1\n")
+
+
 @pytest.mark.parametrize(
     ("header", "row", "facts"),
     [

@@ -220,7 +220,10 @@ def _header(path: Path, fields: Sequence[str]) -> list[str]:
     name, times = Counter(map(same_name, header)).most_common(1)[0]
     if times > 1:
         twice = [field for field in header if same_name(field) == name]
-        raise TableError(f"{path}: columns {shortened(twice)} have one name (case, spaces and signs do not count)")
+        raise TableError(
+            f"{path}: columns {shortened(twice)} have one name (case, spaces and signs do not count): "
+            "rename or delete one"
+        )
     return header
 
 
@@ -228,6 +231,7 @@ def _fit(path: Path, line: int, fields: list[str], width: int) -> list[str]:
     if len(fields) < width or any(fields[width:]):
         raise TableError(
             f"{path}, line {line}: {len(fields)} fields, but the header has {width} (a text with the separator in it "
-            "needs quotes; a file that was cut off ends in a short row)"
+            "needs quotes; a file that was cut off ends in a short row; titles and merged lines above the header have "
+            "to be deleted)"
         )
     return fields[:width]
