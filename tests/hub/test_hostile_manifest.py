@@ -11,8 +11,7 @@ from hostile import Reading, all_of, check_refused, edit, link, listing, put, re
 from zoo.cli import main
 from zoo.core.errors import ReleaseError
 from zoo.names import sources
-from zoo.release import folder as release_folder
-from zoo.release import manifest, schema
+from zoo.release import layout, manifest, schema
 
 MANIFEST = manifest.MANIFEST
 
@@ -175,7 +174,7 @@ def test_a_link_that_leads_outside_is_refused_before_it_is_opened(readings, name
 
 
 def test_the_schema_has_the_same_limit_of_files():
-    assert schema.load("manifest")["properties"]["files"]["maxProperties"] == release_folder.MAX_FILES
+    assert schema.load("manifest")["properties"]["files"]["maxProperties"] == layout.MAX_FILES
 
 
 def test_extra_files_are_not_opened(readings, release):

@@ -25,7 +25,7 @@ from zoo.evaluation.result import to_json
 from zoo.names.catalog import CATALOG
 from zoo.release import card
 from zoo.release.documents import Storage
-from zoo.release.folder import read_evaluation
+from zoo.release.small_files import read_evaluation
 
 CARDS = Path(__file__).parents[2] / "hub_cards"
 _SPEC = importlib.util.spec_from_file_location("render", CARDS / "render.py")

@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -22,13 +22,11 @@ from zoo.core.errors import MissingExtraError, SplitError
 from zoo.core.files import write_json
 from zoo.core.seeds import check_seed
 from zoo.core.warn import warn_user
+from zoo.data import split_file
 from zoo.data.stratify import stratify_groups
 from zoo.data.tables.reading import labels_of
 from zoo.labels import facts
 from zoo.labels.parts import PARTS, part_of
-
-#: Version of the saved form; a newer one is refused.
-FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -111,7 +109,12 @@ class Split:
             }
             for part, names in self.names.items()
         }
-        head = {"format": FORMAT_VERSION, "by": self.by, "seed": self.seed, "fractions": list(self.fractions)}
+        head = {
+            "format": split_file.FORMAT_VERSION,
+            "by": self.by,
+            "seed": self.seed,
+            "fractions": list(self.fractions),
+        }
         write_json(path, head | {"hash": self.hash, "parts": parts})
 
     @classmethod
@@ -123,15 +126,16 @@ class Split:
             SplitError: The file is no manifest or one of a newer version, the table has other images, or a part or
                 patient was altered.
         """
-        saved = _read(Path(path))
+        saved = split_file.read(Path(path))
         names = {part: tuple(held["images"]) for part, held in saved["parts"].items()}
         if set(map(part_of, names)) != set(PARTS) or len(names) != len(PARTS):
             raise SplitError(f"{path}: parts must be {', '.join(PARTS)}, got {', '.join(names)}")
         row_of = dict(zip(table["Image_name"], range(len(table)), strict=True))
-        _check_names(Path(path), [name for part in names.values() for name in part], row_of)
+        split_file.check_names(Path(path), [name for part in names.values() for name in part], row_of)
         parts = {part: np.sort(np.array([row_of[n] for n in found], np.int64)) for part, found in names.items()}
         if _hash(table, parts) != saved["hash"]:
-            raise SplitError(f"{path}: {_what_changed(saved['parts'], table, row_of)}")
+            changed = split_file.what_changed(saved["parts"], _patients(table), row_of)
+            raise SplitError(f"{path}: {changed}")
         # The hash covers the part names in the file; older files call the validation part "tune".
         parts = {part_of(part): rows for part, rows in parts.items()}
         positives = {part_of(part): held["positives"] for part, held in saved["parts"].items()}
@@ -221,21 +225,6 @@ def leaked_patients(table: pd.DataFrame, split: Split) -> int:
     return int((parts > 1).sum())
 
 
-def _what_changed(parts: Mapping[str, Mapping[str, Any]], table: pd.DataFrame, row_of: Mapping[str, int]) -> str:
-    """Why the hash of a saved split is not that of its parts with the patients of a table."""
-    now = _patients(table)
-    before = {n: p for held in parts.values() for n, p in zip(held["images"], held.get("patients", ()), strict=False)}
-    others = [name for name, patient in before.items() if str(now[row_of[name]]) != str(patient)]
-    if not others:
-        return "its hash is not that of its parts: the file was altered"
-    first = f"{others[0]} was of patient {before[others[0]]!r} and is of {str(now[row_of[others[0]]])!r}"
-    return (
-        f"made with other patients than the table has: {len(others):,} of {counted(len(before), 'image')} changed "
-        f"({first}): "
-        "use the table it was made from, or another run folder (--run)"
-    )
-
-
 def _by_patient(table: pd.DataFrame, findings: Sequence[str], spec: SplitSpec) -> dict[str, np.ndarray]:
     check_patients(table, spec)
     patients, group = np.unique(patients_of(table).astype(str), return_inverse=True)
@@ -292,35 +281,3 @@ def _patients(table: pd.DataFrame) -> np.ndarray:
     """Each row's patient as text, object (n,), "" if unknown."""
     known = table["Patient_ID"].notna().to_numpy()
     return np.where(known, table["Patient_ID"].astype(str).to_numpy(object), "")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such split manifest")
-    try:
-        saved = json.loads(path.read_text("utf-8"))
-        version = saved["format"]
-        complete = {"by", "seed", "fractions", "hash"} <= saved.keys() and all(
-            isinstance(held["images"], list) and isinstance(held["positives"], dict) for held in saved["parts"].values()
-        )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SplitError(f"{path}: not a split manifest ({type(error).__name__}: {error})") from None
-    if not isinstance(version, int) or version > FORMAT_VERSION:
-        raise SplitError(f"{path}: format {version!r} is newer than this version reads (up to {FORMAT_VERSION})")
-    if not complete:
-        raise SplitError(f"{path}: not a split manifest: a field is missing")
-    return saved
-
-
-def _check_names(path: Path, names: Sequence[str], row_of: Mapping[str, int]) -> None:
-    unknown = [name for name in names if name not in row_of]
-    if unknown:
-        raise SplitError(f"{path}: {len(unknown)} of its images are not in the table (first: {unknown[0]!r})")
-    if len(set(names)) != len(names):
-        raise SplitError(f"{path}: an image is in it twice; it was altered")
-    if len(names) != len(row_of):
-        extra = next(name for name in row_of if name not in set(names))
-        raise SplitError(
-            f"{path}: {counted(len(row_of) - len(names), 'image of the table is', 'images of the table are')} not in "
-            f"it (first: {extra!r})"
-        )

@@ -11,7 +11,8 @@ from zoo.core import files as disk
 from zoo.core.errors import HubError, ReleaseError
 from zoo.hub.repository import Repository, State
 from zoo.release import card, manifest
-from zoo.release.folder import ReleaseFolder, listed
+from zoo.release.folder import ReleaseFolder
+from zoo.release.small_files import listed
 
 Action = Literal["new", "changed", "same", "deleted", "unknown"]
 

@@ -16,10 +16,11 @@ from zoo.hub import download
 from zoo.hub.download import listing as listing
 from zoo.hub.reference import Reference, parse
 from zoo.release import manifest, trained_on
-from zoo.release.folder import ReleaseFolder, max_bytes
+from zoo.release.folder import ReleaseFolder
 from zoo.release.layout import FOLDER, SMALL
 from zoo.release.manifest import Listed
 from zoo.release.read import read_release
+from zoo.release.small_files import max_bytes
 from zoo.release.unsafe import unsafe_alone
 
 #: The files beside the weights that a release is read from.

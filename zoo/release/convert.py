@@ -13,7 +13,7 @@ from zoo.evaluation.decision import Decision
 from zoo.evaluation.result import Evaluation
 from zoo.gate import reference
 from zoo.gate.reference import Reference
-from zoo.release import card, folder, install, manifest
+from zoo.release import card, install, manifest, small_files
 from zoo.release.build import build_checked, load_members
 from zoo.release.layout import DType
 from zoo.release.read import read_release
@@ -83,10 +83,10 @@ def _from_run(run: Path, out: Path, dtype: DType, license: str) -> Path:
         except WeightsError as error:
             raise ReleaseError(str(error)) from error
         model = load_members(spec, Path(converted))
-    result = folder.read_evaluation(manifest.read_json(run / "metrics.json"))
+    result = small_files.read_evaluation(manifest.read_json(run / "metrics.json"))
     provenance = manifest.read_json(run / "provenance.json")
-    decision = folder.read_decision(run, decisions.get("ensemble"), spec)
-    members = folder.read_members(run, decisions, spec)
+    decision = small_files.read_decision(run, decisions.get("ensemble"), spec)
+    members = small_files.read_members(run, decisions, spec)
     gate = reference.load(run / reference.FILE) if (run / reference.FILE).is_file() else None
     return _write(
         out, model, spec, decision, members, (result, provenance), dtype, license, TrainedOn.of_run(run), gate

@@ -11,23 +11,33 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, TypeVar
 
-from zoo._version import __version__
 from zoo.config.codec import read_document
-from zoo.config.specs import FORMAT_VERSION, MAX_MEMBERS, EnsembleSpec, from_dict
+from zoo.config.specs import MAX_MEMBERS, EnsembleSpec, from_dict
 from zoo.core import files as disk
-from zoo.core.errors import EvaluationError, IntegrityError, RecipeError, ReleaseError, UnknownNameError, WeightsError
+from zoo.core.errors import IntegrityError, RecipeError, ReleaseError, UnknownNameError, WeightsError
 from zoo.evaluation.decision import Decision
-from zoo.evaluation.result import Evaluation, from_json
-from zoo.evaluation.untrained import marked
+from zoo.evaluation.result import Evaluation
 from zoo.gate import reference
 from zoo.gate.reference import Reference
 from zoo.models.weights.header import count_parameters
 from zoo.release import exports, layout, manifest, trained_on
 from zoo.release.documents import OPEN, Golden, Manifest, Storage
-from zoo.release.layout import MAX_BYTES, MAX_FILES, MAX_PARAMETERS, SMALL
+from zoo.release.layout import MAX_FILES, SMALL
 from zoo.release.manifest import Listed
+from zoo.release.small_files import (
+    check_version,
+    entry,
+    is_object,
+    listed,
+    max_bytes,
+    read_decision,
+    read_evaluation,
+    read_members,
+    require_count,
+    shown,
+)
 from zoo.release.trained_on import TrainedOn
 
 T = TypeVar("T")
@@ -64,8 +74,8 @@ class ReleaseFolder:
             manifest.inside(self.folder, name, self.root)
         # Said before the types are checked, in words for a reader who does not know them.
         counts = data.get("parameters")
-        for name, count in counts.items() if _is_object(counts) else ():
-            _require_count(self.folder, name, count)
+        for name, count in counts.items() if is_object(counts) else ():
+            require_count(self.folder, name, count)
         return self._read(Manifest, manifest.MANIFEST)
 
     @cached_property
@@ -75,7 +85,7 @@ class ReleaseFolder:
         The size is -1 unless it is a whole number, the sha256 "" unless it is text.
         """
         files = self.json(manifest.MANIFEST).get("files")
-        return {name: _entry(facts) for name, facts in islice(files.items(), MAX_FILES)} if _is_object(files) else {}
+        return {name: entry(facts) for name, facts in islice(files.items(), MAX_FILES)} if is_object(files) else {}
 
     @property
     def files(self) -> Mapping[str, Listed]:
@@ -199,7 +209,7 @@ class ReleaseFolder:
         stated = self.listing.parameters
         for member in self.spec.members:
             least = architectures.get(member.backbone).parameters
-            _require_count(self.folder, member.name, stated.get(member.name), least)
+            require_count(self.folder, member.name, stated.get(member.name), least)
         return stated
 
     def weights(self, members: Sequence[str] | None = None) -> list[str]:
@@ -239,16 +249,16 @@ class ReleaseFolder:
                     f"{self.folder}: {name!r} is not listed in {manifest.MANIFEST}; the release is incomplete"
                 )
             if not 0 <= self.entries[name].size <= max_bytes(name):
-                stated = files[name].get("size") if _is_object(files[name]) else None
+                stated = files[name].get("size") if is_object(files[name]) else None
                 raise ReleaseError(
                     f"{self.folder / manifest.MANIFEST}: the size of {name!r} must be 0 to {max_bytes(name):,} bytes, "
-                    f"got {_shown(stated)}"
+                    f"got {shown(stated)}"
                 )
 
     def _limit(self, name: str) -> int:
         """Returns the maximum size of a listed file; all files except exports and weights are small."""
         counts = self.json(manifest.MANIFEST).get("parameters")
-        members = list(islice(counts, MAX_MEMBERS)) if _is_object(counts) else []
+        members = list(islice(counts, MAX_MEMBERS)) if is_object(counts) else []
         large = (
             name in (*SMALL, trained_on.FILE, reference.FILE)
             or exports.belongs(name)
@@ -262,91 +272,3 @@ class ReleaseFolder:
             return read_document(cls, self.json(name), OPEN.__contains__)
         except (RecipeError, UnknownNameError) as error:
             raise ReleaseError(f"{self.folder / name}: {manifest.plain(error)}") from None
-
-
-def listed(folder: Path, listing: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the files in a manifest of a supported format version."""
-    check_version(folder, listing)
-    files = listing.get("files")
-    if not isinstance(files, dict):
-        raise ReleaseError(f"{folder / manifest.MANIFEST}: lists no files")
-    if len(files) > MAX_FILES:
-        raise ReleaseError(f"{folder / manifest.MANIFEST}: lists {len(files):,} files, at most {MAX_FILES:,} are read")
-    return files
-
-
-def _require_count(folder: Path, member: str, count: object, least: int = 0) -> None:
-    if type(count) is not int or not least <= count <= MAX_PARAMETERS:
-        raise ReleaseError(
-            f"{folder / manifest.MANIFEST}: parameters of {member[:80]!r} must be {least:,} to {MAX_PARAMETERS:,}, "
-            f"got {_shown(count)}"
-        )
-
-
-def max_bytes(name: str) -> int:
-    """Returns the maximum size of a file with this name; golden images, digests and gate have their own."""
-    own = {layout.IMAGES: MAX_BYTES, trained_on.FILE: trained_on.MAX_BYTES, reference.FILE: reference.MAX_BYTES}
-    return own[name] if name in own else manifest.max_bytes(name)
-
-
-def check_version(folder: Path, data: Mapping[str, Any]) -> None:
-    """Refuses a file of a newer format version than this library supports."""
-    version = data.get("format_version")
-    if type(version) is not int or version < 1:
-        raise ReleaseError(f"{folder}: format_version must be a number from 1, got {_shown(version)}")
-    if version > FORMAT_VERSION:
-        provenance = data.get("provenance")
-        wrote = data.get("zoo") or (provenance.get("zoo") if isinstance(provenance, dict) else None)
-        needs = f"xrayslam-zoo >= {manifest.plain(wrote)[:40]}" if wrote else "a newer xrayslam-zoo"
-        have = f"this is {__version__} (pip install --upgrade xrayslam-zoo)"
-        raise ReleaseError(f"{folder}: format {version} is newer than {FORMAT_VERSION}: it needs {needs}, {have}")
-
-
-def read_members(folder: Path, decisions: Mapping[str, Any], spec: EnsembleSpec) -> dict[str, Decision]:
-    """Reads the decisions of single members from `decision.json`, by name."""
-    alone = decisions.get("members", {})
-    if not isinstance(alone, dict):
-        raise ReleaseError(f"{folder / 'decision.json'}: members must be an object, got {type(alone).__name__}")
-    return {name: read_decision(folder, data, spec) for name, data in alone.items()}
-
-
-def read_evaluation(metrics: Mapping[str, Any]) -> Evaluation | None:
-    """Converts the contents of `metrics.json` to a typed result; None if nothing was evaluated ({}).
-
-    Raises:
-        ReleaseError: A field is missing or has the wrong type; the message gives its path.
-
-    Example:
-        >>> read_evaluation({}) is None
-        True
-    """
-    try:
-        return from_json(metrics) if metrics else None
-    except EvaluationError as error:
-        raise ReleaseError(str(error)) from error
-
-
-def read_decision(folder: Path, data: Any, spec: EnsembleSpec) -> Decision:
-    """Reads one decision of `decision.json`, for the findings of `spec` in its order."""
-    try:
-        decision = Decision.from_dict(data)
-    except ValueError as error:
-        raise ReleaseError(f"{folder / 'decision.json'}: {manifest.plain(error)}") from None
-    if decision.findings != spec.findings:
-        raise ReleaseError(f"{folder / 'decision.json'}: its findings are not the model's, or in another order")
-    return marked(decision, spec.untrained)
-
-
-def _entry(facts: Any) -> Listed:
-    stated = facts if _is_object(facts) else {}
-    size, sha256 = stated.get("size"), stated.get("sha256")
-    return Listed(size if type(size) is int else -1, sha256 if isinstance(sha256, str) else "")
-
-
-def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
-    return isinstance(value, dict)
-
-
-def _shown(value: object) -> str:
-    """Shortens a value for an error message."""
-    return manifest.plain(repr(value))[:80]
