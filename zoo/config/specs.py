@@ -56,6 +56,10 @@ class MemberSpec:
             weights need about 0.9.
         alias: Name of the member in the ensemble, if it differs from the backbone's name.
         pixels: Pixel values that the weights expect, as numbers; None for those of the architecture.
+
+    Example:
+        >>> MemberSpec("densenet121", head="gem", alias="gem-member").name
+        'gem-member'
     """
 
     backbone: str
@@ -91,6 +95,11 @@ class EnsembleSpec:
         member_weights: One non-negative weight for each member, or one row of such weights (one for each finding) for
             each member; () for the unweighted mean.
         untrained: Findings that no data trained: their logits mean nothing, and their probabilities are NaN.
+
+    Example:
+        >>> spec = EnsembleSpec("pair", (MemberSpec("densenet121"), MemberSpec("resnet50")), findings=("Edema",))
+        >>> [member.name for member in spec.members], spec.image_size
+        (['densenet121', 'resnet50'], 224)
     """
 
     name: Annotated[str, Keywords(pattern=NAME_PATTERN)]

@@ -72,5 +72,10 @@ def predict_ensemble(paths: Images, model: str | Path = "xrayslam-ensemble", *, 
 
     Returns:
         float32 (n, findings) probabilities.
+
+    Example:
+        >>> import zoo
+        >>> predict_ensemble(zoo.example_images()[:1], "nih-lite").shape
+        (1, 14)
     """
     return load(model).predict(paths, calibrated=calibrated)

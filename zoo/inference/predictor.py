@@ -58,6 +58,14 @@ class Predictor:
         gate: Judges the quality of each image; without one it is "unknown".
         on_reject: What happens to an image that the gate rejects: "warn" predicts it and warns, "skip" leaves its row
             NaN, "raise" raises `RejectedError`. Set `predictor.on_reject = "skip"` at any time.
+
+    Example:
+        >>> import zoo
+        >>> model = zoo.load("nih-lite")  # a `Predictor`; it is never built by hand
+        >>> model.predict(zoo.example_images()).shape
+        (3, 14)
+        >>> model.labels[model.trained.index(True)]
+        'Atelectasis'
     """
 
     def __init__(

@@ -23,6 +23,11 @@ class Head(keras.layers.Layer):
         name: Layer name.
         dtype: Number type of the computation and the logits.
         **kwargs: Passed to `keras.layers.Layer`.
+
+    Example:
+        >>> import numpy as np
+        >>> build_head("gap", findings=3)(np.zeros((2, 7, 7, 64), "float32")).shape == (2, 3)
+        True
     """
 
     def __init__(
@@ -214,6 +219,11 @@ def register_head(name: str, builder: Callable[..., keras.layers.Layer], *, repl
     Raises:
         ValueError: The name is taken.
         TypeError: The builder is not callable.
+
+    Example:
+        >>> register_head("gem-heavy-dropout", lambda findings, dropout: GeMHead(findings, dropout=0.6))
+        >>> build_head("gem-heavy-dropout", 3).rate
+        0.6
     """
     if not callable(builder):
         raise UsageTypeError(f"head {name!r}: builder must be a class or function, got {builder!r}")

@@ -133,6 +133,12 @@ def register_ensemble(spec: EnsembleSpec) -> None:
     Raises:
         ValueError: Another spec has the same name.
         UnknownNameError: The backbone of a member is not registered.
+
+    Example:
+        >>> from zoo.config.specs import MemberSpec
+        >>> register_ensemble(EnsembleSpec("two-networks", (MemberSpec("densenet121"), MemberSpec("resnet50"))))
+        >>> info("two-networks").kind
+        'ensemble'
     """
     home.release_dir(spec.name)  # checks that the name is also valid as a folder
     for member in spec.members:

@@ -62,7 +62,21 @@ def find(
 
 
 def inspect(name: str | Path) -> Inspection:
-    """Describes the release of a name from its own files; no weights are downloaded from a Hub."""
+    """Describes the release of a name from its own files; no weights are downloaded from a Hub.
+
+    Args:
+        name: A name, a folder or an hf:// reference, as `zoo.load` takes it.
+
+    Returns:
+        An `Inspection`; for a broken release it has `problems`.
+
+    Raises:
+        UnknownNameError, FileNotFoundError, ValueError, HubError: The errors of `find`.
+
+    Example:
+        >>> inspect("nih-lite").problems
+        ()
+    """
     place = locate(name)
     if isinstance(place, Path):
         return inspect_folder(place)

@@ -28,6 +28,14 @@ class FindingLoss(keras.losses.Loss):
         form: "both_terms" weights the positives and negatives of a finding, "positive_only" its positives alone.
         smoothing: Label smoothing s: 1 becomes 1 - s / 2 and 0 becomes s / 2 (Szegedy et al. 2016, two classes).
         name: Name of the loss.
+
+    Example:
+        >>> class SquaredError(FindingLoss):  # (1 - p)^2 of a positive, p^2 of a negative
+        ...     def terms(self, logits):
+        ...         p = ops.sigmoid(logits)
+        ...         return (1 - p) ** 2, p**2
+        >>> float(SquaredError()(np.array([[1.0, np.nan]], "float32"), np.array([[0.0, 5.0]], "float32")))
+        0.25
     """
 
     def __init__(
@@ -216,6 +224,14 @@ def register_loss(name: str, loss: Callable[..., keras.losses.Loss]) -> None:
 
     Raises:
         ValueError: Another loss has this name.
+
+    Example:
+        >>> class Halved(WeightedBCE):
+        ...     def terms(self, logits):
+        ...         return tuple(term / 2 for term in super().terms(logits))
+        >>> register_loss("halved_bce", Halved)
+        >>> type(build_loss("halved_bce")).__name__
+        'Halved'
     """
     if LOSSES.get(name, loss) is not loss:
         raise UsageError(f"loss {name!r} is registered already: {LOSSES[name]!r}")
