@@ -1,4 +1,4 @@
-"""python tests/cache_run.py DATA FOLDER [KILLED_AT]     caches DATA/*.png at 16 px, three films a shard, in FOLDER
+"""python tests/cache_run.py DATA FOLDER [KILLED_AT]     caches DATA/*.png at 16 px, three images a shard, in FOLDER
 
 KILLED_AT is "records:n" or "json:n": the process ends itself by SIGKILL before the n-th file of that kind is moved to
 its name.

@@ -92,7 +92,7 @@ def zoo_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def nih_dir() -> Path:
-    """The folder of real NIH films (Data_Entry.csv, images/) that `ZOO_NIH_DIR` names."""
+    """The folder of real NIH images (Data_Entry.csv, images/) that `ZOO_NIH_DIR` names."""
     folder = os.environ.get("ZOO_NIH_DIR")
     if not folder or not Path(folder).is_dir():
         pytest.skip("set ZOO_NIH_DIR to a folder with NIH's Data_Entry.csv and images/ to run on real films")

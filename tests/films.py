@@ -1,4 +1,4 @@
-"""A film that every format can hold, and files of it that Pillow does not write."""
+"""An image that every format can hold, and files of it that Pillow does not write."""
 
 import io
 import struct

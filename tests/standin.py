@@ -1,6 +1,6 @@
-"""A predictor without Keras: logits that are plain sums of the pixels, and films for it.
+"""A predictor without Keras: logits that are plain sums of the pixels, and images for it.
 
-python tests/standin.py FILMS OUT KILL     scores a folder, and kills itself: see `KILLS`
+python tests/standin.py IMAGES OUT KILL     scores a folder, and kills itself: see `KILLS`
 """
 
 import os

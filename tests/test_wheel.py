@@ -113,7 +113,7 @@ def test_the_included_model_predicts_the_example_images_without_a_network_or_a_w
 
 
 def test_a_recipe_trains_by_name_from_another_folder(wheel, tmp_path):
-    pytest.importorskip("tensorflow", reason="training reads its films through tf.data")
+    pytest.importorskip("tensorflow", reason="training reads its images through tf.data")
     from zoo.data.phantoms.drawing import make_phantoms
 
     environment = tmp_path / "env"

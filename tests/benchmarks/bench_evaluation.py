@@ -36,7 +36,7 @@ WHOLE = f"A whole evaluation, 11,175 x {K}"
 
 @functools.cache
 def predictions(n: int) -> Scores:
-    """Logits that rank, one label in ten positive, two films a patient on average."""
+    """Logits that rank, one label in ten positive, two images a patient on average."""
     rng = np.random.default_rng(0)
     labels = (rng.random((n, K)) < 0.1).astype(np.float32)
     patients = rng.integers(0, n // 2, n)
@@ -107,7 +107,7 @@ def resampled(scores: Scores) -> dict[str, np.ndarray]:
 
 
 def sklearn_resampled(scores: Scores, loops: int) -> np.ndarray:
-    """The same resamples, as index arrays: a patient drawn twice has its films twice."""
+    """The same resamples, as index arrays: a patient drawn twice has its images twice."""
     clusters = scores.clusters
     drawn = next(intervals.draw(int(clusters.max()) + 1, loops, 0))
     rows = (np.repeat(np.arange(len(clusters)), one[clusters].astype(int)) for one in drawn)
@@ -171,7 +171,7 @@ def sklearn_platt(scores: Scores) -> np.ndarray:
 
 
 def sklearn_isotonic(scores: Scores) -> np.ndarray:
-    bound = 1 / (len(scores.labels) + 2)  # as ours: no film shows a probability to be 0 or 1
+    bound = 1 / (len(scores.labels) + 2)  # as ours: no image shows a probability to be 0 or 1
     model = IsotonicRegression(y_min=bound, y_max=1 - bound, out_of_bounds="clip")
     return np.stack([model.fit_transform(z, y) for y, z in columns(scores)], axis=1)
 

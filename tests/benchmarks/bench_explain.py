@@ -35,7 +35,7 @@ from zoo.training.losses import WeightedBCE
 
 BACKENDS = ("tensorflow", "jax")
 FOUND, BY_FINDING = "Heatmaps against the masks of phantoms", "Grad-CAM by finding"
-SHUFFLED, SPEED = "Heatmaps of shuffled weights", "Heatmaps of 8 films, DenseNet121, 224 px"
+SHUFFLED, SPEED = "Heatmaps of shuffled weights", "Heatmaps of 8 images, DenseNet121, 224 px"
 SIZE, BATCH, STAGES, FILMS, RANDOMISED = 64, 64, 4, 150, 48
 SEED_OF_TRAINING, SEED_OF_FILMS = 7, 11
 
@@ -62,7 +62,7 @@ def about(model: Ensemble) -> str:
 
 @pytest.mark.tensorflow_only
 def test_scores(record: Callable[..., None], describe: Callable[..., None], model: Ensemble, made: Phantoms) -> None:
-    """A map for chance and one for the middle of the film stand beside the methods."""
+    """A map for chance and one for the middle of the image stand beside the methods."""
     inputs, shape = pixels(made.films, model.input_shape[1]), made.films[0].shape
     describe(
         FOUND,
@@ -71,7 +71,7 @@ def test_scores(record: Callable[..., None], describe: Callable[..., None], mode
     )
     centre = np.zeros((1, *shape))
     centre[0, shape[0] // 2, shape[1] // 2] = 1
-    plain = {"all over the film (chance)": np.ones((1, *shape)), "the film's middle pixel": centre}
+    plain = {"all over the image (chance)": np.ones((1, *shape)), "the image's middle pixel": centre}
     for name in (*plain, *methods(model)):
         if name in plain:
             heat = np.broadcast_to(plain[name], made.masks.shape)
@@ -96,7 +96,7 @@ def by_finding(
 ) -> None:
     logits = np.asarray(model.predict(pixels(made.films, model.input_shape[1]), batch_size=BATCH, verbose=0))
     auc, area = roc_auc(made.labels, logits), made.masks.mean(axis=(1, 2))
-    describe(BY_FINDING, "AUC on the same films; area: the mask's share of the film.")
+    describe(BY_FINDING, "AUC on the same images; area: the mask's share of the film.")
     for j in np.unique(made.finding):
         rows = made.finding == j
         text = interval({k: got[k][rows] for k in ("pointing game", "energy inside")}, made.film[rows])
@@ -118,8 +118,8 @@ def test_randomisation(
     before = maps()
     describe(
         SHUFFLED,
-        f"Cascading randomisation (Adebayo et al. 2018), {len(rows)} films: rank correlation of the signed maps / SSIM "
-        "of the heatmaps with those of the trained weights. A map that depends on what was learned falls to 0.",
+        f"Cascading randomisation (Adebayo et al. 2018), {len(rows)} images: rank correlation of the signed maps / "
+        "SSIM of the heatmaps with those of the trained weights. A map that depends on what was learned falls to 0.",
     )
     for stage in randomise(model):
         after, cells = maps(), {}
@@ -155,7 +155,7 @@ def test_speed(compare: Callable[..., Any], real: Any, method: str) -> None:
         f"zoo: {method}",
         lambda: explain_batch(network, films, wanted, method),
         items=len(films),
-        unit="films/s",
+        unit="images/s",
         check=check,
     )
 
@@ -163,7 +163,7 @@ def test_speed(compare: Callable[..., Any], real: Any, method: str) -> None:
 @pytest.mark.tensorflow_only
 def test_speed_of_the_example(compare: Callable[..., Any], real: Any) -> None:
     name = "Grad-CAM as in Keras' example (GradientTape over the network)"
-    compare(SPEED, name, lambda: tape_gradcam(*real), items=len(real[1]), unit="films/s", peer=True)
+    compare(SPEED, name, lambda: tape_gradcam(*real), items=len(real[1]), unit="images/s", peer=True)
 
 
 def grid(found: Explanation) -> np.ndarray:
@@ -239,7 +239,7 @@ def methods(model: Ensemble) -> tuple[str, ...]:
 
 
 def interval(values: dict[str, np.ndarray], clusters: np.ndarray) -> dict[str, str]:
-    """Means with 95% intervals from 2,000 resamples of films, as text."""
+    """Means with 95% intervals from 2,000 resamples of images, as text."""
 
     def means(weights: np.ndarray) -> dict[str, np.ndarray]:
         return {name: v @ weights / weights.sum(axis=0) for name, v in values.items()}

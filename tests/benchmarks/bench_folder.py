@@ -1,4 +1,4 @@
-"""From a folder of films to a file of findings, beside the bare runtime and beside loops as people write them.
+"""From a folder of images to a file of findings, beside the bare runtime and beside loops as people write them.
 
 All of a section take the same network and the same films. The bare runtime has their pixels in memory already: it is
 what reading and writing at the same time could at best come to. The release is that of ZOO_BENCH_RELEASE, as in
@@ -35,20 +35,20 @@ BACKENDS = ("tensorflow", "jax")
 SIDE, FILMS = 2048, 64
 MEMORY = "Memory of scoring a folder"
 
-#: Runtime, precision, how often the films are gone through. Nothing is scored while the first batch is read: a fast
-#: runtime takes more films, as a folder has them.
+#: Runtime, precision, how often the images are gone through. Nothing is scored while the first batch is read: a fast
+#: runtime takes more images, as a folder has them.
 RUNTIMES = [
     ("keras", "float32", 1),
     pytest.param(("openvino", "float32", 2), marks=pytest.mark.tensorflow_only),
     pytest.param(("openvino", "int8", 4), marks=pytest.mark.tensorflow_only),
 ]
 
-#: Probabilities may differ by so much at most, and in the mean, from those of films that were decoded as a whole; and
+#: Probabilities may differ by so much at most, and in the mean, from those of images that were decoded as a whole; and
 #: where TorchXRayVision reads them. Trained weights answer to fine detail, random ones to little.
 TRAINED = "ZOO_BENCH_RELEASE" in os.environ
 OURS, THEIRS = ((0.05, 0.002), (0.1, 0.005)) if TRAINED else ((0.01, 0.01), (0.05, 0.05))
 
-#: Scores small films with a tiny network; prints the peak of resident memory, in MB.
+#: Scores small images with a tiny network; prints the peak of resident memory, in MB.
 SCORE = """
 import json, sys
 from pathlib import Path
@@ -79,7 +79,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Phantoms with the grain of a film, some 390 KB each."""
+    """Phantoms with the grain of an image, some 390 KB each."""
     folder, rng = tmp_path_factory.mktemp("films"), np.random.default_rng(0)
     for i in range(FILMS):
         small = Image.fromarray(draw_phantom(np.random.default_rng(i), ("Edema",) if i % 2 else ())[0])
@@ -103,12 +103,12 @@ class Job:
         how = f"{runtime.name} {runtime.precision}"
         how += f" on {os.environ['KERAS_BACKEND']}" if runtime.name == "keras" else ""
         section = f"{len(self.paths)} JPEGs of {SIDE} px to findings, three members at 224 px, {how}"
-        return {"section": section, "items": len(self.paths), "unit": "films/s", "check": near(self.expected, *OURS)}
+        return {"section": section, "items": len(self.paths), "unit": "images/s", "check": near(self.expected, *OURS)}
 
 
 @pytest.fixture(scope="module", params=RUNTIMES, ids=named)
 def job(request: pytest.FixtureRequest, folder: Path, films: Path) -> Job:
-    """What is expected: probabilities of films that were decoded as a whole, without scaling inside of the JPEG."""
+    """What is expected: probabilities of images that were decoded as a whole, without scaling inside of the JPEG."""
     runtime, precision, times = request.param
     if runtime == "openvino":
         pytest.importorskip("openvino", reason="needs the extra 'serve'")
@@ -142,7 +142,7 @@ def test_bare_runtime(compare: Callable[..., Any], job: Job):
 
 @with_keras
 def test_plain_loop(compare: Callable[..., Any], job: Job, tmp_path: Path):
-    """Read a batch, infer, write, one after the other, each film decoded as a whole."""
+    """Read a batch, infer, write, one after the other, each image decoded as a whole."""
 
     def read(path: Path) -> np.ndarray:
         with Image.open(path) as image:
@@ -174,14 +174,14 @@ def test_torchxrayvision_loop(compare: Callable[..., Any], job: Job, tmp_path: P
 
 
 def test_memory(record: Callable[..., None], describe: Callable[..., None], tmp_path: Path):
-    """Peak of memory for a thousand films and for a hundred thousand, links to four small ones."""
+    """Peak of memory for a thousand images and for a hundred thousand, links to four small ones."""
     from builders import tiny_release
 
     describe(MEMORY, "Peak of resident memory of a fresh process, backend and network included; `tiny`, 32 px films.")
     model = tiny_release(tmp_path / "tiny", members=1)
     found = {n: score(linked(tmp_path / f"films{n}", n), model, tmp_path / f"{n}.csv") for n in (1_000, 100_000)}
     for n, peak in found.items():
-        record(MEMORY, {"backend": os.environ["KERAS_BACKEND"], "films": n, "peak (MB)": round(peak)})
+        record(MEMORY, {"backend": os.environ["KERAS_BACKEND"], "images": n, "peak (MB)": round(peak)})
     assert found[100_000] - found[1_000] < 60, found
 
 
@@ -207,7 +207,7 @@ def loop(read: Callable[[Path], np.ndarray], job: Job, out: Path) -> np.ndarray:
 
 
 def linked(folder: Path, n: int) -> Path:
-    """Folders of a hundred films each; a file takes some ten thousand links."""
+    """Folders of a hundred images each; a file takes some ten thousand links."""
     rng = np.random.default_rng(0)
     for i in range(n):
         path = folder / f"{i // 100:05d}" / f"film{i:06d}.png"

@@ -33,7 +33,7 @@ from zoo.release.read import read_release
 BACKENDS = ("tensorflow", "jax")
 SIZE, FILMS, BATCH = 224, 64, 16
 SECTION = f"Inference: ResNet50 + EfficientNetB3 + DenseNet121 at {SIZE} px, batches of {BATCH}"
-RATE: dict[str, Any] = {"items": FILMS, "unit": "films/s"}
+RATE: dict[str, Any] = {"items": FILMS, "unit": "images/s"}
 TEXT = """\
 The same weights on every row: {weights}. The peers are timm's networks with these weights and the same preprocessing;
 their logits are checked like everyone's. Pixels are in memory, `bench_folder.py` has the way from files."""
@@ -140,7 +140,7 @@ def near(expected: np.ndarray, precision: str) -> Callable[[np.ndarray], str]:
 
 
 def stays(found: ReleaseFolder, expected: np.ndarray) -> Callable[[np.ndarray], str]:
-    """The share of these films' decisions that are Keras', beside what the export was accepted with."""
+    """The share of these images' decisions that are Keras', beside what the export was accepted with."""
 
     def check(logits: np.ndarray) -> str:
         from zoo.inference import starting
@@ -150,7 +150,7 @@ def stays(found: ReleaseFolder, expected: np.ndarray) -> Callable[[np.ndarray], 
         kept = acceptance.share_kept(found.decision, expected, logits)
         return (
             f"accepted: macro AUC {-run.auc_loss.value:+.4f}, {run.decisions_kept.value:.2%} of decisions "
-            f"stay on {known.compared.films} films; of these {FILMS} films {kept:.2%}"
+            f"stay on {known.compared.films} images; of these {FILMS} images {kept:.2%}"
         )
 
     return check

@@ -1,6 +1,6 @@
 """Images a second that reach a model in training: from a cache, from the files, and in what users write themselves.
 
-Films are grey JPEGs of 2048 px; each row shuffles, augments and batches them at 224 px. One epoch is one call.
+Images are grey JPEGs of 2048 px; each row shuffles, augments and batches them at 224 px. One epoch is one call.
 """
 
 import itertools
@@ -21,7 +21,7 @@ from zoo.data.images.reading import read_image
 
 FILM_SIZE, SIZE, BATCH, SEED, EPOCH = 2048, 224, 64, 0, 0
 
-#: Different films; names of each, which are so many records of a cache; images an epoch from files and from a cache.
+#: Different images; names of each, which are so many records of a cache; images an epoch from files and from a cache.
 FILMS, NAMES, FEW, MANY = 48, 32, 192, 1536
 
 DEFAULT_SECTION = "Training input: 2048 px JPEGs at 224 px, batches of 64, the default augmentation"
@@ -136,10 +136,11 @@ def test_filling_a_cache(compare, describe, paths, tmp_path):
     folders, few = (tmp_path / str(i) for i in itertools.count()), paths[:FEW]
     work = lambda: cache_images(few, next(folders), SIZE, root=Path(few[0]).parent)  # noqa: E731
     films = compare(
-        DECODING_SECTION, "zoo: into a new cache", work, items=FEW, unit="films/s", rounds=3, check=complete
+        DECODING_SECTION, "zoo: into a new cache", work, items=FEW, unit="images/s", rounds=3, check=complete
     )
     describe(
-        DECODING_SECTION, f"The cache takes {films.nbytes / FEW / 1e3:.1f} KB a film, the files {mean_kb(few):.0f} KB."
+        DECODING_SECTION,
+        f"The cache takes {films.nbytes / FEW / 1e3:.1f} KB an image, the files {mean_kb(few):.0f} KB.",
     )
 
 
@@ -152,7 +153,7 @@ def test_tf_io(compare, paths):
 
     films = tf.data.Dataset.from_tensor_slices(paths[:FEW]).map(decode, tf.data.AUTOTUNE)
     work = partial(last, films)
-    compare(DECODING_SECTION, "tf.io, all pixels", work, items=FEW, unit="films/s", peer=True, rounds=3)
+    compare(DECODING_SECTION, "tf.io, all pixels", work, items=FEW, unit="images/s", peer=True, rounds=3)
 
 
 #: Iterators that are done. One of tf.data's with a tuner, the default, takes up to a minute to go: nobody's input work.
@@ -178,7 +179,7 @@ def epoch(paths: list[str], spec: AugmentSpec, read: Callable) -> SimpleNamespac
 
 @cache
 def labels_of(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """No labels, and every third film targeted."""
+    """No labels, and every third image targeted."""
     return np.zeros((n, 14), np.float32), np.arange(n) % 3 == 0
 
 
@@ -199,7 +200,7 @@ def whole_batch(found: tuple) -> None:
 
 
 def complete(films) -> None:
-    """all films are in it"""
+    """all images are in it"""
     assert len(films) == FEW
 
 

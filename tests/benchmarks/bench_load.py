@@ -1,4 +1,4 @@
-"""From nothing to the first prediction: fresh processes that import, load a release from disk and read one film.
+"""From nothing to the first prediction: fresh processes that import, load a release from disk and read one image.
 
 What cannot be less is importing the backend and reading the weights; all else is held against that, side by side in
 rounds. JAX has compiled the network once before, as on a machine that has used it: its programs are kept.
@@ -21,7 +21,7 @@ BACKENDS = ("tensorflow", "jax")
 SECTION, ROUNDS = "From nothing to the first prediction, three members, 224 px", 5
 
 #: Each prints the seconds of its steps, from the first line of a fresh process on.
-START = "import json, sys, time\nfrom pathlib import Path\nt = [time.perf_counter()]\nrelease, film = sys.argv[1:]\n"
+START = "import json, sys, time\nfrom pathlib import Path\nt = [time.perf_counter()]\nrelease, image = sys.argv[1:]\n"
 END = "\nt.append(time.perf_counter())\nprint(json.dumps([b - a for a, b in zip(t, t[1:])]))"
 FLOOR = START + (
     "import zoo, keras\n"
@@ -33,7 +33,7 @@ ZOO = START + (
     "t.append(time.perf_counter())\n"
     "model = zoo.load(Path(release))\n"
     "t.append(time.perf_counter())\n"
-    "model.predict([film])"
+    "model.predict([image])"
 )  # fmt: skip
 KERAS = START + (
     "import zoo, keras\n"
@@ -45,7 +45,7 @@ KERAS = START + (
     "model = Ensemble.from_spec(CATALOG['xrayslam-ensemble'].spec)\n"
     "model.load_weights(Path(release) / 'plain.weights.h5')\n"
     "t.append(time.perf_counter())\n"
-    "model.predict(np.asarray(Image.open(film).convert('L').resize((224, 224)))[None, ..., None], verbose=0)"
+    "model.predict(np.asarray(Image.open(image).convert('L').resize((224, 224)))[None, ..., None], verbose=0)"
 )  # fmt: skip
 
 # The export's bytes instead of the release's: its first load wrote them.
@@ -63,9 +63,9 @@ OPENVINO = START + (
     "t.append(time.perf_counter())\n"
     "model = zoo.load(Path(release), runtime='openvino')\n"
     "t.append(time.perf_counter())\n"
-    "model.predict([film])"
+    "model.predict([image])"
 )  # fmt: skip
-# The same graph without any of the zoo: what OpenVINO takes to open what it compiled before, and to run one film.
+# The same graph without any of the zoo: what OpenVINO takes to open what it compiled before, and to run one image.
 OPENVINO_ALONE = START + (
     "import os, zoo\n"
     "from zoo.runtimes.openvino_runtime import openvino\n"
@@ -98,7 +98,7 @@ IMPORT = START + "import zoo"
 
 @pytest.fixture(scope="module")
 def arguments(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """A release with random weights, and a film; programs that JAX compiles are kept."""
+    """A release with random weights, and an image; programs that JAX compiles are kept."""
     folder = tmp_path_factory.mktemp("load")
     os.environ["ZOO_HOME"] = str(folder / "home")
     noise = np.random.default_rng(0).integers(0, 256, (512, 512), dtype=np.uint8)

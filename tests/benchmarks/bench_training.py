@@ -83,7 +83,7 @@ def test_files(compare: Callable[..., Any], films: tuple[list[str], np.ndarray],
 
 def timed(compare: Callable[..., Any], backbone: str, name: str, work: Callable[[], float], peer: bool = False) -> None:
     items = FILMS[backbone]
-    compare(section(backbone), name, work, items=items, unit="films/s", peer=peer, rounds=3, check=finite)
+    compare(section(backbone), name, work, items=items, unit="images/s", peer=peer, rounds=3, check=finite)
 
 
 def finite(loss: float) -> None:

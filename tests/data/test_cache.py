@@ -1,4 +1,4 @@
-"""Caches of films: the pixels of the decoder, found again after anything that can happen to a folder."""
+"""Caches of images: the pixels of the decoder, found again after anything that can happen to a folder."""
 
 import hashlib
 import json
@@ -48,7 +48,7 @@ def films(tmp_path) -> list[str]:
 
 @pytest.fixture
 def decoded(monkeypatch) -> Counter[str]:
-    """How often each film was decoded on behalf of a cache."""
+    """How often each image was decoded on behalf of a cache."""
     counts = Counter()
 
     def counting(path, *args):
@@ -390,7 +390,7 @@ def full_decode(path: Path, size: int) -> np.ndarray:
 
 
 def mean_difference(paths: list[Path], size: int) -> float:
-    """Of decodes that are scaled in the DCT from full ones, the worst film's mean, in grey levels."""
+    """Of decodes that are scaled in the DCT from full ones, the worst image's mean, in grey levels."""
     pairs = ((read_image(p, size)[..., 0].astype(int), full_decode(p, size)) for p in paths)
     return max(float(np.abs(ours - theirs).mean()) for ours, theirs in pairs)
 

@@ -178,7 +178,7 @@ PIXELS = {3: "2f47422f8de6a8336087bad8e62002162396eb798319301de3e68a649223426d"}
 
 
 def test_other_pixels_from_a_rule_raise_the_decoders_version():
-    """Caches of films are made anew when `DECODER` is raised, and only then: a changed rule has to raise it."""
+    """Caches of images are made anew when `DECODER` is raised, and only then: a changed rule has to raise it."""
     colour = np.stack([GREY, GREY[::-1], 255 - GREY], axis=2)
     alpha = np.dstack([colour, np.where(GREY > 99, 255, 100).astype(np.uint8)])
     deep = (RAMP / 255 * 4095).astype(np.uint16)[..., None]

@@ -67,7 +67,7 @@ def test_labels_are_split_not_searched(read):
 def test_no_finding_only_as_the_whole_field(read):
     table = read("No Finding", "Emphysema")
     assert positives(table, 0) == {"No Finding"}
-    # None of ours, but not a film without findings.
+    # None of ours, but not an image without findings.
     assert table["No Finding"].tolist() == [1, 0]
     with pytest.raises(TableError, match="'No Finding' beside Edema"):
         read("No Finding|Edema")

@@ -73,7 +73,7 @@ def test_the_guaranteed_specificity_is_kept_too():
 
 
 def test_several_films_of_a_patient_count_once():
-    """Five films each of 40 patients are not 200 patients: taken for that, they break the guarantee."""
+    """Five images each of 40 patients are not 200 patients: taken for that, they break the guarantee."""
     scores = simulated(40, 10, copies=5)
     kept, broken = (control_sensitivity(s, 0.9, 0.95) for s in (scores, replace(scores, patients=None)))
     assert np.mean(above(kept, 1) < 0.9) <= 0.05 + 0.02

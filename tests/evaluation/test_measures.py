@@ -93,7 +93,7 @@ def test_a_resample_is_the_same_films_written_down_as_often_as_they_were_drawn(s
         rows = np.repeat(np.arange(len(scores.labels)), counts)
         again = Measures(scores.subset(rows), decision, POINTS).values()
         for (over, metric), value in again.items():
-            if metric != "ece":  # its bins stay those of the films, and its samples are moved
+            if metric != "ece":  # its bins stay those of the images, and its samples are moved
                 assert samples[over, metric][r] == pytest.approx(value, rel=1e-6, nan_ok=True), (over, metric)
 
 

@@ -29,7 +29,7 @@ def test_guarantees_are_two_more_points_and_come_back_as_one(make_scores):
     assert (low.origin.target, "confidence 0.9" in low.origin.notes[0]) == (0.8, True)
     guaranteed = abstention_of(fitted)
     assert (guaranteed.low, guaranteed.high) == (low, high)
-    # What was guaranteed of the films it was guaranteed on holds on them by construction.
+    # What was guaranteed of the images it was guaranteed on holds on them by construction.
     for found in coverage(scores, guaranteed, fitted).values():
         assert min(found["sensitivity"]["value"], found["specificity"]["value"]) >= 0.8
 

@@ -163,7 +163,7 @@ def test_the_largest_gap_is_named_with_its_groups_and_an_interval_for_the_choice
 
 
 def test_the_gap_of_groups_that_share_patients_is_paired(rng):
-    """Each patient has one film in each view, scored nearly alike: the gap is known better than either AUC."""
+    """Each patient has one image in each view, scored nearly alike: the gap is known better than either AUC."""
     labels = np.repeat((rng.random((400, 1)) < 0.4).astype(float), 2, axis=0)
     logits = np.repeat(rng.normal(size=(400, 1)), 2, axis=0) + labels + 0.1 * rng.normal(size=(800, 1))
     view, patients = np.tile(["AP", "PA"], 400), np.repeat(np.arange(400), 2)

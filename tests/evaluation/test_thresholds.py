@@ -98,7 +98,7 @@ def test_a_point_holds_its_measure_with_an_interval_the_prevalence_and_the_count
 
 
 def test_the_intervals_of_a_point_are_those_of_a_bootstrap_over_patients(make_scores):
-    """Three alike films a patient: intervals that took films for independent would be too narrow by 1.7."""
+    """Three alike images a patient: intervals that took images for independent would be too narrow by 1.7."""
     once = make_scores(500, 3, unknown=0.0)
     noise = np.random.default_rng(1).normal(size=(1500, 3)) / 10
     scores = Scores(
@@ -208,7 +208,7 @@ def test_thresholds_are_on_the_calibrated_probabilities(make_scores):
     scores = make_scores(scale=3.0)
     decision = fit_decision(scores, points={"youden": PointSpec("youden")}, default="youden")
     assert decision.temperature[0] == pytest.approx(3.0, rel=0.3)
-    # Scaling moves no call, so a point fitted without it calls the same films, at other thresholds.
+    # Scaling moves no call, so a point fitted without it calls the same images, at other thresholds.
     plain = fit_decision(scores, calibration="none", points={"youden": PointSpec("youden")}, default="youden")
     assert plain.point().thresholds != decision.point().thresholds
     calls = [positives(scores.calibrated(d), d) for d in (decision, plain)]

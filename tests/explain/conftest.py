@@ -1,4 +1,4 @@
-"""A tiny ensemble whose logits spread, and films to explain; built once, so no test may change them."""
+"""A tiny ensemble whose logits spread, and images to explain; built once, so no test may change them."""
 
 import numpy as np
 import pytest

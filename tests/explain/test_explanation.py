@@ -1,4 +1,4 @@
-"""What `explain` gives: the right place on the film, one rule for ensembles, and a model left as it was."""
+"""What `explain` gives: the right place on the image, one rule for ensembles, and a model left as it was."""
 
 import keras
 import numpy as np

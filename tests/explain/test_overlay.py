@@ -1,4 +1,4 @@
-"""Overlays: colours in order, the film left alone where nothing is, and PNGs that say what they are."""
+"""Overlays: colours in order, the image left alone where nothing is, and PNGs that say what they are."""
 
 import numpy as np
 import pytest

@@ -41,7 +41,7 @@ def test_growing_takes_all_pixels_within_the_radius(radius):
 
 def test_of_several_maxima_the_nearest_to_the_middle_counts():
     rim = np.zeros((9, 11))
-    rim[:5, :6] = 1  # its inner end is the film's middle, which the mask holds
+    rim[:5, :6] = 1  # its inner end is the image's middle, which the mask holds
     assert pointing_game(rim[None], MASK[None]) == 1
     assert pointing_game(at((3, 5), (0, 0), (4, 7))[None], MASK[None]) == 0
     assert pointing_game(at((3, 5), (5, 5))[None], at((3, 5), (2, 5))[None] > 0) == 0.5

@@ -125,7 +125,7 @@ def test_a_stream_that_goes_on_gives_the_same_bits(predictor, films):
 
 
 def test_a_few_films_are_not_filled_up_to_a_batch(predictor, films, monkeypatch):
-    """A program for one film, and not that for sixteen: of numbers of films there are powers of two."""
+    """A program for one image, and not that for sixteen: of numbers of images there are powers of two."""
     fulls = []
     logits = predictor.runtime.logits
     monkeypatch.setattr(predictor.runtime, "logits", lambda pixels, full: fulls.append(full) or logits(pixels, full))

@@ -184,7 +184,7 @@ def test_a_release_on_labelled_films(tmp_path, capsys):
     parts = {part: {"images": [], "positives": {}} for part in ("train", "validation", "test")}
     parts["train"]["images"] = names[1:4]
     films = tmp_path / "films" / "train2"
-    # A copy of a film under another name, and one trained on under another name and format.
+    # A copy of an image under another name, and one trained on under another name and format.
     (films / names[9]).write_bytes((films / names[8]).read_bytes())
     (tmp_path / "trained").mkdir()
     with Image.open(films / names[7]) as film:

@@ -1,4 +1,4 @@
-"""The main job at its smallest: from films and a table to a release that is loaded and predicts."""
+"""The main job at its smallest: from images and a table to a release that is loaded and predicts."""
 
 import json
 import os
@@ -15,7 +15,7 @@ import zoo
 from zoo.cli import main
 from zoo.release.read import read_release
 
-pytest.importorskip("tensorflow", reason="training reads its films through tf.data")
+pytest.importorskip("tensorflow", reason="training reads its images through tf.data")
 pytest.importorskip("sklearn", reason="the pixel baseline is scikit-learn's")
 
 RECIPE = Path(__file__).parents[1] / "tiny_recipe.py"
@@ -218,7 +218,7 @@ def test_the_submission_has_the_competitions_columns_and_order(run, films, here,
 def test_max_hours_stops_with_a_status_of_its_own_and_the_recipes_own_script_goes_on(run, films, tmp_path):
     """The command and the script are one thing: what one began the other ends, like a run that nothing stopped.
 
-    So are films that are read from a cache.
+    So are images that are read from a cache.
     """
     folder = tmp_path / "run"
     stopped = command("train", RECIPE, "--data", films, "--run", folder, "--max-hours", "1e-6", status=75)

@@ -1,4 +1,4 @@
-"""Which films a run reads from where: files or a cache, without a difference in what is trained."""
+"""Which images a run reads from where: files or a cache, without a difference in what is trained."""
 
 import dataclasses
 import shutil
@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from told import Told
 
-pytest.importorskip("tensorflow", reason="training reads its films through tf.data")
+pytest.importorskip("tensorflow", reason="training reads its images through tf.data")
 
 from zoo.cli import main
 from zoo.core.errors import CacheError
@@ -42,7 +42,7 @@ def no_room(monkeypatch):
 
 @pytest.fixture
 def without(data, tmp_path):
-    """Table and list of a run that decodes each film anew."""
+    """Table and list of a run that decodes each image anew."""
     table, read, _ = readable(data, tmp_path / "without", "never")
     assert read is read_image
     return table, (tmp_path / "without" / "skipped.csv").read_text()

@@ -68,7 +68,7 @@ def test_isotonic_is_that_of_scikit_learn():
 
 def test_isotonic_by_hand():
     steps = isotonic(np.array([1.0, 2, 3, 4, 5, 5]), np.array([0.0, 1, 0, 1, 1, 0]))
-    # 2 and 3 fall, so do 4 and the two films at 5.
+    # 2 and 3 fall, so do 4 and the two images at 5.
     assert steps.log_odds == (1.0, 2.0, 3.0, 4.0, 5.0)
     assert steps.probability == pytest.approx((1 / 8, 1 / 2, 1 / 2, 2 / 3, 2 / 3))
 

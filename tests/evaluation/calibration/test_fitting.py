@@ -142,7 +142,7 @@ def test_a_finding_of_another_scale_is_worth_a_temperature_of_its_own(make_score
 
 
 def test_the_choice_is_made_on_labels_that_were_not_fitted_to(make_scores):
-    """On few films isotonic steps fit best and predict worst."""
+    """On few images isotonic steps fit best and predict worst."""
     scores = make_scores(150, 2, unknown=0.0)
     choice = choose(scores)
     assert fit_calibration(scores, "isotonic").nll[1] < fit_calibration(scores, "temperature").nll[1]
@@ -154,7 +154,7 @@ def test_the_choice_is_made_on_labels_that_were_not_fitted_to(make_scores):
 
 
 def test_films_of_one_patient_are_never_on_both_sides(make_scores):
-    """Copies of each film under the name of its patient tell nothing new: the loss stays about as it is."""
+    """Copies of each image under the name of its patient tell nothing new: the loss stays about as it is."""
     scores = make_scores(200, 2)
     copied = replace(
         scores,

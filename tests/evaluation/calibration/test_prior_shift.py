@@ -12,7 +12,7 @@ from zoo.evaluation.thresholds import fit_decision
 
 
 def binormal(n, prevalence, seed=0):
-    """Probabilities that are right where the finding is as common as in half of the films, and the labels."""
+    """Probabilities that are right where the finding is as common as in half of the images, and the labels."""
     rng = np.random.default_rng(seed)
     labels = (rng.random(n) < prevalence).astype(float)
     return 1 / (1 + np.exp(-2 * (rng.normal(size=n) + 2 * labels - 1))), labels
@@ -87,7 +87,7 @@ def test_a_shifted_decision_calls_the_same_films_with_adjusted_probabilities(sco
 
 
 def test_ppv_and_f1_are_those_of_films_with_the_target_prevalence(scores):
-    """Worked out from sensitivity and specificity, they are what weighting the films to that prevalence gives."""
+    """Worked out from sensitivity and specificity, they are what weighting the images to that prevalence gives."""
     decision = fit_decision(scores)
     shifted = shift_decision(decision, {"Finding 1": 0.3})
     rates = decision.point().prevalence

@@ -100,7 +100,7 @@ def test_no_interval_is_claimed_where_the_data_give_none():
 
 
 def test_coverage_of_the_clustered_bootstrap():
-    """Three alike films a patient: the interval of the AUC holds the true one about as often as it says."""
+    """Three alike images a patient: the interval of the AUC holds the true one about as often as it says."""
     rng = np.random.default_rng(0)
     covered = 0
     for _ in range(120):

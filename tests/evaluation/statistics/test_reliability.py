@@ -12,7 +12,7 @@ def test_reliability_by_hand():
 
 
 def test_the_error_by_hand():
-    """Two bins of two films: gaps 0.3 and 0.2, less 0.5 * 0.5 / (2 - 1) and 0 for chance."""
+    """Two bins of two images: gaps 0.3 and 0.2, less 0.5 * 0.5 / (2 - 1) and 0 for chance."""
     y, p = np.array([0, 1, 1, 1]), np.array([0.1, 0.3, 0.7, 0.9])
     assert squared_error(y, p, 2) == pytest.approx((0.3**2 - 0.25 + 0.2**2) / 2)
     assert calibration_error(y[:, None], p[:, None], 2) == [0.0]
