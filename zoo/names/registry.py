@@ -115,18 +115,6 @@ def info(name: str) -> ModelInfo:
     return dataclasses.replace(known, repo=pin.repo, revision=pin.revision) if pin else known
 
 
-def ensemble_spec(name: str) -> EnsembleSpec:
-    """Returns the spec of an ensemble by name: registered, installed, pinned and cached, or shipped, in this order.
-
-    Raises:
-        UnknownNameError: There is no such ensemble, or a pinned one is not downloaded yet; names the closest ones.
-    """
-    spec = _find_spec(name, _pin(name))
-    if spec is None:
-        raise UnknownNameError("model", name, list_models())
-    return spec
-
-
 def register_ensemble(spec: EnsembleSpec) -> None:
     """Registers an ensemble under `spec.name`, so that recipes and `info` find it.
 
