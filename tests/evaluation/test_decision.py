@@ -158,6 +158,11 @@ def _with_threshold(data, value):
     data["operating_points"]["max_f1"]["thresholds"][1] = value
 
 
+def _with_reached(data, **changed):
+    found = {"value": [0.5] * 3, "low": [0.4] * 3, "high": [0.6] * 3, "n": [9] * 3}
+    data["operating_points"]["max_f1"]["reached"] = {"ppv": found | changed}
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -170,6 +175,12 @@ def _with_threshold(data, value):
         (lambda d: d.update(temperature=[0.0]), "finite numbers > 0"),
         (lambda d: d.update(temperature=[float("inf")]), "finite numbers > 0"),
         (lambda d: d.update(temperature=[1.0, 2.0]), "1 or 3"),
+        (lambda d: _with_reached(d, n=[1, -1, 2]), r"reached\.ppv\.n\.1: -1 is not >= 0"),
+        (lambda d: _with_reached(d, n=[1, 1, 2**63]), r"reached\.ppv\.n\.2: 9223372036854775808 is not <= 900719925474"),
+        (lambda d: _with_reached(d, low=[0.1, -0.2, None]), "'ppv' reached at 'max_f1' must be in 0..1, got -0.2"),
+        (lambda d: _with_reached(d, n=["7" * 999] * 3), r"expected int, got '7{79}\.\.\.$"),
+        (lambda d: d["operating_points"]["max_f1"]["origin"].update(target=7.0), r"origin\.target: 7\.0 is not <= 1"),
+        (lambda d: d["operating_points"]["max_f1"].update(achieved=[1e30] * 3), r"achieved\.0: 1e\+30 is not <= 1"),
         (lambda d: d.update(default="best"), "'best' is none of the operating points"),
         (lambda d: d.update(trained=[True]), "trained must have 3 entries"),
         (lambda d: d.update(threshold=0.5), "unknown field 'threshold'"),

@@ -17,6 +17,9 @@ from zoo.core.errors import RecipeError, closest
 
 T = TypeVar("T")
 
+#: Characters of a wrong value that a message shows.
+_LONGEST = 80
+
 
 def to_dict(spec: Any) -> dict[str, Any]:
     """Converts a dataclass, including nested ones and tuples, to JSON values.
@@ -31,9 +34,16 @@ def to_dict(spec: Any) -> dict[str, Any]:
     return found
 
 
-def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "") -> T:
-    """Reads a dataclass strictly; an unknown or missing key or a wrong type raises a `RecipeError` naming the field."""
-    return _from_dict(cls, data, where, _Reading())
+def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "", limited: bool = False) -> T:
+    """Reads a dataclass strictly; an unknown or missing key or a wrong type raises a `RecipeError` naming the field.
+
+    Args:
+        cls: The dataclass.
+        data: Its fields.
+        where: What the data is, for messages.
+        limited: Whether the limits (`Keywords`) of the fields are checked too, as in a file of a release.
+    """
+    return _from_dict(cls, data, where, _Reading(limited=limited))
 
 
 def read_document(cls: type[T], data: Mapping[str, Any], is_open: Callable[[type], bool]) -> T:
@@ -164,14 +174,14 @@ def _convert(hint: Any, value: Any, where: str, how: _Reading) -> Any:
     if origin is typing.Literal:
         if value in typing.get_args(hint):
             return value
-        raise RecipeError(f"{where}: one of {', '.join(map(repr, typing.get_args(hint)))}, got {value!r}")
+        raise RecipeError(f"{where}: one of {', '.join(map(repr, typing.get_args(hint)))}, got {_shown(value)}")
     if origin is tuple:
         if not isinstance(value, list | tuple):
-            raise RecipeError(f"{where}: expected a list, got {value!r}")
+            raise RecipeError(f"{where}: expected a list, got {_shown(value)}")
         return tuple(_convert(typing.get_args(hint)[0], v, f"{where}.{i}", how) for i, v in enumerate(value))
     if origin in (dict, Mapping):
         if not isinstance(value, Mapping):
-            raise RecipeError(f"{where}: expected an object, got {value!r}")
+            raise RecipeError(f"{where}: expected an object, got {_shown(value)}")
         return {str(k): _convert(typing.get_args(hint)[1], v, f"{where}.{k}", how) for k, v in value.items()}
     return _convert_scalar(hint, value, where)
 
@@ -199,7 +209,7 @@ def _convert_union(hint: Any, value: Any, where: str, how: _Reading) -> Any:
             return _convert(option, value, where, how)
         except RecipeError as error:
             problem = error
-    raise problem or RecipeError(f"{where}: got {value!r}")
+    raise problem or RecipeError(f"{where}: got {_shown(value)}")
 
 
 def _convert_scalar(hint: Any, value: Any, where: str) -> Any:
@@ -210,4 +220,10 @@ def _convert_scalar(hint: Any, value: Any, where: str) -> Any:
             raise RecipeError(f"{where}: a number of {len(str(value))} digits is too large") from None
     if hint in (int, str, bool) and type(value) is hint:
         return value
-    raise RecipeError(f"{where}: expected {getattr(hint, '__name__', hint)}, got {value!r}")
+    raise RecipeError(f"{where}: expected {getattr(hint, '__name__', hint)}, got {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    """Shortens a value for an error message."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

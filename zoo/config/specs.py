@@ -25,6 +25,9 @@ FORMAT_VERSION = 1
 #: Limits that are checked before memory is allocated for a file.
 MAX_IMAGE_SIZE, MAX_MEMBERS, MAX_FINDINGS = 2048, 32, 1024
 
+#: Largest number of images that a file may state; every whole number up to it is exact as a float.
+MAX_COUNT = 2**53
+
 #: A member's name is also used for a file and a layer, so names that some of these already have are excluded.
 _NAME, _TAKEN = (
     re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"),

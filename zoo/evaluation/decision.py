@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from zoo.config.json_schema import Keywords
-from zoo.config.specs import MAX_FINDINGS, Names, Positive, from_dict, to_dict
+from zoo.config.specs import MAX_COUNT, MAX_FINDINGS, Names, Positive, from_dict, to_dict
 from zoo.core.errors import EvaluationError, RecipeError, ReleaseError, UnknownNameError
 from zoo.evaluation.calibration.calibrators import Calibrator, PriorShift
 from zoo.evaluation.statistics.counts import at_least
@@ -17,7 +17,7 @@ from zoo.evaluation.studies.rule import StudyRule
 from zoo.labels.parts import part_of
 
 _Each = Keywords(maxItems=MAX_FINDINGS)
-_Counts = Annotated[tuple[Annotated[int, Keywords(minimum=0)], ...], _Each]
+_Counts = Annotated[tuple[Annotated[int, Keywords(minimum=0, maximum=MAX_COUNT)], ...], _Each]
 _Share = Annotated[float | None, Keywords(minimum=0, maximum=1)]
 _Figures = Annotated[tuple[Annotated[float | None, Keywords(minimum=-1, maximum=1)], ...], _Each]
 
@@ -100,7 +100,7 @@ class Origin:
     split_hash: str = ""
     n: _Counts = ()
     positives: _Counts = ()
-    target: float | None = None
+    target: _Share = None
     date: str = ""
     notes: tuple[str, ...] = ()
 
@@ -150,7 +150,7 @@ class OperatingPoint:
 
     thresholds: Annotated[tuple[_Share, ...], Keywords(minItems=1, maxItems=MAX_FINDINGS)]
     origin: Origin
-    achieved: Annotated[tuple[float | None, ...], _Each] = ()
+    achieved: _Figures = ()
     reached: dict[str, Reached] = field(default_factory=dict)
     prevalence: Annotated[tuple[_Share, ...], _Each] = ()
 
@@ -244,7 +244,8 @@ class Decision:
                 findings or their order differ from the model's.
         """
         try:
-            decision = from_dict(cls, data, "decision")
+            decision = from_dict(cls, data, "decision")  # first the checks that name a finding, then plain limits
+            from_dict(cls, data, "decision", limited=True)
         except RecipeError as error:
             raise ReleaseError(str(error)) from error
         if findings is not None and tuple(findings) != decision.findings:
@@ -280,6 +281,10 @@ class Decision:
         facts = [point.prevalence, *(v for r in point.reached.values() for v in (r.value, r.low, r.high, r.n))]
         if any(len(values) not in (0, k) for values in facts):
             raise ReleaseError(f"decision: operating point {name!r} must have {k} entries in all it reached")
+        for measure, found in point.reached.items():
+            lowest = min((v for v in (*found.value, *found.low, *found.high) if v is not None), default=0.0)
+            if lowest < 0 and measure != "youden":  # the only one that may be negative
+                raise ReleaseError(f"decision: {measure!r} reached at {name!r} must be in 0..1, got {lowest}")
         for finding, threshold in zip(self.findings, point.thresholds, strict=True):
             # A NaN fails both comparisons.
             if threshold is not None and not 0.0 <= threshold <= 1.0:

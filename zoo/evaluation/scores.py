@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from zoo.core.counting import counted
 from zoo.core.errors import EvaluationError, SplitError, UnknownNameError
 from zoo.core.seeds import check_seed
 from zoo.evaluation.decision import Decision, probabilities
@@ -134,7 +135,10 @@ class Scores:
         clusters = self.clusters
         count = int(clusters.max()) + 1
         if not 0 < share < 1 or count < 2:
-            raise EvaluationError(f"a share of patients lies between 0 and 1 and leaves others, got {share} of {count}")
+            raise EvaluationError(
+                f"a share of the patients is more than 0 and less than 1, and leaves some for either part; got {share} "
+                f"of {counted(count, 'patient')}"
+            )
         drawn = min(max(round(share * count), 1), count - 1)
         return np.isin(clusters, np.random.default_rng(check_seed(seed)).permutation(count)[:drawn])
 

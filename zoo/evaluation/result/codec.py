@@ -31,6 +31,11 @@ from zoo.labels.parts import part_of
 #: Blocks that an evaluation of prediction files writes as null, instead of leaving them out, if they are None.
 _OF_FILES = ("ensemble", "comparison", "readers")
 
+#: Measures between 0 and 1.
+_SHARES = frozenset(
+    "auc auc_delong average_precision brier ece f1 sensitivity specificity ppv npv accuracy".split()
+)
+
 
 def to_json(result: Any) -> Any:
     """Converts a result, or any part of one, to JSON values.
@@ -90,7 +95,10 @@ def _read(hint: Any, data: Any, where: str) -> Any:
     if origin in (typing.Union, types.UnionType):
         return _read_union(arguments, data, where)
     if hint is Estimates:
-        return Estimates(_read(Mapping[Measure, Estimate], data, where))
+        found = Estimates(_read(Mapping[Measure, Estimate], data, where))
+        for measure, number in found.by_measure.items():
+            _check_number(measure, number, f"{where}: {measure}")
+        return found
     if hint is Estimate and isinstance(data, Mapping) and {"findings", "of"} <= data.keys():
         hint = Mean
     if dataclasses.is_dataclass(hint):
@@ -105,6 +113,16 @@ def _read(hint: Any, data: Any, where: str) -> Any:
         key_of = Measure.parse if arguments[0] is Measure else str
         return {key_of(key): _read(arguments[1], item, f"{where}: {key}") for key, item in data.items()}
     return _read_plain(hint, data, where)
+
+
+def _check_number(measure: Measure, number: Estimate, where: str) -> None:
+    """Refuses a number that no evaluation can give; differences of two measures may be negative."""
+    if measure.name in _SHARES and number.value is not None and not -1 <= number.value <= 1:
+        raise EvaluationError(f"{where}: {number.value} is no share, nor the difference of two")
+    if number.low is not None and number.high is not None and number.low > number.high:
+        raise EvaluationError(f"{where}: the interval from {number.low} to {number.high} ends before it begins")
+    if number.positives > number.n:
+        raise EvaluationError(f"{where}: {number.positives:,} positives of {number.n:,} labels")
 
 
 def _read_limited(arguments: tuple[Any, ...], data: Any, where: str) -> Any:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, NamedTuple, Protocol
 
 from zoo.config.json_schema import Keywords
+from zoo.config.specs import MAX_COUNT
 from zoo.core.errors import UnknownNameError
 
 #: Number of labels, images or findings.
-Count = Annotated[int, Keywords(minimum=0)]
+Count = Annotated[int, Keywords(minimum=0, maximum=MAX_COUNT)]
 
 #: Operating point of a model without a decision: threshold 0.5 for every finding.
 HALF = "half"
