@@ -179,6 +179,16 @@ def test_time_is_bounded_in_threads_too():
         assert max(pool.map(seconds, range(4))) < 0.6
 
 
+def test_a_dicom_sequence_that_takes_too_long_says_so():
+    """pydicom calls every error inside a sequence a missing tag."""
+    pytest.importorskip("pydicom")
+    syntax = b"\2\0\x10\0UI\x14\x001.2.840.10008.1.2.1\0"
+    head = bytes(128) + b"DICM" + b"\2\0\0\0UL\4\0" + struct.pack("<I", len(syntax)) + syntax
+    items = b"\x08\0\x40\x11SQ\0\0" + b"\xff" * 4 + b"\xfe\xff\0\xe0\0\0\0\0" * 50_000
+    with pytest.raises(ImageError, match=r"not decoded within 0\.05 s"):
+        read_image(head + items, limits=Limits(seconds=0.05))
+
+
 def test_every_decoder_looks_at_the_clock(monkeypatch):
     """Whatever reads a file through Pillow in blocks stops when the time is over."""
     for data in (JPEG, PROGRESSIVE, HEADER + PIXELS + END, encoded(FILM, "BMP"), encoded(FILM, "TIFF")):

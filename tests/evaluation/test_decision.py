@@ -176,7 +176,7 @@ def _with_reached(data, **changed):
         (lambda d: d.update(temperature=[float("inf")]), "finite numbers > 0"),
         (lambda d: d.update(temperature=[1.0, 2.0]), "1 or 3"),
         (lambda d: _with_reached(d, n=[1, -1, 2]), r"reached\.ppv\.n\.1: -1 is not >= 0"),
-        (lambda d: _with_reached(d, n=[1, 1, 2**63]), r"reached\.ppv\.n\.2: 9223372036854775808 is not <= 900719925474"),
+        (lambda d: _with_reached(d, n=[1, 1, 2**63]), r"n\.2: 9223372036854775808 is not <= 9007199254740992"),
         (lambda d: _with_reached(d, low=[0.1, -0.2, None]), "'ppv' reached at 'max_f1' must be in 0..1, got -0.2"),
         (lambda d: _with_reached(d, n=["7" * 999] * 3), r"expected int, got '7{79}\.\.\.$"),
         (lambda d: d["operating_points"]["max_f1"]["origin"].update(target=7.0), r"origin\.target: 7\.0 is not <= 1"),

@@ -144,6 +144,8 @@ def damaged(values, name):
         values["kernel"] = np.full_like(values["kernel"], np.nan)
     elif name == "not positive":
         values["rest"] = np.zeros((), np.float32)
+    elif name == "so large":
+        values["basis"] = np.full_like(values["basis"], 3e38)
     elif name == "missing":
         del values["tones"]
     else:
@@ -151,7 +153,7 @@ def damaged(values, name):
     return values
 
 
-@pytest.mark.parametrize("name", ["shape", "not finite", "not positive", "missing", "extra"])
+@pytest.mark.parametrize("name", ["shape", "not finite", "not positive", "so large", "missing", "extra"])
 def test_a_damaged_file_is_refused(gate, tmp_path, name):
     path = tmp_path / reference.FILE
     reference.save(gate, path)

@@ -95,7 +95,7 @@ class Reference:
         faults, far = self.odds(features)[0] - self._limit_of_kind, float(self.distance(features)[0] / self.furthest)
         worst = int(np.argmax(faults))
         kind = KINDS[worst] if faults[worst] > 0 else None
-        if far > 1:
+        if not far <= 1:  # NaN too
             # Of an image that is far from all others, only a turn and exchanged tones are told apart reliably.
             named = f"{kind.reason}; " if kind is not None and kind.group in ("turned", "inverted") else ""
             return Verdict("rejected", f"{named}{_FAR} ({far:.1f} times the distance of the furthest)")
@@ -162,4 +162,9 @@ def load(path: Path) -> Reference | None:
         raise ReleaseError(f"{path}: holds numbers that are not finite")
     if not all((values[name] > 0).all() for name in ("variances", "rest", "furthest", "images", "patients")):
         raise ReleaseError(f"{path}: variances, distances and counts must be positive")
-    return Reference(**values)
+    reference = Reference(**values)
+    ends = np.stack([np.full(len(reference.mean), end, np.float32) for end in (-1, 0, 1)])
+    with np.errstate(all="ignore"):
+        if not (np.isfinite(reference.distance(ends)).all() and np.isfinite(reference.odds(ends)).all()):
+            raise ReleaseError(f"{path}: holds numbers so large that no image has a distance")
+    return reference

@@ -131,7 +131,12 @@ def _header(data: bytes, limits: Limits) -> Dataset:
     if syntax in _REFUSED:
         raise ImageError(f"a DICOM file {_REFUSED[syntax]}: save it in another transfer syntax")
     data = inflated(data, limits)
-    dataset = dcmread(TimedBytes(data, limits.seconds), force=True, specific_tags=list(_TAGS))
+    file = TimedBytes(data, limits.seconds)
+    try:
+        dataset = dcmread(file, force=True, specific_tags=list(_TAGS))
+    except OSError:
+        file.check_time()  # pydicom says that it found no tag, whatever ended a read inside a sequence
+        raise
     if not syntax and "TransferSyntaxUID" not in dataset.file_meta:  # a bare data set, whose encoding pydicom has found
         little, implicit = dataset.is_little_endian, dataset.is_implicit_VR
         dataset.file_meta.TransferSyntaxUID = (

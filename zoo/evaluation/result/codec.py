@@ -33,7 +33,10 @@ _OF_FILES = ("ensemble", "comparison", "readers")
 
 #: Measures between 0 and 1.
 _SHARES = frozenset(
-    "auc auc_delong average_precision brier ece f1 sensitivity specificity ppv npv accuracy".split()
+    (
+        *("auc", "auc_delong", "average_precision", "brier", "ece"),
+        *("f1", "sensitivity", "specificity", "ppv", "npv", "accuracy"),
+    )
 )
 
 
