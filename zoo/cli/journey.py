@@ -74,8 +74,8 @@ Exit status:
   1    refused, or something was found wrong: one line on standard error says what to do
   2    options that do not exist or do not fit
   70   a fault of this package: please report it
-  75   `zoo train` stopped before its end, cleanly; the same command resumes it
-  130  stopped by Ctrl-C"""
+  75   `zoo train` or `zoo demo` stopped cleanly before its end; the same command resumes it
+  130  another command was stopped by Ctrl-C"""
 
 
 class TopParser(argparse.ArgumentParser):

@@ -68,14 +68,18 @@ def _add_train(commands: Any) -> None:
 def _demo(options: argparse.Namespace) -> int:
     from zoo.core.terminal import TerminalProgress
     from zoo.runs import demo
+    from zoo.training.interruption import Signalled, at_once
 
     if options.data is None:
         table = {"--dataset": options.dataset, **named_columns(options)}
         refuse_unused(table, "describes the table in --data, which is not given")
-    with TerminalProgress() as progress:
-        result = demo.run(
-            options.data, options.dataset, options.run, options.set, progress, columns=table_spec(options)
-        )
+    try:
+        with TerminalProgress() as progress, at_once():
+            result = demo.run(
+                options.data, options.dataset, options.run, options.set, progress, columns=table_spec(options)
+            )
+    except Signalled as stop:
+        return _goes_on(stop.name)
     print(result.table)
     print(f"\nReport: {result.report}\nLoad it: zoo.load({result.name!r})   {NOT_A_DEVICE}")
     return 0
@@ -127,9 +131,13 @@ def _train(options: argparse.Namespace) -> int:
             restart=options.replace,
         )  # fmt: skip
     if outcome.stopped:
-        print(f"stopped: {outcome.stopped}. Run the same command to resume.")
-        return GOES_ON
+        return _goes_on(outcome.stopped)
     assert outcome.result is not None
     print(report.markdown(outcome.result))
     print(f"Report: {outcome.report}\nRelease: {outcome.release}\nInstall it: zoo install {run} --as NAME")
     return 0
+
+
+def _goes_on(reason: str) -> int:
+    print(f"stopped: {reason}. Run the same command to resume.")
+    return GOES_ON

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from zoo.evaluation import report
 from zoo.inference import load
 from zoo.release import install
 from zoo.runs import train
+from zoo.training import interruption
 from zoo.training.recipe import apply_overrides, load_recipe, with_table
 
 #: Number of images that the demo draws for training and evaluation, and of unseen images that it predicts at the end.
@@ -70,6 +72,8 @@ def run(
         data = folder / "phantoms"
         _draw(data, recipe.seed, progress)
     outcome = train.train(recipe, data, folder, progress, dataset=dataset, data_name=data_name)
+    if outcome.stopped:
+        raise interruption.Signalled(signal.Signals[outcome.stopped])
     assert outcome.result is not None
     assert outcome.report is not None
     assert outcome.release is not None

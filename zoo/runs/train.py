@@ -39,7 +39,7 @@ from zoo.release.write import write_release
 from zoo.runs import leaks, results
 from zoo.runs.gate import fit_on_training_part
 from zoo.runs.restart import move_away, removed_on_failure
-from zoo.training import assess, feeding, stages
+from zoo.training import assess, feeding, interruption, stages
 from zoo.training.recipe import Recipe
 
 
@@ -76,9 +76,9 @@ def train(
 ) -> Outcome:
     """Trains a recipe on a folder of images, evaluates it on the test part and writes a release.
 
-    The same call resumes a killed or stopped run. The run folder holds `recipe.json`, `skipped.csv`,
-    `split.json`, checkpoints, logs, weights, `predictions.csv`, `decision.json`, `metrics.json`, `provenance.json`,
-    `gate.safetensors`, `report.md`, `report.html` and `release/`.
+    The same call resumes a killed or stopped run; SIGTERM and Ctrl-C stop it cleanly at any time. The run folder holds
+    `recipe.json`, `skipped.csv`, `split.json`, checkpoints, logs, weights, `predictions.csv`, `decision.json`,
+    `metrics.json`, `provenance.json`, `gate.safetensors`, `report.md`, `report.html` and `release/`.
 
     Args:
         recipe: The recipe.
@@ -100,6 +100,23 @@ def train(
     require_own_process()
     if restart:
         move_away(run, progress)
+    try:
+        with interruption.at_once():
+            return _train(recipe, data, run, progress, dataset, data_name, max_hours, cache)
+    except interruption.Signalled as stop:
+        return Outcome(run, stopped=stop.name)
+
+
+def _train(
+    recipe: Recipe,
+    data: Path | Sequence[DataSet],
+    run: Path,
+    progress: Progress,
+    dataset: str | None,
+    data_name: str,
+    max_hours: float | None,
+    cache: Path | None,
+) -> Outcome:
     with removed_on_failure(run, progress):
         if isinstance(data, Path):
             dataset = reading.dataset_of(data, dataset, recipe.dataset, recipe.table)

@@ -1,15 +1,37 @@
-"""Reasons to stop training cleanly before its end: a time limit, or SIGTERM."""
+"""Reasons to stop training cleanly before its end: a time limit, SIGTERM or Ctrl-C.
+
+While epochs run, training stops after the current step and writes a checkpoint (`watch`). Before and after them nothing
+is lost by stopping at once, since files are written whole or not at all (`at_once`).
+"""
 
 from __future__ import annotations
 
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from zoo.core.errors import UsageError
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Signalled(KeyboardInterrupt):
+    """A signal asked to stop, and nothing was left half-written.
+
+    Args:
+        number: Number of the signal.
+
+    Example:
+        >>> Signalled(signal.SIGTERM).name
+        'SIGTERM'
+    """
+
+    def __init__(self, number: int) -> None:
+        self.name = signal.Signals(number).name
+        super().__init__(self.name)
 
 
 class Interruption:
@@ -29,23 +51,28 @@ class Interruption:
 
     def __init__(self, max_hours: float | None = None) -> None:
         self._deadline = None if max_hours is None else time.monotonic() + 3600 * max_hours
-        self._signalled = False
+        self._signal = ""
 
     @property
     def reason(self) -> str:
         """The reason to stop, or "" to continue."""
-        if self._signalled:
-            return "SIGTERM"
+        if self._signal:
+            return self._signal
         return "max_hours" if self._deadline is not None and time.monotonic() >= self._deadline else ""
+
+    @property
+    def signal(self) -> str:
+        """Name of the signal that came, or ""."""
+        return self._signal
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         """Signal handler; training stops after the current step."""
-        self._signalled = True
+        self._signal = signal.Signals(number).name
 
 
 @contextmanager
 def watch(max_hours: float | None = None) -> Iterator[Interruption]:
-    """Yields an `Interruption` that also reacts to SIGTERM inside the block.
+    """Yields an `Interruption` that also reacts to SIGTERM and Ctrl-C inside the block; the second acts as outside it.
 
     Outside the main thread, where Python allows no signal handlers, only the time limit applies.
 
@@ -55,11 +82,54 @@ def watch(max_hours: float | None = None) -> Iterator[Interruption]:
     if max_hours is not None and not max_hours > 0:
         raise UsageError(f"max_hours must be above 0, got {max_hours}")
     interruption = Interruption(max_hours)
+    with _handled(interruption.on_signal):
+        yield interruption
+
+
+@contextmanager
+def at_once() -> Iterator[None]:
+    """SIGTERM and Ctrl-C raise `Signalled` inside the block, wherever it is; the second acts as outside it.
+
+    Outside the main thread nothing changes.
+
+    Raises:
+        Signalled: A signal came.
+
+    Example:
+        >>> try:
+        ...     with at_once():
+        ...         signal.raise_signal(signal.SIGTERM)
+        ... except Signalled as stop:
+        ...     stop.name
+        'SIGTERM'
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Signalled(number)
+
+    with _handled(stop):
+        yield
+
+
+@contextmanager
+def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Calls `handler` at the first signal, and restores the handlers of before then or at the end of the block."""
     if threading.current_thread() is not threading.main_thread():
-        yield interruption
+        yield
         return
-    before = signal.signal(signal.SIGTERM, interruption.on_signal)
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+
+    def restore() -> None:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+    def first(number: int, frame: FrameType | None) -> None:
+        restore()
+        handler(number, frame)
+
+    for number in _SIGNALS:
+        signal.signal(number, first)
     try:
-        yield interruption
+        yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        restore()

@@ -47,7 +47,8 @@ class RunResult:
 
     Attributes:
         run_dir: Folder of the run.
-        stopped: "" when the run is done, otherwise why it stopped ("max_hours" or "SIGTERM"); the same call resumes it.
+        stopped: "" when the run is done, otherwise why it stopped ("max_hours", "SIGTERM" or "SIGINT"); the same call
+            resumes it.
         history: One row per epoch, of all calls together; also in `history.csv`.
         label_weights: Weight of each finding in the loss.
         untrained: Findings without a positive label in the training part.
@@ -75,8 +76,8 @@ def train(
 ) -> RunResult:
     """Trains all stages of a recipe, or the rest of them.
 
-    After a kill, SIGTERM or `max_hours`, the same call resumes from the newest checkpoint. On the same CPU, package
-    versions and backend, the weights and history are then identical to those of an uninterrupted run.
+    After a kill, SIGTERM, Ctrl-C or `max_hours`, the same call resumes from the newest checkpoint. On the same CPU,
+    package versions and backend, the weights and history are then identical to those of an uninterrupted run.
 
     The run folder receives `recipe.json`, `split.json`, `label_weights.json`, `history.csv`, `logs/` (TensorBoard),
     `checkpoint/` and the weights files that the stages name; with `members="separate"` also `members/`.
@@ -157,7 +158,7 @@ def _run_jobs(
         arrays = None
         # Models contain reference cycles: without this, two of them would be in memory at once.
         gc.collect()
-    return ""
+    return around.interruption.signal  # in the last epoch: what follows training is left to the next call
 
 
 def merge_members(recipe: Recipe, run_dir: Path) -> None:
