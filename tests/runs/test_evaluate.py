@@ -132,7 +132,7 @@ def test_validation_data_of_their_own_or_marked_as_such(files, capsys):
         (["--prevalence", "Edema=0.1"], "say --fit auto as well"),
         (["--fit", "auto", "--validation-share", "0.5", "--prevalence", "Edema"], "takes FINDING=SHARE"),
         (["--fit", "auto", "--validation-share", "0.5", "--prevalence", "Oedema=0.1"], "did you mean 'Edema'"),
-        (["--fit", "auto", "--validation-share", "1"], "a share of patients lies between 0 and 1"),
+        (["--fit", "auto", "--validation-share", "1"], "is more than 0 and less than 1"),
         (["--fit", "auto", "--validation-share", "0.5", "--kind", "scores"], "scores of unknown scale"),
         (["--training-images", "films"], "--training-images: is for a release on --data"),
     ],
