@@ -139,3 +139,12 @@ def test_the_site_is_built_without_a_warning_and_fetches_nothing(tmp_path):
     models = (tmp_path / "site" / "reference" / "models.html").read_text("utf-8")
     assert "xrv-densenet121-all" in models
     assert "densenet121" in models
+
+
+def test_errors_in_the_list_of_questions_are_headed_by_what_the_code_says():
+    source = "".join(path.read_text("utf-8") for path in (ROOT / "zoo").rglob("*.py"))
+    headings = re.findall(r"^## (.*[^?])$", (DOCS / "faq.md").read_text("utf-8"), re.M)
+    assert len(headings) > 5
+    for heading in headings:
+        said = [part.strip() for part in re.split(r"'[^']*'", heading)]
+        assert [part for part in said if part not in source] == [], heading
