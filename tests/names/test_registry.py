@@ -10,7 +10,7 @@ import zoo
 from zoo.config.specs import EnsembleSpec, MemberSpec
 from zoo.core.errors import UnknownNameError
 from zoo.hub import pins
-from zoo.names import registry
+from zoo.names import catalog_table, registry
 from zoo.release import install
 
 
@@ -71,3 +71,16 @@ def test_a_pinned_name_is_listed_with_where_it_is():
     assert "mine" not in zoo.list_models(kind="backbone")
     assert (zoo.info("mine").repo, zoo.info("mine").revision) == ("owner/repo", "a" * 40)
     assert (zoo.info("mine").image_size, zoo.info("xrayslam-demo").image_size) == (None, 64)
+
+
+def test_the_catalog_fits_a_terminal_and_gives_the_aucs_that_somebody_published():
+    rows = {row.name: row for row in catalog_table.rows()}
+    shown = catalog_table.text(width=100)
+    assert max(map(len, shown.splitlines())) <= 100
+    assert [block.split("\n")[0] for block in shown.split("\n\n")] == [*rows]
+    assert rows["xrv-densenet121-all"].auc.startswith(
+        "0.852 on PadChest, 15 findings (its authors, BENCHMARKS.md, 2021);"
+    )
+    assert "0.709 on CheXpert, not trained on, 9 findings" in rows["xrv-resnet50-all"].auc
+    assert rows["chexnet-jrzech"].auc.startswith("0.838 on NIH ChestX-ray14")
+    assert rows["xrv-densenet121-nih"].auc == rows["medmae-densenet121-nih"].auc == "not known"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +124,12 @@ def _list(options: argparse.Namespace) -> None:
 
         shown = {*registry.list_models(options.pattern, options.kind)}
         rows = [row for row in catalog_table.rows() if row.name in shown]
-        print_json(rows) if options.json else print(catalog_table.markdown(rows))
+        if options.json:
+            print_json(rows)
+            return
+        # On a terminal to be read; in a file or a pipe as Markdown, one line a model.
+        width = max(60, min(shutil.get_terminal_size().columns, 100))
+        print(catalog_table.text(rows, width) if sys.stdout.isatty() else catalog_table.markdown(rows))
         return
     names = registry.list_models(options.pattern, options.kind)
     print_json(names) if options.json else print("\n".join(names))

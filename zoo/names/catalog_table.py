@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -80,6 +81,32 @@ def markdown(table: Sequence[Row] | None = None) -> str:
     shown = rows() if table is None else table
     lines = [HEADINGS, ("---",) * len(HEADINGS), *(row.cells for row in shown)]
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
+
+
+def text(table: Sequence[Row] | None = None, width: int = 100) -> str:
+    """The table for a terminal: a paragraph for each model, its facts wrapped to `width` characters.
+
+    >>> print(text([Row("mine", "me", "mit", "9 MB", "14", "0.8 (me)", "all")], width=40))
+    mine
+      origin    me
+      licence   mit
+      size      9 MB
+      labels    14
+      AUC       0.8 (me)
+      verified  all
+    """
+    titles = ("origin", "licence", "size", "labels", "AUC", "verified")
+    column = 4 + max(map(len, titles))
+    paragraphs = []
+    for row in rows() if table is None else table:
+        lines = [row.name]
+        for title, cell in zip(titles, row.cells[1:], strict=True):
+            start, below = f"  {title}".ljust(column), " " * column
+            lines.append(
+                textwrap.fill(cell, width, initial_indent=start, subsequent_indent=below, break_on_hyphens=False)
+            )
+        paragraphs.append("\n".join(lines))
+    return "\n\n".join(paragraphs)
 
 
 def auc_of(found: ReleaseFolder) -> str:
