@@ -349,3 +349,13 @@ def test_a_name_that_no_file_can_have_is_no_such_file(read):
     kept, dropped = drop_missing(table)
     assert kept.Image_name.tolist() == ["a.png"]
     assert dropped.Reason.tolist() == ["no such file"]
+
+
+def test_a_row_with_and_one_without_the_extension_are_both_shown(read):
+    with pytest.raises(TableError, match=r"a\.jpg' and 'a' both mean '.*a\.jpg': keep one of the two rows"):
+        read("image,Edema\na.jpg,1\na,0\nb.jpg,1\n", ["a.jpg", "b.jpg"])
+
+
+def test_an_address_without_a_local_image_says_that_it_is_not_read(read):
+    table, _ = read("image,Edema\na.png,1\nhttps://example.org/b.png,0\n", ["a.png"])
+    assert drop_missing(table)[1].Reason.tolist() == ["an address: only local paths are read"]

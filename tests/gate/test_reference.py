@@ -118,7 +118,7 @@ def test_a_release_carries_it(gate, unseen, tmp_path):
     for field in dataclasses.fields(gate):
         np.testing.assert_array_equal(getattr(held, field.name), getattr(gate, field.name))
     (check,) = (check for check in verify(folder) if check.name == "gate")
-    assert (check.ok, check.detail) == (True, "quality checks fitted on 120 training images of 120 patients")
+    assert (check.ok, check.detail) == (True, "quality checks fitted on 120 images of 120 patients")
     model = zoo.load(folder, on_reject="skip")
     images = [unseen[0], np.rot90(unseen[0])]
     with pytest.warns(UserWarning, match="reject 1 of 2 images"):

@@ -27,6 +27,9 @@ Key: TypeAlias = tuple[str, ...]
 #: The beginning of an absolute path or URL, perhaps of another machine.
 _ABSOLUTE = re.compile(r"\s*(?:[\\/]|[A-Za-z]:[\\/]|\w+://)")
 
+#: The beginning of an address.
+_ADDRESS = re.compile(r"\s*(?:[A-Za-z][\w+.-]+://|file:)")
+
 _NO_FOLDER = frozenset(("", ".", ".."))
 
 
@@ -109,6 +112,16 @@ def is_absolute(path: str) -> bool:
         (True, True, False)
     """
     return _ABSOLUTE.match(path) is not None
+
+
+def is_address(path: str) -> bool:
+    """Whether a path is an address, such as https://..., s3://... or file://..., that no function reads as a file.
+
+    Example:
+        >>> is_address("https://example.org/1.png"), is_address("C:/1.png")
+        (True, False)
+    """
+    return _ADDRESS.match(path) is not None
 
 
 def bare(key: Key) -> Key:

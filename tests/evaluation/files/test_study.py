@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from as_json import as_json
 
-from zoo.core.errors import TableError
+from zoo.core.errors import EvaluationError, TableError
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.files.study import evaluate_study, read_files
 from zoo.evaluation.metrics import roc_auc
@@ -157,7 +157,7 @@ def test_files_of_one_name_are_told_apart_by_their_folders(studies, tmp_path):
         (tmp_path / folder / "model.csv").write_text(text)
     paths = [tmp_path / "a" / "model.csv", tmp_path / "b" / "model.csv"]
     assert list(read_files(paths, studies / "truth.csv").scores) == ["a/model", "b/model"]
-    with pytest.raises(ValueError, match="another file is called 'a/model' too"):
+    with pytest.raises(ValueError, match="a/model\\.csv: given twice"):
         read_files([paths[0], paths[0]], studies / "truth.csv")
     with pytest.raises(ValueError, match="two files of predictions or more, got 1"):
         evaluate_files(paths[:1], studies / "truth.csv", ensemble="ranks")
@@ -197,3 +197,13 @@ def test_a_reader_who_did_not_read_all_is_counted(studies, tmp_path):
     study = read_files([studies / "first_predictions.csv"], studies / "truth.csv", readers=[reader])
     assert int(np.isnan(study.readers["reader"]).any(axis=1).sum()) == 20
     assert "reader: rows that were not read: 20 of 80" in study.notes
+
+
+def test_one_file_given_twice_and_labels_without_a_known_one_end_in_one_line(studies, tmp_path, monkeypatch):
+    monkeypatch.chdir(studies)
+    with pytest.raises(EvaluationError, match=r"^first_predictions\.csv: given twice$"):
+        read_files(["first_predictions.csv", studies / "first_predictions.csv"], "truth.csv")
+    (tmp_path / "blank.csv").write_text("Study,Edema\na,\nb,\n")
+    (tmp_path / "model.csv").write_text("Study,Edema\na,0.2\nb,0.7\n")
+    with pytest.raises(TableError, match="no label of Edema is known in any row"):
+        read_files([tmp_path / "model.csv"], tmp_path / "blank.csv")

@@ -110,7 +110,8 @@ def check_exist(sources: Iterable[Path]) -> None:
     for source in sources:
         _require_path(source)
         if not source.exists():
-            raise FileNotFoundError(f"no such file or folder: {source}")
+            hint = "; addresses are not read, local paths only" if ":/" in str(source) else ""
+            raise FileNotFoundError(f"no such file or folder: {source}{hint}")
 
 
 def _require_path(value: object) -> None:

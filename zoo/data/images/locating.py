@@ -9,7 +9,7 @@ from pathlib import Path
 
 from zoo.core.errors import TableError
 from zoo.core.joining import join
-from zoo.core.paths import is_file, relative_path
+from zoo.core.paths import is_file, relative_path, stem
 from zoo.data.images.listing import LeftOut, walk_images
 
 
@@ -65,6 +65,7 @@ def locate_images(
     for row in found.unused(len(paths)):
         left_out.add(f"image without a row in {source}", _below(paths[row], roots))
     owner = {paths[row]: name for row, name in zip(found.rows, names, strict=True) if row >= 0}
+    owner |= {str(Path(path).with_name(stem(Path(path).name))): name for path, name in owner.items()}
     located = [
         paths[row] if row >= 0 else _nowhere(name, roots[0], owner, source)
         for row, name in zip(found.rows, names, strict=True)
@@ -73,10 +74,10 @@ def locate_images(
 
 
 def _nowhere(name: str, root: str, owner: Mapping[str, str], source: str) -> str:
-    """The path that a name without an image would have; an error if that is the image of another name."""
+    """The path that a name without an image would have; an error if that, or it with an extension, is another's."""
     path = str(Path(root) / relative_path(name))
     if path in owner:
-        raise TableError(f"{source}: {owner[path]!r} and {name!r} both mean {path!r}: keep one of the two rows")
+        raise TableError(f"{source}: {owner[path]!r} and {name!r} both mean {owner[path]!r}: keep one of the two rows")
     return path
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from zoo.core.errors import ImageError, UsageError, UsageTypeError
+from zoo.core.paths import is_address
 from zoo.data.images.arrays import CHANNELS, is_array, to_array
 from zoo.data.images.decode import DECODE_ERRORS, FORMATS, decode_loaded, explain_fault
 from zoo.data.images.limits import DEFAULT, Limits
@@ -159,7 +160,11 @@ def file_bytes(path: str, limits: Limits = DEFAULT) -> bytes:
         OSError: The file cannot be read.
     """
     place = Path(path)
-    if not place.is_file():
+    if not path or not place.is_file():
+        if not path:
+            raise ImageError("an empty path")
+        if is_address(path):
+            raise ImageError("an address: only local paths are read")
         if place.is_dir():
             raise ImageError("a folder, not an image")
         raise ImageError("not a regular file" if place.exists() else "no such file")
@@ -171,7 +176,7 @@ def file_bytes(path: str, limits: Limits = DEFAULT) -> bytes:
 def name_of(source: Held) -> str:
     """Returns the name of a source for error messages."""
     if isinstance(source, str):
-        return source
+        return source if source.strip() and len(source) < _LONGEST_PATH else repr(source[:80])
     if isinstance(source, bytes):
         return f"image of {len(source)} bytes"
     if isinstance(source, Image.Image):

@@ -94,6 +94,10 @@ def align(predictions: Sequence[Predictions], labels: Rows | None = None, *, spl
     if patients is None:
         notes.append("patients are not known: each row is taken for one, and intervals may be too narrow")
     known, kinds = _columns(truth, findings), {given.name: given.kind for given in predictions}
+    if np.isnan(known).all():
+        raise TableError(
+            f"{truth.name}: no label of {', '.join(findings)[:200]} is known in any row of the predictions"
+        )
     scores = {
         model.name: _scores(kinds[model.name], _columns(model, findings), known, findings, split, patients)
         for model in models

@@ -188,8 +188,13 @@ def _projected(scores: Scores, decision: Decision | None) -> tuple[Scores, dict[
 
 def _names(paths: Sequence[Path]) -> list[str]:
     """Returns a distinct name for each file, preceded by its folder if two files have the same name."""
+    whole = [path.absolute() for path in paths]
+    if again := [path for path in paths if whole.count(path.absolute()) > 1]:
+        raise EvaluationError(f"{again[0]}: given twice")
     names = [model_name(path) for path in paths]
-    names = [f"{path.parent.name}/{n}" if names.count(n) > 1 else n for n, path in zip(names, paths, strict=True)]
+    names = [
+        f"{path.absolute().parent.name}/{n}" if names.count(n) > 1 else n for n, path in zip(names, paths, strict=True)
+    ]
     for name, path in zip(names, paths, strict=True):
         if names.count(name) > 1:
             raise EvaluationError(f"{path}: another file is called {name!r} too: rename one of the two")
