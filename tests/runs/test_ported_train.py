@@ -25,6 +25,7 @@ from zoo.models.weights.files import named_weights
 from zoo.names import porting, published
 from zoo.training import fitting
 from zoo.training.jobs import plan
+from zoo.training.optimizers import build_optimizer
 from zoo.training.recipe import apply_overrides, load_recipe
 
 SMALL = {
@@ -110,4 +111,32 @@ def _assert_is_the_port(found: dict[str, np.ndarray], backbone: str) -> None:
 def _values(model) -> dict[str, np.ndarray]:
     """Copies of the weights below the head of an ensemble of one member."""
     (member,) = model.members
+    return _values_of(member)
+
+
+def _values_of(member) -> dict[str, np.ndarray]:
     return {f"backbone/{name}": np.array(variable) for name, variable in named_weights(member.backbone).items()}
+
+
+@pytest.mark.real
+@pytest.mark.tensorflow_only
+@pytest.mark.filterwarnings("ignore")
+def test_all_its_members_are_trained_jointly_from_their_ports(servers, tmp_path):
+    """One step of two images without a graph, whose construction would take a minute."""
+    changes = [f"{path}={value}" for path, value in (SMALL | {"members": "joint"}).items()]
+    recipe = apply_overrides(load_recipe("xrayslam_ported"), changes)
+    recipe = dataclasses.replace(recipe, ensemble=porting.with_starts(recipe.ensemble))
+    (job, _) = plan(recipe, tmp_path)
+    model = fitting.build(job)
+    starts = {member.name: _values_of(member) for member in model.members}
+    assert [*starts] == ["resnet50_v1_5", "efficientnetb3", "densenet121"]
+    for backbone in STARTS:
+        _assert_is_the_port(starts[backbone], backbone)
+
+    model.compile(build_optimizer(model, job.stage, 1), "binary_crossentropy", run_eagerly=True)
+    rng = np.random.default_rng(0)
+    model.train_on_batch(rng.integers(0, 256, (2, 32, 32, 1), np.uint8), rng.integers(0, 2, (2, 14)).astype("float32"))
+    for member in model.members:
+        before, after = starts[member.name], _values_of(member)
+        changed = sum((after[name] != value).any() for name, value in before.items())
+        assert changed > 0.9 * len(before), (member.name, changed, len(before))
