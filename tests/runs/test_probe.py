@@ -219,7 +219,7 @@ def test_nothing_to_fit_is_one_clear_line_and_no_release(made, tmp_path, capsys)
     command = ["probe", str(base), "--data", str(folder / "data" / "few.csv"), "--out", str(tmp_path / "none")]
     assert main(command) == 1
     assert "at least 3 patients, got 2" in capsys.readouterr().err.strip().splitlines()[-1]
-    assert main([*command, "--folds", "1"]) == 1
+    assert main([*command, "--set", "folds=1"]) == 1
     assert capsys.readouterr().err.strip() == "zoo probe: folds must be 2 or more, got 1"
 
 
