@@ -15,7 +15,7 @@ from zoo.cli import main
 from zoo.core.errors import CacheError
 from zoo.data.images.reading import read_image
 from zoo.data.phantoms.drawing import make_phantoms
-from zoo.runs import train
+from zoo.runs import training_data
 from zoo.training import feeding
 from zoo.training.recipe import load_recipe
 
@@ -33,7 +33,8 @@ def readable(data: Path, run: Path, cache: str, told: Told | None = None, given:
     run.mkdir(exist_ok=True)
     recipe = dataclasses.replace(load_recipe(RECIPE), cache=cache)
     told = told or Told()
-    return train.readable_table(recipe, *train.labelled_table(recipe, data, None, told), run, told, given)
+    table, root = training_data.labelled_table(recipe, data, None, told)
+    return training_data.readable_table(recipe, table, root, run, told, given)
 
 
 def no_room(monkeypatch):

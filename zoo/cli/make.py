@@ -97,11 +97,11 @@ def _phantoms(options: argparse.Namespace) -> None:
 
 def _cache(options: argparse.Namespace) -> None:
     from zoo.core.terminal import TerminalProgress
-    from zoo.runs import train
+    from zoo.runs import training_data
 
     out = options.out or Path("runs") / f"cache-{options.data.resolve().name}-{options.size}"
     with TerminalProgress() as progress:
-        images = train.cache(
+        images = training_data.cache(
             options.data, options.dataset, options.size, out, progress, options.workers, table_spec(options)
         )
     share = f"{images.nbytes / 1e6:,.1f} MB, from {images.source_nbytes / 1e6:,.1f} MB of files"

@@ -35,7 +35,7 @@ from zoo.inference.predictor import Predictor
 from zoo.release import card
 from zoo.release.trained_on import TrainedOn
 from zoo.release.write import write_release
-from zoo.runs import leaks, probed, results, seen_before, train
+from zoo.runs import leaks, probed, provenance, results, seen_before, training_data
 from zoo.runs.gate import fit_on_training_part
 from zoo.runs.restart import removed_on_failure
 from zoo.training.probes import folds, learning
@@ -174,7 +174,7 @@ def _read(
     readable = np.array([path not in stored.unreadable for path in table["Image_path"]])
     table, unreadable = reading.drop_unreadable(table, stored.unreadable)
     skipped = pd.concat([missing, unreadable], ignore_index=True)
-    train.list_skipped(skipped, len(table), run / "skipped.csv", progress)
+    training_data.list_skipped(skipped, len(table), run / "skipped.csv", progress)
     with tell_warnings(progress):
         split = splits.make_split(table, findings, spec.split)
     split.save(run / "split.json")
@@ -333,6 +333,6 @@ def _write_out_of_fold(path: Path, held: _Data, sample: Sample, logits: np.ndarr
 
 def _provenance(model: Predictor, held: _Data, facts: Probe, spec: ProbeSpec, source: dict[str, Any]) -> dict[str, Any]:
     start = {"model": facts.features, "manifest_sha256": model.manifest_sha256, "strengths": dict(facts.members)}
-    origin = train.origin(held.table, held.split, spec.seed, source)
+    origin = provenance.origin(held.table, held.split, spec.seed, source)
     write_probe = {"probe": start | to_dict(spec)}
     return origin | write_probe

@@ -3,43 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from zoo._version import __version__
-from zoo.config.specs import to_dict
-from zoo.core import home
-from zoo.core.counting import counted
-from zoo.core.errors import CacheError, CheckpointError
 from zoo.core.files import write_json
 from zoo.core.process import require_own_process
-from zoo.core.progress import Progress, tell_warnings
-from zoo.data import scan, splits
-from zoo.data.cache import ImageCache, cache_images
+from zoo.core.progress import Progress
+from zoo.data import splits
 from zoo.data.identity import DataIdentity
 from zoo.data.images.reading import Reader, read_image
-from zoo.data.tables import reading, several
+from zoo.data.tables import reading
 from zoo.data.tables.several import DataSet
-from zoo.data.tables.spec import TableSpec
 from zoo.evaluation.files.study import Study
 from zoo.evaluation.result import Evaluation
 from zoo.gate import reference
-from zoo.labels.findings import FINDINGS, LabelSchema
 from zoo.names import porting
 from zoo.release import card
 from zoo.release.trained_on import TrainedOn
 from zoo.release.write import write_release
-from zoo.runs import leaks, results
+from zoo.runs import leaks, provenance, results, training_data
 from zoo.runs.gate import fit_on_training_part
 from zoo.runs.restart import move_away, removed_on_failure
-from zoo.training import assess, feeding, interruption, stages
+from zoo.training import assess, interruption, stages
 from zoo.training.recipe import Recipe
 
 
@@ -120,18 +109,20 @@ def _train(
     with removed_on_failure(run, progress):
         if isinstance(data, Path):
             dataset = reading.dataset_of(data, dataset, recipe.dataset, recipe.table)
-        table, root = labelled_table(recipe, data, dataset, progress)
+        table, root = training_data.labelled_table(recipe, data, dataset, progress)
         # Ports are fetched once the table is known to fit, and before the images are decoded: both take minutes.
         recipe = dataclasses.replace(recipe, ensemble=porting.with_starts(recipe.ensemble))
         several_sets = not isinstance(data, Path) and len(data) > 1
-        table, read, digests = readable_table(recipe, table, root, run, progress, cache, several_sets=several_sets)
+        table, read, digests = training_data.readable_table(
+            recipe, table, root, run, progress, cache, several_sets=several_sets
+        )
         if isinstance(data, Path) and dataset == "csv":
-            recipe = with_findings_of(recipe, table)
+            recipe = training_data.with_findings_of(recipe, table)
         held = DataIdentity.of(table, recipe.ensemble.findings, digests)
         stages.refuse_changes(recipe, held, run)
         if recipe.fill_missing == "original":
             reading.fill_original(table).to_csv(run / "filled.csv", index=False)
-        split = make_split(recipe, table, run, progress)
+        split = training_data.make_split(recipe, table, run, progress)
     tell_random(recipe, progress)
     sources = {str(source): int(n) for source, n in table["Source"].value_counts().items()}
     data_facts = {"name": data_name, "form": dataset or "several", "sources": sources}
@@ -148,124 +139,6 @@ def tell_random(recipe: Recipe, progress: Progress) -> None:
         progress.message(f"start from random weights: {', '.join(random)}")
 
 
-def labelled_table(
-    recipe: Recipe, data: Path | Sequence[DataSet], dataset: str | None, progress: Progress
-) -> tuple[pd.DataFrame, Path]:
-    """Reads the table of one data set, or of several, and checks that its patients allow the split.
-
-    Returns:
-        The table, and the folder that holds the data.
-    """
-    with tell_warnings(progress):
-        table, root = _table(recipe, data, dataset, progress)
-    splits.check_patients(table, recipe.split)
-    return table, root
-
-
-def readable_table(
-    recipe: Recipe,
-    table: pd.DataFrame,
-    root: Path,
-    run: Path,
-    progress: Progress,
-    cache: Path | None = None,
-    *,
-    several_sets: bool = False,
-) -> tuple[pd.DataFrame, Reader, Mapping[str, str]]:
-    """Leaves out the rows of a table whose image cannot be read.
-
-    Every image is decoded and hashed once, for a cache or as a check; later calls on the same files reuse the result.
-    The rows that are left out are written to `skipped.csv` with the reason.
-
-    Returns:
-        The table, a function that reads its images, and path -> digest of each image file.
-    """
-    table, missing = reading.drop_missing(table)
-    paths = list(table["Image_path"])
-    cached = _cached(recipe, paths, root, run, cache, progress)
-    found = cached or scan.scan(paths, run / "scan.json", root, progress)
-    table, unreadable = reading.drop_unreadable(table, found.unreadable)
-    skipped = pd.concat([missing, unreadable], ignore_index=True)
-    list_skipped(skipped, len(table), run / "skipped.csv", progress)
-    if several_sets:
-        count, first = several.copies(table, found.digests)
-        some = f" (first: {first})" if count else ""
-        progress.message(f"images in several of the data sets, by content: {count:,}{some}")
-    return table, cached.read if cached else read_image, found.digests
-
-
-def _table(
-    recipe: Recipe, data: Path | Sequence[DataSet], dataset: str | None, progress: Progress
-) -> tuple[pd.DataFrame, Path]:
-    own = recipe.ensemble.findings
-    if not isinstance(data, Path):
-        table = several.read_several(data, own, default=recipe.dataset, say=progress.message)
-        return table, several.root_of(data)
-    dataset = reading.dataset_of(data, dataset, recipe.dataset, recipe.table)
-    schema = LabelSchema("recipe", own) if dataset == "csv" and own != FINDINGS else None
-    say, columns = progress.message, recipe.table
-    table = reading.read_table(dataset, data, uncertain="keep", schema=schema, columns=columns, say=say)
-    return table, reading.home_of(data)
-
-
-def with_findings_of(recipe: Recipe, table: pd.DataFrame) -> Recipe:
-    """Returns the recipe with the findings of a table of one's own as outputs of its model."""
-    ensemble = dataclasses.replace(recipe.ensemble, findings=reading.findings_of(table))
-    return dataclasses.replace(recipe, ensemble=ensemble)
-
-
-def cache(
-    data: Path,
-    dataset: str | None,
-    size: int,
-    folder: Path,
-    progress: Progress,
-    workers: int | None = None,
-    columns: TableSpec | None = None,
-) -> ImageCache:
-    """Decodes the images of a data set once, for `train(..., cache=folder)`, and lists those that cannot be read.
-
-    Args:
-        data: Folder of images and table, or the table.
-        dataset: Format of the table; None to find it out.
-        size: Height and width in pixels.
-        folder: Folder of the cache.
-        progress: Receives the progress after each image.
-        workers: Number of decoding threads; the number of processors by default.
-        columns: Names of the columns, for a table of one's own.
-    """
-    dataset = reading.dataset_of(data, dataset, columns=columns)
-    with tell_warnings(progress):
-        table = reading.read_table(dataset, data, columns=columns, say=progress.message)
-        table, missing = reading.drop_missing(table)
-    root = reading.home_of(data)
-    images = cache_images(list(table["Image_path"]), folder, size, root=root, progress=progress, workers=workers)
-    table, unreadable = reading.drop_unreadable(table, images.unreadable)
-    list_skipped(
-        pd.concat([missing, unreadable], ignore_index=True), len(table), folder / "films-skipped.csv", progress
-    )
-    return images
-
-
-def make_split(recipe: Recipe, table: pd.DataFrame, run: Path, progress: Progress) -> splits.Split:
-    """Makes the split of a run and saves it as `split.json`, or reads it from there."""
-    path = run / "split.json"
-    if path.is_file():
-        split = splits.Split.load(path, table)
-        made, wanted = (split.by, split.seed, tuple(split.fractions)), _split_of(recipe)
-        if made != wanted:
-            raise CheckpointError(
-                f"{path} was made with (by, seed, fractions) {made}, not {wanted}: use a new run folder"
-            )
-    else:
-        with tell_warnings(progress):
-            split = splits.make_split(table, recipe.ensemble.findings, recipe.split)
-        split.save(path)
-    sizes = ", ".join(f"{len(rows)} {part}" for part, rows in split.parts.items())
-    progress.message(f"split by {split.by}: {sizes} (hash {split.hash[:12]})")
-    return split
-
-
 def finish(
     recipe: Recipe,
     table: pd.DataFrame,
@@ -277,7 +150,7 @@ def finish(
 ) -> Outcome:
     """Fits the decision on the validation part, evaluates the test part, and writes the report and the release."""
     found = assess.assess(recipe, table, split, run, progress, read)
-    facts = provenance(recipe, table, split, data_facts)
+    facts = provenance.of_training(recipe, table, split, data_facts)
     tested = table.iloc[split.rows("test")]
     with progress.task("report", 3) as advance:
         groups, paths = results.groups_of(tested), list(tested["Image_path"])
@@ -310,79 +183,3 @@ def finish(
         gate=gate,
     )
     return Outcome(run, result=result, report=shown, release=folder)
-
-
-def provenance(
-    recipe: Recipe, table: pd.DataFrame, split: splits.Split, data_facts: dict[str, Any] | None = None
-) -> dict[str, Any]:
-    """Returns the origin of a release: data, recipe, split, seed, code and versions."""
-    found = origin(table, split, recipe.seed, data_facts)
-    made_by = to_dict(dataclasses.replace(recipe, ensemble=recipe.ensemble.without_paths()))
-    return {"data": found["data"], "recipe": made_by, **found}
-
-
-def origin(
-    table: pd.DataFrame, split: splits.Split, seed: int, data_facts: dict[str, Any] | None = None
-) -> dict[str, Any]:
-    """Returns what every release says of its origin: data, split, seed, code and versions."""
-    import keras
-
-    return {
-        "data": {**(data_facts or {}), "films": len(table), "patients": len({*splits.patients_of(table)})},
-        "split": {
-            "by": split.by,
-            "seed": split.seed,
-            "hash": split.hash,
-            "films": {part: len(rows) for part, rows in split.parts.items()},
-            "leaked_patients": splits.leaked_patients(table, split),
-        },
-        "seed": seed,
-        "zoo": __version__,
-        "code": _code(),
-        "keras": keras.__version__,
-        "backend": keras.config.backend(),
-        "python": platform.python_version(),
-        "date": datetime.now(UTC).date().isoformat(),
-    }
-
-
-def _code() -> str:
-    """sha256 over the package's source code, which distinguishes two builds of one version."""
-    root = home.PACKAGE
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        digest.update(f"{path.relative_to(root).as_posix()}\0".encode() + path.read_bytes())
-    return digest.hexdigest()
-
-
-def _split_of(recipe: Recipe) -> tuple[str, int, tuple[float, ...]]:
-    return recipe.split.by, recipe.split.seed, tuple(recipe.split.shares)
-
-
-def _cached(
-    recipe: Recipe, paths: Sequence[str], root: Path, run: Path, given: Path | None, progress: Progress
-) -> ImageCache | None:
-    """The cache of the images, created or brought up to date, if it was requested or would speed up an accelerator."""
-    folder, by_itself = given or run / "cache", given is None and recipe.cache == "auto"
-    if given is None and recipe.cache == "never":
-        return None
-    if by_itself and not folder.is_dir() and not feeding.starves(recipe, paths, progress):
-        return None
-    try:
-        size = recipe.ensemble.image_size
-        return cache_images(paths, folder, size, root=root, progress=progress)
-    except CacheError as error:
-        if not by_itself:
-            raise
-        progress.message(f"continuing without a cache: {error}")
-        return None
-
-
-def list_skipped(skipped: pd.DataFrame, kept: int, path: Path, progress: Progress) -> None:
-    """Writes the rows that were left out with the reason, and tells their number and the first names."""
-    skipped.to_csv(path, index=False)
-    if len(skipped):
-        names = ", ".join(skipped["Image_name"].head(5)) + (" ..." if len(skipped) > 5 else "")
-        progress.message(
-            f"skipped {len(skipped)} of {counted(kept + len(skipped), 'image')}: {names} (reasons are in {path.name})"
-        )
