@@ -11,7 +11,7 @@ pytest.importorskip("tensorflow", reason="training needs TensorFlow's data pipel
 from zoo.cli import main
 from zoo.cli.make import GOES_ON
 from zoo.data.phantoms.drawing import make_phantoms
-from zoo.runs import demo
+from zoo.runs import demo, training_data
 from zoo.runs import train as runs
 from zoo.training import interruption, stages
 from zoo.training.jobs import Position
@@ -66,14 +66,14 @@ def images(tmp_path):
 
 
 @BOTH
-@pytest.mark.parametrize("moment", ["readable_table", "finish"])
+@pytest.mark.parametrize("step, moment", [(training_data, "readable_table"), (runs, "finish")])
 @pytest.mark.filterwarnings("ignore")
 def test_zoo_train_ends_with_the_status_of_a_run_that_goes_on(
-    number, moment, images, tmp_path, monkeypatch, capsys, handlers
+    number, step, moment, images, tmp_path, monkeypatch, capsys, handlers
 ):
     trained = RunResult(tmp_path, "", (), {}, (), tmp_path / "none.h5")
     monkeypatch.setattr(stages, "train", lambda *_, **__: trained)
-    monkeypatch.setattr(runs, moment, lambda *_, **__: signal.raise_signal(number))
+    monkeypatch.setattr(step, moment, lambda *_, **__: signal.raise_signal(number))
     command = ["train", str(RECIPE), "--data", str(images), "--run", str(tmp_path / "run"), "--set", "split.by=patient"]
     assert main(command) == GOES_ON
     assert f"stopped: {number.name}. Run the same command to resume." in capsys.readouterr().out
