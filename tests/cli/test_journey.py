@@ -79,3 +79,12 @@ def test_lists_are_json_where_asked(capsys):
     assert json.loads(capsys.readouterr().out) == ["nih-lite"]
     assert main(["info", "nih-lite", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["name"] == "nih-lite"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="about pipes of POSIX")
+def test_a_reader_that_leaves_ends_a_command_without_a_word():
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([sys.executable, "-m", "zoo.cli", "list"], stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")

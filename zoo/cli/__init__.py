@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import select
 import sys
 import traceback
 from collections.abc import Sequence
@@ -20,13 +21,16 @@ from zoo.core.quiet import quiet_tensorflow
 #: Line that is printed below a traceback, and exit status after one (EX_SOFTWARE of sysexits.h).
 REPORT = "This is a fault of xrayslam-zoo: please report it to the project, with the text above ({versions})."
 FAULT = 70
+#: Exit status when the reader of the output has left: that of a program ended by SIGPIPE.
+READER_LEFT = 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status.
 
     Errors of use are one line on standard error and status 1; invalid options are reported by argparse, with status 2.
-    A fault of this package prints its traceback and a line that asks for a report, with status 70.
+    A fault of this package prints its traceback and a line that asks for a report, with status 70. Where the reader of
+    the output has left, as in `zoo list | head -1`, the command ends without a word, with status 141.
     """
     top = parser()
     completion.answer(top)  # ends here if a shell asks what could come next
@@ -34,8 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     quiet_tensorflow()
     try:
         backend.choose(options.backend)
-        return int(options.run_command(options) or 0)
+        status = int(options.run_command(options) or 0)
+        sys.stdout.flush()  # here, so that a reader who left is noticed here
+        return status
     except (ZooError, OSError) as error:
+        if isinstance(error, BrokenPipeError) and _reader_left():
+            return READER_LEFT
         if options.debug:
             raise
         print(f"zoo {options.command}: {' '.join(str(error).split())}", file=sys.stderr)
@@ -47,6 +55,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         print(REPORT.format(versions=_versions()), file=sys.stderr)
         return FAULT
+
+
+def _reader_left() -> bool:
+    """Whether nobody reads the output any more (`zoo list | head -1`); what is still to be written is dropped then."""
+    try:
+        output = sys.stdout.fileno()
+        watched = select.poll()
+    except (OSError, AttributeError):  # not a file; no `poll` on Windows
+        return False
+    watched.register(output, 0)  # errors are always told
+    left = bool(watched.poll(0))
+    if left:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), output)
+    return left
 
 
 def _versions() -> str:

@@ -75,7 +75,8 @@ Exit status:
   2    options that do not exist or do not fit
   70   a fault of this package: please report it
   75   `zoo train` or `zoo demo` stopped cleanly before its end; the same command resumes it
-  130  another command was stopped by Ctrl-C"""
+  130  another command was stopped by Ctrl-C
+  141  the reader of the output left, as `| head` does"""
 
 
 class TopParser(argparse.ArgumentParser):
