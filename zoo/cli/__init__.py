@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return READER_LEFT
         if options.debug:
             raise
-        print(f"zoo {options.command}: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"zoo {options.command}: {' '.join(_said(error).split())}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"zoo {options.command}: stopped by you", file=sys.stderr)
@@ -55,6 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         print(REPORT.format(versions=_versions()), file=sys.stderr)
         return FAULT
+
+
+def _said(error: ZooError | OSError) -> str:
+    """The text of an error; one of the system's is told as path and reason, without its number."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror.lower()}"
+    return str(error)
 
 
 def _reader_left() -> bool:

@@ -32,7 +32,11 @@ def add(commands: Any) -> None:
     add_table(sub, "by the names of the files; for predictions their schema: auto, chexpert, nih")
     sub.add_argument("--id", dest="id_column", help="column that identifies the images, in all files")
     sub.add_argument("--prefix", help="prefix of each finding's name in the predictions")
-    sub.add_argument("--kind", choices=("logits", "probabilities", "scores"), help="what the predictions are")
+    sub.add_argument(
+        "--kind",
+        choices=("logits", "probabilities", "scores"),
+        help="what the predictions are, where their values do not show it",
+    )
     sub.add_argument("--drop-missing", action="store_true", help="leave out rows with a missing prediction")
     sub.add_argument(
         "--ensemble",

@@ -46,7 +46,12 @@ def _add_data(commands: Any) -> None:
     sub.add_argument("data", type=Path, nargs="?", help="the table, or the folder of the table and the images")
     add_table(sub, "by the names of the files")
     sub.add_argument("--formats", action="store_true", help="describe the formats of tables, and stop")
-    sub.add_argument("--split-by", choices=("patient", "image"), default="patient", help="default: patient")
+    sub.add_argument(
+        "--split-by",
+        choices=("patient", "image"),
+        default="patient",
+        help="what the shown split keeps in one part (default: patient)",
+    )
     sub.add_argument("--quick", action="store_true", help="do not read the images: no copies, no unreadable images")
     sub.add_argument("--html", type=Path, metavar="PAGE", help="also write a page")
     sub.add_argument("--json", type=Path, metavar="FILE", help="also write everything as JSON")

@@ -36,7 +36,7 @@ def add(commands: Any) -> None:
     sub.add_argument("--send-to", metavar="AET@HOST:PORT", help="where results go by C-STORE")
     text = "fetch studies from a DICOMweb server and store results there (its token: ZOO_DICOMWEB_TOKEN)"
     sub.add_argument("--dicomweb", metavar="URL", help=text)
-    text = "a title that may send (again for each; default on 127.0.0.1: any)"
+    text = "title of a sender that is let in; give it again for each (default on 127.0.0.1: any title)"
     sub.add_argument("--allow", action="append", default=[], metavar="AET", help=text)
     text = "listen on an address that other machines can reach without --allow; send the token without encryption"
     sub.add_argument("--insecure", action="store_true", help=text)
