@@ -17,6 +17,7 @@ from safetensors.numpy import save
 
 import zoo
 from zoo.config.pixels import NAMED
+from zoo.core import home
 from zoo.core.errors import HubError, IntegrityError, ReleaseError, UnknownNameError, UsageError, WeightsError
 from zoo.evaluation.decision import probabilities
 from zoo.hub import download, publish, web_file
@@ -198,6 +199,19 @@ def test_the_thresholds_in_a_file_become_its_operating_point(server, tmp_path):
     model = zoo.load("theirs")
     assert model.decision.default == "torchxrayvision"
     assert model.decision.point().thresholds == (0.25, 0.5, None, 0.75)
+
+
+def test_what_stood_beside_the_network_and_was_not_read_is_told(server, file, tmp_path, monkeypatch, capsys):
+    from zoo.cli import main
+
+    path = tmp_path / "theirs.safetensors"
+    path.write_bytes(file)
+    read, others = porting.files.read, ("optimizer (a dict)", "hook (a posix.system)")
+    monkeypatch.setattr(porting.files, "read", lambda path: dataclasses.replace(read(path), others=others))
+    assert main(["port", str(path), "--as", "mine"]) == 0
+    told = "beside the network, and not read: optimizer (a dict), hook (a posix.system)"
+    assert f"note: {told}" in capsys.readouterr().out
+    assert told[1:] in (home.release_dir("mine") / "README.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", ["nih-lite", "xrayslam-ensemble", "densenet121"])

@@ -124,6 +124,7 @@ def port(
         sha256=sha256_of(path),
         kind=ported.port.name,
         licence=licence,
+        notes=_not_read(read),
         unverified=(
             "Everything but the names and shapes of its tensors.",
             "Which outputs were trained." if named else NAMES_ASSUMED,
@@ -201,6 +202,11 @@ def _known_file(path: Path) -> Published | None:
 def _left_out(ported: Ported) -> tuple[str, ...]:
     kinds = dict.fromkeys(name.rpartition(".")[2] for name in ported.unused)
     return (f"Tensors that were left out on purpose: {len(ported.unused)} ({', '.join(kinds)})",) if kinds else ()
+
+
+def _not_read(read: files.WeightsFile) -> tuple[str, ...]:
+    more = f" and {len(read.others) - 5:,} more" if len(read.others) > 5 else ""
+    return (f"Beside the network, and not read: {', '.join(read.others[:5])}{more}",) if read.others else ()
 
 
 def _facts(row: Published) -> PortFacts:

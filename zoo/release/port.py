@@ -113,6 +113,7 @@ def told(release: ReleaseFolder) -> list[str]:
     untrained = f", not trained: {len(spec.untrained)}" if spec.untrained else ""
     lines.append(f"findings: {len(spec.findings)} ({shown}){untrained}{assumed}")
     lines += dict.fromkeys(f"pixels: {_pixels(member)}, at {spec.image_size} px" for member in spec.members)
+    lines += [f"note: {note[:1].lower()}{note[1:]}" for note in facts.notes]
     unknown = " (assumed, since none was stated): it loads, and `zoo publish` refuses it"
     return [*lines, f"licence: {facts.licence}{unknown if facts.licence == 'unknown' else ''}"]
 

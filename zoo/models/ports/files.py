@@ -25,10 +25,12 @@ class WeightsFile:
     Attributes:
         tensors: Name -> value.
         attributes: Plain values beside the tensors, such as `op_threshs`; {} for formats that have none.
+        others: Names and kinds of what else was beside the network and was not read, such as "optimizer (a dict)".
     """
 
     tensors: Mapping[str, np.ndarray]
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    others: tuple[str, ...] = ()
 
 
 def read(path: str | Path) -> WeightsFile:
@@ -49,7 +51,7 @@ def read(path: str | Path) -> WeightsFile:
     from zoo.models.weights.torch_file import read_torch
 
     found = read_torch(path)
-    return WeightsFile(_floats(found.tensors), found.attributes)
+    return WeightsFile(_floats(found.tensors), found.attributes, found.others)
 
 
 def _safetensors(path: Path) -> dict[str, np.ndarray]:
