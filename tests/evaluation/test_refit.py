@@ -59,7 +59,7 @@ def test_a_share_of_the_patients_is_whole_patients_and_the_same_every_time(make_
 
 @pytest.mark.parametrize("share", [0, 1, -0.1, 1.5, float("nan")])
 def test_a_share_leaves_others(make_scores, share):
-    with pytest.raises(ValueError, match="between 0 and 1"):
+    with pytest.raises(ValueError, match="more than 0 and less than 1"):
         make_scores(9).patients_share(share)
     one = replace(make_scores(9), patients=np.zeros(9))
     with pytest.raises(ValueError, match="of 1"):
