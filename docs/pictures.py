@@ -50,7 +50,9 @@ def main(folder: Path) -> None:
         page.wait_for_timeout(500)
         _save(page.screenshot(full_page=True), folder / "app.png")
         assert model.metrics is not None
-        report = write_report(model.metrics, made, command="zoo evaluate nih-lite --data nih --dataset nih")
+        report = write_report(
+            model.metrics, made, command="zoo evaluate nih-lite --data nih --dataset nih --out evaluation"
+        )
         page.set_viewport_size({"width": 1200, "height": 1250})
         page.goto(report.absolute().as_uri())
         page.wait_for_timeout(500)

@@ -158,6 +158,7 @@ def test_a_refused_upload_is_told_below_and_leaves_no_error_in_the_field(tab):
     tab.page.set_input_files("#zoo-drop input[type=file]", [file])
     told = tab.page.wait_for_selector(f"text={refusal}").bounding_box()
     assert told["y"] > tab.page.locator("#zoo-drop").bounding_box()["y"] + 140
+    assert tab.page.inner_text(".toast-message-text").strip() == refusal  # without "HTTP 413: "
     tab.page.wait_for_selector("#zoo-drop .error", state="attached")
     assert not tab.page.locator("#zoo-drop .error").is_visible()
 

@@ -44,3 +44,12 @@ function refresh() {
   observer.observe(element, { childList: true, subtree: true, attributes: true, attributeFilter: ["data-count", "data-id"] });
 }
 refresh();
+
+// Gradio sets the HTTP status before the words of a refusal, which say enough alone.
+const messages = new MutationObserver(() => {
+  for (const shown of document.querySelectorAll(".toast-wrap .toast-message-text")) {
+    const words = document.createTreeWalker(shown, NodeFilter.SHOW_TEXT).nextNode();
+    if (words && /^\s*HTTP \d{3}: /.test(words.data)) words.data = words.data.replace(/^\s*HTTP \d{3}: /, "");
+  }
+});
+messages.observe(document.body, { childList: true, subtree: true });
