@@ -38,6 +38,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "data": ("zoo data my.csv --html page.html", "zoo data chexpert/ --dataset chexpert"),
     "evaluate": (
         "zoo evaluate nih-lite --data my.csv --out evaluation",
+        "zoo evaluate ./release --data my.csv --fit auto --validation-share 0.5 --out recalibrated",
         "zoo evaluate --predictions theirs.csv ours.csv --labels labels.csv --out evaluation",
     ),
     "audit": ("zoo audit --data my.csv --predictions mine-run --out audit",),

@@ -23,7 +23,12 @@ def add(commands: Any) -> None:
     sub = command(commands, "evaluate", _evaluate, text)
     sub.add_argument("model", nargs="?", help="name, folder or hf:// reference of a release; needs --data")
     sub.add_argument("--data", type=Path, help="labelled images to evaluate the release on: a table, or its folder")
-    sub.add_argument("--by", default="image", choices=("image", "study"), help="rows to evaluate (default: image)")
+    sub.add_argument(
+        "--by",
+        default="image",
+        choices=("image", "study"),
+        help="what a row stands for: an image, or a study with its images joined (default: image)",
+    )
     add_runtime(sub)
     sub.add_argument("--trained-on", type=Path, help="run folder or split.json of the training, to detect leakage")
     sub.add_argument("--training-images", type=Path, help="folder of the training images, to find copies of them")
@@ -65,15 +70,21 @@ def _add_decision(sub: Any) -> None:
         "validation)",
     )  # fmt: skip
     sub.add_argument(
-        "--validation-share", type=number(float, 0, 1), help="share of the patients to fit on, drawn by --seed"
+        "--validation-share",
+        type=number(float, 0, 1),
+        help="share of the patients to fit on, between 0 and 1, drawn by --seed",
     )
     sub.add_argument(
         "--guarantee",
         type=number(float, 0, 1),
-        help="with --fit: operating points that guarantee this sensitivity and specificity",
+        help="with --fit: add operating points that guarantee this sensitivity, or this specificity, on new patients "
+        "like those of the validation data, such as 0.9",
     )
     sub.add_argument(
-        "--confidence", type=number(float, 0, 1), default=0.95, help="confidence of each guarantee (default: 0.95)"
+        "--confidence",
+        type=number(float, 0, 1),
+        default=0.95,
+        help="confidence of each guarantee, between 0 and 1 (default: 0.95)",
     )
     # Earlier names of these options.
     hidden: dict[str, Any] = {"help": argparse.SUPPRESS, "default": argparse.SUPPRESS}
@@ -86,7 +97,7 @@ def _add_decision(sub: Any) -> None:
         nargs="+",
         default=[],
         metavar="FINDING=SHARE",
-        help="adjust probabilities and thresholds to a target prevalence",
+        help="adjust probabilities and thresholds to a target prevalence, such as Edema=0.05",
     )
     sub.add_argument("--coherent", action="store_true", help="report the effect of making probabilities coherent")
 

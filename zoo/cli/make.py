@@ -26,7 +26,13 @@ def _add_demo(commands: Any) -> None:
     sub.add_argument("--data", type=Path, help="images of your own instead of synthetic ones")
     add_table(sub)
     sub.add_argument("--run", type=Path, help="folder of the run (default: runs/<name>)")
-    sub.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="change a field of the recipe")
+    sub.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="PATH=VALUE",
+        help="change a field of the recipe, such as split.by=image; give it again for each",
+    )
     sub = command(commands, "phantoms", _phantoms, "write a folder of synthetic images in the competition's layout")
     sub.add_argument("folder", type=Path, help="folder to write")
     sub.add_argument("--images", type=int, default=1500, help="number of training images (default: 1500)")
@@ -58,9 +64,17 @@ def _add_train(commands: Any) -> None:
     sub.add_argument("--run", type=Path, help="folder of the run (default: runs/<recipe>)")
     sub.add_argument("--cache", type=Path, help="folder of decoded images, as from `zoo cache`; created if missing")
     sub.add_argument(
-        "--max-hours", type=number(float, 0), help=f"stop cleanly after this many hours, with status {GOES_ON}"
+        "--max-hours",
+        type=number(float, 0),
+        help=f"stop cleanly after this many hours, with status {GOES_ON} (default: no limit)",
     )
-    sub.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="change a field of the recipe")
+    sub.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="PATH=VALUE",
+        help="change a field of the recipe, such as split.by=image; give it again for each",
+    )
     text = "start anew instead of resuming; an earlier run is moved beside the folder, and not deleted"
     add_replace(sub, text, "--restart")
 

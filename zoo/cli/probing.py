@@ -18,7 +18,7 @@ def add(commands: Any) -> None:
     """Adds the subcommand."""
     text = "fit a linear head for each finding on a model's frozen features, in minutes on a CPU; writes a release"
     sub = command(commands, "probe", _probe, text)
-    sub.add_argument("model", help="name of a model, or folder of a release")
+    sub.add_argument("model", help="name, folder or hf:// reference of a release")
     sub.add_argument("--data", type=Path, required=True, help="the table, or the folder of the table and the images")
     add_table(sub)
     sub.add_argument("--out", type=Path, required=True, metavar="RELEASE", help="folder of the release to write")
@@ -31,7 +31,11 @@ def add(commands: Any) -> None:
     sub.add_argument("--held-out-only", action="store_true", help=text)
     sub.add_argument("--balanced", action="store_true", help="give both classes of a finding the same total weight")
     sub.add_argument(
-        "--set", action="append", default=[], metavar="PATH=VALUE", help="change a field, as split.by=image or seed=1"
+        "--set",
+        action="append",
+        default=[],
+        metavar="PATH=VALUE",
+        help="change a field of the probe, such as split.by=image; give it again for each",
     )
     add_runtime(sub)
     add_replace(sub, "replace the release --out and the installed model --as if they exist")

@@ -26,9 +26,13 @@ def _add_folders(commands: Any) -> None:
     sub = command(commands, "release", _release, "write a release from a finished run, or convert a release")
     sub.add_argument("source", help="folder of a finished run or of a release, or an installed name")
     sub.add_argument("--out", type=Path, required=True, help="folder of the new release")
-    sub.add_argument("--dtype", choices=("float32", "float16", "bfloat16"), help="number type of the stored weights")
+    sub.add_argument(
+        "--dtype",
+        choices=("float32", "float16", "bfloat16"),
+        help="number type of the stored weights (default: float32 for a run, the present type for a release)",
+    )
     sub.add_argument("--license", default="", help=licences.HELP)
-    add_replace(sub, "replace a release in --out")
+    add_replace(sub, "replace the release --out if it exists")
     sub = command(commands, "port", _port, "convert weights that others published to a model for zoo.load")
     sub.add_argument("source", help="weights file, hf://owner/repo[@revision], or a name of the catalog")
     sub.add_argument("--as", dest="name", required=True, help="name of the installed model")
@@ -44,7 +48,7 @@ def _add_folders(commands: Any) -> None:
     sub.add_argument("--data", type=Path, required=True, help="the table, or the folder of the table and the images")
     add_table(sub)
     sub.add_argument("--out", type=Path, required=True, help="folder of the new release")
-    add_replace(sub, "replace a release in --out")
+    add_replace(sub, "replace the release --out if it exists")
     sub = command(commands, "install", _install, "install a run or a release under a name for zoo.load")
     sub.add_argument("source", help="folder of a finished run, or of a release")
     sub.add_argument("--as", dest="name", required=True, help="name of the installed model")

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 #: Model of `zoo predict --example`.
 EXAMPLE_MODEL = "nih-lite"
 
+#: Model of `zoo predict` and `zoo submit` without --model.
+DEFAULT_MODEL = "xrayslam-ensemble"
+
 #: Help of --replace where a file is written piece by piece.
 _REPLACE = "start again instead of resuming an earlier run, and replace the file --out if it exists"
 
@@ -36,7 +39,9 @@ def add(commands: Any) -> None:
     ):
         sub = command(commands, name, run, text)
         images = sub.add_argument("images", type=Path, nargs="+", help="image files or folders")
-        sub.add_argument("--model", default="xrayslam-ensemble", help="name of a model, or folder of a release")
+        text = f"name, folder or hf:// reference of a release (default: {DEFAULT_MODEL}"
+        text += f"; {EXAMPLE_MODEL} with --example)" if name == "predict" else ")"
+        sub.add_argument("--model", default=DEFAULT_MODEL, help=text)
         what = "file to write, .csv or .parquet" if name == "predict" else "CSV file to write"
         out = sub.add_argument("--out", type=Path, required=True, help=what)
         if name == "predict":
@@ -48,7 +53,12 @@ def add(commands: Any) -> None:
         add_runtime(sub)
         sub.add_argument("--strict", action="store_true", help="stop at the first unreadable image")
         add_limits(sub)
-        sub.add_argument("--by", default="image", choices=("image", "study"), help="what is judged (default: image)")
+        sub.add_argument(
+            "--by",
+            default="image",
+            choices=("image", "study"),
+            help="what a row stands for: an image, or a study with its images joined (default: image)",
+        )
         text = "with --by study: 'header' (Study Instance UID of DICOM files), 'name' (files called "
         text += "<patient>_<study>_<image>), 'folder', or a table (default: header of DICOM files, name of others)"
         sub.add_argument("--studies", metavar="SOURCE", help=text)
@@ -87,7 +97,7 @@ def _add_dicom_out(sub: Any) -> None:
 def _add_embed(commands: Any) -> None:
     text = "write the pooled features of all images in a folder to Parquet or CSV; can be resumed"
     sub = command(commands, "embed", _embed, text)
-    sub.add_argument("model", help="name of a model, or folder of a release")
+    sub.add_argument("model", help="name, folder or hf:// reference of a release")
     sub.add_argument("images", type=Path, nargs="+", help="image files or folders")
     sub.add_argument("--out", type=Path, required=True, help="file to write, .parquet or .csv")
     sub.add_argument("--batch-size", type=number(int, 1), help="images per batch (default: the runtime's)")
@@ -210,7 +220,7 @@ def _complete(options: argparse.Namespace) -> None:
         refuse_unused(shape, "has no effect without a file: give --out FILE as well")
     if options.example:
         options.images = home.example_images()
-    options.model = options.model or (EXAMPLE_MODEL if options.example else "xrayslam-ensemble")
+    options.model = options.model or (EXAMPLE_MODEL if options.example else DEFAULT_MODEL)
 
 
 def _print_example(options: argparse.Namespace) -> int:
