@@ -13,6 +13,9 @@ from typing import Any
 from zoo.core import backend
 from zoo.core.errors import UsageError
 
+#: Help of an argument that names a model.
+MODEL = "name, folder or hf:// reference of a release"
+
 NOT_A_DEVICE = "Research software, not a medical device: a finding here is not a diagnosis."
 
 
@@ -30,6 +33,27 @@ def command(commands: Any, name: str, run: Callable[[argparse.Namespace], int | 
 def add_replace(sub: Any, what: str, *names: str) -> None:
     """Adds `--replace`, the one option that lets a command replace what exists; `names` are earlier names of it."""
     sub.add_argument("--replace", *names, dest="replace", action="store_true", help=what)
+
+
+def add_set(sub: Any, what: str) -> None:
+    """Adds `--set`, which changes fields of what a command follows, such as a recipe."""
+    sub.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="PATH=VALUE",
+        help=f"change a field of the {what}, such as split.by=image; give it again for each",
+    )
+
+
+def add_by(sub: Any) -> None:
+    """Adds `--by`, which joins the images of a study."""
+    sub.add_argument(
+        "--by",
+        default="image",
+        choices=("image", "study"),
+        help="what a row stands for: an image, or a study with its images joined (default: image)",
+    )
 
 
 def refuse_existing(place: Path, replace: bool, sign: str = "") -> None:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.cli.command import NOT_A_DEVICE, command, number, refuse_unused, tell_replaced
+from zoo.cli.command import MODEL, NOT_A_DEVICE, add_by, command, number, refuse_unused, tell_replaced
 from zoo.cli.serving import add_runtime
 from zoo.cli.tables import add_table, named_columns, table_spec
 from zoo.core.errors import UsageError
@@ -21,14 +21,9 @@ def add(commands: Any) -> None:
     """Adds the subcommand."""
     text = "evaluate a release on labelled images, or files of predictions, with confidence intervals"
     sub = command(commands, "evaluate", _evaluate, text)
-    sub.add_argument("model", nargs="?", help="name, folder or hf:// reference of a release; needs --data")
+    sub.add_argument("model", nargs="?", help=f"{MODEL}; needs --data")
     sub.add_argument("--data", type=Path, help="labelled images to evaluate the release on: a table, or its folder")
-    sub.add_argument(
-        "--by",
-        default="image",
-        choices=("image", "study"),
-        help="what a row stands for: an image, or a study with its images joined (default: image)",
-    )
+    add_by(sub)
     add_runtime(sub)
     sub.add_argument("--trained-on", type=Path, help="run folder or split.json of the training, to detect leakage")
     sub.add_argument("--training-images", type=Path, help="folder of the training images, to find copies of them")

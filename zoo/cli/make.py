@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from zoo.cli.command import NOT_A_DEVICE, add_replace, command, number, refuse_unused, tell_replaced
+from zoo.cli.command import NOT_A_DEVICE, add_replace, add_set, command, number, refuse_unused, tell_replaced
 from zoo.cli.tables import add_table, named_columns, table_spec
 from zoo.core.counting import counted
 
@@ -26,13 +26,7 @@ def _add_demo(commands: Any) -> None:
     sub.add_argument("--data", type=Path, help="images of your own instead of synthetic ones")
     add_table(sub)
     sub.add_argument("--run", type=Path, help="folder of the run (default: runs/<name>)")
-    sub.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="PATH=VALUE",
-        help="change a field of the recipe, such as split.by=image; give it again for each",
-    )
+    add_set(sub, "recipe")
     sub = command(commands, "phantoms", _phantoms, "write a folder of synthetic images in the competition's layout")
     sub.add_argument("folder", type=Path, help="folder to write")
     sub.add_argument("--images", type=int, default=1500, help="number of training images (default: 1500)")
@@ -68,13 +62,7 @@ def _add_train(commands: Any) -> None:
         type=number(float, 0),
         help=f"stop cleanly after this many hours, with status {GOES_ON} (default: no limit)",
     )
-    sub.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="PATH=VALUE",
-        help="change a field of the recipe, such as split.by=image; give it again for each",
-    )
+    add_set(sub, "recipe")
     text = "start anew instead of resuming; an earlier run is moved beside the folder, and not deleted"
     add_replace(sub, text, "--restart")
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from zoo.cli.command import NOT_A_DEVICE, command, refuse_unused
+from zoo.cli.command import MODEL, NOT_A_DEVICE, command, refuse_unused
 from zoo.cli.serving import Numbers, add_limits, add_numbers, add_runtime, limits_of, log_lines
 from zoo.core.errors import UsageError
 
@@ -28,7 +28,7 @@ def add(commands: Any) -> None:
     """Adds the command."""
     text = "take images from a PACS and send findings back as DICOM objects (extra `node`)"
     sub = command(commands, "node", _node, text)
-    sub.add_argument("model", help="name, folder or hf:// reference of a release")
+    sub.add_argument("model", help=MODEL)
     add_runtime(sub)
     sub.add_argument("--aet", default="ZOO", help="own application entity title (default: ZOO)")
     sub.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine only)")

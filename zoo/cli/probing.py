@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from zoo.cli.command import NOT_A_DEVICE, add_replace, command, number, refuse_existing
+from zoo.cli.command import MODEL, NOT_A_DEVICE, add_replace, add_set, command, number, refuse_existing
 from zoo.cli.serving import add_runtime
 from zoo.cli.tables import add_table, table_spec
 from zoo.core.errors import MissingExtraError
@@ -18,7 +18,7 @@ def add(commands: Any) -> None:
     """Adds the subcommand."""
     text = "fit a linear head for each finding on a model's frozen features, in minutes on a CPU; writes a release"
     sub = command(commands, "probe", _probe, text)
-    sub.add_argument("model", help="name, folder or hf:// reference of a release")
+    sub.add_argument("model", help=MODEL)
     sub.add_argument("--data", type=Path, required=True, help="the table, or the folder of the table and the images")
     add_table(sub)
     sub.add_argument("--out", type=Path, required=True, metavar="RELEASE", help="folder of the release to write")
@@ -30,13 +30,7 @@ def add(commands: Any) -> None:
     text = "leave out the cross-validation over all images and the learning curve"
     sub.add_argument("--held-out-only", action="store_true", help=text)
     sub.add_argument("--balanced", action="store_true", help="give both classes of a finding the same total weight")
-    sub.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="PATH=VALUE",
-        help="change a field of the probe, such as split.by=image; give it again for each",
-    )
+    add_set(sub, "probe")
     add_runtime(sub)
     add_replace(sub, "replace the release --out and the installed model --as if they exist")
 

@@ -10,7 +10,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from zoo.cli.command import NOT_A_DEVICE, command, refuse_unused, tell_replaced
+from zoo.cli.command import MODEL, NOT_A_DEVICE, command, refuse_unused, tell_replaced
 from zoo.cli.tables import add_table, named_columns, table_spec
 from zoo.core.errors import UsageError
 from zoo.data.images.limits import Limits
@@ -25,7 +25,7 @@ def add(commands: Any) -> None:
     _add_app(commands)
     text = "write a model as OpenVINO, ONNX, LiteRT or SavedModel, with preprocessing and temperature inside"
     sub = command(commands, "export", _export, text)
-    sub.add_argument("name", help="name, folder or hf:// reference of a release")
+    sub.add_argument("name", help=MODEL)
     formats = ("onnx", "openvino", "litert", "saved_model")
     sub.add_argument("--format", required=True, choices=formats, help="format to write")
     precisions = ("float32", "bfloat16", "int8")
@@ -83,7 +83,7 @@ def _add_app(commands: Any) -> None:
 
 def _add_listening(sub: Any, port: int) -> None:
     """Adds the model, and the options of a server for browsers or programs."""
-    sub.add_argument("model", help="name, folder or hf:// reference of a release")
+    sub.add_argument("model", help=MODEL)
     add_runtime(sub)
     sub.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine only)")
     sub.add_argument("--port", type=int, default=port, help=f"port to listen on (default: {port}; 0: a free one)")

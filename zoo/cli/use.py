@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.cli.command import NOT_A_DEVICE, add_replace, command, number, refuse_unused, tell_replaced
+from zoo.cli.command import MODEL, NOT_A_DEVICE, add_by, add_replace, command, number, refuse_unused, tell_replaced
 from zoo.cli.serving import add_limits, add_runtime, limits_of
 from zoo.core import home
 from zoo.core.counting import counted
@@ -39,7 +39,7 @@ def add(commands: Any) -> None:
     ):
         sub = command(commands, name, run, text)
         images = sub.add_argument("images", type=Path, nargs="+", help="image files or folders")
-        text = f"name, folder or hf:// reference of a release (default: {DEFAULT_MODEL}"
+        text = f"{MODEL} (default: {DEFAULT_MODEL}"
         text += f"; {EXAMPLE_MODEL} with --example)" if name == "predict" else ")"
         sub.add_argument("--model", default=DEFAULT_MODEL, help=text)
         what = "file to write, .csv or .parquet" if name == "predict" else "CSV file to write"
@@ -49,16 +49,8 @@ def add(commands: Any) -> None:
             sub.add_argument("--example", action="store_true", help=text)
             images.nargs, out.required = "*", False
             sub.set_defaults(model=None)
-        sub.add_argument("--batch-size", type=number(int, 1), help="images per batch (default: the runtime's)")
-        add_runtime(sub)
-        sub.add_argument("--strict", action="store_true", help="stop at the first unreadable image")
-        add_limits(sub)
-        sub.add_argument(
-            "--by",
-            default="image",
-            choices=("image", "study"),
-            help="what a row stands for: an image, or a study with its images joined (default: image)",
-        )
+        _add_running(sub)
+        add_by(sub)
         text = "with --by study: 'header' (Study Instance UID of DICOM files), 'name' (files called "
         text += "<patient>_<study>_<image>), 'folder', or a table (default: header of DICOM files, name of others)"
         sub.add_argument("--studies", metavar="SOURCE", help=text)
@@ -75,6 +67,14 @@ def add(commands: Any) -> None:
         else:
             sub.add_argument("--sample", type=Path, help="sample submission that gives rows, order and columns")
     _add_embed(commands)
+
+
+def _add_running(sub: Any) -> None:
+    """Adds how a model is run over images."""
+    sub.add_argument("--batch-size", type=number(int, 1), help="images per batch (default: the runtime's)")
+    add_runtime(sub)
+    sub.add_argument("--strict", action="store_true", help="stop at the first unreadable image")
+    add_limits(sub)
 
 
 def _add_ids(sub: Any) -> None:
@@ -97,13 +97,10 @@ def _add_dicom_out(sub: Any) -> None:
 def _add_embed(commands: Any) -> None:
     text = "write the pooled features of all images in a folder to Parquet or CSV; can be resumed"
     sub = command(commands, "embed", _embed, text)
-    sub.add_argument("model", help="name, folder or hf:// reference of a release")
+    sub.add_argument("model", help=MODEL)
     sub.add_argument("images", type=Path, nargs="+", help="image files or folders")
     sub.add_argument("--out", type=Path, required=True, help="file to write, .parquet or .csv")
-    sub.add_argument("--batch-size", type=number(int, 1), help="images per batch (default: the runtime's)")
-    add_runtime(sub)
-    sub.add_argument("--strict", action="store_true", help="stop at the first unreadable image")
-    add_limits(sub)
+    _add_running(sub)
     add_replace(sub, _REPLACE, "--restart")
     _add_ids(sub)
 

@@ -43,7 +43,12 @@ def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "", limited: b
         where: What the data is, for messages.
         limited: Whether the limits (`Keywords`) of the fields are checked too, as in a file of a release.
     """
-    return _from_dict(cls, data, where, _Reading(limited=limited))
+    try:
+        return _from_dict(cls, data, where, _Reading(limited=limited))
+    except RecipeError:
+        if limited:
+            _from_dict(cls, data, where, _Reading())  # the checks of the class say more than a limit, if one fails
+        raise
 
 
 def read_document(cls: type[T], data: Mapping[str, Any], is_open: Callable[[type], bool]) -> T:

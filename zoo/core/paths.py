@@ -30,6 +30,9 @@ _ABSOLUTE = re.compile(r"\s*(?:[\\/]|[A-Za-z]:[\\/]|\w+://)")
 #: The beginning of an address.
 _ADDRESS = re.compile(r"\s*(?:[A-Za-z][\w+.-]+://|file:)")
 
+#: Why the file of an address is not found.
+NOT_LOCAL = "an address: only local paths are read"
+
 _NO_FOLDER = frozenset(("", ".", ".."))
 
 

@@ -91,6 +91,10 @@ class Split:
     patients: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     positives: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        sizes = ", ".join(f"{len(rows)} {part}" for part, rows in self.parts.items())
+        return f"split by {self.by}: {sizes} (hash {self.hash[:12]})"
+
     def rows(self, part: str) -> np.ndarray:
         """Returns the sorted int64 row positions of a part; raises `SplitError` if there is no such part."""
         if part not in self.parts:

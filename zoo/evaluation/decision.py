@@ -244,8 +244,7 @@ class Decision:
                 findings or their order differ from the model's.
         """
         try:
-            decision = from_dict(cls, data, "decision")  # first the checks that name a finding, then plain limits
-            from_dict(cls, data, "decision", limited=True)
+            decision = from_dict(cls, data, "decision", limited=True)
         except RecipeError as error:
             raise ReleaseError(str(error)) from error
         if findings is not None and tuple(findings) != decision.findings:

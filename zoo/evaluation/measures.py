@@ -9,15 +9,13 @@ import numpy as np
 
 from zoo.evaluation import metrics
 from zoo.evaluation.decision import Decision
+from zoo.evaluation.result.numbers import AT_A_POINT
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.statistics.columns import Column
 from zoo.evaluation.statistics.counts import Confusion
 from zoo.evaluation.statistics.intervals import bootstrap
 from zoo.evaluation.statistics.ratios import mean_over_findings, ratio, weighted_mean
 from zoo.evaluation.statistics.reliability import error_of_square
-
-#: The measures of an operating point.
-AT_A_POINT = ("f1", "sensitivity", "specificity", "ppv", "npv", "accuracy")
 
 #: (average, metric) -> values: "finding" with shape (..., k), or "macro", "micro" and "weighted" with shape (...). The
 #: leading axis is the resamples, if there are any.

@@ -132,6 +132,18 @@ def save(reference: Reference, path: Path) -> None:
     save_file({name: np.array(values[name], _DTYPES[kind], order="C") for name, (kind, _) in _SHAPES.items()}, path)
 
 
+def described(checks: str) -> str:
+    """Says which quality checks a release has.
+
+    Args:
+        checks: `str(Reference)`, or "" without any.
+
+    >>> described("")
+    'no checks: it is "unknown"'
+    """
+    return f"checks {checks}" if checks else 'no checks: it is "unknown"'
+
+
 def load(path: Path) -> Reference | None:
     """Reads a reference; None for one of another version, which this version cannot use.
 

@@ -11,6 +11,7 @@ from typing import Literal
 from zoo.config.specs import EnsembleSpec
 from zoo.core import home
 from zoo.core.errors import UnknownNameError, UsageError
+from zoo.gate import reference
 from zoo.hub import pins
 from zoo.labels.findings import FINDINGS
 from zoo.models import architectures
@@ -213,7 +214,7 @@ def _ensemble_info(name: str, spec: EnsembleSpec) -> ModelInfo:
         origin=row.origin if row else port.origin if port is not None else _own_origin(name, found),
         licence=row.licence if row else stated,
         auc=catalog_table.published_auc(row) if row else catalog_table.auc_of(found) if found else "",
-        quality="" if found is None else f"checks {found.gate}" if found.gate else 'no checks: it is "unknown"',
+        quality="" if found is None else reference.described(str(found.gate or "")),
         untrained=spec.untrained,
         speakers=tuple(f"{f}: {' + '.join(names)}" for f, names in spec.speaking.items() if names) * by_finding,
     )

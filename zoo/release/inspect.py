@@ -104,7 +104,7 @@ class Inspection:
             "storage": _joined(to_dict(self.storage)) if self.storage else "",
             **self.provenance,
             "trained on": self.trained_on or "unknown: no record of the images",
-            "quality": f"checks {self.quality_checks}" if self.quality_checks else 'no checks: it is "unknown"',
+            "quality": reference.described(self.quality_checks),
             "manifest": f"sha256 {self.manifest_sha256}" if self.manifest_sha256 else "",
         }
         rows = [(key, value) for key, value in facts.items() if value]

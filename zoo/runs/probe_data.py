@@ -98,8 +98,7 @@ def read(
         split = splits.make_split(table, findings, spec.split)
     split.save(run / "split.json")
     DataIdentity.of(table, findings, stored.digests).save(run / "data.json")
-    sizes = ", ".join(f"{len(rows)} {part}" for part, rows in split.parts.items())
-    progress.message(f"split by {split.by}: {sizes} (hash {split.hash[:12]})")
+    progress.message(str(split))
     ends = np.cumsum([0, *made.sizes.values()])
     by_member = {
         member: stored.features[readable, start:end]

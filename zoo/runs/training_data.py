@@ -164,8 +164,7 @@ def make_split(recipe: Recipe, table: pd.DataFrame, run: Path, progress: Progres
         with tell_warnings(progress):
             split = splits.make_split(table, recipe.ensemble.findings, recipe.split)
         split.save(path)
-    sizes = ", ".join(f"{len(rows)} {part}" for part, rows in split.parts.items())
-    progress.message(f"split by {split.by}: {sizes} (hash {split.hash[:12]})")
+    progress.message(str(split))
     return split
 
 

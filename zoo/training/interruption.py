@@ -40,6 +40,9 @@ class Interruption:
     Args:
         max_hours: Time limit in hours from now, or None.
 
+    Attributes:
+        signal: Name of the signal that came, or "".
+
     Example:
         >>> interruption = Interruption(max_hours=11.5)
         >>> interruption.reason
@@ -51,23 +54,18 @@ class Interruption:
 
     def __init__(self, max_hours: float | None = None) -> None:
         self._deadline = None if max_hours is None else time.monotonic() + 3600 * max_hours
-        self._signal = ""
+        self.signal = ""
 
     @property
     def reason(self) -> str:
         """The reason to stop, or "" to continue."""
-        if self._signal:
-            return self._signal
+        if self.signal:
+            return self.signal
         return "max_hours" if self._deadline is not None and time.monotonic() >= self._deadline else ""
-
-    @property
-    def signal(self) -> str:
-        """Name of the signal that came, or ""."""
-        return self._signal
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         """Signal handler; training stops after the current step."""
-        self._signal = signal.Signals(number).name
+        self.signal = signal.Signals(number).name
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,20 +64,27 @@ def locate_images(
     found = join(names, paths, source=source, roots=roots, identity=os.path.realpath)
     for row in found.unused(len(paths)):
         left_out.add(f"image without a row in {source}", _below(paths[row], roots))
-    owner = {paths[row]: name for row, name in zip(found.rows, names, strict=True) if row >= 0}
-    owner |= {str(Path(path).with_name(stem(Path(path).name))): name for path, name in owner.items()}
+    owners = {} if min(found.rows, default=0) >= 0 else _owners(names, paths, found.rows)
     located = [
-        paths[row] if row >= 0 else _nowhere(name, roots[0], owner, source)
+        paths[row] if row >= 0 else _nowhere(name, roots[0], owners, source)
         for row, name in zip(found.rows, names, strict=True)
     ]
     return Located(located, found.notes, f"{', '.join(roots)}: left out {left_out}" if left_out.counts else "")
 
 
-def _nowhere(name: str, root: str, owner: Mapping[str, str], source: str) -> str:
+def _owners(names: Sequence[str], paths: Sequence[str], rows: Iterable[int]) -> dict[str, str]:
+    """The path of each image that a name has, with its extension and without, -> that name."""
+    owners = {paths[row]: name for row, name in zip(rows, names, strict=True) if row >= 0}
+    return owners | {str(Path(path).with_name(stem(Path(path).name))): name for path, name in owners.items()}
+
+
+def _nowhere(name: str, root: str, owners: Mapping[str, str], source: str) -> str:
     """The path that a name without an image would have; an error if that, or it with an extension, is another's."""
     path = str(Path(root) / relative_path(name))
-    if path in owner:
-        raise TableError(f"{source}: {owner[path]!r} and {name!r} both mean {owner[path]!r}: keep one of the two rows")
+    if path in owners:
+        raise TableError(
+            f"{source}: {owners[path]!r} and {name!r} both mean {owners[path]!r}: keep one of the two rows"
+        )
     return path
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from zoo.core.errors import ImageError, UsageError, UsageTypeError
-from zoo.core.paths import is_address
+from zoo.core.paths import NOT_LOCAL, is_address
 from zoo.data.images.arrays import CHANNELS, is_array, to_array
 from zoo.data.images.decode import DECODE_ERRORS, FORMATS, decode_loaded, explain_fault
 from zoo.data.images.limits import DEFAULT, Limits
@@ -159,12 +159,12 @@ def file_bytes(path: str, limits: Limits = DEFAULT) -> bytes:
         ImageError: `path` is not a file, or the file is too large.
         OSError: The file cannot be read.
     """
+    if not path:
+        raise ImageError("an empty path")
     place = Path(path)
-    if not path or not place.is_file():
-        if not path:
-            raise ImageError("an empty path")
+    if not place.is_file():
         if is_address(path):
-            raise ImageError("an address: only local paths are read")
+            raise ImageError(NOT_LOCAL)
         if place.is_dir():
             raise ImageError("a folder, not an image")
         raise ImageError("not a regular file" if place.exists() else "no such file")

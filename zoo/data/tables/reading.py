@@ -16,7 +16,7 @@ import pandas as pd
 
 from zoo.core.counting import counted
 from zoo.core.errors import TableError, UnknownNameError, UsageError
-from zoo.core.paths import file_name, is_address, is_file, stem
+from zoo.core.paths import NOT_LOCAL, file_name, is_address, is_file, stem
 from zoo.data.tables.canonical import COLUMNS
 from zoo.data.tables.competition import KNOWN_BROKEN, Uncertain, read_competition
 from zoo.data.tables.datasets import DATASETS, Files, recognise
@@ -210,7 +210,7 @@ def drop_missing(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         if stem(file_name(name)) in known_broken and source.startswith("competition"):
             reasons.iat[row] = "known to be broken in Division B"
         elif not is_file(path):
-            reasons.iat[row] = "an address: only local paths are read" if is_address(name) else "no such file"
+            reasons.iat[row] = NOT_LOCAL if is_address(name) else "no such file"
     return _drop(table, reasons)
 
 

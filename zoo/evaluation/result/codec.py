@@ -25,19 +25,14 @@ from zoo.core.errors import EvaluationError, RecipeError
 from zoo.evaluation.decision import Origin
 from zoo.evaluation.result.checks import SameImages, SharedNames
 from zoo.evaluation.result.evaluation import Evaluation
-from zoo.evaluation.result.numbers import Estimate, Estimates, Mean, Measure
+from zoo.evaluation.result.numbers import AT_A_POINT, Estimate, Estimates, Mean, Measure
 from zoo.labels.parts import part_of
 
 #: Blocks that an evaluation of prediction files writes as null, instead of leaving them out, if they are None.
 _OF_FILES = ("ensemble", "comparison", "readers")
 
 #: Measures between 0 and 1.
-_SHARES = frozenset(
-    (
-        *("auc", "auc_delong", "average_precision", "brier", "ece"),
-        *("f1", "sensitivity", "specificity", "ppv", "npv", "accuracy"),
-    )
-)
+_SHARES = frozenset(("auc", "auc_delong", "average_precision", "brier", "ece", *AT_A_POINT))
 
 
 def to_json(result: Any) -> Any:

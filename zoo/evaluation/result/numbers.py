@@ -14,6 +14,9 @@ from zoo.core.errors import UnknownNameError
 #: Number of labels, images or findings.
 Count = Annotated[int, Keywords(minimum=0, maximum=MAX_COUNT)]
 
+#: The measures of an operating point.
+AT_A_POINT = ("f1", "sensitivity", "specificity", "ppv", "npv", "accuracy")
+
 #: Operating point of a model without a decision: threshold 0.5 for every finding.
 HALF = "half"
 
