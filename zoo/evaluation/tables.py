@@ -153,7 +153,7 @@ def _calibration(block: Calibration) -> str:
         for measure, change in block.macro.items()
     )
     if block.method == "none":
-        return f"Calibration: none; in cross-validation on the {block.split} part no method was better."
+        return block.how
     return f"Calibration ({block.method}, fitted on the {block.split} part), means over findings: {changes}."
 
 

@@ -53,7 +53,7 @@ _KEPT, _OWN = ("sensitivity", "specificity", "ppv"), {"max_f1_sweep": "f1", "max
 def fit_decision(
     scores: Scores,
     *,
-    calibration: Method | Literal["auto"] = "temperature",
+    calibration: Method | Literal["auto"] | Sequence[Method] = "temperature",
     points: Mapping[str, PointSpec] = DEFAULT_POINTS,
     default: str = "max_f1_sweep",
     trained: Sequence[bool] = (),
@@ -63,8 +63,7 @@ def fit_decision(
 
     Args:
         scores: Logits and labels of the validation part.
-        calibration: Method as in `fit_calibration`. Exports support only "temperature", "temperature_per_finding" and
-            "none".
+        calibration: Method, or methods to choose from, as in `fit_calibration`. Exports support only `TEMPERATURES`.
         points: Name -> how the point is fitted, on the calibrated probabilities.
         default: Name of the operating point that is used when none is named.
         trained: Which findings had positives in training; all by default. The others get no threshold, even if the

@@ -42,11 +42,8 @@ def calibration(result: Evaluation) -> Section:
         return Section("calibration", title, absent="The result holds no probabilities or no curves.")
     notes = [f"{note.rstrip('.')}." for note in block.notes] if block else []
     if block:
-        how = f"Method: {block.method}, fitted on the {block.split} part."
-        if block.method == "none":
-            how = f"No calibration: in cross-validation on the {block.split} part no method was better."
         shifted = " Probabilities were then adjusted to a target prevalence." if block.shifted else ""
-        words = (how + shifted,)
+        words = (block.how + shifted,)
     else:
         words = ("No calibration was fitted; these are the probabilities of the model itself.",)
     pooled = result.curves.pooled if result.curves else None

@@ -18,6 +18,7 @@ from zoo.data.images.reading import read_image
 from zoo.data.tables import reading
 from zoo.data.tables.spec import TableSpec
 from zoo.evaluation import report
+from zoo.evaluation.calibration.fitting import TEMPERATURES
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.files.study import Study
 from zoo.evaluation.leakage import seen_images
@@ -199,8 +200,8 @@ def _decide(
     logits = {member: heads[member].logits(features) for member, features in held.features.items()}
     logits = {ensemble.name: np.mean(list(logits.values()), axis=0)} | (logits if len(logits) > 1 else {})
     decisions = {
-        key: marked(fit_decision(held.scores("validation", values, trained), trained=trained), ensemble.untrained)
-        for key, values in logits.items()
+        key: marked(fit_decision(scores, calibration=TEMPERATURES, trained=trained), ensemble.untrained)
+        for key, scores in ((key, held.scores("validation", values, trained)) for key, values in logits.items())
     }
     return decisions, {key: held.scores("test", values, trained) for key, values in logits.items()}
 

@@ -18,6 +18,7 @@ from zoo.data.splits import Split, patients_of
 from zoo.data.studies import studies_of
 from zoo.data.tables import reading
 from zoo.evaluation import baseline, report
+from zoo.evaluation.calibration.fitting import TEMPERATURES
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.result import Evaluation
 from zoo.evaluation.scores import Scores
@@ -79,7 +80,9 @@ def assess(
     trained = _trained(table, split, recipe)
     studies = studies_of(table)[0][rows["validation"]]
     decisions = {
-        model_name: dataclasses.replace(fit_decision(scores, trained=trained), studies=fit_study_rule(scores, studies))
+        model_name: dataclasses.replace(
+            fit_decision(scores, calibration=TEMPERATURES, trained=trained), studies=fit_study_rule(scores, studies)
+        )
         for model_name, scores in validation.items()
     }
     test["pixel baseline"] = _baseline(table, split, recipe, progress)

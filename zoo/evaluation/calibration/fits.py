@@ -13,7 +13,7 @@ from zoo.evaluation.calibration.calibrators import Steps
 BOUNDS = (0.1, 10.0)
 
 #: Maps a number to the first and second derivative of a convex loss at that number.
-_Slopes = Callable[[float], tuple[float, float]]
+Slopes = Callable[[float], tuple[float, float]]
 
 
 def temperature(z: np.ndarray, y: np.ndarray) -> tuple[float, str]:
@@ -31,13 +31,34 @@ def temperature(z: np.ndarray, y: np.ndarray) -> tuple[float, str]:
     >>> round(float(value * np.log(2)), 6), note
     (3.0, '')
     """
+    scale, note = _scale(slopes_of(z, y))
+    return 1 / scale, note.format(f"temperature at its bound {1 / scale:g}")
+
+
+def slopes_of(z: np.ndarray, y: np.ndarray) -> Slopes:
+    """The first and second derivative of the summed log loss of sigmoid(scale * z), as a function of the scale.
+
+    >>> slopes_of(np.array([1.0, -1.0]), np.array([1.0, 0.0]))(0.0)
+    (-1.0, 0.5)
+    """
 
     def slopes(scale: float) -> tuple[float, float]:
         p = _sigmoid(scale * z)
         return float(np.sum(z * (p - y))), float(np.sum(z * z * p * (1 - p)))
 
-    scale, note = _scale(slopes)
-    return 1 / scale, note.format(f"temperature at its bound {1 / scale:g}")
+    return slopes
+
+
+def most_likely_scale(slopes: Slopes, start: float) -> float:
+    """The scale within the inverse `BOUNDS` at which a convex loss is smallest.
+
+    >>> round(most_likely_scale(lambda scale: (scale - 2.0, 1.0), 1.0), 6)
+    2.0
+    """
+    low, high = 1 / BOUNDS[1], 1 / BOUNDS[0]
+    if slopes(low)[0] >= 0:
+        return low
+    return high if slopes(high)[0] <= 0 else _root(slopes, low, high, start)
 
 
 def platt(z: np.ndarray, y: np.ndarray) -> tuple[float, float, str]:
@@ -115,17 +136,17 @@ def _intercept(z: np.ndarray, y: np.ndarray, start: float) -> float:
     return _root(slopes, centre - float(z.max()), centre - float(z.min()), start)
 
 
-def _scale(slopes: _Slopes) -> tuple[float, str]:
+def _scale(slopes: Slopes) -> tuple[float, str]:
     """The best factor of the logits, and a note (with a placeholder for its name) if it lies at a bound."""
-    low, high = 1 / BOUNDS[1], 1 / BOUNDS[0]
-    if slopes(low)[0] >= 0:
-        return low, "the logits rank no better than chance, {}"
-    if slopes(high)[0] <= 0:
-        return high, "the logits separate the classes, {}"
-    return _root(slopes, low, high, 1.0), ""
+    scale = most_likely_scale(slopes, 1.0)
+    if slopes(scale)[0] > 0 and scale == 1 / BOUNDS[1]:
+        return scale, "the logits rank no better than chance, {}"
+    if slopes(scale)[0] < 0 and scale == 1 / BOUNDS[0]:
+        return scale, "the logits separate the classes, {}"
+    return scale, ""
 
 
-def _root(slopes: _Slopes, low: float, high: float, start: float) -> float:
+def _root(slopes: Slopes, low: float, high: float, start: float) -> float:
     """The root of the first derivative between `low` and `high`, by Newton's method kept inside the bracket."""
     at = min(max(start, low), high)
     for _ in range(100):

@@ -9,20 +9,24 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from zoo.core.counting import counted
 from zoo.core.errors import EvaluationError
 from zoo.core.seeds import check_seed
 from zoo.evaluation import metrics
-from zoo.evaluation.calibration import fits
+from zoo.evaluation.calibration import fits, hierarchical
 from zoo.evaluation.calibration.calibrators import Calibrator, Steps
 from zoo.evaluation.decision import Decision, Origin
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.statistics.intervals import clustered_error
 from zoo.evaluation.statistics.reliability import calibration_error
 
-#: A finding with fewer positives or negatives uses the global temperature.
+#: With fewer positives or negatives, a finding gets no Platt scaling and no isotonic steps of its own.
 MIN_CLASS = 10
 
 Method = Literal["none", "temperature", "temperature_per_finding", "platt", "isotonic"]
+
+#: Folds of the cross-validation that chooses a method.
+FOLDS = 5
 
 #: The methods that fit something, the simpler ones first.
 METHODS: tuple[Method, ...] = ("temperature", "temperature_per_finding", "platt", "isotonic")
@@ -30,8 +34,14 @@ METHODS: tuple[Method, ...] = ("temperature", "temperature_per_finding", "platt"
 #: The methods to choose from, including "none" for logits that are already calibrated.
 CANDIDATES: tuple[Method, ...] = ("none", *METHODS)
 
+#: The methods whose result every export can hold.
+TEMPERATURES: tuple[Method, ...] = ("none", "temperature", "temperature_per_finding")
+
 #: Method -> its name in an `Origin`, where that differs.
-_RECIPES = {"temperature": "temperature, global", "temperature_per_finding": "temperature, per finding"}
+_RECIPES = {
+    "temperature": "temperature, global",
+    "temperature_per_finding": "temperature, per finding, shrunk towards the global one",
+}
 
 
 @dataclass(frozen=True)
@@ -61,17 +71,19 @@ class Calibration:
     notes: tuple[str, ...] = ()
 
 
-def fit_calibration(scores: Scores, method: Method | Literal["auto"] = "temperature") -> Calibration:
+def fit_calibration(scores: Scores, method: Method | Literal["auto"] | Sequence[Method] = "temperature") -> Calibration:
     """Fits one calibration method on the validation part.
 
-    Each fit is the exact minimum of the log loss over known labels. A finding with fewer than `MIN_CLASS` positives or
-    negatives uses the global temperature instead. No method reverses the order of two images with respect to a finding,
-    so the AUC does not change, except slightly for isotonic steps, which make ties.
+    Each fit is the exact minimum of the log loss over known labels; one temperature per finding is shrunk towards the
+    global one (`hierarchical`). With fewer than `MIN_CLASS` positives or negatives, a finding gets the global
+    temperature in place of Platt scaling or isotonic steps. No method reverses the order of two images with respect to
+    a finding, so the AUC does not change, except slightly for isotonic steps, which make ties.
 
     Args:
         scores: Logits and labels of the validation part.
-        method: "none", "temperature" (one for all findings), "temperature_per_finding", "platt", "isotonic", or "auto"
-            for the method that `choose` selects, which may be "none".
+        method: "none", "temperature" (one for all findings), "temperature_per_finding", "platt", "isotonic", "auto"
+            for the method that `choose` selects, which may be "none", or the methods among which `choose` selects. It
+            is "none", with a note, if there are too few patients or labels to choose.
 
     Raises:
         SplitError: The scores are not of the validation part.
@@ -84,8 +96,10 @@ def fit_calibration(scores: Scores, method: Method | Literal["auto"] = "temperat
     3.0
     """
     scores.check_fittable("calibration")
-    if method == "auto":
-        choice = choose(scores)
+    if method == "auto" or not isinstance(method, str):
+        if few := _too_few_to_choose(scores):
+            return _assessed(scores, "none", [f"none, without a choice: {few}"])
+        choice = choose(scores, CANDIDATES if method == "auto" else method)
         return _assessed(scores, choice.method, [choice.note])
     if method not in get_args(Method):
         raise EvaluationError(f"calibration must be 'auto', {', '.join(map(repr, get_args(Method)))}, got {method!r}")
@@ -132,7 +146,7 @@ class Choice:
         )
 
 
-def choose(scores: Scores, methods: Sequence[Method] = CANDIDATES, *, folds: int = 5, seed: int = 0) -> Choice:
+def choose(scores: Scores, methods: Sequence[Method] = CANDIDATES, *, folds: int = FOLDS, seed: int = 0) -> Choice:
     """Selects a calibration method by cross-validated log loss on the validation part; patients stay together.
 
     The simplest method is selected whose loss is within one standard error of the best (Breiman et al. 1984) and not
@@ -178,6 +192,13 @@ def choose(scores: Scores, methods: Sequence[Method] = CANDIDATES, *, folds: int
         if behind[method][0] <= behind[method][1] and means[method] <= min(means[m] for m in methods[: place + 1])
     )
     return Choice(simplest, means, behind)
+
+
+def _too_few_to_choose(scores: Scores) -> str:
+    patients = int(scores.clusters.max()) + 1 if len(scores.labels) else 0
+    if patients < FOLDS:
+        return f"{counted(patients, 'patient')} for a cross-validation in {FOLDS} folds"
+    return "" if scores.counts[0].any() else "no label is known"
 
 
 def _cross_validated(scores: Scores, method: Method, fold_of: np.ndarray) -> np.ndarray:
@@ -233,24 +254,26 @@ def _fit(scores: Scores, method: Method) -> tuple[tuple[float, ...], Calibrator 
     notes = [f"all findings: {note}"] if note else []
     if method == "temperature":
         return (shared,), None, notes
+    if method == "temperature_per_finding":
+        labels = np.where(both, scores.labels, np.nan)
+        temperatures, spread = hierarchical.temperatures(scores.logits, labels, scores.clusters, shared)
+        varied = f"the inverse temperatures of the findings vary around it with a standard deviation of {spread:.3f}"
+        told = varied if spread else "the findings differ no more than chance explains, and all take it"
+        return temperatures, None, [*notes, f"global temperature {shared:.3f}: {told}"]
     # A finding without a fit of its own keeps the global temperature and has no further calibration.
     k = len(scores.findings)
-    temperatures, slopes, intercepts, steps = [shared] * k, [1.0] * k, [0.0] * k, [Steps()] * k
+    slopes, intercepts, steps = [1.0] * k, [0.0] * k, [Steps()] * k
     for j, finding in enumerate(scores.findings):
         if min(positives[j], n[j] - positives[j]) < MIN_CLASS:
             notes.append(f"{finding}: {positives[j]} positives of {n[j]}, takes the global temperature")
             continue
         z, y = scores.logits[known[:, j], j], scores.labels[known[:, j], j].astype(np.float64)
         note = ""
-        if method == "temperature_per_finding":
-            temperatures[j], note = fits.temperature(z, y)
-        elif method == "platt":
+        if method == "platt":
             slopes[j], intercepts[j], note = fits.platt(z / shared, y)
         else:
             steps[j] = fits.isotonic(z / shared, y)
         notes += [f"{finding}: {note}"] if note else []
-    if method == "temperature_per_finding":
-        return tuple(temperatures), None, notes
     if method == "platt":
         return (shared,), Calibrator("platt", tuple(slopes), tuple(intercepts)), notes
     return (shared,), Calibrator("isotonic", steps=tuple(steps)), notes

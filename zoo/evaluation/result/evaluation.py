@@ -99,6 +99,15 @@ class Calibration:
     macro: Mapping[Measure, Change] = field(default_factory=dict, metadata={"empty": "omit"})
     weighted: Mapping[Measure, Change] = field(default_factory=dict, metadata={"empty": "omit"})
 
+    @property
+    def how(self) -> str:
+        """How the calibration was chosen or fitted, in one sentence."""
+        if self.method != "none":
+            return f"Method: {self.method}, fitted on the {self.split} part."
+        if few := next((note for note in self.notes if note.startswith("none, without a choice")), ""):
+            return f"Calibration: {few}."
+        return f"Calibration: none; in cross-validation on the {self.split} part no method was better."
+
 
 @dataclass(frozen=True)
 class EnsembleOf:
