@@ -96,14 +96,20 @@ def fit_calibration(scores: Scores, method: Method | Literal["auto"] | Sequence[
     3.0
     """
     scores.check_fittable("calibration")
-    if method == "auto" or not isinstance(method, str):
-        if few := _too_few_to_choose(scores):
-            return _assessed(scores, "none", [f"none, without a choice: {few}"])
-        choice = choose(scores, CANDIDATES if method == "auto" else method)
-        return _assessed(scores, choice.method, [choice.note])
-    if method not in get_args(Method):
-        raise EvaluationError(f"calibration must be 'auto', {', '.join(map(repr, get_args(Method)))}, got {method!r}")
-    return _assessed(scores, method, [])
+    methods: Sequence[Method]
+    if method == "auto":
+        methods = CANDIDATES
+    elif not isinstance(method, str):
+        methods = method
+    elif method in get_args(Method):
+        return _assessed(scores, method, [])
+    else:
+        known = ", ".join(map(repr, get_args(Method)))
+        raise EvaluationError(f"calibration must be 'auto', {known}, got {method!r}")
+    if few := _too_few_to_choose(scores):
+        return _assessed(scores, "none", [f"none, without a choice: {few}"])
+    choice = choose(scores, methods)
+    return _assessed(scores, choice.method, [choice.note])
 
 
 def calibration_origin(calibration: Calibration, scores: Scores, date: str) -> Origin:
