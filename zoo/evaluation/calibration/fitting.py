@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
@@ -101,11 +101,10 @@ def fit_calibration(scores: Scores, method: Method | Literal["auto"] | Sequence[
         methods = CANDIDATES
     elif not isinstance(method, str):
         methods = method
-    elif method in get_args(Method):
-        return _assessed(scores, method, [])
     else:
-        known = ", ".join(map(repr, get_args(Method)))
-        raise EvaluationError(f"calibration must be 'auto', {known}, got {method!r}")
+        if method not in CANDIDATES:
+            raise EvaluationError(f"calibration must be 'auto', {', '.join(map(repr, CANDIDATES))}, got {method!r}")
+        return _assessed(scores, method, [])
     if few := _too_few_to_choose(scores):
         return _assessed(scores, "none", [f"none, without a choice: {few}"])
     choice = choose(scores, methods)
