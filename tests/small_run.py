@@ -105,7 +105,7 @@ def _values_digest(path: Path) -> str:
 
 def kill_at(point: str) -> None:
     """Lets this process end itself by SIGKILL when it comes to `point`: "function" or "function:nth call"."""
-    from zoo.training import checkpoint, fitting, stages
+    from zoo.training import checkpoint, fitting, loop
 
     name, _, count = point.partition(":")
     places: dict[str, tuple[Any, str, bool]] = {
@@ -115,7 +115,7 @@ def kill_at(point: str) -> None:
         "after_rename": (checkpoint, "_verify", False),
         "while_deleting": (checkpoint.shutil, "rmtree", False),
         "best_weights": (fitting, "save_weights", True),
-        "between_stages": (stages, "fit_job", False),
+        "between_stages": (loop, "fit_job", False),
     }
     owner, attribute, after = places[name]
     original, calls = getattr(owner, attribute), 0

@@ -13,8 +13,8 @@ from zoo.cli.make import GOES_ON
 from zoo.data.phantoms.drawing import make_phantoms
 from zoo.runs import demo, training_data
 from zoo.runs import train as runs
-from zoo.training import interruption, stages
-from zoo.training.jobs import Position
+from zoo.training import interruption, loop, stages
+from zoo.training.jobs import Position, plan
 from zoo.training.recipe import load_recipe
 from zoo.training.stages import RunResult
 
@@ -48,14 +48,14 @@ def test_a_signal_in_the_last_epoch_stops_before_what_follows_training(number, t
             signal.raise_signal(number)
         return ""
 
-    monkeypatch.setattr(stages, "fit_job", fit_job)
+    monkeypatch.setattr(loop, "fit_job", fit_job)
     recipe, position = load_recipe("xrayslam"), Position()
     with interruption.watch() as watch:
         around = types.SimpleNamespace(interruption=watch)
-        assert stages._run_jobs(recipe, tmp_path, around, position, None) == number.name
+        assert loop.run_jobs(plan(recipe, tmp_path), around, position, None) == number.name
     with interruption.watch() as watch:
         around = types.SimpleNamespace(interruption=watch)
-        assert stages._run_jobs(recipe, tmp_path, around, position, None) == ""
+        assert loop.run_jobs(plan(recipe, tmp_path), around, position, None) == ""
     assert position.job == 2
 
 

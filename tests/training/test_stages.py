@@ -19,7 +19,7 @@ from zoo.models.ensemble import Ensemble
 
 pytest.importorskip("tensorflow", reason="training needs TensorFlow's data pipeline")
 
-from zoo.training import fitting, stages
+from zoo.training import fitting, resuming, stages
 from zoo.training.jobs import plan
 from zoo.training.recipe import LossSpec, Stage
 from zoo.training.stages import train
@@ -245,7 +245,7 @@ def test_another_recipe_split_or_trainer_in_the_folder_is_refused(table, short, 
         train(recipe, table, split_of(table, other), tmp_path)
     with stages._locked(tmp_path), pytest.raises(CheckpointError, match="another process is training"):
         train(recipe, table, split, tmp_path)
-    monkeypatch.setattr(stages, "__version__", "99.0")
+    monkeypatch.setattr(resuming, "__version__", "99.0")
     with pytest.warns(UserWarning, match=r"is resumed under zoo 99\.0"):
         train(recipe, table, split, tmp_path)
 

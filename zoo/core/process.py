@@ -1,8 +1,9 @@
-"""Refuses to run networks in forked processes, where they would never return."""
+"""Processes: no network runs in a forked one, where it would never return; and how many cores this one may use."""
 
 from __future__ import annotations
 
 import os
+import sys
 
 from zoo.core.errors import StateError
 
@@ -30,3 +31,13 @@ def require_own_process() -> None:
             "after a fork: start processes by multiprocessing's method 'spawn' or 'forkserver', or load the model only "
             "in the processes that use it"
         )
+
+
+def cores() -> int:
+    """Returns the number of processor cores that this process may use.
+
+    Example:
+        >>> 1 <= cores() <= os.cpu_count()
+        True
+    """
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

@@ -54,7 +54,7 @@ class TerminalProgress:
             disable=not self.console.is_terminal,
             refresh_per_second=4,  # drawing takes time from the work itself
         )
-        self._epoch: TaskID | None = None
+        self._epochs: dict[str, TaskID] = {}  # by title: members may train side by side
         self._show_warning = warnings.showwarning
 
     def __enter__(self) -> TerminalProgress:
@@ -95,17 +95,20 @@ class TerminalProgress:
 
     def on_step(self, title: str, epoch: int, step: int, steps: int, loss: float) -> None:
         """Updates the bar of the epoch."""
-        if self._epoch is None:
-            self._epoch = self._progress.add_task("", total=steps, note="")
+        if title not in self._epochs:
+            self._epochs[title] = self._progress.add_task("", total=steps, note="")
         self._progress.update(
-            self._epoch, total=steps, completed=step, description=f"{title} epoch {epoch + 1}", note=f"loss {loss:.4f}"
+            self._epochs[title],
+            total=steps,
+            completed=step,
+            description=f"{title} epoch {epoch + 1}",
+            note=f"loss {loss:.4f}",
         )
 
     def on_epoch(self, title: str, epoch: int, logs: dict[str, float]) -> None:
         """Prints the numbers of a finished epoch."""
-        if self._epoch is not None:
-            self._progress.remove_task(self._epoch)
-            self._epoch = None
+        if title in self._epochs:
+            self._progress.remove_task(self._epochs.pop(title))
         shown = "  ".join(f"{k} {v:.4g}" for k, v in logs.items())
         self.message(f"{title} epoch {epoch + 1}: {shown}")
 

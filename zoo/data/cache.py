@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import filelock
 import numpy as np
@@ -55,8 +55,13 @@ class ImageCache:
         errors = {image: error for shard in shards for image, error in shard.images.items()}
         self.unreadable = {path: errors[image] for path, image in images.items() if errors[image]}
         self.digests = {path: image.digest for path, image in images.items()}
+        self._made_of = folder, size, shards, images
         places = _places(shards)
         self._places = {path: places[image] for path, image in images.items() if image in places}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process maps the same files instead of receiving the pixels."""
+        return type(self), self._made_of
 
     def __len__(self) -> int:
         """Number of readable images."""

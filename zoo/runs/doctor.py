@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
@@ -15,6 +14,7 @@ from typing import Literal
 from zoo._version import __version__
 from zoo.core import backend
 from zoo.core.home import home, included, installed
+from zoo.core.process import cores
 
 DISTRIBUTION = "xrayslam-zoo"
 
@@ -76,7 +76,7 @@ def examine(*, network: bool = True) -> list[Check]:
     checks = [
         Check("xrayslam-zoo", "note", f"{__version__}, {Path(__file__).parents[1]}"),
         Check("Python", "note", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
-        Check("Processors", "note", f"{len(os.sched_getaffinity(0)) if sys.platform == 'linux' else os.cpu_count()}"),
+        Check("Processors", "note", f"{cores()}"),
         *_backend(),
         *_extras(),
         *_folders(),

@@ -28,7 +28,7 @@ from zoo.release.write import write_release
 from zoo.runs import leaks, provenance, results, training_data
 from zoo.runs.gate import fit_on_training_part
 from zoo.runs.restart import move_away, removed_on_failure
-from zoo.training import assess, interruption, stages
+from zoo.training import assess, interruption, resuming, stages
 from zoo.training.recipe import Recipe
 
 
@@ -119,7 +119,7 @@ def _train(
         if isinstance(data, Path) and dataset == "csv":
             recipe = training_data.with_findings_of(recipe, table)
         held = DataIdentity.of(table, recipe.ensemble.findings, digests)
-        stages.refuse_changes(recipe, held, run)
+        resuming.refuse_changes(recipe, held, run)
         if recipe.fill_missing == "original":
             reading.fill_original(table).to_csv(run / "filled.csv", index=False)
         split = training_data.make_split(recipe, table, run, progress)

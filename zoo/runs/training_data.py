@@ -91,11 +91,12 @@ def readable_table(
 def _cached(
     recipe: Recipe, paths: Sequence[str], root: Path, run: Path, given: Path | None, progress: Progress
 ) -> ImageCache | None:
-    """The cache of the images, created or brought up to date, if it was requested or would speed up an accelerator."""
+    """The cache of the images, created or brought up to date, if it was requested or saves time."""
     folder, by_itself = given or run / "cache", given is None and recipe.cache == "auto"
     if given is None and recipe.cache == "never":
         return None
-    if by_itself and not folder.is_dir() and not feeding.starves(recipe, paths, progress):
+    shared = recipe.members == "parallel"  # the processes would each decode every image in every epoch
+    if by_itself and not shared and not folder.is_dir() and not feeding.starves(recipe, paths, progress):
         return None
     try:
         size = recipe.ensemble.image_size

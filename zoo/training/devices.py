@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
@@ -112,3 +113,26 @@ def _jax_capability() -> tuple[int, int] | None:
         return 99, 0
     major, _, minor = str(getattr(device, "compute_capability", "0.0")).partition(".")
     return int(major), int(minor or 0)
+
+
+def gpus() -> tuple[str, ...]:
+    """Names of the GPUs that processes may share out among them, as in `CUDA_VISIBLE_DEVICES`; () on a CPU.
+
+    Raises:
+        UsageError: The device is a TPU, which only one process can use.
+    """
+    found = _capability()
+    if found is None:
+        return ()
+    if keras.config.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tpu, count = bool(tf.config.list_logical_devices("TPU")), len(tf.config.list_physical_devices("GPU"))
+    else:
+        import jax
+
+        tpu, count = jax.devices()[0].platform == "tpu", len(jax.devices())
+    if tpu:
+        raise UsageError("members='parallel' needs processes of their own, and a TPU serves one: use 'separate'")
+    visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    return tuple(visible) if len(visible) == count else tuple(map(str, range(count)))

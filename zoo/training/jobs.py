@@ -23,6 +23,7 @@ class Job:
         start: Weights file to start from, or None for the weights that the spec names.
         seed: Seed of initial weights, dropout, image order and augmentation.
         first_epoch: Number of epochs in the stages before it, so that no stage repeats the image order of another.
+        member: Name of the member that is trained alone, "" for the whole ensemble.
     """
 
     title: str
@@ -32,6 +33,7 @@ class Job:
     start: Path | None
     seed: int
     first_epoch: int
+    member: str = ""
 
 
 @dataclass
@@ -75,7 +77,7 @@ def plan(recipe: Recipe, run_dir: Path) -> list[Job]:
     jobs = []
     for i, member in enumerate(recipe.ensemble.members):
         alone = single(recipe.ensemble, i)
-        jobs += _stages(recipe, alone, member_folder(run_dir, member.name), recipe.seed + i, f"{member.name} ")
+        jobs += _stages(recipe, alone, member_folder(run_dir, member.name), recipe.seed + i, member.name)
     return jobs
 
 
@@ -90,9 +92,10 @@ def member_folder(run_dir: Path, member: str) -> Path:
     return run_dir / "members" / member
 
 
-def _stages(recipe: Recipe, spec: EnsembleSpec, folder: Path, seed: int, prefix: str) -> list[Job]:
+def _stages(recipe: Recipe, spec: EnsembleSpec, folder: Path, seed: int, member: str) -> list[Job]:
+    prefix = f"{member} " if member else ""
     jobs, start, first_epoch = [], None, 0
     for stage in recipe.stages:
-        jobs.append(Job(prefix + stage.name, spec, stage, folder, start, seed, first_epoch))
+        jobs.append(Job(prefix + stage.name, spec, stage, folder, start, seed, first_epoch, member))
         start, first_epoch = folder / stage.best_weights, first_epoch + stage.epochs
     return jobs

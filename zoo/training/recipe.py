@@ -156,7 +156,8 @@ class Recipe:
             findings, or finding -> rule ("nan" for the others). In the validation and test parts uncertain labels are
             unknown whatever the rule is: an assumption is not measured against itself.
         precision: Keras dtype policy; "auto" chooses by device.
-        members: "joint" trains the mean of all members as one graph, "separate" one member after the other.
+        members: "joint" trains the mean of all members as one graph, "separate" one member after the other, "parallel"
+            each member in a process of its own, as many at a time as there are cores or GPUs.
         seed: Seed of initial weights, dropout, image order and augmentation.
         checkpoint_minutes: Longest time between two checkpoints inside an epoch; a checkpoint also ends each epoch.
         fill_missing: "original" writes the table to `filled.csv` in the run folder with missing ages and sexes filled
@@ -180,7 +181,7 @@ class Recipe:
     uncertain: UncertainSpec = "nan"
     fill_missing: Literal["never", "original"] = "never"
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
-    members: Literal["joint", "separate"] = "joint"
+    members: Literal["joint", "separate", "parallel"] = "joint"
     seed: int = 42
     checkpoint_minutes: float = 15.0
     cache: Literal["auto", "always", "never"] = "auto"

@@ -2,43 +2,38 @@
 
 from __future__ import annotations
 
-import csv
-import dataclasses
-import gc
-import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import filelock
-import keras
 import numpy as np
 import pandas as pd
 
-from zoo._version import __version__
 from zoo.config.specs import to_dict
 from zoo.core.errors import CheckpointError
 from zoo.core.files import write_text
 from zoo.core.progress import Progress, Silent
-from zoo.core.warn import warn_user
-from zoo.data.identity import DataIdentity, refuse_other_data
+from zoo.data.identity import DataIdentity
 from zoo.data.images.reading import Reader, read_image
 from zoo.data.splits import Split
 from zoo.models.ensemble import Ensemble
 from zoo.models.weights.files import uninitialized
-from zoo.training import devices, interruption
-from zoo.training.checkpoint import Checkpoints
+from zoo.training import devices, interruption, loop, parallel, resuming
 from zoo.training.examples import Examples
-from zoo.training.fitting import Surroundings, fit_job, save_weights
-from zoo.training.jobs import Position, member_folder, plan, single
-from zoo.training.losses import build_loss, label_weights
-from zoo.training.recipe import Recipe, differences
+from zoo.training.fitting import save_weights
+from zoo.training.interruption import Interruption
+from zoo.training.jobs import member_folder, plan, single
+from zoo.training.loop import LabelWeights, Work
+from zoo.training.losses import label_weights
+from zoo.training.recipe import Recipe
 
-#: File in the run folder that records the data of the run.
-DATA = "data.json"
+#: One row per epoch.
+History = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -80,7 +75,11 @@ def train(
     package versions and backend, the weights and history are then identical to those of an uninterrupted run.
 
     The run folder receives `recipe.json`, `split.json`, `label_weights.json`, `history.csv`, `logs/` (TensorBoard),
-    `checkpoint/` and the weights files that the stages name; with `members="separate"` also `members/`.
+    `checkpoint/` and the weights files that the stages name; with members "separate" or "parallel" also `members/`.
+
+    With `members="parallel"` each member is trained by a process of its own (`training.parallel`); this one builds no
+    model meanwhile. `read` is then sent to them, so it must be `read_image`, the `read` of an `ImageCache`, or a
+    function that can be imported.
 
     Args:
         recipe: The recipe.
@@ -96,7 +95,7 @@ def train(
         CheckpointError: Another process trains in this folder, or it holds a run with another recipe, split, data or
             precision.
         TableError: No finding has both classes in the training part.
-        TrainingError: The weights are no longer finite.
+        TrainingError: The weights are no longer finite, or the process of a member ended before it was done.
     """
     run_dir, progress = Path(run_dir), progress or Silent()
     run_dir.mkdir(parents=True, exist_ok=True)
@@ -106,59 +105,50 @@ def train(
         devices.precision(recipe.precision) as precision,
     ):
         devices.leave_gpu_to_the_backend()
-        devices.build_graphs_quickly()
         examples = Examples.from_table(recipe, table, split, read)
         for note in examples.notes:
             progress.message(note)
         weights = _label_weights(recipe, examples)
         data = data or DataIdentity.of(table, recipe.ensemble.findings)
-        identity = _identity(recipe, split, precision, data)
-        checkpoints = Checkpoints(run_dir / "checkpoint")
-        position, arrays = _resume(checkpoints, identity, recipe, data, progress)
-        _write_inputs(run_dir, recipe, split, weights, data)
-
-        def save(variables: Mapping[str, np.ndarray]) -> None:
-            _write_history(run_dir, position)
-            checkpoints.save(variables, {"identity": identity, "position": dataclasses.asdict(position)})
-
-        around = Surroundings(
-            examples=examples,
-            loss=_loss(recipe, weights),
-            logs=run_dir / "logs",
-            checkpoint_minutes=recipe.checkpoint_minutes,
-            interruption=watch,
-            progress=progress,
-            save=save,
+        resuming.refuse_changes(recipe, data, run_dir)
+        identity = resuming.identity_of(recipe, split, precision, data)
+        jobs = tuple(plan(recipe, run_dir))
+        work = Work(jobs, run_dir, run_dir, recipe, examples, weights, identity)
+        write = partial(_write_inputs, run_dir, recipe, split, weights, data)
+        stopped, history = (
+            _side_by_side(work, write, watch, progress)
+            if recipe.members == "parallel"
+            else _here(work, write, watch, progress)
         )
-        stopped = _run_jobs(recipe, run_dir, around, position, arrays)
-        if not stopped and recipe.members == "separate":
+        if not stopped and recipe.members != "joint":
             merge_members(recipe, run_dir)
     return RunResult(
         run_dir=run_dir,
         stopped=stopped,
-        history=tuple(position.history),
+        history=tuple(history),
         label_weights={name: facts["weight"] for name, facts in weights.items()},
         untrained=tuple(name for name, facts in weights.items() if not facts["positives"]),
         weights=run_dir / recipe.stages[-1].best_weights,
     )
 
 
-def _run_jobs(
-    recipe: Recipe,
-    run_dir: Path,
-    around: Surroundings,
-    position: Position,
-    arrays: Mapping[str, np.ndarray] | None,
-) -> str:
-    jobs = plan(recipe, run_dir)
-    while position.job < len(jobs):
-        stopped = around.interruption.reason or fit_job(jobs[position.job], around, position, arrays)
-        if stopped:
-            return stopped
-        arrays = None
-        # Models contain reference cycles: without this, two of them would be in memory at once.
-        gc.collect()
-    return around.interruption.signal  # in the last epoch: what follows training is left to the next call
+def _here(work: Work, write: Callable[[], None], watch: Interruption, progress: Progress) -> tuple[str, History]:
+    """Runs all jobs in this process; returns why they stopped, or "", and the history."""
+    devices.build_graphs_quickly()
+    position, arrays = work.resume(progress)
+    write()
+    return loop.run(work, position, arrays, watch, progress), position.history
+
+
+def _side_by_side(
+    work: Work, write: Callable[[], None], watch: Interruption, progress: Progress
+) -> tuple[str, History]:
+    """Runs the jobs of each member in a process of its own; returns as `_here`."""
+    members = parallel.prepare(work, progress)
+    write()
+    stopped, history = parallel.run(members, watch, progress)
+    loop.write_history(work.run_dir, history)
+    return stopped, history
 
 
 def merge_members(recipe: Recipe, run_dir: Path) -> None:
@@ -193,98 +183,10 @@ def _label_weights(recipe: Recipe, examples: Examples) -> dict[str, dict[str, fl
     }
 
 
-def _loss(recipe: Recipe, weights: Mapping[str, Mapping[str, float]]) -> keras.losses.Loss:
-    spec = recipe.loss
-    values = None if spec.weight_range is None else [facts["weight"] for facts in weights.values()]
-    return build_loss(spec.name, label_weights=values, form=spec.form, smoothing=spec.smoothing, **spec.options)
-
-
-def refuse_changes(recipe: Recipe, data: DataIdentity, run_dir: Path) -> None:
-    """Raises if a run that has begun would be resumed with another recipe or on other data; reads no weights.
-
-    Raises:
-        CheckpointError: The message names the differences.
-    """
-    if not any((run_dir / "checkpoint").glob("[0-9]*")) or not (run_dir / "recipe.json").is_file():
-        return
-    _refuse_recipe(json.loads((run_dir / "recipe.json").read_text("utf-8")), recipe, run_dir)
-    if (run_dir / DATA).is_file():
-        refuse_other_data(DataIdentity.load(run_dir / DATA), data, run_dir)
-
-
-def _identity(recipe: Recipe, split: Split, precision: str, data: DataIdentity) -> dict[str, Any]:
-    """What must be equal for a run to be resumed, and the versions, of which a change gives a warning."""
-    versions = {"zoo": __version__, "keras": keras.__version__, "backend": keras.config.backend()}
-    return {
-        "recipe": to_dict(recipe),
-        "split": split.hash,
-        "data": data.key,
-        "precision": precision,
-        "versions": versions,
-    }
-
-
-def _resume(
-    checkpoints: Checkpoints, now: dict[str, Any], recipe: Recipe, data: DataIdentity, progress: Progress
-) -> tuple[Position, Mapping[str, np.ndarray] | None]:
-    """The position and variables to resume from; the start and None in a new folder."""
-    snapshot = checkpoints.load()
-    if snapshot is None:
-        return Position(), None
-    run_dir = checkpoints.folder.parent
-    refuse_changes(recipe, data, run_dir)
-    _compare(snapshot.state["identity"], now, recipe, run_dir)
-    position = Position(**snapshot.state["position"])
-    done = f"{len(position.history)} epochs" + (f" and {position.step} steps" if position.step else "")
-    progress.message(f"resuming after {done}")
-    return position, snapshot.arrays if position.begun else None
-
-
-def _compare(saved: Mapping[str, Any], now: Mapping[str, Any], recipe: Recipe, run_dir: Path) -> None:
-    _refuse_recipe(saved["recipe"], recipe, run_dir)
-    for what, key in saved.get("data", {}).items():
-        if key and now["data"][what] and key != now["data"][what]:
-            raise CheckpointError(f"{run_dir} was trained on other {what}: use another run folder (--run) or --replace")
-    if saved["split"] != now["split"]:
-        raise CheckpointError(f"{run_dir} was trained with another split or table: use a new run folder or --replace")
-    if saved["precision"] != now["precision"]:
-        raise CheckpointError(
-            f"{run_dir} was trained in {saved['precision']}, but this device would use {now['precision']}: "
-            "resume it on a similar device, or use a new run folder"
-        )
-    for name, version in saved["versions"].items():
-        if version != now["versions"].get(name):
-            warn_user(
-                f"{run_dir} is resumed under {name} {now['versions'].get(name)} but began under {version}: the result "
-                "will not be bit for bit that of an uninterrupted run"
-            )
-
-
-def _refuse_recipe(saved: Mapping[str, Any], recipe: Recipe, run_dir: Path) -> None:
-    changed = differences(saved, recipe)
-    if changed:
-        raise CheckpointError(
-            f"{run_dir} was trained with another recipe (it differs in {', '.join(changed)}): use a new run folder "
-            "or --replace"
-        )
-
-
-def _write_inputs(
-    run_dir: Path, recipe: Recipe, split: Split, weights: Mapping[str, Mapping[str, float]], data: DataIdentity
-) -> None:
+def _write_inputs(run_dir: Path, recipe: Recipe, split: Split, weights: LabelWeights, data: DataIdentity) -> None:
     write_text(run_dir / "recipe.json", json.dumps(to_dict(recipe), indent=1))
     write_text(run_dir / "label_weights.json", json.dumps(weights, indent=1))
-    if not (run_dir / DATA).is_file() or any(data.digests.values()):
-        data.save(run_dir / DATA)
+    if not (run_dir / resuming.DATA).is_file() or any(data.digests.values()):
+        data.save(run_dir / resuming.DATA)
     if not (run_dir / "split.json").is_file():
         split.save(run_dir / "split.json")
-
-
-def _write_history(run_dir: Path, position: Position) -> None:
-    """Rewrites the whole file: appending could leave a row of an epoch that a killed process did not finish."""
-    text = io.StringIO()
-    if position.history:
-        writer = csv.DictWriter(text, fieldnames=list(position.history[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(position.history)
-    write_text(run_dir / "history.csv", text.getvalue())

@@ -1,0 +1,111 @@
+"""What must be equal for a run to be resumed, and the position from which it is resumed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from zoo._version import __version__
+from zoo.config.specs import to_dict
+from zoo.core.errors import CheckpointError
+from zoo.core.progress import Progress
+from zoo.core.warn import warn_user
+from zoo.data.identity import DataIdentity, refuse_other_data
+from zoo.data.splits import Split
+from zoo.training.checkpoint import Checkpoints
+from zoo.training.jobs import Position
+from zoo.training.recipe import Recipe, differences
+
+#: File in the run folder that records the data of the run.
+DATA = "data.json"
+
+
+def refuse_changes(recipe: Recipe, data: DataIdentity, run_dir: Path) -> None:
+    """Raises if a run that has begun would be resumed with another recipe or on other data; reads no weights.
+
+    Raises:
+        CheckpointError: The message names the differences.
+    """
+    begun = any(True for where in ("", "members/*/") for _ in run_dir.glob(f"{where}checkpoint/[0-9]*"))
+    if not begun or not (run_dir / "recipe.json").is_file():
+        return
+    _refuse_recipe(json.loads((run_dir / "recipe.json").read_text("utf-8")), recipe, run_dir)
+    if (run_dir / DATA).is_file():
+        refuse_other_data(DataIdentity.load(run_dir / DATA), data, run_dir)
+
+
+def identity_of(recipe: Recipe, split: Split, precision: str, data: DataIdentity) -> dict[str, Any]:
+    """What must be equal for a run to be resumed, and the versions, of which a change gives a warning."""
+    versions = {"zoo": __version__, "keras": keras.__version__, "backend": keras.config.backend()}
+    return {
+        "recipe": to_dict(recipe),
+        "split": split.hash,
+        "data": data.key,
+        "precision": precision,
+        "versions": versions,
+    }
+
+
+def resume(
+    checkpoints: Checkpoints, now: Mapping[str, Any], recipe: Recipe, run_dir: Path, progress: Progress, who: str = ""
+) -> tuple[Position, Mapping[str, np.ndarray] | None]:
+    """The position and variables to resume from; the start and None in a new folder.
+
+    Args:
+        checkpoints: The checkpoints.
+        now: Identity of the run as it would be resumed.
+        recipe: The recipe.
+        run_dir: Folder of the run, for messages.
+        progress: Receives how far the run was.
+        who: Name of the member that the checkpoints are of, "" for all of them.
+
+    Raises:
+        CheckpointError: Recipe, split, data or precision differ; the message names what does.
+    """
+    snapshot = checkpoints.load()
+    if snapshot is None:
+        return Position(), None
+    compare(snapshot.state["identity"], now, recipe, run_dir)
+    position = Position(**snapshot.state["position"])
+    done = f"{len(position.history)} epochs" + (f" and {position.step} steps" if position.step else "")
+    progress.message(f"{who}{': ' if who else ''}resuming after {done}")
+    return position, snapshot.arrays if position.begun else None
+
+
+def compare(saved: Mapping[str, Any], now: Mapping[str, Any], recipe: Recipe, run_dir: Path) -> None:
+    """Compares the identity of a checkpoint with that of the run as it would be resumed.
+
+    Raises:
+        CheckpointError: Recipe, split, data or precision differ; the message names what does.
+    """
+    _refuse_recipe(saved["recipe"], recipe, run_dir)
+    for what, key in saved.get("data", {}).items():
+        if key and now["data"][what] and key != now["data"][what]:
+            raise CheckpointError(f"{run_dir} was trained on other {what}: use another run folder (--run) or --replace")
+    if saved["split"] != now["split"]:
+        raise CheckpointError(f"{run_dir} was trained with another split or table: use a new run folder or --replace")
+    if saved["precision"] != now["precision"]:
+        raise CheckpointError(
+            f"{run_dir} was trained in {saved['precision']}, but this device would use {now['precision']}: "
+            "resume it on a similar device, or use a new run folder"
+        )
+    for name, version in saved["versions"].items():
+        if version != now["versions"].get(name):
+            warn_user(
+                f"{run_dir} is resumed under {name} {now['versions'].get(name)} but began under {version}: the result "
+                "will not be bit for bit that of an uninterrupted run"
+            )
+
+
+def _refuse_recipe(saved: Mapping[str, Any], recipe: Recipe, run_dir: Path) -> None:
+    changed = differences(saved, recipe)
+    if changed:
+        raise CheckpointError(
+            f"{run_dir} was trained with another recipe (it differs in {', '.join(changed)}): use a new run folder "
+            "or --replace"
+        )
