@@ -1,4 +1,4 @@
-"""Training a model: `zoo demo`, `zoo phantoms`, `zoo cache`, `zoo train`."""
+"""Training a model: `zoo demo`, `zoo phantoms`, `zoo cache`, `zoo train`, `zoo ablate`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ def add(commands: Any) -> None:
     _add_demo(commands)
     _add_cache(commands)
     _add_train(commands)
+    _add_ablate(commands)
 
 
 def _add_demo(commands: Any) -> None:
@@ -65,6 +66,22 @@ def _add_train(commands: Any) -> None:
     add_set(sub, "recipe")
     text = "start anew instead of resuming; an earlier run is moved beside the folder, and not deleted"
     add_replace(sub, text, "--restart")
+
+
+def _add_ablate(commands: Any) -> None:
+    text = "train a recipe without each of its ingredients, over several seeds; can be resumed"
+    sub = command(commands, "ablate", _ablate, text)
+    sub.add_argument("ablation", help="name of a shipped ablation, or path of a file that defines one")
+    sub.add_argument("--data", type=Path, required=True, help="the table, or the folder of the table and the images")
+    add_table(sub, "by the file's name, or the recipe's")
+    sub.add_argument("--out", type=Path, help="folder of the table and its cells (default: runs/<ablation>)")
+    sub.add_argument("--cache", type=Path, help="folder of decoded images, as from `zoo cache`; created if missing")
+    sub.add_argument(
+        "--max-hours",
+        type=number(float, 0),
+        help=f"stop cleanly after this many hours, with status {GOES_ON} (default: no limit)",
+    )
+    add_set(sub, "recipe")
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -138,6 +155,29 @@ def _train(options: argparse.Namespace) -> int:
     print(report.markdown(outcome.result))
     print(f"Report: {outcome.report}\nRelease: {outcome.release}\nInstall it: zoo install {run} --as NAME")
     return 0
+
+
+def _ablate(options: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from zoo.training.ablation import load_ablation
+    from zoo.training.recipe import apply_overrides, with_table
+
+    ablation = load_ablation(options.ablation)
+    recipe = apply_overrides(with_table(ablation.recipe, table_spec(options)), options.set)
+    ablation = replace(ablation, recipe=recipe)
+    from zoo.core.terminal import TerminalProgress
+    from zoo.runs import ablate
+
+    out = options.out or Path("runs") / ablation.name
+    with TerminalProgress() as progress:
+        outcome = ablate.ablate(
+            ablation, options.data, out, progress,
+            dataset=options.dataset, max_hours=options.max_hours, cache=options.cache,
+        )  # fmt: skip
+    if (out / ablate.PAGE).is_file():
+        print((out / ablate.PAGE).read_text("utf-8"))
+    return _goes_on(outcome.stopped) if outcome.stopped else 0
 
 
 def _goes_on(reason: str) -> int:

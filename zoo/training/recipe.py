@@ -220,6 +220,20 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
         >>> [stage.name for stage in load_recipe("xrayslam_demo").stages]
         ['stage1', 'stage2']
     """
+    path, defined = run_definition(name_or_path)
+    recipe = defined.get("recipe")
+    if not isinstance(recipe, Recipe):
+        raise RecipeError(f"{path}: expected a Recipe called 'recipe', got {type(recipe).__name__}")
+    return recipe
+
+
+def run_definition(name_or_path: str | Path) -> tuple[Path, Mapping[str, Any]]:
+    """Executes a file of definitions, such as a recipe, and returns its path and the variables it defines.
+
+    Raises:
+        UnknownNameError: No shipped file has that name; the message shows the closest ones.
+        FileNotFoundError: No such file.
+    """
     path = Path(name_or_path)
     if path.suffix != ".py":
         shipped = {p.stem: p for p in home.shipped("recipes").glob("*.py")}
@@ -233,10 +247,7 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    recipe = getattr(module, "recipe", None)
-    if not isinstance(recipe, Recipe):
-        raise RecipeError(f"{path}: expected a Recipe called 'recipe', got {type(recipe).__name__}")
-    return recipe
+    return path, vars(module)
 
 
 def apply_overrides(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
@@ -254,11 +265,24 @@ def apply_overrides(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
         3
     """
     for text in overrides:
-        path, equals, value = text.partition("=")
-        if not equals:
-            raise RecipeError(f"override {text!r}: expected path=value, such as stages.0.epochs=3")
-        recipe = override(recipe, path.strip(), value.strip())
+        recipe = override(recipe, *split_override(text))
     return recipe
+
+
+def split_override(text: str) -> tuple[str, str]:
+    """Returns path and value of a change.
+
+    Raises:
+        RecipeError: The text has no "=".
+
+    Example:
+        >>> split_override("stages.1.epochs=3")
+        ('stages.1.epochs', '3')
+    """
+    path, equals, value = text.partition("=")
+    if not equals:
+        raise RecipeError(f"override {text!r}: expected path=value, such as stages.0.epochs=3")
+    return path.strip(), value.strip()
 
 
 def with_table(recipe: Recipe, columns: TableSpec) -> Recipe:

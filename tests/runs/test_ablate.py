@@ -1,0 +1,103 @@
+"""`zoo ablate` at its smallest: two ingredients, two seeds, stopped in the middle and gone on with."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from zoo.cli import main
+from zoo.data.phantoms.drawing import make_phantoms
+from zoo.labels.studies import study_of_name
+
+pytest.importorskip("tensorflow", reason="training reads its images through tf.data")
+pytest.importorskip("sklearn", reason="the pixel baseline is scikit-learn's")
+
+DEFINITION = """
+from dataclasses import replace
+from zoo.config.specs import EnsembleSpec, MemberSpec
+from zoo.data import augment
+from zoo.data.splits import SplitSpec
+from zoo.training.ablation import Ablation
+from zoo.training.recipe import Recipe, Stage
+
+ablation = Ablation(
+    name="small",
+    recipe=Recipe(
+        name="small",
+        ensemble=EnsembleSpec("small", (MemberSpec("tiny"),), image_size=16),
+        stages=(Stage(name="s", epochs=2, batch_size=16, learning_rate=1e-2, ema_momentum=0.9, schedule="constant"),),
+        augment=augment.NONE,
+        split=SplitSpec(by="patient", fractions=(0.5, 0.25, 0.25), seed=1),
+        precision="float32",
+    ),
+    without={"EMA": ("recipe.stages.0.ema_momentum=null",), "studies": ("by_study=false",)},
+    seeds=(3, 4),
+    by_study=True,
+)
+"""
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("phantoms")
+    make_phantoms(folder, 90, seed=3, size=32)
+    return folder
+
+
+def test_every_cell_is_trained_once_and_the_same_command_goes_on(phantoms, tmp_path, capsys, monkeypatch):
+    from zoo.runs import ablate
+    from zoo.training import stages
+
+    trained, real = [], stages.train
+
+    def counted(recipe, *arguments, **options):
+        trained.append((recipe.seed, recipe.stages[0].ema_momentum))
+        if len(trained) == 3:
+            raise KeyboardInterrupt  # the process is killed at its third training
+        return real(recipe, *arguments, **options)
+
+    monkeypatch.setattr(ablate.stages, "train", counted)
+    (tmp_path / "small.py").write_text(DEFINITION)
+    asked = ["ablate", str(tmp_path / "small.py"), "--data", str(phantoms), "--out", str(tmp_path / "out")]
+    assert main(asked) == 130
+    assert len(list((tmp_path / "out" / "cells").iterdir())) == 3
+    assert main(asked) == 0
+    # By study or not is no matter of training: two trainings a seed make three cells, and none is made twice.
+    assert trained == [(3, 0.9), (3, None), (4, 0.9), (4, 0.9), (4, None)]
+    shown = capsys.readouterr().out
+    assert "| EMA | 2 |" in shown
+    assert "| studies | 2 |" in shown
+    saved = json.loads((tmp_path / "out" / "ablation.json").read_text())
+    assert [(row["name"], row["seeds"]) for row in saved["rows"]] == [("all", 2), ("EMA", 2), ("studies", 2)]
+    assert saved["rows"][2]["gain"]["patients"] == saved["patients"]
+    assert not list((tmp_path / "out" / "runs").iterdir())
+    assert_means_of_studies(tmp_path / "out" / "cells")
+    assert main(asked) == 0
+    assert len(trained) == 5
+    assert main([*asked, "--set", "stages.0.epochs=1"]) == 1
+    assert "made with another recipe" in capsys.readouterr().err
+
+
+def assert_means_of_studies(folder):
+    """With "by study" each image has the mean logits of its study's images, without it its own."""
+    cells = {}
+    for cell in folder.iterdir():
+        name, _, seed = cell.name.rsplit("-", 2)
+        cells[name, seed] = pd.read_csv(cell / "predictions.csv", index_col="Image_name")
+    joined, alone = cells["all", "3"], cells["studies", "3"]
+    studies = alone.index.map(study_of_name)
+    assert studies.has_duplicates
+    pd.testing.assert_frame_equal(joined, alone.groupby(studies).transform("mean"), rtol=1e-5, check_dtype=False)
+
+
+def test_definitions_that_do_not_fit_are_refused(tmp_path, capsys):
+    bad = {
+        "without={": ("without={'nothing': ('by_study=true',), ", "without 'nothing' nothing changes"),
+        "seeds=(3, 4)": ("seeds=(3,)", "two different seeds or more"),
+        "by_study=false": ("stages.0.epochs=1", "unknown field 'stages'"),
+        "ablation = Ablation": ("other = Ablation", "expected an Ablation called 'ablation'"),
+    }
+    for old, (new, message) in bad.items():
+        (tmp_path / "bad.py").write_text(DEFINITION.replace(old, new))
+        assert main(["ablate", str(tmp_path / "bad.py"), "--data", str(tmp_path)]) == 1
+        assert message in capsys.readouterr().err

@@ -1,0 +1,233 @@
+"""`zoo ablate`: trains a recipe with and without each of its ingredients, over several seeds, and compares them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from zoo.config.specs import to_dict
+from zoo.core.counting import counted
+from zoo.core.csv import read_columns
+from zoo.core.errors import CheckpointError
+from zoo.core.files import content_key, whole_folder, write_json, write_text
+from zoo.core.process import require_own_process
+from zoo.core.progress import Progress
+from zoo.data.identity import DataIdentity
+from zoo.data.images.reading import Reader
+from zoo.data.splits import Split, patients_of
+from zoo.data.studies import studies_of
+from zoo.data.tables import reading
+from zoo.evaluation import ablation as results
+from zoo.evaluation.ablation import Table
+from zoo.evaluation.scores import Scores
+from zoo.evaluation.studies.rule import join
+from zoo.names import porting
+from zoo.runs import training_data
+from zoo.training import assess, interruption, stages
+from zoo.training.ablation import Ablation, Variant
+
+#: Files of a cell: the test part's logits, and what they were made from.
+_LOGITS, _FACTS = "predictions.csv", "cell.json"
+
+#: The table, for people and for programs.
+PAGE, TABLE = "ablation.md", "ablation.json"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of an ablation.
+
+    Attributes:
+        folder: Its folder.
+        stopped: Why it stopped before its end, "" if it is done; the same command goes on.
+        table: The comparison of the cells that are done; None if no pair of variants is.
+    """
+
+    folder: Path
+    stopped: str
+    table: Table | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """What all cells share."""
+
+    table: pd.DataFrame
+    split: Split
+    read: Reader
+    data: DataIdentity
+    folder: Path
+
+
+def ablate(
+    ablation: Ablation,
+    data: Path,
+    folder: Path,
+    progress: Progress,
+    *,
+    dataset: str | None = None,
+    max_hours: float | None = None,
+    cache: Path | None = None,
+) -> Outcome:
+    """Trains every variant with every seed on one split, and writes `ablation.json` and `ablation.md`.
+
+    The logits of each finished cell (a variant and a seed) are kept in `cells/`; its weights are deleted. The same call
+    goes on where an earlier one stopped, also in the middle of a cell. Variants that differ in nothing that training
+    sees share one training.
+
+    Args:
+        ablation: The recipe and its ingredients.
+        data: Folder of images and table, or the table.
+        folder: Folder of the ablation; created if missing.
+        progress: Receives the progress of every step.
+        dataset: Format of the table, if it differs from the recipe's.
+        max_hours: Stops cleanly after this many hours.
+        cache: Folder of decoded images; by default the recipe decides.
+
+    Raises:
+        CheckpointError: `folder` holds cells of another recipe, split or data.
+        StateError: This process was forked from one that had already loaded or trained a model.
+    """
+    require_own_process()
+    folder.mkdir(parents=True, exist_ok=True)
+    until = None if max_hours is None else time.monotonic() + 3600 * max_hours
+    stopped = ""
+    try:
+        with interruption.at_once():
+            ablation, prepared = _prepare(ablation, data, folder, progress, dataset, cache)
+            for seed in ablation.seeds:
+                stopped = stopped or _train_seed(ablation, seed, prepared, until, progress)
+    except interruption.Signalled as stop:
+        return Outcome(folder, stop.name, None)
+    return Outcome(folder, stopped, _compare(ablation, prepared))
+
+
+def _prepare(
+    ablation: Ablation, data: Path, folder: Path, progress: Progress, dataset: str | None, cache: Path | None
+) -> tuple[Ablation, _Prepared]:
+    recipe = ablation.recipe
+    dataset = reading.dataset_of(data, dataset, recipe.dataset, recipe.table)
+    table, root = training_data.labelled_table(recipe, data, dataset, progress)
+    recipe = dataclasses.replace(recipe, ensemble=porting.with_starts(recipe.ensemble))
+    table, read, digests = training_data.readable_table(recipe, table, root, folder, progress, cache)
+    if dataset == "csv":
+        recipe = training_data.with_findings_of(recipe, table)
+    split = training_data.make_split(recipe, table, folder, progress)
+    held = DataIdentity.of(table, recipe.ensemble.findings, digests)
+    return dataclasses.replace(ablation, recipe=recipe), _Prepared(table, split, read, held, folder)
+
+
+def _train_seed(ablation: Ablation, seed: int, prepared: _Prepared, until: float | None, progress: Progress) -> str:
+    """Trains what is missing of one seed; returns why it stopped, or ""."""
+    variants = {name: ablation.variant(name, seed) for name in ablation.variants}
+    missing = [name for name, variant in variants.items() if not _done(prepared, name, seed, variant)]
+    trainings: dict[str, list[str]] = {}
+    for name in missing:
+        trainings.setdefault(_training_key(variants[name]), []).append(name)
+    for key, names in trainings.items():
+        progress.message(f"seed {seed}: {', '.join(names)}")
+        run = prepared.folder / "runs" / f"{key}-{seed}"
+        left = None if until is None else (until - time.monotonic()) / 3600
+        if left is not None and left <= 0:
+            return "max_hours"
+        recipe = variants[names[0]].recipe
+        result = stages.train(
+            recipe, prepared.table, prepared.split, run,
+            max_hours=left, progress=progress, read=prepared.read, data=prepared.data,
+        )  # fmt: skip
+        if result.stopped:
+            return result.stopped
+        seconds = sum(float(row["seconds"]) for row in result.history)
+        for name in names:
+            _score(variants[name], prepared, run, _cell(prepared, name, seed), seconds, progress)
+        shutil.rmtree(run)
+    return ""
+
+
+def _training_key(variant: Variant) -> str:
+    """Equal for variants that are trained alike."""
+    return content_key(to_dict(variant.recipe), 12)
+
+
+def _identity(prepared: _Prepared, variant: Variant) -> dict[str, Any]:
+    return {
+        "recipe": content_key(to_dict(variant.recipe)),
+        "by_study": variant.by_study,
+        "split": prepared.split.hash,
+        "data": content_key(prepared.data.key),
+    }
+
+
+def _cell(prepared: _Prepared, name: str, seed: int) -> Path:
+    plain = "".join(c if c.isalnum() else "-" for c in name.lower())
+    return prepared.folder / "cells" / f"{plain}-{content_key(name, 6)}-{seed}"
+
+
+def _done(prepared: _Prepared, name: str, seed: int, variant: Variant) -> bool:
+    path = _cell(prepared, name, seed) / _FACTS
+    if not path.is_file():
+        return False
+    saved = json.loads(path.read_text("utf-8"))["of"]
+    wanted = _identity(prepared, variant)
+    if changed := [key for key, value in wanted.items() if saved.get(key) != value]:
+        raise CheckpointError(
+            f"{path.parent}: made with another {' and '.join(changed)}: use another folder (--out), or delete the cell "
+            "to train it anew"
+        )
+    return True
+
+
+def _score(variant: Variant, prepared: _Prepared, run: Path, cell: Path, seconds: float, progress: Progress) -> None:
+    """Writes the test part's logits of a trained variant, and what they were made from."""
+    rows = prepared.split.rows("test")
+    logits = assess.assess(variant.recipe, prepared.table, prepared.split, run, progress, prepared.read).scores.logits
+    if variant.by_study:
+        studies = studies_of(prepared.table)[0][rows]
+        joined = join(logits, studies)
+        place = {study: i for i, study in enumerate(joined.names.tolist())}
+        logits = joined.logits[[place[study] for study in studies.tolist()]]
+    frame = pd.DataFrame(logits, columns=[f"logit_{finding}" for finding in variant.recipe.ensemble.findings])
+    frame.insert(0, "Image_name", prepared.table["Image_name"].to_numpy()[rows])
+    with whole_folder(cell) as new:
+        frame.to_csv(new / _LOGITS, index=False)
+        write_json(new / _FACTS, {"of": _identity(prepared, variant), "seconds": round(seconds, 1)})
+
+
+def _compare(ablation: Ablation, prepared: _Prepared) -> Table | None:
+    """Compares the cells that are done, and writes the table."""
+    done: dict[str, dict[int, Scores]] = {}
+    minutes: dict[str, list[float]] = {}
+    for name in ablation.variants:
+        for seed in ablation.seeds:
+            if _done(prepared, name, seed, ablation.variant(name, seed)):
+                cell = _cell(prepared, name, seed)
+                done.setdefault(name, {})[seed] = _scores(cell, ablation, prepared)
+                minutes.setdefault(name, []).append(json.loads((cell / _FACTS).read_text("utf-8"))["seconds"] / 60)
+    table = results.table(ablation.variants, len(ablation.seeds), done, minutes)
+    if table is None:
+        return None
+    write_json(prepared.folder / TABLE, to_dict(table))
+    images = counted(len(prepared.split.rows("test")), "image")
+    write_text(prepared.folder / PAGE, f"# {ablation.name}\n\n{results.markdown(table, images)}")
+    return table
+
+
+def _scores(cell: Path, ablation: Ablation, prepared: _Prepared) -> Scores:
+    rows, findings = prepared.split.rows("test"), ablation.recipe.ensemble.findings
+    columns = read_columns(cell / _LOGITS)
+    return Scores(
+        logits=np.stack([columns.numbers(f"logit_{finding}") for finding in findings], axis=1),
+        labels=reading.labels_of(prepared.table, findings)[rows],
+        findings=findings,
+        split="test",
+        split_hash=prepared.split.hash,
+        patients=patients_of(prepared.table)[rows],
+    )
