@@ -40,8 +40,8 @@ def ensemble(**changes: Any) -> EnsembleSpec:
     "spec",
     [
         MemberSpec("tiny", head="gem", dropout=0.0, weights="imagenet", batch_norm_momentum=0.9, alias="first"),
-        ensemble(member_weights=(1.0, 0.5), image_size=64, findings=FINDINGS[:3]),
-        ensemble(member_weights=((1.0, 0.0), (0.5, 0.0)), findings=FINDINGS[:2], untrained=(FINDINGS[1],)),
+        ensemble(weighting=(1.0, 0.5), image_size=64, findings=FINDINGS[:3]),
+        ensemble(weighting=((1.0, 0.0), (0.5, 0.0)), findings=FINDINGS[:2], untrained=(FINDINGS[1],)),
         Outer("x", extra={"a": 1.0}, sizes=None, limit=2.0),
     ],
     ids=lambda s: type(s).__name__,
@@ -68,16 +68,16 @@ def test_a_member_is_called_by_its_backbone_unless_named():
         ({"findings": ()}, "findings must be"),
         ({"findings": ("Edema", "Edema")}, "different names"),
         ({"findings": tuple(map(str, range(MAX_FINDINGS + 1)))}, "findings must be"),
-        ({"member_weights": (1.0,)}, "2 numbers >= 0"),
-        ({"member_weights": (1.0, -0.1)}, "2 numbers >= 0"),
-        ({"member_weights": (0.0, 0.0)}, "not all 0"),
-        ({"member_weights": (1.0, float("nan"))}, "2 numbers >= 0"),
-        ({"member_weights": (float("inf"), 1.0)}, "2 numbers >= 0"),
-        ({"member_weights": ((1.0,) * 14,)}, r"2 rows of 14 numbers, got \[14\]"),
-        ({"member_weights": ((1.0,) * 14, 1.0)}, r"2 rows of 14 numbers, got \[14, 'a number'\]"),
-        ({"member_weights": ((1.0,) * 14, (1.0,) * 13)}, r"2 rows of 14 numbers, got \[14, 13\]"),
-        ({"member_weights": ((1.0,) * 14, (-1.0,) * 14)}, "finite numbers >= 0"),
-        ({"member_weights": ((0.0,) + (1.0,) * 13,) * 2}, "0 in every member for Atelectasis, which is not among"),
+        ({"weighting": (1.0,)}, "2 numbers >= 0"),
+        ({"weighting": (1.0, -0.1)}, "2 numbers >= 0"),
+        ({"weighting": (0.0, 0.0)}, "not all 0"),
+        ({"weighting": (1.0, float("nan"))}, "2 numbers >= 0"),
+        ({"weighting": (float("inf"), 1.0)}, "2 numbers >= 0"),
+        ({"weighting": ((1.0,) * 14,)}, r"2 rows of 14 numbers, got \[14\]"),
+        ({"weighting": ((1.0,) * 14, 1.0)}, r"2 rows of 14 numbers, got \[14, 'a number'\]"),
+        ({"weighting": ((1.0,) * 14, (1.0,) * 13)}, r"2 rows of 14 numbers, got \[14, 13\]"),
+        ({"weighting": ((1.0,) * 14, (-1.0,) * 14)}, "finite numbers >= 0"),
+        ({"weighting": ((0.0,) + (1.0,) * 13,) * 2}, "0 in every member for Atelectasis, which is not among"),
         ({"untrained": ("Effusion",)}, "untrained 'Effusion' is none of its findings"),
         ({"untrained": FINDINGS}, "all of its findings are untrained"),
     ],
@@ -200,9 +200,9 @@ def test_every_field_of_a_saved_type_is_described_in_its_schema():
 
 def test_some_members_alone_are_untrained_where_none_of_them_speaks():
     rows = ((1.0, 0.0, 2.0), (1.0, 1.0, 0.0))
-    pair = ensemble(member_weights=rows, findings=FINDINGS[:3])
+    pair = ensemble(weighting=rows, findings=FINDINGS[:3])
     alone = pair.only({"densenet121"})
-    assert (alone.member_weights, alone.untrained) == ((rows[1],), (FINDINGS[2],))
+    assert (alone.weighting, alone.untrained) == ((rows[1],), (FINDINGS[2],))
     assert alone.shares == ((1.0, 1.0, 0.0),)
     assert pair.shares == ((0.5, 0.0, 1.0), (0.5, 1.0, 0.0))
     assert ensemble().only({"resnet50"}).untrained == ()

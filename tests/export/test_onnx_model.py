@@ -84,7 +84,7 @@ def test_an_ensemble_with_every_head_its_preprocessing_and_its_temperature():
 
 def test_an_ensemble_with_weights_by_finding():
     rows = ((1.0, 0.0, 2.0), (3.0, 0.0, 0.0))
-    spec = dataclasses.replace(tiny_spec(2), member_weights=rows, untrained=("Edema",))
+    spec = dataclasses.replace(tiny_spec(2), weighting=rows, untrained=("Edema",))
     model = lively(spec)
     pixels = noise(spec.image_size, 3)
     graph = to_onnx(model, spec.image_size)

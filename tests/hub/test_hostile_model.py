@@ -59,7 +59,7 @@ MODELS = {
     ),
     "one member twice": (spec("members", [MEMBER, MEMBER]), "members need different names"),
     "30,000 findings": (spec("findings", [str(i) for i in range(30_000)]), "findings must be 1 to 1024 different"),
-    "weights of members below 0": (spec("member_weights", [2.0, -1.0]), "member_weights must be 2 numbers >= 0"),
+    "weights of members below 0": (spec("weighting", [2.0, -1.0]), "weighting must be 2 numbers >= 0"),
     "no ensemble": (edit(CONFIG, lambda d: d.pop("ensemble")), "ensemble: field 'name' is missing"),
     "a list as ensemble": (put(CONFIG, "ensemble", []), "ensemble: expected an object, got list"),
     "a config of the future": (

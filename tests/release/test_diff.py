@@ -197,7 +197,7 @@ def test_another_model(before, tmp_path):
 def test_fields_of_the_model_and_its_outputs(before, change):
     def alter(config):
         config["ensemble"]["members"][0].update(head="gem", dropout=0.5)
-        config["ensemble"]["member_weights"] = [1.0, 3.0]
+        config["ensemble"]["weighting"] = [1.0, 3.0]
         config["ensemble"]["findings"] = ["Edema", "Atelectasis", "Fracture"]
 
     def rename(decisions):
@@ -211,7 +211,7 @@ def test_fields_of_the_model_and_its_outputs(before, change):
     assert of("model", lines) == [
         'member tiny0, head "gap" -> "gem"',
         "member tiny0, dropout 0.3 -> 0.5",
-        "member_weights [] -> [1.0, 3.0]",
+        'weighting "uniform" -> [1.0, 3.0]',
     ]
     assert of("labels", lines) == [
         "finding No Finding removed",

@@ -114,7 +114,7 @@ def test_no_other_schema():
 def test_limits_are_those_of_the_readers():
     config = schema.load("config")["$defs"]["ensemble"]["properties"]
     assert config["image_size"]["maximum"] == specs.MAX_IMAGE_SIZE
-    assert config["members"]["maxItems"] == config["member_weights"]["maxItems"] == specs.MAX_MEMBERS
+    assert config["members"]["maxItems"] == config["weighting"]["maxItems"] == specs.MAX_MEMBERS
     labels = schema.load("labels")["properties"]["findings"]
     decision = schema.load("decision")["$defs"]["decision"]["properties"]
     for findings in (config["findings"], labels, decision["findings"]):
@@ -232,7 +232,7 @@ BOTH_REFUSE = [
     ("config", at("ensemble/members/0/pixels", {"mean": [0, 0], "deviation": [1, 1, 1]})),
     ("config", at("ensemble/members/0/pixels", {"mean": [0, 0, 0], "deviation": [1, 1, 0]})),
     ("config", at("ensemble/members/0/pixels", {"mean": [0, 0, 0], "deviation": [1, 1, 1], "order": "gbr"})),
-    ("config", at("ensemble/member_weights", [-1.0, 2.0])),
+    ("config", at("ensemble/weighting", [-1.0, 2.0])),
     ("config", at("ensemble/findings", ["Edema", "Edema", "No Finding"])),
     ("config", at("ensemble/findings", [])),
     ("config", at("ensemble/findings", [str(i) for i in range(specs.MAX_FINDINGS + 1)])),
@@ -280,8 +280,8 @@ READER_ALONE_REFUSES = [
     ("config", at("format_version", 1.0)),
     ("config", at("ensemble/members", [MEMBER, MEMBER])),
     ("config", at("ensemble/name", "tiny0")),
-    ("config", at("ensemble/member_weights", [1.0])),
-    ("config", at("ensemble/member_weights", [0.0, 0.0])),
+    ("config", at("ensemble/weighting", [1.0])),
+    ("config", at("ensemble/weighting", [0.0, 0.0])),
     ("config", at("ensemble/members/0/backbone", "resnet5O")),
     ("labels", at("findings", [*reversed(FINDINGS3)])),
     ("decision", at("ensemble/findings", [*reversed(FINDINGS3)])),

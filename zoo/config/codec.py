@@ -85,6 +85,7 @@ def _from_dict(cls: type[T], data: Mapping[str, Any], where: str, how: _Reading)
         raise RecipeError(f"{where or cls.__name__}: expected an object, got {type(data).__name__}")
     hints = _hints(cls)  # type: ignore[arg-type]
     fields = {f.name: f for f in dataclasses.fields(cls) if f.init}  # type: ignore[arg-type]
+    data = _todays_names(cls, data, where)
     unknown = [k for k in data if k not in fields]
     if unknown and not how.is_open(cls):
         raise RecipeError(_unknown_field(where, str(unknown[0]), fields))
@@ -93,6 +94,17 @@ def _from_dict(cls: type[T], data: Mapping[str, Any], where: str, how: _Reading)
         raise RecipeError(f"{where or cls.__name__}: field {missing[0]!r} is missing")
     values = {k: _convert(hints[k], data[k], f"{where}.{k}".lstrip("."), how) for k in data if k in fields}
     return cls(**values)
+
+
+def _todays_names(cls: type, data: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """The fields under today's names; a class states the former ones in `FORMER`, former -> today's."""
+    former = getattr(cls, "FORMER", {})
+    if not former.keys() & data.keys():
+        return data
+    for old, name in former.items():
+        if old in data and name in data:
+            raise RecipeError(f"{where or cls.__name__}: {old!r} is the former name of {name!r}; give one of them")
+    return {former.get(key, key): value for key, value in data.items()}
 
 
 def override(spec: T, path: str, text: str) -> T:
@@ -142,8 +154,12 @@ def _required(f: dataclasses.Field[Any]) -> bool:
 
 
 def _item(hint: Any) -> Any:
-    options = [h for h in typing.get_args(hint) if typing.get_origin(h) is tuple] if _is_union(hint) else [hint]
-    return typing.get_args(options[0])[0]
+    plain = [_unannotated(h) for h in (typing.get_args(hint) if _is_union(hint) else [hint])]
+    return typing.get_args(next(h for h in plain if typing.get_origin(h) is tuple))[0]
+
+
+def _unannotated(hint: Any) -> Any:
+    return typing.get_args(hint)[0] if typing.get_origin(hint) is typing.Annotated else hint
 
 
 def _is_union(hint: Any) -> bool:
@@ -213,7 +229,8 @@ def _convert_union(hint: Any, value: Any, where: str, how: _Reading) -> Any:
         try:
             return _convert(option, value, where, how)
         except RecipeError as error:
-            problem = error
+            # Of a word, the first kind that may be a word says most; of anything else, the last kind.
+            problem = problem if problem is not None and isinstance(value, str) else error
     raise problem or RecipeError(f"{where}: got {_shown(value)}")
 
 

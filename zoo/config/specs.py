@@ -8,9 +8,9 @@ import sys
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Annotated
+from typing import Annotated, ClassVar
 
-from zoo.config import weighting
+from zoo.config import weighting as weights
 from zoo.config.codec import from_dict as from_dict
 from zoo.config.codec import override as override
 from zoo.config.codec import to_dict as to_dict
@@ -95,8 +95,9 @@ class EnsembleSpec:
         members: One or more members with distinct names.
         image_size: Height and width of the input in pixels.
         findings: Names of the outputs, in order.
-        member_weights: One non-negative weight for each member, or one row of such weights (one for each finding) for
-            each member; () for the unweighted mean.
+        weighting: "uniform" for the unweighted mean; one non-negative weight for each member, or one row of such
+            weights (one for each finding) for each member, in the members' order; in a recipe also "fitted" or
+            "fitted_per_finding", for weights that are fitted on the validation part after training.
         untrained: Findings that no data trained: their logits mean nothing, and their probabilities are NaN.
 
     Example:
@@ -109,10 +110,15 @@ class EnsembleSpec:
     members: Annotated[tuple[MemberSpec, ...], Keywords(minItems=1, maxItems=MAX_MEMBERS)]
     image_size: Annotated[int, Keywords(minimum=8, maximum=MAX_IMAGE_SIZE)] = 224
     findings: Names = FINDINGS
-    member_weights: Annotated[tuple[_Weight | _Row, ...], Keywords(maxItems=MAX_MEMBERS)] = ()
+    weighting: weights.Word | Annotated[tuple[_Weight | _Row, ...], Keywords(maxItems=MAX_MEMBERS)] = "uniform"
     untrained: Annotated[tuple[str, ...], Keywords(maxItems=MAX_FINDINGS, uniqueItems=True)] = ()
 
+    #: Field in files written before -> its name today; an empty list of weights meant the unweighted mean.
+    FORMER: ClassVar = {"member_weights": "weighting"}
+
     def __post_init__(self) -> None:
+        if self.weighting == ():
+            object.__setattr__(self, "weighting", "uniform")
         names = [m.name for m in self.members]
         if not _NAME.fullmatch(self.name):
             rule = "letters, digits, '.', '_' and '-' (at most 96)"
@@ -131,13 +137,13 @@ class EnsembleSpec:
             raise RecipeError(f"ensemble {self.name!r}: untrained {strange[0]!r} is none of its findings")
         if len(set(self.untrained)) == len(self.findings):
             raise RecipeError(f"ensemble {self.name!r}: all of its findings are untrained")
-        if wrong := weighting.problem(self.member_weights, len(names), self.findings, self.untrained):
+        if wrong := weights.problem(self.weighting, len(names), self.findings, self.untrained):
             raise RecipeError(wrong)
 
     @property
     def shares(self) -> tuple[tuple[float, ...], ...]:
         """One row for each member: its share in the mean of each finding; see `weighting.by_finding`."""
-        return weighting.by_finding(self.member_weights, len(self.members), len(self.findings))
+        return weights.by_finding(weights.numbers(self.weighting), len(self.members), len(self.findings))
 
     @property
     def speaking(self) -> dict[str, tuple[str, ...]]:
@@ -156,13 +162,22 @@ class EnsembleSpec:
         raise UnknownNameError("member", name, [m.name for m in self.members])
 
     def only(self, names: Collection[str]) -> EnsembleSpec:
-        """Returns the spec of these members alone; a finding for which none of them speaks becomes untrained."""
+        """Returns the spec of these members alone, with their shares made to sum to 1 again.
+
+        A finding for which none of them speaks becomes untrained. Members whose weights are all 0 are weighted equally.
+        """
         kept = [i for i, member in enumerate(self.members) if member.name in names]
-        members, shares = tuple(self.members[i] for i in kept), [self.shares[i] for i in kept]
-        weights = tuple(self.member_weights[i] for i in kept) if self.member_weights else ()
+        members, given = tuple(self.members[i] for i in kept), self.weighting
+        if not isinstance(given, str):
+            given = tuple(given[i] for i in kept)
+            by_finding = any(isinstance(weight, tuple) for weight in given)
+            given = given if by_finding or any(given) else "uniform"
+        elif len(kept) == 1:
+            given = "uniform"
+        shares = [row for row in weights.by_finding(weights.numbers(given), len(kept), len(self.findings))]
         silent = {f for f, column in zip(self.findings, zip(*shares, strict=True), strict=True) if not sum(column)}
         untrained = tuple(f for f in self.findings if f in silent or f in self.untrained)
-        return dataclasses.replace(self, members=members, member_weights=weights, untrained=untrained)
+        return dataclasses.replace(self, members=members, weighting=given, untrained=untrained)
 
     def without_paths(self) -> EnsembleSpec:
         """Returns a copy with file names instead of local paths, for publication."""

@@ -1,12 +1,28 @@
-"""Weights of the members of an ensemble: one number for each, or one number for each finding of each."""
+"""Weights of the members of an ensemble: one number for each, or one number for each finding of each.
+
+A recipe may ask for weights to be fitted; what a release stores is "uniform" or numbers.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal, get_args
+
+#: How the members are weighted, in a word: equally, or by a fit on the validation part (`evaluation.ensembling`).
+Word = Literal["uniform", "fitted", "fitted_per_finding"]
 
 #: One number for each member, or one row (of findings) for each member; () is the plain mean.
 Weights = Sequence[float | Sequence[float]]
+
+
+def numbers(weighting: Word | Weights) -> Weights:
+    """Returns weights as numbers: () for the plain mean, which weights that are not fitted yet also stand for.
+
+    >>> numbers("fitted"), numbers((0.9, 0.1))
+    ((), (0.9, 0.1))
+    """
+    return () if isinstance(weighting, str) else weighting
 
 
 def by_finding(weights: Weights, members: int, findings: int) -> tuple[tuple[float, ...], ...]:
@@ -25,31 +41,33 @@ def by_finding(weights: Weights, members: int, findings: int) -> tuple[tuple[flo
     return tuple(tuple(w / total if total else 0.0 for w, total in zip(row, totals, strict=True)) for row in rows)
 
 
-def problem(weights: Weights, members: int, findings: Sequence[str], untrained: Sequence[str] = ()) -> str:
+def problem(weighting: Word | Weights, members: int, findings: Sequence[str], untrained: Sequence[str] = ()) -> str:
     """Says what is wrong with weights, or "" if nothing is.
 
     Args:
-        weights: The weights.
+        weighting: A word, or the weights.
         members: Number of members.
         findings: Names of the outputs.
         untrained: Outputs that no data trained, which need no member that speaks for them.
 
     >>> problem((1.0,), 2, ("Edema",))
-    'member_weights must be 2 numbers >= 0, not all 0, got (1.0,)'
+    'weighting must be 2 numbers >= 0, not all 0, got (1.0,)'
     """
-    if not weights:
-        return ""
+    if isinstance(weighting, str):
+        words = ", ".join(map(repr, get_args(Word)))
+        return "" if weighting in get_args(Word) else f"weighting must be {words} or numbers, got {weighting!r}"
+    weights = weighting
     rows = [w for w in weights if isinstance(w, Sequence)]
     if not rows:
         numbers = [float(w) for w in weights if not isinstance(w, Sequence)]
         fits = len(numbers) == members and min(numbers) >= 0 and 0 < sum(numbers) < math.inf
-        return "" if fits else f"member_weights must be {members} numbers >= 0, not all 0, got {tuple(weights)}"
+        return "" if fits else f"weighting must be {members} numbers >= 0, not all 0, got {tuple(weights)}"
     if len(rows) != members or len(weights) != members or any(len(row) != len(findings) for row in rows):
         shape = [len(w) if isinstance(w, Sequence) else "a number" for w in weights]
-        return f"member_weights by finding must be {members} rows of {len(findings)} numbers, got {shape}"
+        return f"weighting by finding must be {members} rows of {len(findings)} numbers, got {shape}"
     if not all(0 <= w < math.inf for row in rows for w in row):
-        return "member_weights must be finite numbers >= 0"
+        return "weighting must be finite numbers >= 0"
     silent = [f for f, column in zip(findings, zip(*rows, strict=True), strict=True) if not sum(column)]
     if left := [finding for finding in silent if finding not in untrained]:
-        return f"member_weights are 0 in every member for {', '.join(left)}, which is not among the untrained findings"
+        return f"weighting is 0 in every member for {', '.join(left)}, which is not among the untrained findings"
     return ""

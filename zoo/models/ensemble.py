@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from zoo.config.specs import EnsembleSpec
-from zoo.config.weighting import Weights, by_finding
+from zoo.config.weighting import Weights, by_finding, numbers
 from zoo.core.errors import UnknownNameError, UsageError
 from zoo.models.classifier import Classifier
 from zoo.models.freezing import Trainable
@@ -55,7 +55,7 @@ class Ensemble(keras.Model):
             Classifier.from_spec(member, spec.image_size, len(spec.findings), start, channels)
             for member in spec.members
         ]
-        return cls(members, spec.member_weights or None, spec.name)
+        return cls(members, numbers(spec.weighting) or None, spec.name)
 
     def member(self, name: str) -> Classifier:
         """Returns the member called `name`; raises `UnknownNameError` with the closest names if there is none."""

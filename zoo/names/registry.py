@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from zoo.config.specs import EnsembleSpec
+from zoo.config.weighting import numbers
 from zoo.core import home
 from zoo.core.errors import UnknownNameError, UsageError
 from zoo.gate import reference
@@ -201,7 +202,7 @@ def _ensemble_info(name: str, spec: EnsembleSpec) -> ModelInfo:
     found = ReleaseFolder(folder) if folder is not None else None
     port = found.listing.provenance.port if found is not None else None
     stated = port.licence if port is not None else found.license if found is not None else ""
-    by_finding = any(isinstance(weight, tuple) for weight in spec.member_weights)
+    by_finding = any(isinstance(weight, tuple) for weight in numbers(spec.weighting))
     return ModelInfo(
         name=name,
         kind="ensemble",

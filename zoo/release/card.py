@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.config.specs import EnsembleSpec, to_dict
+from zoo.config.weighting import numbers
 from zoo.core import home
 from zoo.core.errors import ReleaseError
 from zoo.data.augment import AugmentSpec
@@ -126,6 +127,7 @@ def _facts(
     origin = decision.temperature_origin if decision is not None else None
     return {
         "spec": to_dict(spec),
+        "weights": _weights(spec),
         # A run may have read its table in another form than the recipe states.
         "form": provenance["data"].get("form") if "data" in provenance else provenance.get("recipe", {}).get("dataset"),
         "provenance": provenance,
@@ -142,6 +144,14 @@ def _facts(
         "shifted": decision is not None and decision.prior_shift is not None,
         "calibrated": result is not None and result.macro.find("brier") is not None,
     }
+
+
+def _weights(spec: EnsembleSpec) -> list[str]:
+    """The share of each member in the mean, or its range over the findings; [] for the unweighted mean."""
+    if not numbers(spec.weighting):
+        return []
+    ends = [(f"{min(row):.3f}", f"{max(row):.3f}") for row in spec.shares]
+    return [low if low == high else f"{low} to {high}, by finding" for low, high in ends]
 
 
 def _untrained(decision: Decision | None) -> list[str]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from zoo.config.pixels import NAMED
 from zoo.config.specs import EnsembleSpec, MemberSpec
+from zoo.config.weighting import numbers
 from zoo.evaluation.decision import Decision, OperatingPoint, Origin
 from zoo.models import architectures
 from zoo.release.card_facts import DataFacts
@@ -127,7 +128,7 @@ def _pixels(member: MemberSpec) -> str:
 
 def speakers(spec: EnsembleSpec) -> str:
     """Which members speak for which finding, as a table; "" if each speaks for all."""
-    if not any(isinstance(weight, tuple) for weight in spec.member_weights):
+    if not any(isinstance(weight, tuple) for weight in numbers(spec.weighting)):
         return ""
     rows = [f"| {finding} | {', '.join(names) or 'none'} |" for finding, names in spec.speaking.items()]
     return "\n".join(["| finding | members that give it |", "| --- | --- |", *rows])

@@ -84,7 +84,7 @@ def plan(recipe: Recipe, run_dir: Path) -> list[Job]:
 def single(spec: EnsembleSpec, index: int) -> EnsembleSpec:
     """Returns the spec of an ensemble that holds one member alone."""
     alone = spec.only({spec.members[index].name})
-    return dataclasses.replace(alone, name=f"{spec.name}-{alone.members[0].name}", member_weights=())
+    return dataclasses.replace(alone, name=f"{spec.name}-{alone.members[0].name}", weighting="uniform")
 
 
 def member_folder(run_dir: Path, member: str) -> Path:
