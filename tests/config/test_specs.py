@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pytest
 
 from zoo.config.specs import MAX_FINDINGS, MAX_MEMBERS, EnsembleSpec, MemberSpec, from_dict, override, to_dict
+from zoo.core import home
 from zoo.core.errors import RecipeError, UnknownNameError
 from zoo.labels.findings import FINDINGS
 
@@ -78,6 +79,7 @@ def test_a_member_is_called_by_its_backbone_unless_named():
         ({"weighting": ((1.0,) * 14, (1.0,) * 13)}, r"2 rows of 14 numbers, got \[14, 13\]"),
         ({"weighting": ((1.0,) * 14, (-1.0,) * 14)}, "finite numbers >= 0"),
         ({"weighting": ((0.0,) + (1.0,) * 13,) * 2}, "0 in every member for Atelectasis, which is not among"),
+        ({"weighting": "fited"}, "weighting must be 'uniform', 'fitted', 'fitted_per_finding' or numbers, got 'fited'"),
         ({"untrained": ("Effusion",)}, "untrained 'Effusion' is none of its findings"),
         ({"untrained": FINDINGS}, "all of its findings are untrained"),
     ],
@@ -206,3 +208,44 @@ def test_some_members_alone_are_untrained_where_none_of_them_speaks():
     assert alone.shares == ((1.0, 1.0, 0.0),)
     assert pair.shares == ((0.5, 0.0, 1.0), (0.5, 1.0, 0.0))
     assert ensemble().only({"resnet50"}).untrained == ()
+
+
+def test_some_members_share_the_weights_of_those_left_out():
+    three = ensemble(members=tuple(MemberSpec("tiny", alias=name) for name in "abc"), weighting=(0.6, 0.3, 0.0))
+    pair = three.only({"a", "b"})
+    assert pair.weighting == (0.6, 0.3)
+    assert [row[0] for row in pair.shares] == pytest.approx([2 / 3, 1 / 3])
+    assert three.only({"c"}).shares == ((1.0,) * 14,)
+    assert ensemble(weighting="fitted").only({"resnet50"}).weighting == "uniform"
+
+
+@pytest.mark.parametrize(
+    ("before", "now"), [([], "uniform"), ([0.9, 0.1], (0.9, 0.1)), ([[1.0] * 14] * 2, ((1.0,) * 14,) * 2)]
+)
+def test_files_that_call_the_weights_of_members_otherwise_are_read(before, now):
+    saved = to_dict(ensemble())
+    del saved["weighting"]
+    assert from_dict(EnsembleSpec, {**saved, "member_weights": before}) == ensemble(weighting=now)
+    assert from_dict(EnsembleSpec, {**saved, "member_weights": before}, limited=True).weighting == now
+    with pytest.raises(RecipeError, match="'member_weights' is the former name of 'weighting'; give one of them"):
+        from_dict(EnsembleSpec, {**saved, "member_weights": before, "weighting": "uniform"})
+
+
+def test_the_weights_of_the_included_model_are_read_under_their_former_name():
+    config = json.loads((home.INCLUDED / "nih-lite" / "config.json").read_text("utf-8"))["ensemble"]
+    assert "member_weights" in config
+    assert from_dict(EnsembleSpec, config).weighting == "uniform"
+
+
+@pytest.mark.parametrize(
+    ("text", "weighting"),
+    [("fitted", "fitted"), ("[0.9, 0.1]", (0.9, 0.1)), ('"fitted_per_finding"', "fitted_per_finding")],
+)
+def test_weights_can_be_set_from_the_command_line(text, weighting):
+    assert override(ensemble(), "weighting", text).weighting == weighting
+    assert override(ensemble(weighting=(0.5, 0.5)), "weighting.1", "0.25").weighting == (0.5, 0.25)
+
+
+def test_a_word_that_is_no_weighting_is_refused_with_those_that_are():
+    with pytest.raises(RecipeError, match="weighting: one of 'uniform', 'fitted', 'fitted_per_finding', got 'fited'"):
+        override(ensemble(), "weighting", "fited")

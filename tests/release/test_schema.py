@@ -114,7 +114,7 @@ def test_no_other_schema():
 def test_limits_are_those_of_the_readers():
     config = schema.load("config")["$defs"]["ensemble"]["properties"]
     assert config["image_size"]["maximum"] == specs.MAX_IMAGE_SIZE
-    assert config["members"]["maxItems"] == config["weighting"]["maxItems"] == specs.MAX_MEMBERS
+    assert config["members"]["maxItems"] == config["weighting"]["anyOf"][1]["maxItems"] == specs.MAX_MEMBERS
     labels = schema.load("labels")["properties"]["findings"]
     decision = schema.load("decision")["$defs"]["decision"]["properties"]
     for findings in (config["findings"], labels, decision["findings"]):

@@ -101,8 +101,8 @@ def _refer(cls: type, found: dict[str, Any], rules: _Rules) -> dict[str, Any]:
         for f in fields:
             if f.default is not dataclasses.MISSING and not dataclasses.is_dataclass(f.default):
                 properties[f.name]["default"] = list(f.default) if isinstance(f.default, tuple) else f.default
-        for old, name in getattr(cls, "FORMER", {}).items():
-            properties[old] = {**properties[name], "description": f"Former name of {name}.", "deprecated": True}
+        for old, new in getattr(cls, "FORMER", {}).items():
+            properties[old] = {**properties[new], "description": f"Former name of {new}.", "deprecated": True}
         found[name] = {
             "description": summary,
             "type": "object",

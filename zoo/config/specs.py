@@ -174,7 +174,7 @@ class EnsembleSpec:
             given = given if by_finding or any(given) else "uniform"
         elif len(kept) == 1:
             given = "uniform"
-        shares = [row for row in weights.by_finding(weights.numbers(given), len(kept), len(self.findings))]
+        shares = weights.by_finding(weights.numbers(given), len(kept), len(self.findings))
         silent = {f for f, column in zip(self.findings, zip(*shares, strict=True), strict=True) if not sum(column)}
         untrained = tuple(f for f in self.findings if f in silent or f in self.untrained)
         return dataclasses.replace(self, members=members, weighting=given, untrained=untrained)

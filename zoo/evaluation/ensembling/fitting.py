@@ -30,7 +30,8 @@ class FittedWeights:
         weighting: As in `EnsembleSpec.weighting`: one number for each member, or one row (one number for each finding)
             for each member; "uniform" if nothing could be fitted. The numbers of a finding sum to 1.
         shrinkage: Share of the uniform weights in them.
-        shrinkage_by_finding: Share of the weights of all findings in those of each finding; None for one number each.
+        shrinkage_by_finding: Share of the weights of all findings in those of each finding, of which 1 leaves one
+            number for each member; None if none were fitted by finding.
         origin: The data they were fitted on; its notes say what was chosen and why.
 
     >>> FittedWeights((0.9, 0.1), 0.02, None, Origin("fitted", "validation")).weighting
@@ -100,6 +101,8 @@ def fit_weights(
     notes += [f"{first.findings[j]}: {positives[j]} positives of {n[j]}, takes those of all findings" for j in few_of]
     by_finding = shrinkage.choose(data, lambda inner: shrinkage.own(inner, common(inner)), common, seed)
     notes.insert(1, by_finding.note("those of all findings"))
+    if by_finding.share == 1:
+        return FittedWeights(_numbers(common(data)[0]), chosen.share, 1.0, _with_notes(origin, notes))
     found = shrinkage.shrunk(shrinkage.own(data, common(data)), common(data), by_finding.share)
     rows = tuple(_numbers(row) for row in found.T)
     return FittedWeights(rows, chosen.share, by_finding.share, _with_notes(origin, notes))
