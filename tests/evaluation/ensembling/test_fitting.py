@@ -7,7 +7,7 @@ import pytest
 
 from zoo.core.errors import EvaluationError, SplitError
 from zoo.evaluation.ensembling import shrinkage, simplex
-from zoo.evaluation.ensembling.fitting import fit_weights, mean_logits
+from zoo.evaluation.ensembling.fitting import FittedWeights, fit_weights, mean_logits
 from zoo.evaluation.ensembling.shrinkage import Fittable
 from zoo.evaluation.scores import Scores
 
@@ -29,12 +29,17 @@ def members(
     }
 
 
+def numbers(found: FittedWeights) -> np.ndarray:
+    """The fitted weights, (members,) or (members, findings)."""
+    return np.array(found.weighting, float)
+
+
 def test_a_member_of_noise_keeps_its_share_of_the_uniform_weights_alone():
     found = fit_weights(members({"good": (1, 1, 1), "noise": (0, 0, 0)}), date="2026-01-01")
     exact = 1 - found.shrinkage / 2
     assert found.shrinkage <= 0.2
     assert found.weighting == pytest.approx((exact, 1 - exact), abs=0.02)
-    assert min(found.weighting) >= 0.01
+    assert numbers(found).min() >= 0.01
     origin = found.origin
     assert (origin.recipe, origin.split, origin.split_hash, origin.date) == (
         "fitted",
@@ -59,13 +64,13 @@ def test_weights_are_those_of_the_smallest_log_loss_mixed_with_the_uniform_ones(
     found = fit_weights(scores)
     expected = (1 - found.shrinkage) * exact / exact.sum() + found.shrinkage / 3
     np.testing.assert_allclose(found.weighting, expected, atol=1e-6)
-    assert sum(found.weighting) == pytest.approx(1)
+    assert numbers(found).sum() == pytest.approx(1)
 
 
 def test_logits_of_another_scale_give_the_same_weights():
     """The temperature is fitted with the weights; at a fixed one, logits too small would favour the largest."""
     quality = {"a": (1.0, 1.0, 1.0), "b": (0.5, 0.5, 0.5)}
-    weights = [fit_weights(members(quality, scale=scale)).weighting for scale in (1.0, 0.3, 3.0)]
+    weights = [numbers(fit_weights(members(quality, scale=scale))) for scale in (1.0, 0.3, 3.0)]
     np.testing.assert_allclose(weights[1], weights[0], atol=1e-5)
     np.testing.assert_allclose(weights[2], weights[0], atol=1e-5)
 
@@ -73,9 +78,10 @@ def test_logits_of_another_scale_give_the_same_weights():
 def test_each_finding_gets_its_own_weights_where_the_members_differ():
     scores = members({"a": (1, 0, 1), "b": (0, 1, 1)}, n=1500)
     found = fit_weights(scores, "fitted_per_finding")
-    a, b = np.array(found.weighting)
+    a, b = numbers(found)
     np.testing.assert_allclose(a + b, 1, atol=2e-6)
     np.testing.assert_allclose(a, [0.92, 0.08, 0.5], atol=0.08)
+    assert found.shrinkage_by_finding is not None
     assert found.shrinkage_by_finding <= 0.3
 
 
@@ -99,8 +105,8 @@ def test_a_finding_with_few_positives_takes_the_weights_of_all():
 
 def test_findings_that_were_not_trained_have_no_part_in_the_fit():
     scores = members({"a": (1, 0, 0), "b": (0, 1, 1)}, n=1500)
-    assert fit_weights(scores, trained=[True, False, False]).weighting[0] > 0.9
-    assert fit_weights(scores, trained=[False, True, True]).weighting[0] < 0.1
+    assert numbers(fit_weights(scores, trained=[True, False, False]))[0] > 0.9
+    assert numbers(fit_weights(scores, trained=[False, True, True]))[0] < 0.1
 
 
 @pytest.mark.parametrize(
