@@ -19,7 +19,7 @@ from zoo.core.progress import Silent
 from zoo.data.splits import Split
 from zoo.data.tables.reading import read_table
 from zoo.evaluation.decision import probabilities
-from zoo.training import assess, stages
+from zoo.training import predicting, stages
 from zoo.training.recipe import Recipe, apply_overrides, load_recipe
 
 
@@ -42,7 +42,8 @@ def main() -> None:
         run = options.out / str(number)
         stages.train(recipe, table, split, run)
         rows = split.parts["validation"]
-        logits = assess.predict_logits(assess.load_best(recipe, run), table, {"validation": rows}, recipe, Silent())
+        model = predicting.load_best(recipe, run)
+        logits = predicting.predict_logits(model, table, {"validation": rows}, recipe, Silent())
         shown = pd.DataFrame(
             probabilities(logits["validation"][recipe.ensemble.name]), columns=recipe.ensemble.findings
         )

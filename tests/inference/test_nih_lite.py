@@ -96,7 +96,8 @@ def test_it_is_small_and_says_what_it_is():
 
 def test_its_recipe_is_the_one_that_is_shipped():
     from zoo.release.folder import ReleaseFolder
-    from zoo.training.recipe import differences, load_recipe
+    from zoo.training.recipe import load_recipe
+    from zoo.training.resuming import differences
 
     saved = ReleaseFolder(FOLDER).provenance["recipe"]
     changed = differences(saved, load_recipe("nih_lite"))

@@ -13,7 +13,7 @@ pytest.importorskip("tensorflow", reason="training needs TensorFlow's data pipel
 from zoo.core.progress import Silent
 from zoo.data.images.reading import read_image
 from zoo.models.ensemble import Ensemble
-from zoo.training import assess
+from zoo.training import assess, predicting
 from zoo.training.examples import Examples
 
 
@@ -47,7 +47,7 @@ def test_the_reader_reads_each_image_of_a_part_once(tmp_path, counted):
     assert counts == Counter(names["validation"])
     counts.clear()
     rows = {part: split.rows(part) for part in ("validation", "test")}
-    assess.predict_logits(Ensemble.from_spec(recipe.ensemble), table, rows, recipe, Silent(), read)
+    predicting.predict_logits(Ensemble.from_spec(recipe.ensemble), table, rows, recipe, Silent(), read)
     assert counts == Counter(names["validation"] + names["test"])
 
 
@@ -68,7 +68,7 @@ def test_uncertain_labels_are_targets_in_training_alone(tmp_path):
         "validation and test parts: uncertain labels taken as unknown: 16",
     )
     logits = np.zeros((len(split.rows("test")), 3), np.float32)
-    assert np.isnan(assess._scores(table, split, "test", logits, recipe).labels[:4, :2]).all()
+    assert np.isnan(assess._scores(table, split, "test", split.rows("test"), logits, recipe).labels[:4, :2]).all()
     assert (examples.labels[4:][~np.isnan(examples.labels[4:])] % 1 == 0).all()
     again = Examples.from_table(recipe, table, split)
     np.testing.assert_array_equal(again.labels, examples.labels)

@@ -1,8 +1,8 @@
 """SIGTERM and Ctrl-C stop a run cleanly at any time: in an epoch, after the last one, and while results are written."""
 
 import signal
-import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,12 +50,11 @@ def test_a_signal_in_the_last_epoch_stops_before_what_follows_training(number, t
 
     monkeypatch.setattr(loop, "fit_job", fit_job)
     recipe, position = load_recipe("xrayslam"), Position()
+    around: Any = None
     with interruption.watch() as watch:
-        around = types.SimpleNamespace(interruption=watch)
-        assert loop.run_jobs(plan(recipe, tmp_path), around, position, None) == number.name
+        assert loop.run_jobs([(job, around) for job in plan(recipe, tmp_path)], watch, position, None) == number.name
     with interruption.watch() as watch:
-        around = types.SimpleNamespace(interruption=watch)
-        assert loop.run_jobs(plan(recipe, tmp_path), around, position, None) == ""
+        assert loop.run_jobs([(job, around) for job in plan(recipe, tmp_path)], watch, position, None) == ""
     assert position.job == 2
 
 

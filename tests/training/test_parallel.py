@@ -95,8 +95,8 @@ def _check_merged(recipe, result):
     """The ensemble's weights are those of the members, each trained with its own seed."""
     model = Ensemble.from_spec(recipe.ensemble)
     model.load_weights(result.weights)
-    for i, member in enumerate(model.members):
-        alone = Ensemble.from_spec(single(recipe.ensemble, i))
+    for member in model.members:
+        alone = Ensemble.from_spec(single(recipe.ensemble, member.name))
         alone.load_weights(result.run_dir / "members" / member.name / result.weights.name)
         for a, b in zip(member.get_weights(), alone.get_weights(), strict=True):
             np.testing.assert_array_equal(a, b)

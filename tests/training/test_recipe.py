@@ -7,7 +7,8 @@ from small_run import make_recipe
 from zoo.config.specs import from_dict, to_dict
 from zoo.core import home
 from zoo.core.errors import RecipeError, UnknownNameError
-from zoo.training.recipe import LossSpec, Recipe, Stage, apply_overrides, differences, load_recipe
+from zoo.training.recipe import LossSpec, Recipe, Stage, apply_overrides, load_recipe
+from zoo.training.resuming import differences
 
 
 def stage(**changes):

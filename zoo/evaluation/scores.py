@@ -14,7 +14,7 @@ from zoo.core.seeds import check_seed
 from zoo.evaluation.decision import Decision, probabilities
 from zoo.evaluation.statistics.counts import known_counts
 from zoo.evaluation.statistics.inputs import check_probabilities
-from zoo.labels.parts import PARTS
+from zoo.labels.parts import FITTABLE, OUT_OF_FOLD, PARTS
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +25,8 @@ class Scores:
         logits: (n, k) finite numbers, stored as float64. Use `from_probabilities` for probabilities.
         labels: (n, k) of 1, 0 and NaN (unknown), stored as float32.
         findings: The k column names.
-        split: "train", "validation" or "test". Calibration and thresholds are only fitted on "validation".
+        split: "train", "validation", "test" or "out-of-fold": predictions of images by a model that was trained without
+            their patients. Calibration and thresholds are only fitted on "validation" and "out-of-fold".
         split_hash: Hash of the split's manifest, stored with everything that is fitted.
         patients: (n,) patient identifiers, stored as text; rows of one patient are resampled together. None treats each
             row as a patient of its own.
@@ -146,19 +147,20 @@ class Scores:
         """Refuses scores on which `what` must not be fitted.
 
         Raises:
-            SplitError: The scores are not of the validation part.
+            SplitError: The scores are neither of the validation part nor out-of-fold.
             ValueError: They are of unknown scale.
         """
-        if self.split != "validation":
+        if self.split not in FITTABLE:
             raise SplitError(
-                f"{what} must be fitted on the validation part of a split, these scores are of {self.split!r}"
+                f"{what} must be fitted on the validation part of a split or on out-of-fold predictions, these scores "
+                f"are of {self.split!r}"
             )
         if self.kind == "scores":
             raise EvaluationError(f"{what} cannot be fitted on scores of unknown scale: give logits or probabilities")
 
     def _check_names(self) -> None:
-        if self.split not in PARTS:
-            raise SplitError(f"split must be one of {', '.join(PARTS)}, got {self.split!r}")
+        if self.split not in (*PARTS, OUT_OF_FOLD):
+            raise SplitError(f"split must be one of {', '.join((*PARTS, OUT_OF_FOLD))}, got {self.split!r}")
         if self.kind not in ("logits", "scores"):
             raise EvaluationError(
                 f"kind must be 'logits' or 'scores', got {self.kind!r}; for probabilities use Scores.from_probabilities"

@@ -74,7 +74,7 @@ def _notes(result: Evaluation) -> list[str]:
             notes.append(f"F1 at {at}, all findings: {_cell(weighted)} weighted by positives, {_cell(micro)} micro.")
     if result.default_point:
         part = result.points[result.point].origin.split
-        fitted = "were not fitted on any data" if part == "none" else f"were fitted on the {part} part"
+        fitted = "were not fitted on any data" if part == "none" else f"were fitted on the {spoken_part(part)}"
         notes.append(f"The thresholds of `{_name(result.point)}` {fitted}.")
     if result.left_out is not None:
         notes.append(_left_out(result.left_out))
@@ -154,7 +154,7 @@ def _calibration(block: Calibration) -> str:
     )
     if block.method == "none":
         return block.how
-    return f"Calibration ({block.method}, fitted on the {block.split} part), means over findings: {changes}."
+    return f"Calibration ({block.method}, fitted on the {spoken_part(block.split)}), means over findings: {changes}."
 
 
 def _model_table(result: Evaluation) -> list[str]:

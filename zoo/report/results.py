@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from zoo.evaluation.result import HALF, Evaluation, Measure
 from zoo.evaluation.result.checks import Comparison
+from zoo.labels.parts import spoken_part
 from zoo.report.forest import Row, forest
 from zoo.report.layout import Cell, Chart, Section, Table, named, spoken
 
@@ -165,7 +166,8 @@ def _by_finding(
 def _threshold(result: Evaluation) -> str:
     if result.point not in result.points:
         return "a threshold of 0.5"
-    return f"the thresholds of {named(result.point)}, fitted on the {result.points[result.point].origin.split} part"
+    part = spoken_part(result.points[result.point].origin.split)
+    return f"the thresholds of {named(result.point)}, fitted on the {part}"
 
 
 def _averages(result: Evaluation) -> list[str]:

@@ -173,12 +173,12 @@ def finish(
     folder = write_release(
         run / "release",
         found.model,
-        recipe.ensemble,
+        found.spec,
         found.decision,
         member_decisions=found.member_decisions,
         metrics=result,
         provenance=facts,
-        card=card.render(recipe.ensemble, result, decision=found.decision, provenance=facts, checks=str(gate or "")),
+        card=card.render(found.spec, result, decision=found.decision, provenance=facts, checks=str(gate or "")),
         trained_on=TrainedOn.of_run(run),
         gate=gate,
     )

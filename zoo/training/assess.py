@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-import keras
 import numpy as np
 import pandas as pd
 
+from zoo.config.specs import EnsembleSpec
 from zoo.core.progress import Progress
 from zoo.data.images.reading import Reader, read_image
 from zoo.data.splits import Split, patients_of
@@ -24,13 +24,12 @@ from zoo.evaluation.result import Evaluation
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.studies.fitting import fit_study_rule
 from zoo.evaluation.thresholds import fit_decision
+from zoo.labels.parts import OUT_OF_FOLD
 from zoo.models.ensemble import Ensemble
-from zoo.models.weights.files import uninitialized
+from zoo.training import folds, out_of_fold
 from zoo.training.examples import training_targets
+from zoo.training.predicting import BATCH, load_best, predict_logits
 from zoo.training.recipe import Recipe
-
-#: Images per prediction step.
-BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,7 @@ class Assessment:
 
     Attributes:
         model: The ensemble with the weights to release, in float32.
+        spec: Its specification.
         decision: Temperature and thresholds of the ensemble.
         member_decisions: Temperature and thresholds of each member alone.
         result: The evaluation, to which `runs.results.complete` adds subgroups and checks.
@@ -46,6 +46,7 @@ class Assessment:
     """
 
     model: Ensemble
+    spec: EnsembleSpec
     decision: Decision
     member_decisions: Mapping[str, Decision]
     result: Evaluation
@@ -60,6 +61,9 @@ def assess(
     The decision is fitted on the validation part. The test part is only evaluated: the ensemble, each member, and the
     pixel baseline. The logits of every image of both parts are written to `predictions.csv` in the run folder.
 
+    With folds the decision is fitted on the out-of-fold predictions, which are written to `out_of_fold.csv`;
+    `predictions.csv` then holds the test part alone. The members of one name are evaluated together, as their mean.
+
     Args:
         recipe: The recipe of the run.
         table: Canonical table.
@@ -69,90 +73,88 @@ def assess(
         read: Reads the pixels of an image.
     """
     model = load_best(recipe, run)
+    fitted_on, own, tested = (_by_fold if recipe.folds else _by_part)(model, recipe, table, split, run, progress, read)
+    name = recipe.ensemble.name
+    trained = _trained(table, folds.learned_from(recipe, split), recipe)
+    studies = studies_of(table)[0]
+
+    def decide(held: Held) -> Decision:
+        found = fit_decision(held.scores, calibration=TEMPERATURES, trained=trained)
+        return dataclasses.replace(found, studies=fit_study_rule(held.scores, studies[held.rows]))
+
+    decisions = {model_name: decide(held) for model_name, held in fitted_on.items()}
+    members = {model_name: decide(held) for model_name, held in own.items()}
+    test = {
+        model_name: _scores(table, split, "test", split.rows("test"), values, recipe)
+        for model_name, values in tested.items()
+    }
+    test["pixel baseline"] = _baseline(table, folds.learned_from(recipe, split), recipe, progress)
+    result = report.evaluate(test, decisions)
+    alone = {m.name: decisions[m.name] for m in recipe.ensemble.members if m.name in decisions}
+    return Assessment(model, folds.model_of(recipe), decisions[name], members or alone, result, test[name])
+
+
+class Held(NamedTuple):
+    """Scores that decisions are fitted on, and their rows of the table."""
+
+    scores: Scores
+    rows: np.ndarray
+
+
+def _by_part(
+    model: Ensemble,
+    recipe: Recipe,
+    table: pd.DataFrame,
+    split: Split,
+    run: Path,
+    progress: Progress,
+    read: Reader,
+) -> Found:
+    """The validation part, for decisions, and the logits of the test part."""
     rows = {part: split.rows(part) for part in ("validation", "test")}
     logits = predict_logits(model, table, rows, recipe, progress, read)
-    name = recipe.ensemble.name
-    validation, test = (
-        {model_name: _scores(table, split, part, values, recipe) for model_name, values in logits[part].items()}
-        for part in ("validation", "test")
-    )
-    _write_predictions(run / "predictions.csv", table, split, {part: logits[part][name] for part in logits}, recipe)
-    trained = _trained(table, split, recipe)
-    studies = studies_of(table)[0][rows["validation"]]
-    decisions = {
-        model_name: dataclasses.replace(
-            fit_decision(scores, calibration=TEMPERATURES, trained=trained), studies=fit_study_rule(scores, studies)
-        )
-        for model_name, scores in validation.items()
+    ensemble = {part: logits[part][recipe.ensemble.name] for part in logits}
+    _write_predictions(run / "predictions.csv", table, split, ensemble, recipe)
+    held = {
+        name: Held(_scores(table, split, "validation", rows["validation"], values, recipe), rows["validation"])
+        for name, values in logits["validation"].items()
     }
-    test["pixel baseline"] = _baseline(table, split, recipe, progress)
-    result = report.evaluate(test, decisions)
-    members = {m.name: decisions[m.name] for m in recipe.ensemble.members if m.name in decisions}
-    return Assessment(model, decisions[name], members, result, test[name])
+    return held, {}, logits["test"]
 
 
-def load_best(recipe: Recipe, run: Path) -> Ensemble:
-    """Loads the ensemble with the best weights of the last stage, in float32, ready to predict."""
-    with uninitialized():
-        model = Ensemble.from_spec(recipe.ensemble)
-    model.load_weights(run / recipe.stages[-1].best_weights)
-    model.trainable = False
-    return model
-
-
-def predict_logits(
+def _by_fold(
     model: Ensemble,
-    table: pd.DataFrame,
-    rows: Mapping[str, np.ndarray],
     recipe: Recipe,
+    table: pd.DataFrame,
+    split: Split,
+    run: Path,
     progress: Progress,
-    read: Reader = read_image,
-) -> dict[str, dict[str, np.ndarray]]:
-    """Computes the logits of the ensemble and of each member on some parts of a table, in one pass over the images.
-
-    Args:
-        model: The ensemble.
-        table: Canonical table.
-        rows: Name of each part -> its rows.
-        recipe: Gives the image size and the names of the models.
-        progress: Receives the progress after each batch.
-        read: Reads the pixels of an image.
-
-    Returns:
-        Part -> model name -> logits, float32 (rows, findings).
-    """
-    from zoo.data.pipeline import evaluation_batches, image_errors
-
-    outputs = {recipe.ensemble.name: model.output}
-    if len(model.members) > 1:
-        # The members' logits are taken from the ensemble's graph; calling the members would compute them twice.
-        outputs |= {m.name: z for m, z in zip(model.members, model.get_layer("logits").input, strict=True)}
-    all_at_once = keras.Model(model.input, outputs)
-    found = {}
-    for part, places in rows.items():
-        paths = table["Image_path"].to_numpy()[places]
-        batches = evaluation_batches(paths, None, image_size=recipe.ensemble.image_size, batch_size=BATCH, read=read)
-        with (
-            image_errors(),
-            progress.task(f"predicting {part}, {BATCH} images a step", -(-len(places) // BATCH)) as advance,
-        ):
-            logits = all_at_once.predict(batches, verbose=0, callbacks=[_Steps(advance)])
-        # Put the ensemble first again: JAX returns dictionaries in alphabetical order.
-        found[part] = {name: np.asarray(logits[name], np.float32) for name in outputs}
-    return found
+    read: Reader,
+) -> Found:
+    """The out-of-fold predictions, for decisions, those of each member alone, and the logits of the test part."""
+    found = out_of_fold.predict(model, recipe, table, split, progress, read)
+    out_of_fold.write(found, recipe, table, run)
+    (test,) = predict_logits(model, table, {"test": split.rows("test")}, recipe, progress, read).values()
+    _write_predictions(run / "predictions.csv", table, split, {"test": test[recipe.ensemble.name]}, recipe)
+    held = {
+        name: Held(_scores(table, split, OUT_OF_FOLD, found.rows, values, recipe), found.rows)
+        for name, values in found.logits.items()
+    }
+    own = {}
+    for member in folds.lineup(recipe):
+        of = found.folds == member.fold
+        own[member.name] = Held(held[member.base].scores.subset(of), found.rows[of])
+    return held, own, out_of_fold.joined(recipe, test)
 
 
-class _Steps(keras.callbacks.Callback):
-    def __init__(self, advance: Callable[[], None]) -> None:
-        super().__init__()
-        self._advance = advance
-
-    def on_predict_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        self._advance()
+#: Model -> what its decision is fitted on; the same for members of a fold; model -> logits of the test part.
+Found = tuple[dict[str, Held], dict[str, Held], dict[str, np.ndarray]]
 
 
-def _scores(table: pd.DataFrame, split: Split, part: str, logits: np.ndarray, recipe: Recipe) -> Scores:
-    rows, findings = split.rows(part), recipe.ensemble.findings
+def _scores(
+    table: pd.DataFrame, split: Split, part: str, rows: np.ndarray, logits: np.ndarray, recipe: Recipe
+) -> Scores:
+    findings = recipe.ensemble.findings
     return Scores(
         logits=logits,
         labels=reading.labels_of(table, findings)[rows],
@@ -183,7 +185,7 @@ def _baseline(table: pd.DataFrame, split: Split, recipe: Recipe, progress: Progr
     pixels, n = np.concatenate(found), len(split.rows("train"))
     labels = reading.labels_of(table, recipe.ensemble.findings)[split.rows("train")]
     fitted = baseline.fit_pixel_baseline(pixels[:n], labels)
-    return _scores(table, split, "test", fitted.logits(pixels[n:]), recipe)
+    return _scores(table, split, "test", split.rows("test"), fitted.logits(pixels[n:]), recipe)
 
 
 def _write_predictions(

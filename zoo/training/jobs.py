@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.config.specs import EnsembleSpec
+from zoo.training import folds
 from zoo.training.recipe import Recipe, Stage
 
 
@@ -24,6 +25,7 @@ class Job:
         seed: Seed of initial weights, dropout, image order and augmentation.
         first_epoch: Number of epochs in the stages before it, so that no stage repeats the image order of another.
         member: Name of the member that is trained alone, "" for the whole ensemble.
+        fold: The fold that it is trained without, from 1; 0 without folds.
     """
 
     title: str
@@ -34,6 +36,7 @@ class Job:
     seed: int
     first_epoch: int
     member: str = ""
+    fold: int = 0
 
 
 @dataclass
@@ -67,23 +70,28 @@ class Position:
 def plan(recipe: Recipe, run_dir: Path) -> list[Job]:
     """Returns the jobs of a recipe in order: the stages of the ensemble, or of each member in turn.
 
-    Example:
-        >>> from zoo.training.recipe import load_recipe
-        >>> [job.title for job in plan(load_recipe("xrayslam_demo"), Path("run"))][:2]
-        ['resnet50 stage1', 'resnet50 stage2']
+        Every member that is trained on its own has a seed of its own, also if two have one backbone.
+
+        Example:
+            >>> from zoo.training import folds
+    from zoo.training.recipe import load_recipe
+            >>> [job.title for job in plan(load_recipe("xrayslam_demo"), Path("run"))][:2]
+            ['resnet50 stage1', 'resnet50 stage2']
     """
     if recipe.members == "joint":
         return _stages(recipe, recipe.ensemble, run_dir, recipe.seed, "")
-    jobs = []
-    for i, member in enumerate(recipe.ensemble.members):
-        alone = single(recipe.ensemble, i)
-        jobs += _stages(recipe, alone, member_folder(run_dir, member.name), recipe.seed + i, member.name)
+    jobs: list[Job] = []
+    for member in folds.lineup(recipe):
+        if not member.snapshot:
+            alone, seed = single(folds.model_of(recipe), member.name), recipe.seed + len(jobs) // len(recipe.stages)
+            stages = _stages(recipe, alone, member_folder(run_dir, member.name), seed, member.name)
+            jobs += [dataclasses.replace(job, fold=member.fold) for job in stages]
     return jobs
 
 
-def single(spec: EnsembleSpec, index: int) -> EnsembleSpec:
+def single(spec: EnsembleSpec, name: str) -> EnsembleSpec:
     """Returns the spec of an ensemble that holds one member alone."""
-    alone = spec.only({spec.members[index].name})
+    alone = spec.only({name})
     return dataclasses.replace(alone, name=f"{spec.name}-{alone.members[0].name}", weighting="uniform")
 
 

@@ -30,6 +30,19 @@ LabelWeights = Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True)
+class Part:
+    """What the jobs of a fold learn from.
+
+    Attributes:
+        examples: Training and validation images.
+        weights: Weights of the findings in the loss.
+    """
+
+    examples: Examples
+    weights: LabelWeights
+
+
+@dataclass(frozen=True)
 class Work:
     """What one process trains; it can be sent to another process.
 
@@ -38,8 +51,7 @@ class Work:
         folder: Receives `checkpoint/` and `history.csv`.
         run_dir: Folder of the run, for `logs/` and messages.
         recipe: The recipe.
-        examples: Training and validation images.
-        weights: Weights of the findings in the loss.
+        parts: Fold of a job -> what it learns from.
         identity: What must be equal for the work to be resumed (`resuming.identity_of`).
         who: Name of the member that is trained, "" for all of them.
     """
@@ -48,8 +60,7 @@ class Work:
     folder: Path
     run_dir: Path
     recipe: Recipe
-    examples: Examples
-    weights: LabelWeights
+    parts: Mapping[int, Part]
     identity: Mapping[str, Any]
     who: str = ""
 
@@ -98,30 +109,37 @@ def run(
         write_history(work.folder, position.history)
         checkpoints.save(variables, {"identity": work.identity, "position": dataclasses.asdict(position)})
 
-    around = Surroundings(
-        examples=work.examples,
-        loss=_loss(work.recipe, work.weights),
-        logs=work.run_dir / "logs",
-        checkpoint_minutes=work.recipe.checkpoint_minutes,
-        interruption=watch,
-        progress=progress,
-        save=save,
-    )
-    return run_jobs(work.jobs, around, position, arrays)
+    def around(part: Part) -> Surroundings:
+        return Surroundings(
+            examples=part.examples,
+            loss=_loss(work.recipe, part.weights),
+            logs=work.run_dir / "logs",
+            checkpoint_minutes=work.recipe.checkpoint_minutes,
+            interruption=watch,
+            progress=progress,
+            save=save,
+        )
+
+    arounds = {fold: around(part) for fold, part in work.parts.items()}
+    return run_jobs([(job, arounds[job.fold]) for job in work.jobs], watch, position, arrays)
 
 
 def run_jobs(
-    jobs: Sequence[Job], around: Surroundings, position: Position, arrays: Mapping[str, np.ndarray] | None
+    jobs: Sequence[tuple[Job, Surroundings]],
+    watch: Interruption,
+    position: Position,
+    arrays: Mapping[str, np.ndarray] | None,
 ) -> str:
     """Runs the jobs from `position` on; returns "" when all are done, otherwise the reason why they stopped."""
     while position.job < len(jobs):
-        stopped = around.interruption.reason or fit_job(jobs[position.job], around, position, arrays)
+        job, around = jobs[position.job]
+        stopped = watch.reason or fit_job(job, around, position, arrays)
         if stopped:
             return stopped
         arrays = None
         # Models contain reference cycles: without this, two of them would be in memory at once.
         gc.collect()
-    return around.interruption.signal  # in the last epoch: what follows training is left to the next call
+    return watch.signal  # in the last epoch: what follows training is left to the next call
 
 
 def write_history(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:

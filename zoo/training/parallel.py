@@ -89,7 +89,8 @@ def prepare(work: Work, progress: Progress) -> Members:
     for name in names:
         folder = member_folder(work.run_dir, name)
         jobs = tuple(job for job in work.jobs if job.member == name)
-        works.append(dataclasses.replace(work, jobs=jobs, folder=folder, who=name))
+        parts = {job.fold: work.parts[job.fold] for job in jobs}
+        works.append(dataclasses.replace(work, jobs=jobs, folder=folder, parts=parts, who=name))
     threads = share.threads
     done: dict[str, list[dict[str, Any]]] = {}
     for one in works:

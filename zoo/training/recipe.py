@@ -6,19 +6,15 @@ import importlib.util
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from zoo.config.codec import from_dict
-from zoo.config.specs import EnsembleSpec, override, to_dict
+from zoo.config.specs import EnsembleSpec, override
 from zoo.core import home
 from zoo.core.errors import RecipeError, UnknownNameError
 from zoo.data.augment import DEFAULT, AugmentSpec
 from zoo.data.splits import SplitSpec
 from zoo.data.tables.spec import TableSpec
 from zoo.labels.uncertain import UncertainSpec, read_rules
-
-#: Fields that do not affect the trained weights: a run may be resumed with other values of them.
-FREE_FIELDS = frozenset({"checkpoint_minutes", "cache", "fill_missing", "table.images"})
 
 
 @dataclass(frozen=True)
@@ -49,6 +45,8 @@ class Stage:
         early_stopping_patience: Epochs without a better val_auc before the stage ends; None never ends it early.
         unfreeze_top: Number of layers at the end of each backbone that are trained besides the heads; None trains all.
         train_batch_norm: With `unfreeze_top`, whether batch norm among those layers is trained too.
+        snapshot: Whether the best weights of this stage are a further member (Huang et al. 2017); not in the last
+            stage, whose best weights are the member itself.
         best_weights: File name, in the run folder, of the weights with the best val_auc.
         last_weights: File name of the weights at the end of the stage, or None.
 
@@ -78,6 +76,7 @@ class Stage:
     early_stopping_patience: int | None = 3
     unfreeze_top: int | None = None
     train_batch_norm: bool = False
+    snapshot: bool = False
     best_weights: str = ""
     last_weights: str | None = None
 
@@ -156,6 +155,9 @@ class Recipe:
             findings, or finding -> rule ("nan" for the others). In the validation and test parts uncertain labels are
             unknown whatever the rule is: an assumption is not measured against itself.
         precision: Keras dtype policy; "auto" chooses by device.
+        folds: Number of folds by patient over the training and validation parts, or 0. Each member becomes as many
+            members, each trained without one fold; the decision is fitted on the predictions of the folds by the
+            members that were trained without them (out-of-fold).
         members: "joint" trains the mean of all members as one graph, "separate" one member after the other, "parallel"
             each member in a process of its own, as many at a time as there are cores or GPUs.
         seed: Seed of initial weights, dropout, image order and augmentation.
@@ -182,6 +184,7 @@ class Recipe:
     fill_missing: Literal["never", "original"] = "never"
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
     members: Literal["joint", "separate", "parallel"] = "joint"
+    folds: int = 0
     seed: int = 42
     checkpoint_minutes: float = 15.0
     cache: Literal["auto", "always", "never"] = "auto"
@@ -194,6 +197,12 @@ class Recipe:
         for kind, values in (("names", names), ("weights files", files)):
             if len(set(values)) != len(values):
                 raise RecipeError(f"recipe {self.name!r}: stages need different {kind}, got {values}")
+        if self.folds and (self.folds < 2 or self.split.by != "patient"):
+            raise RecipeError(f"recipe {self.name!r}: folds are 2 or more, and by patient as the split, or 0")
+        if self.members == "joint" and (self.folds or any(stage.snapshot for stage in self.stages)):
+            raise RecipeError(f"recipe {self.name!r}: folds and snapshots need members 'separate' or 'parallel'")
+        if self.stages[-1].snapshot:
+            raise RecipeError(f"recipe {self.name!r}: the last stage has no snapshot, since it gives the member itself")
         read_rules(self.uncertain, self.ensemble.findings)
         if not 0 <= self.seed < 2**31:
             raise RecipeError(f"recipe {self.name!r}: seed must be in [0, 2**31), got {self.seed}")
@@ -294,27 +303,3 @@ def with_table(recipe: Recipe, columns: TableSpec) -> Recipe:
     """
     named = {f.name: value for f in fields(columns) if (value := getattr(columns, f.name))}
     return replace(recipe, table=replace(recipe.table, **named))
-
-
-def differences(saved: Mapping[str, Any], recipe: Recipe) -> list[str]:
-    """Lists the paths of the fields, except `FREE_FIELDS`, in which a recipe differs from a saved one (`to_dict`).
-
-    Fields that did not exist when it was saved count as their defaults.
-    """
-    try:
-        saved = to_dict(from_dict(Recipe, saved))
-    except RecipeError:  # it has fields that are gone: compared as it is
-        plain = Recipe(recipe.name, recipe.ensemble, recipe.stages)
-        saved = {**to_dict(plain), **saved}
-    before, now = dict(_flat(saved)), dict(_flat(to_dict(recipe)))
-    changed = [path for path in {**before, **now} if before.get(path) != now.get(path)]
-    return [path for path in changed if path not in FREE_FIELDS]
-
-
-def _flat(value: Any, path: str = "") -> Iterable[tuple[str, Any]]:
-    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else None
-    if items is None:
-        yield path, value
-        return
-    for key, item in items:
-        yield from _flat(item, f"{path}.{key}".lstrip("."))

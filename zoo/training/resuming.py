@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,19 @@ import keras
 import numpy as np
 
 from zoo._version import __version__
+from zoo.config.codec import from_dict
 from zoo.config.specs import to_dict
-from zoo.core.errors import CheckpointError
+from zoo.core.errors import CheckpointError, RecipeError
 from zoo.core.progress import Progress
 from zoo.core.warn import warn_user
 from zoo.data.identity import DataIdentity, refuse_other_data
 from zoo.data.splits import Split
 from zoo.training.checkpoint import Checkpoints
 from zoo.training.jobs import Position
-from zoo.training.recipe import Recipe, differences
+from zoo.training.recipe import Recipe
+
+#: Fields that do not affect the trained weights: a run may be resumed with other values of them.
+FREE_FIELDS = frozenset({"checkpoint_minutes", "cache", "fill_missing", "table.images"})
 
 #: File in the run folder that records the data of the run.
 DATA = "data.json"
@@ -109,3 +113,27 @@ def _refuse_recipe(saved: Mapping[str, Any], recipe: Recipe, run_dir: Path) -> N
             f"{run_dir} was trained with another recipe (it differs in {', '.join(changed)}): use a new run folder "
             "or --replace"
         )
+
+
+def differences(saved: Mapping[str, Any], recipe: Recipe) -> list[str]:
+    """Lists the paths of the fields, except `FREE_FIELDS`, in which a recipe differs from a saved one (`to_dict`).
+
+    Fields that did not exist when it was saved count as their defaults.
+    """
+    try:
+        saved = to_dict(from_dict(Recipe, saved))
+    except RecipeError:  # it has fields that are gone: compared as it is
+        plain = Recipe(recipe.name, recipe.ensemble, recipe.stages)
+        saved = {**to_dict(plain), **saved}
+    before, now = dict(_flat(saved)), dict(_flat(to_dict(recipe)))
+    changed = [path for path in {**before, **now} if before.get(path) != now.get(path)]
+    return [path for path in changed if path not in FREE_FIELDS]
+
+
+def _flat(value: Any, path: str = "") -> Iterable[tuple[str, Any]]:
+    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else None
+    if items is None:
+        yield path, value
+        return
+    for key, item in items:
+        yield from _flat(item, f"{path}.{key}".lstrip("."))

@@ -23,12 +23,12 @@ from zoo.data.images.reading import Reader, read_image
 from zoo.data.splits import Split
 from zoo.models.ensemble import Ensemble
 from zoo.models.weights.files import uninitialized
-from zoo.training import devices, interruption, loop, parallel, resuming
+from zoo.training import devices, folds, interruption, loop, parallel, resuming
 from zoo.training.examples import Examples
 from zoo.training.fitting import save_weights
 from zoo.training.interruption import Interruption
 from zoo.training.jobs import member_folder, plan, single
-from zoo.training.loop import LabelWeights, Work
+from zoo.training.loop import LabelWeights, Part, Work
 from zoo.training.losses import label_weights
 from zoo.training.recipe import Recipe
 
@@ -105,16 +105,15 @@ def train(
         devices.precision(recipe.precision) as precision,
     ):
         devices.leave_gpu_to_the_backend()
-        examples = Examples.from_table(recipe, table, split, read)
-        for note in examples.notes:
+        whole, parts = _parts(recipe, table, split, read)
+        for note in whole.examples.notes:
             progress.message(note)
-        weights = _label_weights(recipe, examples)
         data = data or DataIdentity.of(table, recipe.ensemble.findings)
         resuming.refuse_changes(recipe, data, run_dir)
         identity = resuming.identity_of(recipe, split, precision, data)
         jobs = tuple(plan(recipe, run_dir))
-        work = Work(jobs, run_dir, run_dir, recipe, examples, weights, identity)
-        write = partial(_write_inputs, run_dir, recipe, split, weights, data)
+        work = Work(jobs, run_dir, run_dir, recipe, parts, identity)
+        write = partial(_write_inputs, run_dir, recipe, split, whole.weights, data)
         stopped, history = (
             _side_by_side(work, write, watch, progress)
             if recipe.members == "parallel"
@@ -126,8 +125,8 @@ def train(
         run_dir=run_dir,
         stopped=stopped,
         history=tuple(history),
-        label_weights={name: facts["weight"] for name, facts in weights.items()},
-        untrained=tuple(name for name, facts in weights.items() if not facts["positives"]),
+        label_weights={name: facts["weight"] for name, facts in whole.weights.items()},
+        untrained=tuple(name for name, facts in whole.weights.items() if not facts["positives"]),
         weights=run_dir / recipe.stages[-1].best_weights,
     )
 
@@ -154,13 +153,27 @@ def _side_by_side(
 def merge_members(recipe: Recipe, run_dir: Path) -> None:
     """Writes the weights files of the ensemble from those of its separately trained members."""
     with uninitialized():
-        model = Ensemble.from_spec(recipe.ensemble)
-        alone = [Ensemble.from_spec(single(recipe.ensemble, i)) for i in range(len(model.members))]
+        model = Ensemble.from_spec(folds.model_of(recipe))
+        alone = [Ensemble.from_spec(single(recipe.ensemble, member.name)) for member in recipe.ensemble.members]
     for file in [f for stage in recipe.stages for f in (stage.best_weights, stage.last_weights) if f]:
-        for member, one in zip(model.members, alone, strict=True):
-            one.load_weights(member_folder(run_dir, member.name) / file)
-            member.set_weights(one.members[0].get_weights())
+        for member, who in zip(model.members, folds.lineup(recipe), strict=True):
+            alone[who.of].load_weights(member_folder(run_dir, who.trainer) / (who.snapshot or file))
+            member.set_weights(alone[who.of].members[0].get_weights())
         save_weights(model, run_dir / file)
+
+
+def _parts(recipe: Recipe, table: pd.DataFrame, split: Split, read: Reader) -> tuple[Part, dict[int, Part]]:
+    """What the whole run learns from, and fold -> what the members of that fold learn from."""
+
+    def part(of: Split) -> Part:
+        examples = Examples.from_table(recipe, table, of, read)
+        return Part(examples, _label_weights(recipe, examples))
+
+    whole = part(folds.learned_from(recipe, split))
+    if not recipe.folds:
+        return whole, {0: whole}
+    place = folds.assign(recipe, table, split)
+    return whole, {fold: part(folds.split_of(split, place, fold)) for fold in range(1, recipe.folds + 1)}
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from zoo.evaluation.result.curves import Cooccurrence, Curves
 from zoo.evaluation.result.groups import Subgroups
 from zoo.evaluation.result.numbers import HALF, Estimate, Estimates, Measure, Resampling
 from zoo.evaluation.result.probing import Probe
-from zoo.labels.parts import PARTS, WHOLE
+from zoo.labels.parts import PARTS, WHOLE, spoken_part
 
 _Images = Annotated[int, Keywords(minimum=1)]
 _Row = Annotated[Estimates, Keywords(required=["auc"])]
@@ -103,10 +103,10 @@ class Calibration:
     def how(self) -> str:
         """How the calibration was chosen or fitted, in one sentence."""
         if self.method != "none":
-            return f"Method: {self.method}, fitted on the {self.split} part."
+            return f"Method: {self.method}, fitted on the {spoken_part(self.split)}."
         if few := next((note for note in self.notes if note.startswith("none, without a choice")), ""):
             return f"Calibration: {few}."
-        return f"Calibration: none; in cross-validation on the {self.split} part no method was better."
+        return f"Calibration: none; in cross-validation on the {spoken_part(self.split)} no method was better."
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,84 @@
+"""Logits of a trained run, of the ensemble and of each member."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+
+from zoo.core.progress import Progress
+from zoo.data.images.reading import Reader, read_image
+from zoo.models.ensemble import Ensemble
+from zoo.models.weights.files import uninitialized
+from zoo.training import folds
+from zoo.training.recipe import Recipe
+
+#: Images per prediction step.
+BATCH = 32
+
+
+def load_best(recipe: Recipe, run: Path) -> Ensemble:
+    """Loads the ensemble with the best weights of the last stage, in float32, ready to predict."""
+    with uninitialized():
+        model = Ensemble.from_spec(folds.model_of(recipe))
+    model.load_weights(run / recipe.stages[-1].best_weights)
+    model.trainable = False
+    return model
+
+
+def predict_logits(
+    model: Ensemble,
+    table: pd.DataFrame,
+    rows: Mapping[str, np.ndarray],
+    recipe: Recipe,
+    progress: Progress,
+    read: Reader = read_image,
+    only: Collection[str] | None = None,
+) -> dict[str, dict[str, np.ndarray]]:
+    """Computes the logits of the ensemble and of each member on some parts of a table, in one pass over the images.
+
+    Args:
+        model: The ensemble.
+        table: Canonical table.
+        rows: Name of each part -> its rows.
+        recipe: Gives the image size and the names of the models.
+        progress: Receives the progress after each batch.
+        read: Reads the pixels of an image.
+        only: Names of members, whose logits alone are computed; by default the ensemble and all members.
+
+    Returns:
+        Part -> model name -> logits, float32 (rows, findings).
+    """
+    from zoo.data.pipeline import evaluation_batches, image_errors
+
+    outputs = {recipe.ensemble.name: model.output}
+    if len(model.members) > 1:
+        # The members' logits are taken from the ensemble's graph; calling the members would compute them twice.
+        outputs |= {m.name: z for m, z in zip(model.members, model.get_layer("logits").input, strict=True)}
+    outputs = {name: z for name, z in outputs.items() if only is None or name in only}
+    all_at_once = keras.Model(model.input, outputs)
+    found = {}
+    for part, places in rows.items():
+        paths = table["Image_path"].to_numpy()[places]
+        batches = evaluation_batches(paths, None, image_size=recipe.ensemble.image_size, batch_size=BATCH, read=read)
+        with (
+            image_errors(),
+            progress.task(f"predicting {part}, {BATCH} images a step", -(-len(places) // BATCH)) as advance,
+        ):
+            logits = all_at_once.predict(batches, verbose=0, callbacks=[_Steps(advance)])
+        # Put the ensemble first again: JAX returns dictionaries in alphabetical order.
+        found[part] = {name: np.asarray(logits[name], np.float32) for name in outputs}
+    return found
+
+
+class _Steps(keras.callbacks.Callback):
+    def __init__(self, advance: Callable[[], None]) -> None:
+        super().__init__()
+        self._advance = advance
+
+    def on_predict_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._advance()
