@@ -18,6 +18,10 @@ from zoo.evaluation.metrics import roc_auc
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.thresholds import fit_decision
 from zoo.models.ensemble import Ensemble
+from zoo.release import card
+from zoo.release.verify import verify
+from zoo.release.write import write_release
+from zoo.runs import provenance
 
 pytest.importorskip("tensorflow", reason="training needs TensorFlow's data pipeline")
 
@@ -142,6 +146,29 @@ def test_decisions_say_that_they_are_fitted_out_of_fold_and_on_how_many(table, f
     assert own.n == tuple(known[place == 2].sum())
     assert {found.result.model, *found.result.models} == {"small", "tiny0-stage1", "tiny0", "pixel baseline"}
     assert "fitted on the out-of-fold predictions" in found.result.calibration.how
+
+
+def test_the_release_of_folds_is_sound_and_its_card_says_what_out_of_fold_means(table, finished, tmp_path):
+    recipe, split, _, found = finished
+    facts = provenance.of_training(recipe, table, split)
+    text = card.render(found.spec, found.result, decision=found.decision, provenance=facts)
+    assert (
+        "fitted on the out-of-fold predictions.\nThese are predictions of each image by the members" in text
+    )
+    assert "members one by one, each in 2 folds of the patients of the training and validation parts, precision" in text
+    folder = write_release(
+        tmp_path / "release",
+        found.model,
+        found.spec,
+        found.decision,
+        member_decisions=found.member_decisions,
+        metrics=found.result,
+        provenance=facts,
+        card=text,
+    )
+    checks = verify(folder)
+    assert [check for check in checks if not check.ok] == []
+    assert "decisions are fitted on out-of-fold, reported on test" in [check.detail for check in checks]
 
 
 def test_out_of_fold_scores_can_be_fitted_and_those_of_the_test_part_cannot():

@@ -19,7 +19,7 @@ from zoo.evaluation.decision import Decision
 from zoo.evaluation.result import Estimate, Evaluation, Mean, from_json, to_json
 from zoo.evaluation.result.groups import MeanGap
 from zoo.labels.findings import FINDINGS
-from zoo.labels.parts import part_of
+from zoo.labels.parts import part_of, spoken_part
 from zoo.release import card_facts, card_metadata
 from zoo.release.card_merge import merge as merge
 from zoo.release.documents import Storage
@@ -102,6 +102,7 @@ def _environment(folder: Path) -> Any:
         keep_trailing_newline=True,
     )
     environment.filters |= {"figure": _figure, "decimals": _decimals, "start": _start, "augmentation": _augmentation}
+    environment.filters["spoken_part"] = spoken_part
     environment.filters["part"] = lambda name: part_of(name) or name  # older runs say "tune"
     return environment
 

@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from zoo.config.specs import EnsembleSpec, override
 from zoo.core import home
@@ -15,6 +15,7 @@ from zoo.data.augment import DEFAULT, AugmentSpec
 from zoo.data.splits import SplitSpec
 from zoo.data.tables.spec import TableSpec
 from zoo.labels.uncertain import UncertainSpec, read_rules
+from zoo.training.loss_spec import LossSpec as LossSpec
 
 
 @dataclass(frozen=True)
@@ -112,32 +113,6 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class LossSpec:
-    """The loss, and how it weights the findings.
-
-    Attributes:
-        name: Registered name, such as "weighted_bce".
-        weight_range: Limits to which each finding's negatives / positives are clipped; None for no weights.
-        form: Whether weights apply to "both_terms" or "positive_only".
-        smoothing: Label smoothing, in [0, 1).
-        options: Further arguments of the loss, such as {"gamma": 2.0}.
-    """
-
-    name: str = "weighted_bce"
-    weight_range: tuple[float, ...] | None = (0.5, 3.0)
-    form: Literal["both_terms", "positive_only"] = "both_terms"
-    smoothing: float = 0.0
-    options: Mapping[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        limits = self.weight_range
-        if limits is not None and (len(limits) != 2 or not 0 < limits[0] <= limits[1]):
-            raise RecipeError(f"loss: weight_range must be two numbers, 0 < low <= high, or None, got {limits}")
-        if not 0 <= self.smoothing < 1:
-            raise RecipeError(f"loss: smoothing must be in [0, 1), got {self.smoothing}")
-
-
-@dataclass(frozen=True)
 class Recipe:
     """A training run, from the table to the best weights of the last stage.
 
@@ -175,7 +150,7 @@ class Recipe:
     name: str
     ensemble: EnsembleSpec
     stages: tuple[Stage, ...]
-    loss: LossSpec = LossSpec()
+    loss: LossSpec = field(default_factory=LossSpec)
     augment: AugmentSpec = DEFAULT
     split: SplitSpec = field(default_factory=SplitSpec)
     dataset: str = "competition"
