@@ -152,9 +152,7 @@ def test_the_release_of_folds_is_sound_and_its_card_says_what_out_of_fold_means(
     recipe, split, _, found = finished
     facts = provenance.of_training(recipe, table, split)
     text = card.render(found.spec, found.result, decision=found.decision, provenance=facts)
-    assert (
-        "fitted on the out-of-fold predictions.\nThese are predictions of each image by the members" in text
-    )
+    assert "fitted on the out-of-fold predictions.\nThese are predictions of each image by the members" in text
     assert "members one by one, each in 2 folds of the patients of the training and validation parts, precision" in text
     folder = write_release(
         tmp_path / "release",
