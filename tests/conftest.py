@@ -32,7 +32,7 @@ ONCE = (
     "inference/test_writers.py", "labels", "models/test_inert_pickle.py", "models/test_safetensors_header.py",
     "models/test_torch_file.py", "node", "notebooks", "release/test_bounds.py", "release/test_card.py",
     "release/test_card_merge.py", "release/test_diff.py", "release/test_manifest.py", "release/test_schema.py",
-    "release/test_trained_on.py", "report", "runs/test_audit.py", "runs/test_describe.py",
+    "release/test_trained_on.py", "report", "runs/test_audit.py", "runs/test_demo.py", "runs/test_describe.py",
     "runs/test_leaks.py", "runs/test_wheels.py", "service", "test_benchmarks.py", "test_examples.py",
     "test_imports.py", "test_map.py", "test_repository.py", "test_wheel.py",
     *(f"data/test_{name}.py" for name in (

@@ -99,8 +99,8 @@ def _demo(options: argparse.Namespace) -> int:
             )
     except Signalled as stop:
         return _goes_on(stop.name)
-    print(result.table)
-    print(f"\nReport: {result.report}\nLoad it: zoo.load({result.name!r})   {NOT_A_DEVICE}")
+    print(f"\n{result.screen}\n\nReport: {result.report}\nUse it: zoo predict IMAGES --model {result.name}")
+    print(f"Load it: zoo.load({result.name!r})\n{NOT_A_DEVICE}")
     return 0
 
 

@@ -57,6 +57,8 @@ class MemberSpec:
             release is loaded.
         batch_norm_momentum: Momentum of batch normalisation; None keeps the architecture's own. Short runs from random
             weights need about 0.9.
+        zero_residuals: Whether a member with random weights starts with the last scale in the branch of each residual
+            block at 0 (`zoo.models.residuals`), which helps short runs.
         alias: Name of the member in the ensemble, if it differs from the backbone's name.
         pixels: Pixel values that the weights expect, as numbers; None for those of the architecture.
 
@@ -70,6 +72,7 @@ class MemberSpec:
     dropout: Annotated[float, Keywords(minimum=0, exclusiveMaximum=1)] = 0.3
     weights: str | None = None
     batch_norm_momentum: float | None = None
+    zero_residuals: bool = False
     alias: str = ""
     pixels: PixelSpec | None = None
 
@@ -79,6 +82,10 @@ class MemberSpec:
             raise RecipeError(f"a member's name has {rule}; got {self.name[:80]!r}")
         if not 0.0 <= self.dropout < 1.0:
             raise RecipeError(f"member {self.name!r}: dropout must be in [0, 1), got {self.dropout}")
+        if self.zero_residuals and self.weights is not None:
+            raise RecipeError(
+                f"member {self.name!r}: zero_residuals changes random weights, but it starts from {self.weights!r}"
+            )
 
     @property
     def name(self) -> str:

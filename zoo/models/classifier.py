@@ -11,6 +11,7 @@ from zoo.models import freezing
 from zoo.models.backbones import Backbone
 from zoo.models.freezing import Trainable
 from zoo.models.heads import build_head
+from zoo.models.residuals import silence_branches
 from zoo.models.weights.pretrained import load_pretrained
 
 
@@ -54,16 +55,20 @@ class Classifier(keras.Model):
             spec: Backbone, head, dropout, batch-norm momentum and name.
             image_size: Height and width in pixels, or None for any.
             findings: Number of logits.
-            start: Load the starting weights `spec.weights` ("imagenet" or a file), as training does.
+            start: Load the starting weights `spec.weights` ("imagenet" or a file), or begin as `spec.zero_residuals`
+                says, as training does.
             channels: 1 (greyscale) or 3 (RGB).
 
         Raises:
             UnknownNameError: No such backbone or head.
             WeightsError: The starting weights are missing or belong to another backbone.
+            UsageError: `zero_residuals` of a backbone without residual blocks.
         """
         backbone = Backbone(spec.backbone, image_size, channels, spec.batch_norm_momentum, pixels=spec.pixels)
         if start and spec.weights is not None:
             load_pretrained(backbone, spec.weights)
+        if start and spec.zero_residuals:
+            silence_branches(backbone.network)
         return cls(backbone, build_head(spec.head, findings, spec.dropout), spec.name)
 
     def freeze_backbone(self) -> Trainable:

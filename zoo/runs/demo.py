@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from zoo.core import home
 from zoo.core.counting import counted
 from zoo.core.csv import read_columns
 from zoo.core.progress import Progress
@@ -17,7 +18,8 @@ from zoo.data.images.locating import locate_images
 from zoo.data.phantoms.drawing import make_phantoms
 from zoo.data.tables import reading
 from zoo.data.tables.spec import TableSpec
-from zoo.evaluation import report
+from zoo.evaluation.result import Evaluation
+from zoo.evaluation.result.numbers import Estimate
 from zoo.inference import load
 from zoo.release import install
 from zoo.runs import train
@@ -25,7 +27,10 @@ from zoo.training import interruption
 from zoo.training.recipe import apply_overrides, load_recipe, with_table
 
 #: Number of images that the demo draws for training and evaluation, and of unseen images that it predicts at the end.
-PHANTOMS, UNSEEN = 1500, 8
+PHANTOMS, UNSEEN = 1500, 4
+
+#: The model that comes with the package, and the map that the demo makes with it before it trains its own.
+INCLUDED, HEATMAP = "nih-lite", "example-heatmap.png"
 
 
 @dataclass(frozen=True)
@@ -34,12 +39,12 @@ class Demo:
 
     Attributes:
         name: Name under which the trained model is installed.
-        table: The results as Markdown.
+        screen: The results as text of at most 80 columns and 24 lines with what the command line adds.
         report: Path of the report.
     """
 
     name: str
-    table: str
+    screen: str
     report: Path
 
 
@@ -53,6 +58,8 @@ def run(
     columns: TableSpec | None = None,
 ) -> Demo:
     """Trains, evaluates, releases, installs and loads a small ensemble, then predicts with it.
+
+    Before that, the model that comes with the package predicts and explains a real image: what a trained model gives.
 
     Args:
         data: Folder of images and table, or the table, or None to draw synthetic ones.
@@ -68,6 +75,7 @@ def run(
     name = "xrayslam-demo" if data is None else f"xrayslam-demo-{dataset}"
     folder = folder or Path("runs") / name
     data_name = "phantoms" if data is None else dataset
+    _show_included(folder, progress)
     if data is None:
         data = folder / "phantoms"
         _draw(data, recipe.seed, progress)
@@ -80,7 +88,45 @@ def run(
     install.install(outcome.release, name)
     images = Path(columns.images) if columns is not None and columns.images else reading.home_of(data)
     sample = _predict_unseen(name, images, folder, progress)
-    return Demo(name, f"{report.markdown(outcome.result)}\n{sample}", outcome.report)
+    return Demo(name, f"{results_table(outcome.result)}\n\n{sample}", outcome.report)
+
+
+def results_table(result: Evaluation) -> str:
+    """The macro AUC of the ensemble and of all that it is compared with, as aligned text.
+
+    The last column holds the paired difference: the ensemble minus the other.
+    """
+    rows = [("mean over findings", "AUC", f"{result.model} minus this")]
+    for name, numbers in {result.model: result.numbers, **result.models}.items():
+        less = result.differences.get(name)
+        rows.append((name, _cell(numbers.macro.auc), "" if less is None else _cell(less.macro.auc, "+.3f")))
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    part = f"{counted(result.n, 'image')} of {counted(result.patients, 'patient')}, the {result.split} part"
+    return "\n".join([f"{part}; {result.interval.level:.0%} intervals in brackets", *lines])
+
+
+def _cell(number: Estimate, form: str = ".3f") -> str:
+    if number.value is None:
+        return "undefined"
+    if number.low is None or number.high is None:
+        return f"{number.value:{form}}"
+    return f"{number.value:{form}} [{number.low:{form}}, {number.high:{form}}]"
+
+
+def _show_included(folder: Path, progress: Progress) -> None:
+    """Predicts and explains an example image with the model in the package, if there is one and it was not done yet."""
+    if INCLUDED not in home.included() or (folder / HEATMAP).is_file():
+        return
+    image = home.example_images()[0]
+    progress.message(f"{INCLUDED}, which comes with the package, on a real image ({image.name}):")
+    predictor = load.load(INCLUDED, runtime="keras")
+    table = predictor.findings([image])
+    progress.message(f"  {_findings_of(table)}")
+    finding = table.loc[table["probability"].idxmax(), "finding"]
+    folder.mkdir(parents=True, exist_ok=True)
+    path = predictor.explain(image, finding).save(folder / HEATMAP)
+    progress.message(f"  heatmap of {finding}: {path}")
 
 
 def _draw(data: Path, seed: int, progress: Progress) -> None:
@@ -103,10 +149,15 @@ def _predict_unseen(name: str, data: Path, run_folder: Path, progress: Progress)
 
 
 def _most_likely(table: pd.DataFrame) -> str:
-    lines = ["| image | most likely findings (probability, * = at or above its threshold) |", "| --- | --- |"]
+    lines = ["most likely findings (probability, * = at or above its threshold)"]
+    width = max((len(Path(str(image)).name) for image in table["image"]), default=0)
     for image, rows in table[table["error"] == ""].groupby("image", sort=False):
-        top = rows.nlargest(3, "probability")
-        stars = ["*" if s else "" for s in top["positive"].fillna(False)]
-        shown = (f"{f} {p:.2f}{s}" for f, p, s in zip(top["finding"], top["probability"], stars, strict=True))
-        lines.append(f"| {Path(str(image)).name} | {', '.join(shown)} |")
+        lines.append(f"{Path(str(image)).name:{width}}  {_findings_of(rows, 2)}")
     return "\n".join(lines)
+
+
+def _findings_of(rows: pd.DataFrame, most: int = 3) -> str:
+    """The most likely findings of one image, such as "Edema 0.81*, Fracture 0.20"."""
+    top = rows[rows["error"] == ""].nlargest(most, "probability")
+    stars = ["*" if s else "" for s in top["positive"].fillna(False)]
+    return ", ".join(f"{f} {p:.2f}{s}" for f, p, s in zip(top["finding"], top["probability"], stars, strict=True))
