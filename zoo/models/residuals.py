@@ -49,7 +49,8 @@ def silence_branches(network: keras.Model) -> int:
     blocks = 0
     for layer in network.layers:
         if isinstance(layer, keras.layers.Add):
-            branch = map(network.get_layer, max(map(way, sources[layer.name]), key=len))
+            ways = [way(source) for source in sources[layer.name]]
+            branch = [network.get_layer(name) for name in max(ways, key=len)]
             norm = next((part for part in branch if isinstance(part, keras.layers.BatchNormalization)), None)
             if norm is not None:
                 norm.gamma.assign(keras.ops.zeros_like(norm.gamma))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from zoo.core import home
@@ -123,7 +124,7 @@ def _show_included(folder: Path, progress: Progress) -> None:
     predictor = load.load(INCLUDED, runtime="keras")
     table = predictor.findings([image])
     progress.message(f"  {_findings_of(table)}")
-    finding = table.loc[table["probability"].idxmax(), "finding"]
+    finding = str(table["finding"].iloc[int(np.nanargmax(table["probability"]))])
     folder.mkdir(parents=True, exist_ok=True)
     path = predictor.explain(image, finding).save(folder / HEATMAP)
     progress.message(f"  heatmap of {finding}: {path}")
