@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
-from statistics import NormalDist
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -17,9 +16,12 @@ from zoo.evaluation.result import Estimate, Estimates, Mean, Measure
 from zoo.evaluation.result.checks import Comparison, Pair
 from zoo.evaluation.result.numbers import Resampling
 from zoo.evaluation.scores import Scores
-from zoo.evaluation.statistics.intervals import Interval, bootstrap, delong_difference, percentiles
+from zoo.evaluation.statistics.delong import difference_spread
+from zoo.evaluation.statistics.intervals import Interval, bootstrap
 from zoo.evaluation.statistics.ranking import mean_ranks
 from zoo.evaluation.statistics.ratios import mean_over_findings
+from zoo.evaluation.statistics.spreads import Spread
+from zoo.evaluation.uncertainty import mean_interval
 
 How: TypeAlias = Literal["logits", "probabilities", "ranks"]
 HOW: tuple[How, ...] = ("logits", "probabilities", "ranks")
@@ -80,8 +82,7 @@ def compare(
 
     Returns:
         For each pair of models, the difference of each finding and of the mean over findings. The joint intervals of
-        the mean hold for all pairs simultaneously at this level (Bonferroni). They use a normal distribution with the
-        bootstrap's standard error, since percentiles that far out cannot be estimated from so few resamples.
+        the mean hold for all pairs simultaneously at this level (Bonferroni).
 
     Raises:
         ValueError: Fewer than two models, or models on different rows, labels or findings.
@@ -129,34 +130,36 @@ def compare(
 def _pair(names: tuple[str, str], scores: tuple[Scores, Scores], samples: np.ndarray, level: float, pairs: int) -> Pair:
     a, b = scores
     values = roc_auc(a.labels, a.logits) - roc_auc(b.labels, b.logits)
-    low, high = percentiles(samples, level)
+    spreads = [
+        difference_spread(*columns, a.clusters) for columns in zip(a.labels.T, a.logits.T, b.logits.T, strict=True)
+    ]
     n, positives = a.counts
-    exact = delong_difference(a.labels, a.logits, b.logits, a.clusters, level)
+    intervals = [
+        Interval(*numbers)
+        for numbers in zip(values, *np.transpose([s.interval(level) for s in spreads]), n, positives, strict=True)
+    ]
     findings = {
-        finding: Estimates(
-            {
-                Measure("auc"): Estimate.from_interval(Interval(values[j], low[j], high[j], n[j], positives[j])),
-                Measure("auc_delong"): Estimate.from_interval(exact[j]),
-            }
-        )
-        for j, finding in enumerate(a.findings)
+        finding: Estimates({Measure("auc"): Estimate.from_interval(interval)})
+        for finding, interval in zip(a.findings, intervals, strict=True)
     }
     same = tuple(f for j, f in enumerate(a.findings) if np.array_equal(a.logits[:, j], b.logits[:, j]))
-    macro = _macro(values, samples, (int(n.sum()), int(positives.sum())), level, pairs)
+    macro = _macro(spreads, samples, (int(n.sum()), int(positives.sum())), level, pairs)
     return Pair(*names, findings, macro, same)
 
 
-def _macro(values: np.ndarray, samples: np.ndarray, counts: tuple[int, int], level: float, pairs: int) -> Estimates:
+def _macro(
+    spreads: Sequence[Spread], samples: np.ndarray, counts: tuple[int, int], level: float, pairs: int
+) -> Estimates:
     """The mean over findings, with its own interval and with the one adjusted for the number of pairs."""
-    value, used = (a.item() for a in mean_over_findings(values))
-    means = mean_over_findings(samples)[0]
-    low, high = (float(limit) for limit in percentiles(means, level))
-    error = float(np.nanstd(means)) if not np.isnan(means).all() else 0.0
-    spread = NormalDist().inv_cdf(1 - (1 - level) / (2 * pairs)) * error if error > 0 else np.nan
-    intervals = {"auc": (low, high), "auc_joint": (value - spread, value + spread)}
+    value, used = (a.item() for a in mean_over_findings(np.array([spread.value for spread in spreads])))
+    equal = np.ones(len(spreads))
+    intervals = {
+        name: mean_interval(spreads, samples, equal, at)
+        for name, at in (("auc", level), ("auc_joint", 1 - (1 - level) / pairs))
+    }
     return Estimates(
         {
-            Measure(name): Mean.over(Estimate.from_interval(Interval(value, *limits, *counts)), int(used), len(values))
+            Measure(name): Mean.over(Estimate.from_interval(Interval(value, *limits, *counts)), int(used), len(spreads))
             for name, limits in intervals.items()
         }
     )

@@ -16,9 +16,10 @@ from zoo.evaluation.result import Estimate, Estimates, Evaluation, Mean, Measure
 from zoo.evaluation.result.evaluation import Calibration, Change, Point
 from zoo.evaluation.result.numbers import Resampling
 from zoo.evaluation.scores import Scores
-from zoo.evaluation.statistics.intervals import Interval, delong, delong_difference, percentiles
+from zoo.evaluation.statistics.intervals import Interval
 from zoo.evaluation.tables import RESEARCH_ONLY as RESEARCH_ONLY
 from zoo.evaluation.tables import markdown as markdown
+from zoo.evaluation.uncertainty import Spreads, differences_of, mean_interval, resampled, spreads_of
 
 #: Metrics that can be compared between two models with different thresholds and calibration.
 _SHARED = ("auc", "average_precision")
@@ -37,9 +38,8 @@ def evaluate(
 ) -> Evaluation:
     """Evaluates one model, and compares others with it, on the same rows.
 
-    Intervals are percentiles of a bootstrap over patients; all models use the same resamples, so differences are
-    paired. `auc_delong` is the same AUC with DeLong's clustered interval. Resampling increases an ECE; its interval is
-    corrected for this bias.
+    Each measure has the interval that was found to hold the true value about as often as it says, for patients with
+    several images and few positives (docs/concepts/intervals.md); differences are paired.
 
     Args:
         scores_by_model: Name -> scores. The first is the model under report; the others (its members, a baseline) are
@@ -74,10 +74,12 @@ def evaluate(
     scores_by_model = {model: replace(scores, patients=first.patients) for model, scores in scores_by_model.items()}
     for model, scores in scores_by_model.items():
         # The same seed draws the same patients for every model.
-        measures = Measures(scores, decisions.get(model), _points(scores, decisions.get(model), model == main))
+        points = _points(scores, decisions.get(model), model == main)
+        measures = Measures(scores, decisions.get(model), points)
         values[model], samples[model] = measures.values(), measures.resampled(resamples, seed)
-        exact = delong(scores.labels, scores.logits, scores.clusters, level)
-        numbers[model] = _numbers(scores, values[model], samples[model], level, exact)
+        p = scores.calibrated(decisions.get(model)) if scores.kind == "logits" else None
+        spreads = spreads_of(scores, values[model], samples[model], p, points)
+        numbers[model] = _numbers(scores, values[model], samples[model], spreads, level)
     others = {model: scores for model, scores in scores_by_model.items() if model != main}
     calibration = None
     if own is not None and first.kind == "logits":
@@ -152,24 +154,25 @@ def _less(a: Values, b: Values, metrics: Sequence[str]) -> Values:
     return {key: a[key] - b[key] for key in a if key in b and key[1] in metrics}
 
 
-def _numbers(
-    scores: Scores, values: Values, samples: Values, level: float, exact: Sequence[Interval] = ()
-) -> ModelNumbers:
-    """One model's numbers for each finding and averaged over findings; `exact` are DeLong's intervals of the AUC."""
+def _numbers(scores: Scores, values: Values, samples: Values, spreads: Spreads, level: float) -> ModelNumbers:
+    """One model's numbers for each finding and averaged over findings."""
     n, positives = scores.counts
     by_finding: list[dict[Measure, Estimate]] = [{} for _ in scores.findings]
     averages: dict[str, dict[Measure, Estimate]] = {}
     for (over, metric), value in values.items():
-        measure, (low, high) = Measure.parse(metric), percentiles(samples[over, metric], level)
+        measure, own = Measure.parse(metric), spreads["finding", metric]
         if over == "finding":
             for j, row in enumerate(by_finding):
-                row[measure] = _short(Interval(value[j], low[j], high[j], n[j], positives[j]))
+                row[measure] = _short(Interval(value[j], *own[j].interval(level), n[j], positives[j]))
             continue
+        if over == "micro":
+            low, high = spreads[over, metric][0].interval(level)
+        else:
+            weights = positives if over == "weighted" else np.ones(len(own))
+            low, high = mean_interval(own, samples["finding", metric], weights, level)
         used = int(np.sum(~np.isnan(values["finding", metric])))
         average = _short(Interval(float(value), float(low), float(high), n.sum(), positives.sum()))
         averages.setdefault(over, {})[measure] = Mean.over(average, used, len(scores.findings))
-    for row, interval in zip(by_finding, exact, strict=False):
-        row[Measure("auc_delong")] = _short(interval)
     return ModelNumbers(
         {finding: Estimates(row) for finding, row in zip(scores.findings, by_finding, strict=True)},
         *(Estimates(averages.get(over, {})) for over in ("micro", "macro", "weighted")),
@@ -191,8 +194,8 @@ def _difference(
 ) -> ModelNumbers:
     """The first model minus the second, paired."""
     first, other = scores
-    exact = delong_difference(first.labels, first.logits, other.logits, first.clusters, level)
-    return _numbers(first, _less(*values, _SHARED), _less(*samples, _SHARED), level, exact)
+    less, resampled_less = _less(*values, _SHARED), _less(*samples, _SHARED)
+    return _numbers(first, less, resampled_less, differences_of(first, other, less, resampled_less), level)
 
 
 def _calibration(
@@ -201,8 +204,8 @@ def _calibration(
     """The effect of calibration, from the numbers before and after it."""
     origin = decision.temperature_origin
     before, after, difference = (
-        _numbers(scores, value, resampled, level)
-        for value, resampled in (
+        _numbers(scores, value, sample, resampled(scores, value, sample), level)
+        for value, sample in (
             (_some(values[0], _CALIBRATED), _some(samples[0], _CALIBRATED)),
             (_some(values[1], _CALIBRATED), _some(samples[1], _CALIBRATED)),
             (_less(*values[::-1], _CALIBRATED), _less(*samples[::-1], _CALIBRATED)),

@@ -38,7 +38,7 @@ def markdown(result: Evaluation) -> str:
         RESEARCH_ONLY,
         "",
         f"{rows}, split `{result.split_hash[:12] or 'unnamed'}`. In brackets: {interval.level:.0%} intervals "
-        f"from {interval.resamples:,} resamples of patients, seed {interval.seed}.",
+        f"by patient; correlations from {interval.resamples:,} resamples of patients, seed {interval.seed}.",
         "",
         *_finding_table(result),
         "",

@@ -94,7 +94,7 @@ def models(result: Evaluation) -> Section:
     )
     chart = Chart("models", "AUC of each model", forest("AUC", "AUC", forest_rows, reference=0.5), words, columns=3)
     mean, comparison = result.ensemble, result.comparison
-    same = "All models use the same resamples of patients, so the interval of a difference is paired."
+    same = "The models are compared on the same patients, so the interval of a difference is paired."
     made = [f"{main} is the mean of the {mean.how} of {', '.join(mean.members)}."] if mean else []
     return Section(
         "models",
@@ -186,15 +186,13 @@ def _pairs(comparison: Comparison) -> tuple[Table, ...]:
     rows = tuple((pair.a, pair.b, pair.macro.auc, pair.macro.get("auc_joint")) for pair in comparison.pairs)
     head = ("Model", "minus", "Mean AUC", "Its joint interval")
     by_finding = tuple(
-        (finding, pair.a, pair.b, row.auc, row.get("auc_delong"))
-        for pair in comparison.pairs
-        for finding, row in pair.findings.items()
+        (finding, pair.a, pair.b, row.auc) for pair in comparison.pairs for finding, row in pair.findings.items()
     )
     return (
         Table("Pairs of models: difference in mean AUC", head, rows),
         Table(
             "Pairs of models: difference in AUC of each finding",
-            ("Finding", "Model", "minus", "AUC", "AUC, DeLong"),
+            ("Finding", "Model", "minus", "AUC"),
             by_finding,
             folded=True,
         ),

@@ -65,7 +65,7 @@ def test_the_result_is_a_report_with_what_the_files_add(result):
     assert (result["n"], result["patients"], result["patients_known"]) == (70, 35, True)
     assert len(result["comparison"]["pairs"]) == 6
     assert set(result["findings"]) == set(FINDINGS)
-    assert {"auc", "auc_delong"} < set(result["findings"]["Edema"])
+    assert {"auc", "average_precision"} == set(result["findings"]["Edema"])
     assert "brier" not in result["findings"]["Edema"]
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from zoo.evaluation.metrics import average_precision, roc_auc
-from zoo.evaluation.statistics.intervals import delong
+from zoo.evaluation.statistics.delong import delong
 from zoo.evaluation.statistics.ranking import Ranked, mean_ranks, placements
 
 CASES = {

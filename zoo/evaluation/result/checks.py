@@ -15,7 +15,7 @@ class Pair:
     Attributes:
         a: The first model.
         b: The second model.
-        findings: Finding -> differences `auc` (bootstrap) and `auc_delong`.
+        findings: Finding -> differences `auc`.
         macro: Difference of the mean AUC: `auc`, and `auc_joint`, whose interval is adjusted for the number of pairs.
         identical: Findings for which both models give the same predictions.
     """

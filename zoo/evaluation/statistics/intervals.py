@@ -1,4 +1,4 @@
-"""Confidence intervals: the patient-clustered bootstrap of any metric, and DeLong's interval of the AUC.
+"""Confidence intervals: an estimate with its limits, and the patient-clustered bootstrap of any metric.
 
 Images of one patient resemble each other, so patients are resampled instead of images; an interval that treats images
 as independent is too narrow.
@@ -6,18 +6,14 @@ as independent is too narrow.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import TypeVar
 
 import numpy as np
 
 from zoo.core.errors import EvaluationError
 from zoo.core.seeds import check_seed
-from zoo.evaluation.statistics.counts import known_counts
-from zoo.evaluation.statistics.inputs import check_pair
-from zoo.evaluation.statistics.ranking import placements
 from zoo.evaluation.statistics.ratios import ratio
 
 K = TypeVar("K")
@@ -144,84 +140,3 @@ def clustered_error(residuals: np.ndarray, clusters: np.ndarray | int) -> np.nda
     """
     count = np.asarray(clusters, np.float64)
     return np.sqrt(np.sum(residuals**2, axis=0) * ratio(count, count - 1))
-
-
-def delong(
-    labels: np.ndarray, scores: np.ndarray, clusters: np.ndarray | None = None, level: float = 0.95
-) -> tuple[Interval, ...]:
-    """AUC of each finding with DeLong's interval, limited to 0..1.
-
-    The variance comes from each row's placement among the rows of the other class (DeLong, DeLong, Clarke-Pearson
-    1988), found by sorting (Sun and Xu 2014), summed by cluster where patients repeat (Obuchowski 1997).
-
-    Args:
-        labels: (n, k) of 1, 0 and NaN.
-        scores: (n, k) finite.
-        clusters: (n,) int, each row's patient; None treats the rows as independent.
-        level: Confidence level.
-
-    Returns:
-        k intervals; limits are NaN if a class has fewer than two clusters, or the variance is 0 (perfect ranking).
-
-    >>> labels = np.array([[1], [0], [1], [0], [1], [0]])
-    >>> (one,) = delong(labels, np.array([[0.9], [0.1], [0.4], [0.5], [0.8], [0.2]]))
-    >>> round(one.value, 3), round(one.low, 3), one.high
-    (0.889, 0.581, 1.0)
-    """
-    return _delong(labels, (scores,), clusters, level)
-
-
-def delong_difference(
-    labels: np.ndarray, a: np.ndarray, b: np.ndarray, clusters: np.ndarray | None = None, level: float = 0.95
-) -> tuple[Interval, ...]:
-    """AUC of `a` minus that of `b` on the same rows, with DeLong's paired interval; arguments as `delong`.
-
-    >>> labels, scores = np.array([[1], [0], [1], [0]]), np.array([[0.9], [0.1], [0.4], [0.5]])
-    >>> delong_difference(labels, scores, -scores)[0].value
-    0.5
-    """
-    return _delong(labels, (a, b), clusters, level)
-
-
-def _delong(
-    labels: np.ndarray, models: Sequence[np.ndarray], clusters: np.ndarray | None, level: float
-) -> tuple[Interval, ...]:
-    checked = [check_pair(labels, scores) for scores in models]
-    labels, models = checked[0][0], [scores for _, scores in checked]
-    groups = np.arange(len(labels)) if clusters is None else np.asarray(clusters)
-    n, positives = known_counts(labels)
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    floor = 0.0 if len(models) == 1 else -1.0
-    intervals = []
-    for j in range(labels.shape[1]):
-        value, variance = _auc_contrast(labels[:, j], [scores[:, j] for scores in models], groups)
-        spread = z * np.sqrt(variance) if variance > 0 else np.nan
-        low, high = max(floor, value - spread), min(1.0, value + spread)
-        if np.isnan(spread):
-            low = high = np.nan
-        intervals.append(Interval(float(value), float(low), float(high), int(n[j]), int(positives[j])))
-    return tuple(intervals)
-
-
-def _auc_contrast(labels: np.ndarray, models: Sequence[np.ndarray], groups: np.ndarray) -> tuple[float, float]:
-    """The first model's AUC minus the second's (if any), and its variance by Obuchowski's clustered estimator."""
-    positive, negative = labels == 1, labels == 0
-    p, q = int(positive.sum()), int(negative.sum())
-    if not p or not q:
-        return np.nan, np.nan
-    # The placements of a difference of AUCs are the differences of the placements, so one formula suffices.
-    shares = placements(labels, models[0])
-    for other in models[1:]:
-        shares = shares - placements(labels, other)
-    value = float(shares[positive].mean())
-    with_positives, with_negatives = len(np.unique(groups[positive])), len(np.unique(groups[negative]))
-    if with_positives < 2 or with_negatives < 2:
-        return value, np.nan
-    residuals = shares - value
-    v10 = np.bincount(groups, residuals * positive)
-    v01 = np.bincount(groups, residuals * negative)
-    clusters = len(np.unique(groups[positive | negative]))
-    s10 = with_positives / ((with_positives - 1) * p) * np.sum(v10**2)
-    s01 = with_negatives / ((with_negatives - 1) * q) * np.sum(v01**2)
-    s11 = clusters / (clusters - 1) * np.sum(v10 * v01)
-    return value, float(s10 / p + s01 / q + 2 * s11 / (p * q))

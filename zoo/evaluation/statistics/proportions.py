@@ -10,6 +10,7 @@ import numpy as np
 from zoo.core.errors import EvaluationError
 from zoo.evaluation.statistics.intervals import Interval, clustered_error
 from zoo.evaluation.statistics.ratios import ratio
+from zoo.evaluation.statistics.spreads import LARGE, Spread
 
 
 def proportion(hits: np.ndarray, clusters: np.ndarray | None = None, level: float = 0.95) -> Interval:
@@ -37,6 +38,19 @@ def proportion(hits: np.ndarray, clusters: np.ndarray | None = None, level: floa
     return Interval(float(value), float(low), float(high), n, int(y.sum()))
 
 
+def share_spread(part: np.ndarray, whole: np.ndarray) -> Spread:
+    """A proportion as `shares` gives it, (c,) sums by cluster, with its limits at any width."""
+    value, n = _effective(part, whole)
+    known = bool(n > 0)
+
+    def limits(width: float) -> tuple[float, float]:
+        low, high = _score(value, n, width)
+        return float(low), float(high)
+
+    low, high = limits(1.0) if known else (np.nan, np.nan)
+    return Spread(float(value), ((high - low) / 2) ** 2, LARGE if known else 0.0, limits)
+
+
 def shares(part: np.ndarray, whole: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns proportions, such as a sensitivity or an F1, with Wilson's score interval for clustered rows.
 
@@ -56,12 +70,18 @@ def shares(part: np.ndarray, whole: np.ndarray, level: float = 0.95) -> tuple[np
     >>> float(value), bool(low < 0.5 < high)
     (0.5, True)
     """
+    value, n = _effective(part, whole)
+    return value, *wilson(value, n, level)
+
+
+def _effective(part: np.ndarray, whole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The proportion and the effective sample size; NaN without any rows."""
     total, clusters = whole.sum(axis=0), np.sum(whole > 0, axis=0)
     value = ratio(part.sum(axis=0), total)
     with np.errstate(divide="ignore", invalid="ignore"):
         spread = (clustered_error(part - value * whole, clusters) / total) ** 2
         independent = np.where(spread > 0, np.minimum(total, value * (1 - value) / spread), clusters)
-    return value, *wilson(value, np.where(clusters > 1, independent, np.where(clusters > 0, 1.0, np.nan)), level)
+    return value, np.where(clusters > 1, independent, np.where(clusters > 0, 1.0, np.nan))
 
 
 def wilson(value: np.ndarray | float, n: np.ndarray | float, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
@@ -79,7 +99,10 @@ def wilson(value: np.ndarray | float, n: np.ndarray | float, level: float = 0.95
     >>> round(float(low), 3), round(float(high), 3)
     (0.404, 0.596)
     """
-    z = NormalDist().inv_cdf((1 + level) / 2)
+    return _score(value, n, NormalDist().inv_cdf((1 + level) / 2))
+
+
+def _score(value: np.ndarray | float, n: np.ndarray | float, z: float) -> tuple[np.ndarray, np.ndarray]:
     centre = (value + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(value * (1 - value) / n + z**2 / (4 * n**2))
     # At 0 and at 1 the limit equals the proportion exactly; the formula would differ by rounding.
