@@ -4,9 +4,12 @@ import keras
 import numpy as np
 import pytest
 
-from zoo.training import devices
+from zoo.config.specs import EnsembleSpec, MemberSpec
+from zoo.models.backbones import leaf_layers
+from zoo.models.ensemble import Ensemble
+from zoo.training import devices, rates
 from zoo.training.optimizers import AdamW, averaged_weights, build_optimizer, skipped_steps
-from zoo.training.recipe import Stage
+from zoo.training.recipe import Stage, StageOverride
 
 STAGE = Stage("s", epochs=1, batch_size=4, learning_rate=0.1)
 
@@ -113,3 +116,59 @@ def test_overflow_under_float16_skips_the_step_and_is_counted():
         assert skipped_steps(model.optimizer, 2) == 2
         assert float(np.asarray(model.optimizer.dynamic_scale)) == 2.0**13
     assert skipped_steps(compiled(STAGE).optimizer, 2) == 0
+
+
+def pair():
+    members = (MemberSpec("tiny", alias="first"), MemberSpec("tiny", alias="second"))
+    return Ensemble.from_spec(EnsembleSpec("pair", members, image_size=16, findings=("a", "b")))
+
+
+def test_rates_fall_with_the_distance_from_the_head_and_differ_between_members():
+    stage = dataclasses.replace(STAGE, layer_decay=0.5, overrides={"second": StageOverride(learning_rate=0.3)})
+    model = pair()
+    found = dict(zip([id(v) for v in model.trainable_variables], rates.factors(model, stage), strict=True))
+    for member, own in zip(model.members, (1.0, 3.0), strict=True):
+        expected = {"stem": 0.125, "down1": 0.25, "block": 0.25, "down2": 0.5}
+        for layer in leaf_layers(member.backbone.network):
+            for v in layer.trainable_variables:
+                assert found[id(v)] == pytest.approx(own * expected[layer.name.split("_")[0]])
+        for v in member.head.trainable_variables:
+            assert found[id(v)] == pytest.approx(own)
+    assert rates.factors(model, STAGE) is None
+    assert rates.factors(model, dataclasses.replace(STAGE, layer_decay=1.0)) is None
+    with_backbone = dataclasses.replace(STAGE, overrides={"tiny": StageOverride(learning_rate=0.2)})
+    assert set(rates.factors(model, with_backbone)) == {2.0}
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+def test_a_step_at_rates_of_its_own_is_that_of_adamw(policy, accumulate, monkeypatch):
+    """Algorithm 2 of Loshchilov & Hutter 2019 by hand, where the decay of a variable scales with its rate."""
+    if policy == "mixed_float16" and keras.config.backend() == "jax":
+        pytest.skip("on JAX, loss scaling works only inside a compiled step")
+    stage = dataclasses.replace(
+        STAGE, weight_decay=0.1, ema_momentum=0.75, clipnorm=None, schedule="constant", accumulate=accumulate
+    )
+    scales, eps = (0.25, 1.0, 1.0, 1.0, 2.0, 2.0), 1e-7
+    monkeypatch.setattr(rates, "factors", lambda *_: scales)
+    with devices.precision(policy):
+        model = make_model()
+        optimizer = build_optimizer(model, stage, 10)
+    rng = np.random.default_rng(1)
+    start, moments = values(model), [(0.0, 0.0)] * 6
+    hand = [np.array(v, np.float64) for v in start]
+    for step in (1, 2, 3):
+        gradients = [[rng.normal(size=v.shape) for v in hand] for _ in range(accumulate)]
+        for batch in gradients:
+            loss_scale = 2.0**15 if policy == "mixed_float16" else 1.0
+            optimizer.apply([(g * loss_scale).astype("float32") for g in batch])
+        for i, v in enumerate(hand):
+            g = np.mean([batch[i] for batch in gradients], axis=0)
+            m, s = 0.9 * moments[i][0] + 0.1 * g, 0.999 * moments[i][1] + 0.001 * g * g
+            moments[i] = (m, s)
+            rate = 0.1 * scales[i]
+            decayed = v * (1 - rate * 0.1) if v.ndim > 1 else v
+            corrected = np.sqrt(1 - 0.999**step) / (1 - 0.9**step)  # Keras adds epsilon to the uncorrected root
+            hand[i] = decayed - rate * corrected * m / (np.sqrt(s) + eps)
+    for ours, expected in zip(values(model), hand, strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=2e-5, atol=2e-6)

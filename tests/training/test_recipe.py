@@ -7,7 +7,8 @@ from small_run import make_recipe
 from zoo.config.specs import from_dict, to_dict
 from zoo.core import home
 from zoo.core.errors import RecipeError, UnknownNameError
-from zoo.training.recipe import LossSpec, Recipe, Stage, apply_overrides, load_recipe
+from zoo.training.jobs import plan
+from zoo.training.recipe import LossSpec, Recipe, Stage, StageOverride, apply_overrides, load_recipe
 from zoo.training.resuming import differences
 
 
@@ -128,3 +129,45 @@ def test_uncertain_is_one_rule_or_a_rule_for_each_finding_and_survives_json():
         apply_overrides(recipe, ["uncertain=ones"])
     with pytest.raises(UnknownNameError, match=r"Edma.*Edema"):
         apply_overrides(recipe, ['uncertain={"Edma": "one"}'])
+
+
+def test_a_stage_can_differ_for_a_member(tmp_path):
+    recipe = load_recipe("xrayslam_demo")
+    changes = [
+        "stages.0.overrides.efficientnetb3.learning_rate=0.004",
+        "stages.0.overrides.efficientnetb3.epochs=3",
+        'stages.0.overrides={"resnet50": {"weight_decay": 0.5}}',
+        "stages.0.overrides.efficientnetb3.warmup_steps=7",
+    ]
+    first = apply_overrides(recipe, changes[:2])
+    assert first.stages[0].overrides == {"efficientnetb3": StageOverride(learning_rate=0.004, epochs=3)}
+    jobs = {job.title: job.stage for job in plan(first, tmp_path)}
+    assert jobs["efficientnetb3 stage1"] == dataclasses.replace(recipe.stages[0], learning_rate=0.004, epochs=3)
+    assert jobs["resnet50 stage1"] == recipe.stages[0]
+    # Image order goes on where the shorter stage ended.
+    assert [job.first_epoch for job in plan(first, tmp_path) if job.member == "efficientnetb3"] == [0, 3]
+    assert from_dict(Recipe, to_dict(first)) == first
+    changed = differences(to_dict(recipe), first)
+    assert {"stages.0.overrides.efficientnetb3.epochs", "stages.0.overrides.efficientnetb3.learning_rate"} == {*changed}
+    assert apply_overrides(first, changes[2:3]).stages[0].overrides == {"resnet50": StageOverride(weight_decay=0.5)}
+    with pytest.raises(RecipeError, match="'densenet' is no member and no backbone"):
+        apply_overrides(recipe, ["stages.0.overrides.densenet.epochs=2"])
+    with pytest.raises(RecipeError, match="unknown field 'rate'"):
+        apply_overrides(recipe, ["stages.0.overrides.resnet50.rate=2"])
+    with pytest.raises(RecipeError, match="learning_rate must be above 0"):
+        apply_overrides(recipe, ["stages.0.overrides.resnet50.learning_rate=-1"])
+    with pytest.raises(RecipeError, match=r"resnet50\.epochs needs members='separate'"):
+        apply_overrides(recipe, ["members=joint", "stages.0.overrides.resnet50.epochs=2"])
+    joint = apply_overrides(recipe, ["members=joint", "stages.0.overrides.resnet50.learning_rate=1e-5"])
+    assert plan(joint, tmp_path)[0].stage.overrides == {"resnet50": StageOverride(learning_rate=1e-5)}
+
+
+def test_fields_that_a_saved_recipe_lacks_are_no_differences():
+    recipe = load_recipe("xrayslam")
+    saved = to_dict(recipe)
+    for stage in saved["stages"]:
+        for name in ("layer_decay", "overrides"):
+            del stage[name]
+    for member in saved["ensemble"]["members"]:
+        del member["drop_path"]
+    assert differences(saved, recipe) == []

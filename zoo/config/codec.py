@@ -117,6 +117,8 @@ def override(spec: T, path: str, text: str) -> T:
         >>> from zoo.config.specs import MemberSpec
         >>> override(MemberSpec("densenet121"), "dropout", "0.2").dropout
         0.2
+
+    Below a mapping the path goes on with a key, which is added if it is new.
     """
     return typing.cast(T, _override(type(spec), spec, path.split("."), text, path))
 
@@ -135,6 +137,12 @@ def _override(hint: Any, value: Any, keys: list[str], text: str, path: str) -> A
             raise RecipeError(f"{path}: {key!r} is not an index of {len(value)} items")
         i = int(key)
         return (*value[:i], _override(_item(hint), value[i], rest, text, path), *value[i + 1 :])
+    if isinstance(value, Mapping):
+        item = typing.get_args(hint)[1]
+        if rest and key not in value and not dataclasses.is_dataclass(item):
+            raise RecipeError(f"{path}: there is no {key!r}")
+        before = value.get(key) if key in value or not rest else item()
+        return {**value, key: _override(item, before, rest, text, path)}
     raise RecipeError(f"{path}: there is nothing below a {type(value).__name__}")
 
 

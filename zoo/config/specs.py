@@ -59,6 +59,9 @@ class MemberSpec:
             weights need about 0.9.
         zero_residuals: Whether a member with random weights starts with the last scale in the branch of each residual
             block at 0 (`zoo.models.residuals`), which helps short runs.
+        drop_path: Stochastic depth (Huang et al. 2016): in training the branch of the last block is left out for an
+            image with this probability, that of an earlier block with one that falls linearly to 0. None keeps the
+            architecture's own (0.2 for EfficientNets).
         alias: Name of the member in the ensemble, if it differs from the backbone's name.
         pixels: Pixel values that the weights expect, as numbers; None for those of the architecture.
 
@@ -73,6 +76,7 @@ class MemberSpec:
     weights: str | None = None
     batch_norm_momentum: float | None = None
     zero_residuals: bool = False
+    drop_path: Annotated[float, Keywords(minimum=0, exclusiveMaximum=1)] | None = None
     alias: str = ""
     pixels: PixelSpec | None = None
 
@@ -86,6 +90,8 @@ class MemberSpec:
             raise RecipeError(
                 f"member {self.name!r}: zero_residuals changes random weights, but it starts from {self.weights!r}"
             )
+        if self.drop_path is not None and not 0.0 <= self.drop_path < 1.0:
+            raise RecipeError(f"member {self.name!r}: drop_path must be in [0, 1), or None, got {self.drop_path}")
 
     @property
     def name(self) -> str:

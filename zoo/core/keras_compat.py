@@ -56,6 +56,22 @@ def batches_seen(optimizer: keras.optimizers.Optimizer) -> int:
     return int(keras.ops.convert_to_numpy(optimizer._iterations))
 
 
+def variable_position(optimizer: keras.optimizers.Optimizer, variable: Any) -> int:
+    """Returns the place of a variable among those that an optimiser was built with.
+
+    There is no public way: on TensorFlow `update_step` receives the variable inside the Keras variable. Uses
+    `Optimizer._get_variable_index`.
+
+    Example:
+        >>> optimizer, variables = keras.optimizers.SGD(), [keras.Variable([1.0]), keras.Variable([2.0])]
+        >>> optimizer.build(variables)
+        >>> variable_position(optimizer, variables[1])
+        1
+    """
+    position: int = optimizer._get_variable_index(variable)
+    return position
+
+
 def moving_averages(optimizer: keras.optimizers.Optimizer) -> list[tuple[keras.Variable, keras.Variable]]:
     """Pairs each variable that an optimiser trains with the variable that holds its moving average.
 

@@ -42,6 +42,8 @@ class Architecture:
         channels: Channels of the feature map; 0 = not stated.
         parameters: Parameters of the network without its preprocessing, including batch-norm statistics; 0 = not
             stated.
+        drop_path: Rate of stochastic depth at the last block of the network as it is built; None if its blocks have no
+            place for it (`zoo.models.drop_path`).
         min_size: Smallest image side, in pixels.
         imagenet_url: URL of the published weights file without the classification layer; "" if there is none.
         imagenet_hash: MD5 (32 digits) or SHA-256 (64 digits) of that file.
@@ -55,6 +57,7 @@ class Architecture:
     stem: str = ""
     channels: int = 0
     parameters: int = 0
+    drop_path: float | None = None
     min_size: int = 32
     imagenet_url: str = ""
     imagenet_hash: str = ""
@@ -113,6 +116,7 @@ def _keras(
         preprocessing=preprocessing,
         options={"include_top": False, "weights": None, **options},
         stem="stem_conv_pad" if paper == _EFFICIENTNET else "",
+        drop_path={_EFFICIENTNET: 0.2, _EFFICIENTNET_V2: 0.2, _CONVNEXT: 0.0}.get(paper),
         channels=channels,
         parameters=parameters,
         imagenet_url=f"{first}/keras-applications/{file}"
@@ -135,6 +139,7 @@ def _vit(
         options={**shape, **options},
         channels=width,
         parameters=parameters,
+        drop_path=0.0,
         min_size=patch,
         paper=paper,
     )
@@ -180,7 +185,7 @@ _ROWS = (
     Architecture("resnet50_v1_5", "zoo.models.resnet:resnet50_v1_5", "torch",
                  channels=2048, parameters=23_561_152, paper=_RESNET),
     Architecture("convnexttiny_unnormed", "zoo.models.convnext:convnexttiny_unnormed", "torch",
-                 channels=768, parameters=27_818_592, paper=_CONVNEXT),
+                 channels=768, parameters=27_818_592, drop_path=0.0, paper=_CONVNEXT),
     _vit("vit_small_16", 16, 384, 14, 21_665_664),
     _vit("vit_base_16", 16, 768, 14, 85_798_656),
     _vit("vit_small_16_unnormed", 16, 384, 14, 21_664_896, pooling="patches"),
@@ -189,8 +194,8 @@ _ROWS = (
     Architecture("kerascv-resnet18", "zoo.models.backbones_kerascv:resnet18", "torch",
                  channels=512, parameters=11_186_112, paper=_RESNET),
     Architecture("efficientnetlite0", "zoo.models.efficientnet_lite:efficientnet_lite0", "lite",
-                 channels=1280, parameters=3_413_024, paper=_EFFICIENTNET_LITE),
-    Architecture("tiny", "zoo.models.tiny:tiny", "torch", channels=64, parameters=33_264, min_size=8,
+                 channels=1280, parameters=3_413_024, drop_path=0.2, paper=_EFFICIENTNET_LITE),
+    Architecture("tiny", "zoo.models.tiny:tiny", "torch", channels=64, parameters=33_264, drop_path=0.1, min_size=8,
                  paper="A small residual network of this library, for tests and dry runs"),
 )
 # fmt: on

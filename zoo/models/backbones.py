@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import Any
@@ -13,6 +14,7 @@ from zoo.config.pixels import PixelSpec
 from zoo.core.errors import UsageError
 from zoo.models import architectures, convolutions
 from zoo.models.architectures import Architecture
+from zoo.models.drop_path import stochastic_depth
 from zoo.models.preprocessing import Preprocessing
 
 
@@ -32,6 +34,7 @@ class Backbone(keras.Model):
         name: Model name; by default the name of the architecture.
         pixels: Pixel values that the weights expect, if they are not those of the architecture; a `PixelSpec` or its
             fields.
+        drop_path: Rate of stochastic depth at the last block (`zoo.models.drop_path`); None keeps the architecture's.
 
     Attributes:
         architecture: The entry of `ARCHITECTURES` it was built from.
@@ -40,7 +43,8 @@ class Backbone(keras.Model):
 
     Raises:
         UnknownNameError: No such architecture.
-        ValueError: An image size below the minimum of the architecture, or channels other than 1 and 3.
+        ValueError: An image size below the minimum of the architecture, channels other than 1 and 3, or a
+            `drop_path` for an architecture without a place for it.
 
     Example:
         >>> Backbone("tiny", image_size=32).output_shape
@@ -55,13 +59,14 @@ class Backbone(keras.Model):
         batch_norm_momentum: float | None = None,
         name: str | None = None,
         pixels: PixelSpec | Mapping[str, Any] | None = None,
+        drop_path: float | None = None,
     ) -> None:
         row = architectures.get(architecture)
         if image_size is not None and image_size < row.min_size:
             raise UsageError(f"backbone {row.name!r} takes images of {row.min_size} pixels or more, got {image_size}")
         if channels not in (1, 3):
             raise UsageError(f"backbone {row.name!r}: channels must be 1 (grey) or 3 (RGB), got {channels}")
-        network = _build_network(row, image_size)
+        network = _build_network(row, image_size, drop_path)
         for layer in leaf_layers(network):
             convolutions.quicken(layer)
             if batch_norm_momentum is not None and isinstance(layer, keras.layers.BatchNormalization):
@@ -80,6 +85,7 @@ class Backbone(keras.Model):
             "batch_norm_momentum": batch_norm_momentum,
             "name": self.name,
             "pixels": None if pixels is None else dataclasses.asdict(preprocessing.pixels),
+            "drop_path": drop_path,
         }
 
     def weight_parts(self) -> dict[str, keras.layers.Layer]:
@@ -139,14 +145,17 @@ def leaf_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
             yield layer
 
 
-def _build_network(row: Architecture, image_size: int | None) -> keras.Model:
+def _build_network(row: Architecture, image_size: int | None, drop_path: float | None) -> keras.Model:
     builder = row.builder
     if isinstance(builder, str):
         module, _, function = builder.partition(":")
         builder = getattr(import_module(module), function)
-    network = builder(input_shape=(image_size, image_size, 3), **row.options)
+    # Our transformers take the rate themselves; `keras.applications` does not.
+    takes_rate = drop_path is not None and "drop_path" in inspect.signature(builder).parameters
+    options = {**row.options, "drop_path": drop_path} if takes_rate else row.options
+    network = builder(input_shape=(image_size, image_size, 3), **options)
     if row.stem:
         # The layers in front of the stem differ with the weights a network was built with, carry statistics of their
         # own and cannot be exported to ONNX: all of that goes with them.
         network = keras.Model(network.get_layer(row.stem).input, network.output, name=network.name)
-    return network
+    return network if drop_path is None or takes_rate else stochastic_depth(network, row, drop_path)

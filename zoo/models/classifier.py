@@ -52,7 +52,7 @@ class Classifier(keras.Model):
         """Builds a member from its specification.
 
         Args:
-            spec: Backbone, head, dropout, batch-norm momentum and name.
+            spec: Backbone, head, dropout, batch-norm momentum, stochastic depth and name.
             image_size: Height and width in pixels, or None for any.
             findings: Number of logits.
             start: Load the starting weights `spec.weights` ("imagenet" or a file), or begin as `spec.zero_residuals`
@@ -64,7 +64,14 @@ class Classifier(keras.Model):
             WeightsError: The starting weights are missing or belong to another backbone.
             UsageError: `zero_residuals` of a backbone without residual blocks.
         """
-        backbone = Backbone(spec.backbone, image_size, channels, spec.batch_norm_momentum, pixels=spec.pixels)
+        backbone = Backbone(
+            spec.backbone,
+            image_size,
+            channels,
+            spec.batch_norm_momentum,
+            pixels=spec.pixels,
+            drop_path=spec.drop_path,
+        )
         if start and spec.weights is not None:
             load_pretrained(backbone, spec.weights)
         if start and spec.zero_residuals:

@@ -34,6 +34,7 @@ def vit(
     layer_scale: bool = False,
     antialias: bool = True,
     pooling: Pooling = "token",
+    drop_path: float = 0.0,
 ) -> keras.Model:
     """A transformer whose norms come first, with a class token and learned positions.
 
@@ -47,6 +48,7 @@ def vit(
         layer_scale: Whether each branch is multiplied by a trained factor a feature, as in DINOv2.
         antialias: How positions are interpolated for another image size; see `zoo.models.positions.bicubic`.
         pooling: What the feature map holds; see the module.
+        drop_path: Rate of stochastic depth in the last block; it falls linearly to 0 in the first.
 
     Returns:
         A model that maps preprocessed pixels to a feature map of `width` channels: one place for each patch.
@@ -64,8 +66,9 @@ def vit(
     x = keras.layers.Reshape((rows * columns, width), name="tokens")(x)
     x = Positions(trained, rows, columns, antialias, name="positions")(x)
     for block in range(depth):
-        x = _attention_branch(x, heads, layer_scale, f"block{block}")
-        x = _mlp_branch(x, layer_scale, f"block{block}")
+        drop = drop_path * block / max(depth - 1, 1)
+        x = _attention_branch(x, heads, layer_scale, drop, f"block{block}")
+        x = _mlp_branch(x, layer_scale, drop, f"block{block}")
     if pooling == "token":
         x = _norm("norm")(x)
     return keras.Model(pixels, TokenMap(rows, columns, pooling, name="map")(x), name="vit")
@@ -81,7 +84,7 @@ def _patches(size: int | None, patch: int) -> int:
     return size // patch
 
 
-def _attention_branch(x: keras.KerasTensor, heads: int, layer_scale: bool, name: str) -> keras.KerasTensor:
+def _attention_branch(x: keras.KerasTensor, heads: int, layer_scale: bool, drop: float, name: str) -> keras.KerasTensor:
     width = x.shape[-1]
     branch = _norm(f"{name}_norm1")(x)
     branch = keras.layers.Dense(3 * width, name=f"{name}_qkv")(branch)
@@ -89,17 +92,21 @@ def _attention_branch(x: keras.KerasTensor, heads: int, layer_scale: bool, name:
     branch = keras.layers.Dense(width, name=f"{name}_projection")(branch)
     if layer_scale:
         branch = LayerScale(name=f"{name}_scale1")(branch)
-    return keras.layers.Add(name=f"{name}_add1")([x, branch])
+    return keras.layers.Add(name=f"{name}_add1")([x, _path(branch, drop, f"{name}_drop_path1")])
 
 
-def _mlp_branch(x: keras.KerasTensor, layer_scale: bool, name: str) -> keras.KerasTensor:
+def _mlp_branch(x: keras.KerasTensor, layer_scale: bool, drop: float, name: str) -> keras.KerasTensor:
     width = x.shape[-1]
     branch = _norm(f"{name}_norm2")(x)
     branch = keras.layers.Dense(4 * width, activation="gelu", name=f"{name}_fc1")(branch)
     branch = keras.layers.Dense(width, name=f"{name}_fc2")(branch)
     if layer_scale:
         branch = LayerScale(name=f"{name}_scale2")(branch)
-    return keras.layers.Add(name=f"{name}_add2")([x, branch])
+    return keras.layers.Add(name=f"{name}_add2")([x, _path(branch, drop, f"{name}_drop_path2")])
+
+
+def _path(branch: keras.KerasTensor, drop: float, name: str) -> keras.KerasTensor:
+    return keras.layers.Dropout(drop, noise_shape=(None, 1, 1), name=name)(branch) if drop else branch
 
 
 def _norm(name: str) -> keras.layers.Layer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,21 +71,21 @@ class Position:
 def plan(recipe: Recipe, run_dir: Path) -> list[Job]:
     """Returns the jobs of a recipe in order: the stages of the ensemble, or of each member in turn.
 
-        Every member that is trained on its own has a seed of its own, also if two have one backbone.
+    Every member that is trained on its own has a seed of its own, also if two have one backbone.
 
-        Example:
-            >>> from zoo.training import folds
-    from zoo.training.recipe import load_recipe
-            >>> [job.title for job in plan(load_recipe("xrayslam_demo"), Path("run"))][:2]
-            ['resnet50 stage1', 'resnet50 stage2']
+    Example:
+        >>> from zoo.training.recipe import load_recipe
+        >>> [job.title for job in plan(load_recipe("xrayslam_demo"), Path("run"))][:2]
+        ['resnet50 stage1', 'resnet50 stage2']
     """
     if recipe.members == "joint":
-        return _stages(recipe, recipe.ensemble, run_dir, recipe.seed, "")
+        return _stages(recipe.stages, recipe.ensemble, run_dir, recipe.seed, "")
     jobs: list[Job] = []
     for member in folds.lineup(recipe):
         if not member.snapshot:
             alone, seed = single(folds.model_of(recipe), member.name), recipe.seed + len(jobs) // len(recipe.stages)
-            stages = _stages(recipe, alone, member_folder(run_dir, member.name), seed, member.name)
+            own = [stage.of(recipe.ensemble.members[member.of]) for stage in recipe.stages]
+            stages = _stages(own, alone, member_folder(run_dir, member.name), seed, member.name)
             jobs += [dataclasses.replace(job, fold=member.fold) for job in stages]
     return jobs
 
@@ -100,10 +101,10 @@ def member_folder(run_dir: Path, member: str) -> Path:
     return run_dir / "members" / member
 
 
-def _stages(recipe: Recipe, spec: EnsembleSpec, folder: Path, seed: int, member: str) -> list[Job]:
+def _stages(stages: Sequence[Stage], spec: EnsembleSpec, folder: Path, seed: int, member: str) -> list[Job]:
     prefix = f"{member} " if member else ""
     jobs, start, first_epoch = [], None, 0
-    for stage in recipe.stages:
+    for stage in stages:
         jobs.append(Job(prefix + stage.name, spec, stage, folder, start, seed, first_epoch, member))
         start, first_epoch = folder / stage.best_weights, first_epoch + stage.epochs
     return jobs

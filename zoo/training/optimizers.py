@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from zoo.core import keras_compat
+from zoo.training import rates
 from zoo.training.recipe import Stage
 
 
@@ -19,7 +20,26 @@ class AdamW(keras.optimizers.AdamW):
 
     Keras replaces them at the end of every `fit`. Here `fit` is called once per epoch, and training must continue with
     the weights themselves; `averaged_weights` gives access to the average.
+
+    Attributes:
+        factors: Factor of the learning rate, and of the decoupled weight decay, for each variable it was built with, in
+            order; None for one rate.
+        decay: With `factors`, the weight decay in place of `weight_decay`, which must then be 0.
+        spared: With `factors`, positions of the variables that do not decay.
     """
+
+    factors: tuple[float, ...] | None = None
+    decay: float = 0.0
+    spared: frozenset[int] = frozenset()
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """One step of AdamW (algorithm 2 of Loshchilov & Hutter 2019), at the variable's own rate."""
+        if self.factors is not None:
+            position = keras_compat.variable_position(self, variable)
+            learning_rate = keras.ops.cast(learning_rate, variable.dtype) * self.factors[position]
+            if self.decay and position not in self.spared:
+                self.assign_sub(variable, variable * (learning_rate * self.decay))
+        super().update_step(gradient, variable, learning_rate)
 
     def finalize_variable_values(self, var_list: Any) -> None:
         """Does nothing, so that the weights stay as they are."""
@@ -42,20 +62,24 @@ def build_optimizer(model: keras.Model, stage: Stage, total_steps: int) -> keras
         >>> float(keras.ops.convert_to_numpy(build_optimizer(model, stage, total_steps=10).learning_rate))
         0.5
     """
+    factors, trained = rates.factors(model, stage), model.trainable_variables
     optimizer: Any = AdamW(
         learning_rate=_learning_rate(stage, total_steps),
-        weight_decay=stage.weight_decay,
+        weight_decay=stage.weight_decay if factors is None else 0.0,
         clipnorm=stage.clipnorm,
         use_ema=stage.ema_momentum is not None,
         ema_momentum=0.99 if stage.ema_momentum is None else stage.ema_momentum,
         gradient_accumulation_steps=stage.accumulate if stage.accumulate > 1 else None,
     )
-    if stage.weight_decay and not stage.decay_norms_and_biases:
-        # The variables with one axis are biases and the scales and offsets of normalization layers.
-        optimizer.exclude_from_weight_decay(var_list=[v for v in model.trainable_variables if len(v.shape) < 2])
+    # The variables with one axis are biases and the scales and offsets of normalization layers.
+    spared = [] if stage.decay_norms_and_biases else [i for i, v in enumerate(trained) if len(v.shape) < 2]
+    if factors is not None:
+        optimizer.factors, optimizer.decay, optimizer.spared = factors, stage.weight_decay, frozenset(spared)
+    elif stage.weight_decay and spared:
+        optimizer.exclude_from_weight_decay(var_list=[trained[i] for i in spared])
     if keras.config.dtype_policy().name == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-    optimizer.build(model.trainable_variables)
+    optimizer.build(trained)
     return optimizer
 
 

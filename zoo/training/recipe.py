@@ -16,100 +16,8 @@ from zoo.data.splits import SplitSpec
 from zoo.data.tables.spec import TableSpec
 from zoo.labels.uncertain import UncertainSpec, read_rules
 from zoo.training.loss_spec import LossSpec as LossSpec
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage of training. It starts from the best weights of the stage before it, with a new optimizer.
-
-    Attributes:
-        name: Name in logs and in the history.
-        epochs: Maximum number of epochs.
-        batch_size: Images per step.
-        learning_rate: Learning rate of AdamW, or the peak of the schedule.
-        weight_decay: Decoupled weight decay (Loshchilov & Hutter 2019).
-        decay_norms_and_biases: Whether to decay biases and normalization parameters too, as plain
-            `keras.optimizers.AdamW` does.
-        clipnorm: Largest norm of each variable's gradient, or None.
-        schedule: "plateau" multiplies the learning rate by `reduce_lr_factor` when val_loss has not improved for
-            `reduce_lr_patience` epochs; "constant"; or "warmup_cosine", linear over `warmup_steps`, then a cosine down
-            to `min_learning_rate` (Loshchilov & Hutter 2017).
-        warmup_steps: Optimizer steps of warm-up; only with "warmup_cosine".
-        reduce_lr_patience: Epochs; only with "plateau".
-        reduce_lr_factor: Factor; only with "plateau".
-        min_learning_rate: Lower end of "plateau" and "warmup_cosine".
-        accumulate: Batches whose gradients are accumulated into one optimizer step.
-        ema_momentum: Momentum of the moving average of the weights. If set, the average is validated and saved in
-            place of the weights.
-        average_last: Number of last epochs whose weights are averaged (SWA, Izmailov et al. 2018). If set, the average
-            is saved as the best weights, whatever its val_auc; `early_stopping_patience` must then be None.
-        early_stopping_patience: Epochs without a better val_auc before the stage ends; None never ends it early.
-        unfreeze_top: Number of layers at the end of each backbone that are trained besides the heads; None trains all.
-        train_batch_norm: With `unfreeze_top`, whether batch norm among those layers is trained too.
-        snapshot: Whether the best weights of this stage are a further member (Huang et al. 2017); not in the last
-            stage, whose best weights are the member itself.
-        best_weights: File name, in the run folder, of the weights with the best val_auc.
-        last_weights: File name of the weights at the end of the stage, or None.
-
-    Raises:
-        RecipeError: A value is out of range; the message names the stage and the field.
-
-    Example:
-        >>> Stage(name="stage1", epochs=10, batch_size=64, learning_rate=1e-5).best_weights
-        'stage1.weights.h5'
-    """
-
-    name: str
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float = 0.0
-    decay_norms_and_biases: bool = False
-    clipnorm: float | None = 1.0
-    schedule: Literal["plateau", "constant", "warmup_cosine"] = "plateau"
-    warmup_steps: int = 0
-    reduce_lr_patience: int = 2
-    reduce_lr_factor: float = 0.5
-    min_learning_rate: float = 0.0
-    accumulate: int = 1
-    ema_momentum: float | None = None
-    average_last: int | None = None
-    early_stopping_patience: int | None = 3
-    unfreeze_top: int | None = None
-    train_batch_norm: bool = False
-    snapshot: bool = False
-    best_weights: str = ""
-    last_weights: str | None = None
-
-    def __post_init__(self) -> None:
-        if not self.best_weights:
-            object.__setattr__(self, "best_weights", f"{self.name}.weights.h5")
-        for name, least in {"epochs": 1, "batch_size": 1, "accumulate": 1, "reduce_lr_patience": 1}.items():
-            self._require(getattr(self, name) >= least, name, f"at least {least}")
-        for name in ("weight_decay", "warmup_steps", "min_learning_rate"):
-            self._require(getattr(self, name) >= 0, name, "at least 0")
-        self._require(self.learning_rate > 0, "learning_rate", "above 0")
-        self._require(self.min_learning_rate <= self.learning_rate, "min_learning_rate", "at most learning_rate")
-        self._require(self.clipnorm is None or self.clipnorm > 0, "clipnorm", "above 0, or None")
-        self._require(0 < self.reduce_lr_factor < 1, "reduce_lr_factor", "in (0, 1)")
-        self._require(self.ema_momentum is None or 0 < self.ema_momentum < 1, "ema_momentum", "in (0, 1), or None")
-        patience = self.early_stopping_patience
-        self._require(patience is None or patience >= 1, "early_stopping_patience", "at least 1, or None")
-        fits = self.average_last is None or 1 <= self.average_last <= self.epochs
-        self._require(fits, "average_last", f"1 to {self.epochs} (epochs), or None")
-        runs_to_its_end = self.average_last is None or patience is None
-        self._require(runs_to_its_end, "early_stopping_patience", "None with average_last, which needs the last epochs")
-        self._require(self.unfreeze_top is None or self.unfreeze_top >= 0, "unfreeze_top", "at least 0, or None")
-        warms = not self.warmup_steps or self.schedule == "warmup_cosine"
-        self._require(warms, "warmup_steps", "0 unless schedule is 'warmup_cosine'")
-        for name in ("best_weights", "last_weights"):
-            file = getattr(self, name)
-            fits = file is None or (file.endswith(".weights.h5") and Path(file).name == file)
-            self._require(fits, name, "a plain file name ending in .weights.h5")
-
-    def _require(self, fits: bool, name: str, what: str) -> None:
-        if not fits:
-            raise RecipeError(f"stage {self.name!r}: {name} must be {what}, got {getattr(self, name)!r}")
+from zoo.training.stage import Stage as Stage
+from zoo.training.stage import StageOverride as StageOverride
 
 
 @dataclass(frozen=True)
@@ -178,6 +86,8 @@ class Recipe:
             raise RecipeError(f"recipe {self.name!r}: folds and snapshots need members 'separate' or 'parallel'")
         if self.stages[-1].snapshot:
             raise RecipeError(f"recipe {self.name!r}: the last stage has no snapshot, since it gives the member itself")
+        for stage in self.stages:
+            stage.check_overrides(self.ensemble.members, self.members == "joint")
         read_rules(self.uncertain, self.ensemble.findings)
         if not 0 <= self.seed < 2**31:
             raise RecipeError(f"recipe {self.name!r}: seed must be in [0, 2**31), got {self.seed}")
