@@ -11,7 +11,8 @@ from builders import tiny_release
 from PIL import Image
 
 import zoo
-from zoo.core.errors import ExportError, HubError, IntegrityError, ReleaseError, UnknownNameError
+from zoo.core.errors import ExportError, HubError, IntegrityError, ReleaseError, UnknownNameError, UsageError
+from zoo.export import exporting
 from zoo.inference import choosing, starting
 
 EXTRA = "pip install 'xrayslam-zoo[serve]'"
@@ -188,7 +189,8 @@ def test_auto_takes_the_fastest_that_starts_and_remembers_it(folder, monkeypatch
         return start(precision)
 
     asked.clear()
-    assert choosing.fastest(found, ["tiny0"], refusing) == "float32"
+    with pytest.warns(UserWarning, match=r"'auto' uses float32: bfloat16 is refused on this machine: computes"):
+        assert choosing.fastest(found, ["tiny0"], refusing) == "float32"
     assert choosing.fastest(found, ["tiny0"], refusing) == "float32"
     assert asked == ["float32"]  # the second answer is remembered
 
@@ -226,6 +228,47 @@ def test_auto_remembers_no_refusal_by_a_passing_error(folder, monkeypatch, tmp_p
 )
 def test_auto_prefers_the_more_exact_unless_another_is_clearly_faster(rates, expected):
     assert choosing.clearly_fastest(rates) == expected
+
+
+@pytest.mark.parametrize("error", [ExportError, IntegrityError, RuntimeError, UsageError])
+def test_auto_falls_back_where_its_choice_does_not_start_after_all(error):
+    asked = []
+
+    def start(precision):
+        asked.append(precision)
+        if precision != "float32":
+            raise error(f"no {precision} here")
+        return precision
+
+    with pytest.warns(UserWarning, match="leaves") as caught:
+        assert choosing.started("int8", start) == "float32"
+    assert asked == ["int8", "bfloat16", "float32"]
+    assert [str(one.message) for one in caught] == [
+        "precision 'auto' leaves int8 for bfloat16: no int8 here",
+        "precision 'auto' leaves bfloat16 for float32: no bfloat16 here",
+    ]
+    with pytest.raises(ReleaseError, match="no weights"):  # float32 has nothing to fall back to
+        choosing.started("float32", lambda precision: (_ for _ in ()).throw(ReleaseError("no weights")))
+
+
+def test_auto_with_logits_that_bfloat16_changes_is_float32(folder, monkeypatch, tmp_path):
+    pytest.importorskip("openvino", reason=EXTRA)
+    from zoo.runtimes import openvino_runtime
+
+    monkeypatch.setenv("ZOO_HOME", str(tmp_path))
+    monkeypatch.setattr(openvino_runtime, "native", lambda: frozenset({"float32", "bfloat16"}))
+    hold = exporting.hold_against_keras
+
+    def moved(model, run, size, temperature, precision, decision=None):
+        factor = 0.1 if precision == "bfloat16" else 1.0
+        return hold(model, lambda images: run(images) * factor, size, temperature, precision, decision)
+
+    monkeypatch.setattr(exporting, "hold_against_keras", moved)
+    with pytest.warns(UserWarning, match=r"'auto' uses float32: bfloat16 is refused on this machine: .*probabilit"):
+        ours = zoo.load(folder, runtime="openvino", precision="auto")
+    assert ours.runtime.precision == "float32"
+    with pytest.raises(ExportError, match="use precision 'float32' or 'auto'"):
+        zoo.load(folder, runtime="openvino", precision="bfloat16")
 
 
 def test_auto_gives_a_predictor(folder):

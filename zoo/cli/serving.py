@@ -209,9 +209,14 @@ def _export(options: argparse.Namespace) -> int:
     found = sources.find(options.name, options.members)
     made = exporting.export(found, out, options.format, options.precision, members=options.members)
     check = made.facts.check
+    allowed = f"allowed: {check.tolerance:.2g}" if check.tolerance is not None else ""
+    if check.probability is not None:
+        allowed = f"no probability by more than {check.probability:.2g}"
+        if check.decisions_kept is not None:
+            allowed += f", {100 * check.decisions_kept:.1f} % of {check.decisions} decisions stay"
     print(
         f"{out}: {options.format} {options.precision}; on {check.films} images no logit differs from Keras on "
-        f"{check.backend} by more than {check.difference:.2g} (allowed: {check.tolerance:.2g})"
+        f"{check.backend} by more than {check.difference:.2g} ({allowed})"
     )
     return 0
 

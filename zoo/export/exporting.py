@@ -17,8 +17,9 @@ from zoo.core.errors import ExportError, UnknownNameError
 from zoo.core.files import recover, whole_folder
 from zoo.data.images.reading import read_image
 from zoo.data.phantoms.drawing import draw_phantom
+from zoo.evaluation.decision import Decision
 from zoo.evaluation.untrained import trained
-from zoo.export import formats
+from zoo.export import decisions, formats
 from zoo.labels.findings import FINDINGS
 from zoo.release import golden, layout, manifest
 from zoo.release.build import build_checked, decision_of
@@ -38,7 +39,8 @@ FORMATS: Mapping[Format, tuple[Precision, ...]] = {
     "saved_model": ("float32",),
 }
 
-#: By how much a logit may differ from Keras' own, as a share of the largest one (or of 1, where all are smaller).
+#: By how much an output may differ from Keras' own, as a share of the largest one (or of 1, where all are smaller).
+#: Logits in bfloat16 are accepted by `export.decisions` instead.
 TOLERANCES: Mapping[str, float] = {"float32": 1e-4, "bfloat16": 2e-2}
 
 #: What a graph returns: the logits of the findings, or the pooled features of the members (`zoo.models.features`).
@@ -114,9 +116,12 @@ def export(
         output = _features(sum(counts.values()), batch)
         facts = replace(facts, features=counts, temperature=(1.0,), output=output)
     write = formats.writer(facts, batch)
+    decision = None
+    if precision == "bfloat16" and values == "logits":
+        decision = decision_of(found, members) or Decision(found.spec.findings)
     with whole(Path(target)) as new:
         run = write(network, found, new)
-        check = hold_against_keras(network, run, found.spec.image_size, facts.temperature, precision)
+        check = hold_against_keras(network, run, found.spec.image_size, facts.temperature, precision, decision)
         made = finish(new, facts, check)
     return Export(Path(target), made)
 
@@ -187,6 +192,7 @@ def hold_against_keras(
     size: int,
     temperature: Sequence[float],
     precision: str,
+    decision: Decision | None = None,
 ) -> KerasCheck:
     """Compares an export with the network on the golden images and on newly drawn ones.
 
@@ -196,12 +202,13 @@ def hold_against_keras(
         size: Height and width of the images in pixels.
         temperature: What the export divides the logits by.
         precision: Its number type; int8 has no tolerance here, since it is accepted on other images.
+        decision: If given, the export is accepted by what becomes of this decision, not by the size of its logits.
 
     Returns:
         The entry "check" of `export.json`.
 
     Raises:
-        ExportError: A logit differs by more than the tolerance, or is not a number.
+        ExportError: A logit differs by more than the tolerance, or is not a number; or the decision changes too much.
     """
     import keras
 
@@ -215,6 +222,15 @@ def hold_against_keras(
             f"{expected.shape} that Keras on {backend} returns"
         )
     difference, largest = float(np.abs(got - expected).max()), float(np.abs(expected).max())
+    if decision is not None:
+        divisor = np.asarray(temperature, np.float32)
+        kept = decisions.kept(decision, expected * divisor, got * divisor)
+        if reasons := kept.beyond():
+            raise ExportError(
+                f"the export was not written: in {precision}, over {counted(len(images), 'image')}, {reasons}; use "
+                "precision 'float32' or 'auto'"
+            )
+        return KerasCheck(backend, len(images), difference, None, largest, kept.share, kept.n, kept.probability)
     share = TOLERANCES.get(precision)
     tolerance = None if share is None else share * max(1.0, largest)
     if tolerance is not None and difference > tolerance:

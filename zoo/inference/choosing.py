@@ -6,6 +6,7 @@ import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from zoo.core import home
-from zoo.core.errors import ExportError, ReleaseError
+from zoo.core.errors import ExportError, ReleaseError, UsageError
 from zoo.core.files import content_key, write_json
+from zoo.core.warn import warn_user
 from zoo.export import exporting, graph_cache
 from zoo.release import layout, manifest
 from zoo.release.folder import ReleaseFolder
@@ -25,6 +27,12 @@ _IMAGES, _ROUNDS = 16, 3
 
 #: From the most to the least exact precision.
 _PRECISIONS = ("float32", "bfloat16", "int8")
+
+#: What excludes a precision; `RuntimeError` is what OpenVINO raises.
+REFUSALS = (ReleaseError, ExportError, RuntimeError)
+
+#: Increased when other things decide which precisions are accepted, so that machines decide again.
+_RULES = 2
 
 #: Minimum speed-up for choosing a less exact precision: two measurements of one precision differ by some percent.
 MARGIN = 1.15
@@ -40,11 +48,11 @@ def fastest(found: ReleaseFolder, members: Sequence[str] | None, start: Callable
         found: The release.
         members: Names of the members to load; all by default.
         start: Given a precision, returns its runtime. An `ExportError` excludes the precision on this machine for good;
-            any other `ReleaseError` (a damaged file, a failed download) excludes it only this time, and nothing is
-            stored.
+            any other `ReleaseError` (a damaged file, a failed download) or error of the runtime's library excludes it
+            only this time, and nothing is stored.
 
     Returns:
-        "float32", "bfloat16" or "int8".
+        "float32", "bfloat16" or "int8". A warning tells once which precision was refused, and why.
     """
     noted = home.home() / "auto" / f"{_key(found, members)}.json"
     with suppress(ReleaseError, OSError):
@@ -59,14 +67,48 @@ def fastest(found: ReleaseFolder, members: Sequence[str] | None, start: Callable
     for precision in _candidates(found, members):
         try:
             rates[precision] = _rate(start(precision), images)
-        except (ReleaseError, ExportError) as error:
+        except REFUSALS as error:
             refused[precision] = manifest.plain(error)
             passing = passing or not isinstance(error, ExportError)
     best = clearly_fastest(rates)
+    for precision, why in refused.items():
+        if precision != best:
+            warn_user(f"precision 'auto' uses {best}: {precision} is refused on this machine: {why}")
     if not passing:
         with suppress(OSError):
             write_json(noted, {"precision": best, "images_per_second": rates, "refused": refused})
     return best
+
+
+def started(best: str, start: Callable[[str], Runtime]) -> Runtime:
+    """Starts the chosen precision or, where it is refused after all, the next more exact one, with a warning.
+
+    Args:
+        best: The choice of `fastest`.
+        start: Given a precision, returns its runtime.
+
+    Raises:
+        ReleaseError: Not even float32 can be started.
+        ExportError: The same.
+
+    Example:
+        >>> import warnings
+        >>> def start(precision: str) -> Runtime:
+        ...     if precision == "int8":
+        ...         raise ExportError("a golden logit is off")
+        ...     return precision
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("ignore")
+        ...     started("int8", start)
+        'bfloat16'
+    """
+    order = _PRECISIONS[_PRECISIONS.index(best) :: -1]
+    for precision, following in pairwise(order):
+        try:
+            return start(precision)
+        except (*REFUSALS, UsageError) as error:  # `UsageError`: not a precision of this CPU
+            warn_user(f"precision 'auto' leaves {precision} for {following}: {manifest.plain(error)}")
+    return start(order[-1])
 
 
 def clearly_fastest(rates: Mapping[str, float]) -> str:
@@ -121,5 +163,14 @@ def _key(found: ReleaseFolder, members: Sequence[str] | None) -> str:
 
     names: Any = sorted(members) if members else None
     made = graph_cache.folder_of(found, None, "openvino", "int8") / layout.FACTS
-    facts = (MARGIN, cpu(), sorted(native()), exporting.versions(), found.manifest_sha256, names, made.is_file())
+    facts = (
+        _RULES,
+        MARGIN,
+        cpu(),
+        sorted(native()),
+        exporting.versions(),
+        found.manifest_sha256,
+        names,
+        made.is_file(),
+    )
     return content_key(facts)

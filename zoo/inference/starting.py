@@ -111,8 +111,11 @@ def start(name: str | Path, options: LoadOptions) -> tuple[Runtime, ReleaseFolde
         graph = _graph(name, found, members, "onnx", "float32")
         return OnnxRuntime(graph.folder / "model.onnx"), found
     if precision == "auto":
-        fastest = choosing.fastest(found, members, lambda kind: openvino(name, found, members, kind))
-        return openvino(name, found, members, fastest), found
+
+        def start_in(kind: str) -> Runtime:
+            return openvino(name, found, members, kind)
+
+        return choosing.started(choosing.fastest(found, members, start_in), start_in), found
     return openvino(name, found, members, precision), found
 
 

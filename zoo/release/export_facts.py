@@ -63,8 +63,12 @@ class KerasCheck:
         backend: Keras backend.
         films: Number of images.
         difference: Largest absolute difference of a logit.
-        tolerance: Permitted difference; null for int8, which is accepted on radiographs instead.
+        tolerance: Permitted difference; null for int8, which is accepted on radiographs instead, and for bfloat16,
+            which is accepted by the three figures below.
         largest: Largest absolute logit.
+        decisions_kept: Share of the decisions at thresholds that stay; null where there are none.
+        decisions: Number of those decisions.
+        probability: Largest change of a calibrated probability.
     """
 
     backend: Annotated[str, Keywords(maxLength=40)]
@@ -72,6 +76,9 @@ class KerasCheck:
     difference: _Size
     tolerance: Annotated[float | None, Keywords(minimum=0)]
     largest: _Size = field(default_factory=float)
+    decisions_kept: Annotated[float | None, Keywords(minimum=0, maximum=1)] = None
+    decisions: Count = field(default_factory=int)
+    probability: Annotated[float | None, Keywords(minimum=0, maximum=1)] = None
 
 
 @dataclass(frozen=True)
