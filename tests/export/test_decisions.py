@@ -26,7 +26,7 @@ def test_a_decision_that_changes_is_counted_at_its_own_threshold():
 
 def test_an_untrained_finding_does_not_count_and_none_is_no_reason():
     exact = np.zeros((2, 2), np.float32)
-    found = kept(decision(0.5, None, trained=(True, False)), exact, exact + np.float32([0, 9]))
+    found = kept(decision(0.5, None, trained=(True, False)), exact, exact + np.asarray([0, 9], np.float32))
     assert (found.share, found.n, found.probability, found.beyond()) == (1.0, 2, 0.0, "")
     nothing = kept(decision(None, None, trained=(False, False)), exact, exact + 9)
     assert (nothing.share, nothing.probability, nothing.beyond()) == (None, None, "")
