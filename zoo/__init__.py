@@ -21,6 +21,7 @@ _HOMES = {
     "Predictor": "zoo.inference.predictor",
     "load": "zoo.inference.load",
     "predict_ensemble": "zoo.inference.load",
+    "free_models": "zoo.inference.load",
     "list_models": "zoo.names.registry",
     "info": "zoo.names.registry",
     "inspect": "zoo.names.sources",
@@ -38,6 +39,7 @@ _backend.choose()
 if TYPE_CHECKING:
     from zoo.core.home import example_images as example_images
     from zoo.data.images.limits import Limits as Limits
+    from zoo.inference.load import free_models as free_models
     from zoo.inference.load import load as load
     from zoo.inference.load import predict_ensemble as predict_ensemble
     from zoo.inference.predictor import Predictor as Predictor

@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from zoo.gate.verdict import OnReject, check_on_reject
+from zoo.inference.kept import Kept
 from zoo.inference.predictor import Predictor
 from zoo.inference.starting import Choice, LoadOptions, RuntimeName
 from zoo.inference.stream import Images
+
+_KEPT = Kept()
 
 
 def load(
@@ -66,6 +69,9 @@ def load(
 def predict_ensemble(paths: Images, model: str | Path = "xrayslam-ensemble", *, calibrated: bool = True) -> np.ndarray:
     """Returns probabilities of the ensemble, like the function of this name in the original solution.
 
+    The models that were used last (two of them) stay loaded for the next call, until `free_models`. A release that was
+    installed anew under the same name is loaded anew.
+
     Args:
         paths: One image or several, as `Predictor.predict` accepts.
         model: Name or folder of the model, as `load` accepts.
@@ -79,4 +85,15 @@ def predict_ensemble(paths: Images, model: str | Path = "xrayslam-ensemble", *, 
         >>> predict_ensemble(zoo.example_images()[:1], "nih-lite").shape
         (1, 14)
     """
-    return load(model).predict(paths, calibrated=calibrated)
+    kept: Predictor = _KEPT.get(model, lambda: load(model))
+    return kept.predict(paths, calibrated=calibrated)
+
+
+def free_models() -> int:
+    """Frees the memory of the models that `predict_ensemble` keeps loaded; returns how many they were.
+
+    Example:
+        >>> free_models() >= 0
+        True
+    """
+    return _KEPT.free()
