@@ -28,7 +28,7 @@ from zoo.training import interruption
 from zoo.training.recipe import apply_overrides, load_recipe, with_table
 
 #: Number of images that the demo draws for training and evaluation, and of unseen images that it predicts at the end.
-PHANTOMS, UNSEEN = 1500, 4
+PHANTOMS, UNSEEN = 2400, 4
 
 #: The model that comes with the package, and the map that the demo makes with it before it trains its own.
 INCLUDED, HEATMAP = "nih-lite", "example-heatmap.png"
