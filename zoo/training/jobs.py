@@ -76,7 +76,7 @@ def plan(recipe: Recipe, run_dir: Path) -> list[Job]:
     Example:
         >>> from zoo.training.recipe import load_recipe
         >>> [job.title for job in plan(load_recipe("xrayslam_demo"), Path("run"))][:2]
-        ['resnet50 stage1', 'resnet50 stage2']
+        ['resnet50 stage1', 'efficientnetb3 stage1']
     """
     if recipe.members == "joint":
         return _stages(recipe.stages, recipe.ensemble, run_dir, recipe.seed, "")

@@ -111,7 +111,7 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
         RecipeError: The file defines no `recipe`.
 
     Example:
-        >>> [stage.name for stage in load_recipe("xrayslam_demo").stages]
+        >>> [stage.name for stage in load_recipe("xrayslam").stages]
         ['stage1', 'stage2']
     """
     path, defined = run_definition(name_or_path)
@@ -155,7 +155,7 @@ def apply_overrides(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
         RecipeError: No "=", no such field, or a value of the wrong type or range; the message names the field.
 
     Example:
-        >>> apply_overrides(load_recipe("xrayslam_demo"), ["stages.1.epochs=3"]).stages[1].epochs
+        >>> apply_overrides(load_recipe("xrayslam"), ["stages.1.epochs=3"]).stages[1].epochs
         3
     """
     for text in overrides:
