@@ -82,3 +82,9 @@ def test_the_last_screen_fits_a_terminal(result, tmp_path, monkeypatch, capsys):
     assert max(map(len, lines)) <= 80
     assert "Enlarged Cardiomediastinum" not in lines[0]
     assert "zoo predict IMAGES --model xrayslam-demo" in "\n".join(lines)
+
+
+def test_the_recipe_is_that_of_three_real_backbones_with_fitted_weights():
+    recipe = demo.load_recipe("xrayslam_demo")
+    assert [member.backbone for member in recipe.ensemble.members] == ["resnet50", "efficientnetb3", "densenet121"]
+    assert (recipe.ensemble.weighting, recipe.members, recipe.ensemble.image_size) == ("fitted", "parallel", 64)

@@ -132,7 +132,7 @@ def test_uncertain_is_one_rule_or_a_rule_for_each_finding_and_survives_json():
 
 
 def test_a_stage_can_differ_for_a_member(tmp_path):
-    recipe = load_recipe("xrayslam_demo")
+    recipe = apply_overrides(load_recipe("xrayslam"), ["members=separate"])
     changes = [
         "stages.0.overrides.efficientnetb3.learning_rate=0.004",
         "stages.0.overrides.efficientnetb3.epochs=3",
