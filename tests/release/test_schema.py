@@ -233,6 +233,8 @@ BOTH_REFUSE = [
     ("config", at("ensemble/members/0/pixels", {"mean": [0, 0, 0], "deviation": [1, 1, 0]})),
     ("config", at("ensemble/members/0/pixels", {"mean": [0, 0, 0], "deviation": [1, 1, 1], "order": "gbr"})),
     ("config", at("ensemble/weighting", [-1.0, 2.0])),
+    ("config", at("ensemble/weighting", "fitted")),
+    ("config", at("ensemble/weighting", "fited")),
     ("config", at("ensemble/findings", ["Edema", "Edema", "No Finding"])),
     ("config", at("ensemble/findings", [])),
     ("config", at("ensemble/findings", [str(i) for i in range(specs.MAX_FINDINGS + 1)])),

@@ -192,6 +192,37 @@ def test_a_run_whose_release_is_gone_is_converted_from_its_training_weights(run,
     assert "the run is not finished (decision.json missing)" in unfinished
 
 
+def test_a_finished_run_gets_fitted_weights_without_training(run, films, here, tmp_path):
+    """The weights in the release are those of the report; the graph, the logits and the decision are theirs."""
+    copy = tmp_path / "tiny"
+    shutil.copytree(run, copy)
+    before = (copy / "history.csv").read_bytes()
+    here("train", RECIPE, "--data", films, "--run", copy, "--set", "ensemble.weighting=fitted_per_finding")
+    assert (copy / "history.csv").read_bytes() == before
+    release = read_release(copy / "release")
+    weighting, block = release.spec.weighting, release.evaluation.members
+    assert not isinstance(weighting, str)
+    assert json.loads((copy / "recipe.json").read_text())["ensemble"]["weighting"] == "fitted_per_finding"
+    shares = np.array(release.spec.shares)
+    np.testing.assert_allclose(shares.sum(axis=0), 1, atol=1e-9)
+    np.testing.assert_allclose([m.weight for m in block.members.values()], shares.mean(axis=1), atol=1e-5)
+    assert (block.used, block.fit.origin.split) == ("fitted_per_finding", "validation")
+    assert block.fit.origin.split_hash == release.evaluation.split_hash
+    assert block.choices["fitted_per_finding"].auc.value == pytest.approx(release.evaluation.macro.auc.value)
+    assert "The weights of the members were fitted on the validation part" in (copy / "report.md").read_text()
+    assert "| Weight |" in (copy / "release" / "README.md").read_text()
+
+    model = zoo.load(copy / "release")
+    rows = pd.read_csv(copy / "predictions.csv").query("split == 'test'").head(4)
+    paths = [films / "test2" / name for name in rows["Image_name"]]
+    paths = [path if path.exists() else films / "train2" / path.name for path in paths]
+    logits = rows[[f"logit_{finding}" for finding in model.labels]].to_numpy()
+    np.testing.assert_allclose(np.concatenate([batch.logits for batch in model.stream(paths)]), logits, atol=1e-4)
+    shutil.rmtree(copy / "release")
+    here("release", copy, "--out", tmp_path / "again")
+    assert read_release(tmp_path / "again").spec == release.spec
+
+
 def test_installed_it_predicts_a_folder(run, films, zoo_home, tmp_path):
     command("install", run, "--as", "xrayslam-ensemble", ZOO_HOME=str(zoo_home))
     unseen = sorted((films / "test2").glob("*.jpg"))

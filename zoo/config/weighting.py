@@ -9,6 +9,8 @@ import math
 from collections.abc import Sequence
 from typing import Literal, get_args
 
+from zoo.core.errors import RecipeError
+
 #: How the members are weighted, in a word: equally, or by a fit on the validation part (`evaluation.ensembling`).
 Word = Literal["uniform", "fitted", "fitted_per_finding"]
 
@@ -23,6 +25,16 @@ def numbers(weighting: Word | Weights) -> Weights:
     ((), (0.9, 0.1))
     """
     return () if isinstance(weighting, str) else weighting
+
+
+def check_stored(weighting: Word | Weights) -> None:
+    """Refuses, in a release, weights that were never fitted.
+
+    Raises:
+        RecipeError: They are "fitted" or "fitted_per_finding", a wish of a recipe.
+    """
+    if weighting in ("fitted", "fitted_per_finding"):
+        raise RecipeError(f"weighting {weighting!r} was never fitted: a release holds 'uniform' or numbers")
 
 
 def by_finding(weights: Weights, members: int, findings: int) -> tuple[tuple[float, ...], ...]:

@@ -8,6 +8,7 @@ from zoo.core.counting import counted
 from zoo.evaluation.result import HALF, Estimate, Evaluation, Mean, Measure
 from zoo.evaluation.result.checks import LeftOut
 from zoo.evaluation.result.evaluation import Calibration
+from zoo.evaluation.result.members import BY_FINDING, FITTED, GIVEN, GREEDY, UNIFORM, Members
 from zoo.evaluation.result.probing import OwnHeads, Probe
 from zoo.labels.parts import WHOLE, spoken_part
 
@@ -48,6 +49,8 @@ def markdown(result: Evaluation) -> str:
         lines += ["", *_probe(result.probe)]
     if result.models:
         lines += ["", *_model_table(result)]
+    if result.members:
+        lines += ["", *_member_tables(result, result.members)]
     return "\n".join(lines) + "\n"
 
 
@@ -81,6 +84,7 @@ def _notes(result: Evaluation) -> list[str]:
     undefined = [f for f, row in result.findings.items() if row.auc.value is None]
     weak = [f for f, row in result.findings.items() if f not in undefined and row.auc.includes(0.5)]
     few = [f for f, row in result.findings.items() if f not in undefined and not row.auc.has_interval]
+    notes += [f"**{_name(line)}**" for line in worse_than_a_member(result)]
     if undefined:
         notes.append(f"Left out of the mean AUC, since one class is missing: {', '.join(map(_name, undefined))}.")
     if weak:
@@ -164,6 +168,79 @@ def _model_table(result: Evaluation) -> list[str]:
         cells.append(_cell(result.differences[name].macro.auc, "+.3f") if name != result.model else "")
         lines.append(f"| {_name(name)} | " + " | ".join(cells) + " |")
     return lines
+
+
+def _member_tables(result: Evaluation, members: Members) -> list[str]:
+    lines = [
+        f"{how_weighted(members)} Log losses in nats; of the validation part beside the members, of the "
+        f"{spoken_part(result.split)} beside the weights.",
+        "",
+        "| Member | Weight | Greedy selection | Log loss alone | Log loss added without it | AUC lost without it |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for name, member in members.members.items():
+        numbers = [f"{member.weight:.3f}", f"{member.greedy:.2f}", f"{member.log_loss:.4f}"]
+        less = [_cell(member.without_log_loss, "+.4f"), _cell(member.without_auc, "+.3f")]
+        lines.append(f"| {_name(name)} | {' | '.join([*numbers, *less])} |")
+    lines += [
+        "",
+        "| Weights | Mean AUC | Log loss | AUC of those in use minus this | Log loss of those in use minus this |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for name, choice in members.choices.items():
+        cells = [_cell(choice.auc), _cell(choice.log_loss, ".4f")]
+        cells.append(_cell(choice.auc_difference, "+.3f") if choice.auc_difference else "in use")
+        cells.append(_cell(choice.log_loss_difference, "+.4f") if choice.log_loss_difference else "in use")
+        lines.append(f"| {_name(choice_name(name, members))} | {' | '.join(cells)} |")
+    return lines
+
+
+def how_weighted(members: Members) -> str:
+    """Says how the members in use are weighted, in one sentence.
+
+    >>> how_weighted(Members("uniform", "a", {}, {}))
+    'The members are weighted equally.'
+    """
+    if members.fit is None:
+        given = "as the recipe says" if members.used == GIVEN else "equally"
+        return f"The members are weighted {given}."
+    fit, by_finding = members.fit, ""
+    if fit.shrinkage_by_finding is not None:
+        by_finding = f", for each finding, shrunk towards those of all findings by {fit.shrinkage_by_finding:g}"
+    return (
+        f"The weights of the members were fitted on the {spoken_part(fit.origin.split)}{by_finding}, and shrunk towards equal "
+        f"ones by {fit.shrinkage:g} (chosen by cross-validation)."
+    )
+
+
+def choice_name(choice: str, members: Members) -> str:
+    """The name of a choice of weights in a table.
+
+    >>> choice_name("fitted_per_finding", Members("uniform", "a", {}, {}))
+    'fitted by finding'
+    """
+    named = {UNIFORM: "uniform", FITTED: "fitted", BY_FINDING: "fitted by finding", GIVEN: "as given"}
+    if choice in members.members:
+        return f"{choice} alone (smallest log loss on the validation part)"
+    return named.get(choice, "greedy selection" if choice == GREEDY else choice)
+
+
+def worse_than_a_member(result: Evaluation) -> list[str]:
+    """Says of which members the ensemble is significantly worse in mean AUC, and what to do; one sentence each."""
+    found = []
+    for name in result.members.members if result.members else ():
+        less = result.differences[name].macro.auc if name in result.differences else None
+        if less is not None and less.high is not None and less.high < 0:
+            what = (
+                "the mean with equal weights" if result.members and result.members.used == UNIFORM else "the ensemble"
+            )
+            to_do = (
+                "fit the weights with `--set ensemble.weighting=fitted`; a finished run is not trained again"
+                if result.members and result.members.used == UNIFORM
+                else "that member can be loaded alone"
+            )
+            found.append(f"In mean AUC {what} is worse than {name} alone by {_cell(less)}: {to_do}.")
+    return found
 
 
 def _cell(number: Estimate, form: str = ".3f") -> str:

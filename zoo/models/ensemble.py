@@ -64,6 +64,10 @@ class Ensemble(keras.Model):
                 return member
         raise UnknownNameError("member", name, [m.name for m in self.members])
 
+    def with_weights(self, weights: Weights | None) -> Ensemble:
+        """Returns an ensemble of the same members, which both then share, with other weights of the mean."""
+        return Ensemble(self.members, weights, self.name)
+
     def freeze_backbone(self) -> dict[str, Trainable]:
         """`Classifier.freeze_backbone` of each member, by name."""
         return {m.name: m.freeze_backbone() for m in self._unlocked()}

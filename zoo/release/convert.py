@@ -20,6 +20,9 @@ from zoo.release.read import read_release
 from zoo.release.trained_on import TrainedOn
 from zoo.release.write import write_release
 
+#: File of a run with the specification of its model, whose weights of the members may have been fitted.
+ENSEMBLE = "ensemble.json"
+
 if TYPE_CHECKING:
     from zoo.models.ensemble import Ensemble
 
@@ -125,7 +128,11 @@ def _write(
 
 
 def _spec(run: Path, recipe: dict[str, Any]) -> EnsembleSpec:
+    """The model of a run, with its fitted weights; older runs state it in the recipe alone."""
+    fitted = run / ENSEMBLE
+    source = fitted if fitted.is_file() else run / "recipe.json"
+    saved = manifest.read_json(fitted) if fitted.is_file() else recipe.get("ensemble", {})
     try:
-        return from_dict(EnsembleSpec, recipe.get("ensemble", {}), "ensemble")
+        return from_dict(EnsembleSpec, saved, "ensemble")
     except RecipeError as error:
-        raise ReleaseError(f"{run / 'recipe.json'}: {error}") from None
+        raise ReleaseError(f"{source}: {error}") from None

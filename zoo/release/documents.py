@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from zoo.config.json_schema import Keywords
 from zoo.config.specs import FORMAT_VERSION, MAX_FINDINGS, MAX_MEMBERS, EnsembleSpec, Names
+from zoo.config.weighting import check_stored
 from zoo.evaluation.decision import Decision
 from zoo.release.layout import FOLDER, INT8, LIMIT, MAX_FILES, MAX_IMAGES, MAX_PARAMETERS, SMALL, DType
 from zoo.release.manifest import Listed
@@ -41,6 +42,9 @@ class Config:
     ensemble: EnsembleSpec
     zoo: str = ""
     keras: str = ""
+
+    def __post_init__(self) -> None:
+        check_stored(self.ensemble.weighting)
 
 
 @dataclass(frozen=True)

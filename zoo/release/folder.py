@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from zoo.config.codec import read_document
 from zoo.config.specs import MAX_MEMBERS, EnsembleSpec, from_dict
+from zoo.config.weighting import check_stored
 from zoo.core import files as disk
 from zoo.core.errors import IntegrityError, RecipeError, ReleaseError, UnknownNameError, WeightsError
 from zoo.evaluation.decision import Decision
@@ -130,7 +131,9 @@ class ReleaseFolder:
     def ensemble(self) -> EnsembleSpec:
         """Specification of the model from `config.json` alone; `spec` also checks that it can be built."""
         try:
-            return from_dict(EnsembleSpec, self.json("config.json").get("ensemble", {}), "ensemble")
+            found = from_dict(EnsembleSpec, self.json("config.json").get("ensemble", {}), "ensemble")
+            check_stored(found.weighting)
+            return found
         except (RecipeError, UnknownNameError) as error:
             raise ReleaseError(f"{self.folder / 'config.json'}: {manifest.plain(error)}") from None
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from zoo.config.codec import read_document
 from zoo.config.json_schema import document
-from zoo.config.specs import FORMAT_VERSION, MEMBER_NAME, MemberSpec
+from zoo.config.specs import FORMAT_VERSION, MEMBER_NAME, EnsembleSpec, MemberSpec
 from zoo.core.errors import UnknownNameError, ZooError
 from zoo.evaluation.result import Evaluation, from_json
 from zoo.evaluation.result.codec import is_open
@@ -35,6 +35,9 @@ _NAMED = {
     "then": {"properties": {"backbone": MEMBER_NAME.keywords}},
     "else": {"properties": {"alias": MEMBER_NAME.keywords}},
 }
+
+#: "fitted" is a wish of a recipe; a release holds what was found.
+_FITTED = {"not": {"required": ["weighting"], "properties": {"weighting": {"enum": ["fitted", "fitted_per_finding"]}}}}
 
 #: Maximum number of characters of a problem.
 _MAX_CHARACTERS = 200
@@ -85,7 +88,7 @@ def load(name: str) -> dict[str, Any]:
         "$id": f"urn:xrayslam-zoo:release:{FORMAT_VERSION}:{name}",
     }
     if cls is not Evaluation:
-        return {**head, **document(cls, {MemberSpec: _NAMED}, OPEN.__contains__)}
+        return {**head, **document(cls, {MemberSpec: _NAMED, EnsembleSpec: _FITTED}, OPEN.__contains__)}
     body = document(cls, is_open=is_open)
     # An empty object says that nothing was evaluated.
     return {**head, **body, "required": [], "if": {"minProperties": 1}, "then": {"required": body["required"]}}

@@ -24,7 +24,8 @@ import numpy as np
 
 from zoo._version import __version__
 from zoo.config.specs import FORMAT_VERSION, EnsembleSpec, to_dict
-from zoo.core.errors import ReleaseError
+from zoo.config.weighting import check_stored
+from zoo.core.errors import RecipeError, ReleaseError
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.result import Evaluation, to_json
 from zoo.evaluation.untrained import marked
@@ -72,6 +73,10 @@ def write_release(
     """
     if decision.findings != spec.findings:
         raise ReleaseError(f"the decision is for {decision.findings}, the model for {spec.findings}")
+    try:
+        check_stored(spec.weighting)
+    except RecipeError as error:
+        raise ReleaseError(str(error)) from None
     decision = marked(decision, spec.untrained)
     decisions = {"ensemble": decision.to_dict()}
     alone = {name: marked(d, spec.only({name}).untrained) for name, d in (member_decisions or {}).items()}

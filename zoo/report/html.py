@@ -13,7 +13,19 @@ from zoo.core.files import write_text
 from zoo.evaluation.report import RESEARCH_ONLY
 from zoo.evaluation.result import Estimate, Evaluation
 from zoo.labels.parts import WHOLE, spoken_part
-from zoo.report import checks, curves, drawing, groups, layout, points, probing, results, together, training_curves
+from zoo.report import (
+    checks,
+    curves,
+    drawing,
+    groups,
+    layout,
+    members,
+    points,
+    probing,
+    results,
+    together,
+    training_curves,
+)
 from zoo.report.layout import Section
 from zoo.report.mistakes import Mistake, data_uri
 
@@ -83,6 +95,7 @@ def _sections(result: Evaluation, rows: Iterable[Mapping[str, Any]] | None) -> l
         results.notes(result),
         results.summary(result),
         results.models(result),
+        *members.sections(result),
         *probing.sections(result),
         curves.ranking(result),
         results.readers(result),

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from zoo.config.specs import to_dict
 from zoo.core.files import write_json
 from zoo.core.process import require_own_process
 from zoo.core.progress import Progress
@@ -23,6 +24,7 @@ from zoo.evaluation.result import Evaluation
 from zoo.gate import reference
 from zoo.names import porting
 from zoo.release import card
+from zoo.release.convert import ENSEMBLE
 from zoo.release.trained_on import TrainedOn
 from zoo.release.write import write_release
 from zoo.runs import leaks, provenance, results, training_data
@@ -66,8 +68,9 @@ def train(
     """Trains a recipe on a folder of images, evaluates it on the test part and writes a release.
 
     The same call resumes a killed or stopped run; SIGTERM and Ctrl-C stop it cleanly at any time. The run folder holds
-    `recipe.json`, `skipped.csv`, `split.json`, checkpoints, logs, weights, `predictions.csv`, `decision.json`,
-    `metrics.json`, `provenance.json`, `gate.safetensors`, `report.md`, `report.html` and `release/`.
+    `recipe.json`, `skipped.csv`, `split.json`, checkpoints, logs, weights, `predictions.csv`, `ensemble.json` (the
+    model, with the weights of its members), `decision.json`, `metrics.json`, `provenance.json`, `gate.safetensors`,
+    `report.md`, `report.html` and `release/`.
 
     Args:
         recipe: The recipe.
@@ -167,6 +170,7 @@ def finish(
     decisions = {name: decision.to_dict() for name, decision in found.member_decisions.items()}
     write_json(run / "decision.json", {"ensemble": found.decision.to_dict(), "members": decisions})
     write_json(run / "provenance.json", facts)
+    write_json(run / ENSEMBLE, to_dict(found.spec))
     gate = fit_on_training_part(table, split, recipe.ensemble.image_size, read, progress, recipe.seed)
     if gate is not None:
         reference.save(gate, run / reference.FILE)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from zoo.config.specs import EnsembleSpec
+from zoo.config.weighting import numbers
 from zoo.core.progress import Progress
 from zoo.data.images.reading import Reader, read_image
 from zoo.data.splits import Split, patients_of
@@ -20,6 +21,7 @@ from zoo.data.tables import reading
 from zoo.evaluation import baseline, report
 from zoo.evaluation.calibration.fitting import TEMPERATURES
 from zoo.evaluation.decision import Decision
+from zoo.evaluation.ensembling.choosing import Weighed, weigh
 from zoo.evaluation.result import Evaluation
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.studies.fitting import fit_study_rule
@@ -28,6 +30,7 @@ from zoo.labels.parts import OUT_OF_FOLD
 from zoo.models.ensemble import Ensemble
 from zoo.training import folds, out_of_fold
 from zoo.training.examples import training_targets
+from zoo.training.out_of_fold import OutOfFold
 from zoo.training.predicting import BATCH, load_best, predict_logits
 from zoo.training.recipe import Recipe
 
@@ -38,7 +41,7 @@ class Assessment:
 
     Attributes:
         model: The ensemble with the weights to release, in float32.
-        spec: Its specification.
+        spec: Its specification, with numbers where the recipe asks for fitted weights of the members.
         decision: Temperature and thresholds of the ensemble.
         member_decisions: Temperature and thresholds of each member alone.
         result: The evaluation, to which `runs.results.complete` adds subgroups and checks.
@@ -58,10 +61,10 @@ def assess(
 ) -> Assessment:
     """Scores the validation and test parts with the best weights of a finished run.
 
-    The decision is fitted on the validation part. The test part is only evaluated: the ensemble, each member, and the
-    pixel baseline. The logits of every image of both parts are written to `predictions.csv` in the run folder.
+    The weights of the members, if the recipe asks for it, and then the decision are fitted on the validation part. The
+    test part is only evaluated: the ensemble, each member, and the pixel baseline. The logits of every image of both parts are written to `predictions.csv` in the run folder.
 
-    With folds the decision is fitted on the out-of-fold predictions, which are written to `out_of_fold.csv`;
+    With folds both are fitted on the out-of-fold predictions, which are written to `out_of_fold.csv`;
     `predictions.csv` then holds the test part alone. The members of one name are evaluated together, as their mean.
 
     Args:
@@ -73,7 +76,7 @@ def assess(
         read: Reads the pixels of an image.
     """
     model = load_best(recipe, run)
-    fitted_on, own, tested = (_by_fold if recipe.folds else _by_part)(model, recipe, table, split, run, progress, read)
+    fitted_on, own, tested, apart = (_by_fold if recipe.folds else _by_part)(model, recipe, table, split, run, progress, read)
     name = recipe.ensemble.name
     trained = _trained(table, folds.learned_from(recipe, split), recipe)
     studies = studies_of(table)[0]
@@ -82,16 +85,25 @@ def assess(
         found = fit_decision(held.scores, calibration=TEMPERATURES, trained=trained)
         return dataclasses.replace(found, studies=fit_study_rule(held.scores, studies[held.rows]))
 
+    weighed = weigh(
+        folds.model_of(recipe),
+        {model_name: held.scores for model_name, held in fitted_on.items()},
+        {m: _scores(table, split, "test", split.rows("test"), values, recipe) for m, values in tested.items()},
+        trained=trained,
+        bases=[member.base for member in folds.lineup(recipe)],
+    )
+    fitted_on = {m: held._replace(scores=weighed.validation[m]) for m, held in fitted_on.items()}
+    test = dict(weighed.test)
+    _write(run, recipe, table, split, weighed, apart)
+    if weighed.spec != folds.model_of(recipe):
+        model = model.with_weights(numbers(weighed.spec.weighting) or None)
+        model.trainable = False
     decisions = {model_name: decide(held) for model_name, held in fitted_on.items()}
     members = {model_name: decide(held) for model_name, held in own.items()}
-    test = {
-        model_name: _scores(table, split, "test", split.rows("test"), values, recipe)
-        for model_name, values in tested.items()
-    }
     test["pixel baseline"] = _baseline(table, folds.learned_from(recipe, split), recipe, progress)
-    result = report.evaluate(test, decisions)
+    result = dataclasses.replace(report.evaluate(test, decisions), members=weighed.members)
     alone = {m.name: decisions[m.name] for m in recipe.ensemble.members if m.name in decisions}
-    return Assessment(model, folds.model_of(recipe), decisions[name], members or alone, result, test[name])
+    return Assessment(model, weighed.spec, decisions[name], members or alone, result, test[name])
 
 
 class Held(NamedTuple):
@@ -99,6 +111,22 @@ class Held(NamedTuple):
 
     scores: Scores
     rows: np.ndarray
+
+
+class Found(NamedTuple):
+    """Logits of a run.
+
+    Attributes:
+        fitted_on: Model -> what its decision is fitted on.
+        own: The same for members of a fold.
+        tested: Model -> logits of the test part.
+        apart: The out-of-fold predictions, or None without folds.
+    """
+
+    fitted_on: dict[str, Held]
+    own: dict[str, Held]
+    tested: dict[str, np.ndarray]
+    apart: OutOfFold | None
 
 
 def _by_part(
@@ -113,13 +141,11 @@ def _by_part(
     """The validation part, for decisions, and the logits of the test part."""
     rows = {part: split.rows(part) for part in ("validation", "test")}
     logits = predict_logits(model, table, rows, recipe, progress, read)
-    ensemble = {part: logits[part][recipe.ensemble.name] for part in logits}
-    _write_predictions(run / "predictions.csv", table, split, ensemble, recipe)
     held = {
         name: Held(_scores(table, split, "validation", rows["validation"], values, recipe), rows["validation"])
         for name, values in logits["validation"].items()
     }
-    return held, {}, logits["test"]
+    return Found(held, {}, logits["test"], None)
 
 
 def _by_fold(
@@ -133,9 +159,7 @@ def _by_fold(
 ) -> Found:
     """The out-of-fold predictions, for decisions, those of each member alone, and the logits of the test part."""
     found = out_of_fold.predict(model, recipe, table, split, progress, read)
-    out_of_fold.write(found, recipe, table, run)
     (test,) = predict_logits(model, table, {"test": split.rows("test")}, recipe, progress, read).values()
-    _write_predictions(run / "predictions.csv", table, split, {"test": test[recipe.ensemble.name]}, recipe)
     held = {
         name: Held(_scores(table, split, OUT_OF_FOLD, found.rows, values, recipe), found.rows)
         for name, values in found.logits.items()
@@ -144,11 +168,20 @@ def _by_fold(
     for member in folds.lineup(recipe):
         of = found.folds == member.fold
         own[member.name] = Held(held[member.base].scores.subset(of), found.rows[of])
-    return held, own, out_of_fold.joined(recipe, test)
+    return Found(held, own, out_of_fold.joined(recipe, test), found)
 
 
-#: Model -> what its decision is fitted on; the same for members of a fold; model -> logits of the test part.
-Found = tuple[dict[str, Held], dict[str, Held], dict[str, np.ndarray]]
+def _write(
+    run: Path, recipe: Recipe, table: pd.DataFrame, split: Split, weighed: Weighed, apart: OutOfFold | None
+) -> None:
+    """Writes the logits of the ensemble with the weights in use."""
+    name, mean = recipe.ensemble.name, {"test": weighed.test[recipe.ensemble.name].logits.astype(np.float32)}
+    fitted_on = weighed.validation[name].logits.astype(np.float32)
+    if apart is None:
+        mean = {"validation": fitted_on, **mean}
+    else:
+        out_of_fold.write(dataclasses.replace(apart, logits={**apart.logits, name: fitted_on}), recipe, table, run)
+    _write_predictions(run / "predictions.csv", table, split, mean, recipe)
 
 
 def _scores(

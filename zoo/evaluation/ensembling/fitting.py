@@ -108,7 +108,7 @@ def fit_weights(
     return FittedWeights(rows, chosen.share, by_finding.share, _with_notes(origin, notes))
 
 
-def mean_logits(members: Sequence[Scores], shares: Sequence[Sequence[float]]) -> np.ndarray:
+def mean_logits(members: Sequence[Scores], shares: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:
     """The weighted mean of the members' logits, float64 (rows, findings).
 
     Args:

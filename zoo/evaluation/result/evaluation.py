@@ -24,6 +24,7 @@ from zoo.evaluation.result.checks import (
 )
 from zoo.evaluation.result.curves import Cooccurrence, Curves
 from zoo.evaluation.result.groups import Subgroups
+from zoo.evaluation.result.members import Members
 from zoo.evaluation.result.numbers import HALF, Estimate, Estimates, Measure, Resampling
 from zoo.evaluation.result.probing import Probe
 from zoo.labels.parts import PARTS, WHOLE, spoken_part
@@ -166,6 +167,7 @@ class Evaluation:
         left_out: Images of the table that could not be evaluated; None if there were none.
         mistakes: Most confident errors.
         probe: How heads on frozen features were fitted; None for a model that was trained as a whole.
+        members: The members of a trained ensemble, and what other weights would give.
     """
 
     model: str
@@ -202,6 +204,7 @@ class Evaluation:
     left_out: LeftOut | None = None
     mistakes: tuple[ErrorFacts, ...] | None = None
     probe: Probe | None = None
+    members: Members | None = None
 
     @property
     def numbers(self) -> ModelNumbers:
