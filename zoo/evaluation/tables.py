@@ -8,7 +8,7 @@ from zoo.core.counting import counted
 from zoo.evaluation.result import HALF, Estimate, Evaluation, Mean, Measure
 from zoo.evaluation.result.checks import LeftOut
 from zoo.evaluation.result.evaluation import Calibration
-from zoo.evaluation.result.members import BY_FINDING, FITTED, GIVEN, GREEDY, UNIFORM, Members
+from zoo.evaluation.result.members import BY_FINDING, FITTED, GIVEN, GREEDY, RESAMPLES, UNIFORM, Members
 from zoo.evaluation.result.probing import OwnHeads, Probe
 from zoo.labels.parts import WHOLE, spoken_part
 
@@ -173,7 +173,7 @@ def _model_table(result: Evaluation) -> list[str]:
 def _member_tables(result: Evaluation, members: Members) -> list[str]:
     lines = [
         f"{how_weighted(members)} Log losses in nats; of the validation part beside the members, of the "
-        f"{spoken_part(result.split)} beside the weights.",
+        f"{spoken_part(result.split)} beside the weights; intervals from {RESAMPLES} resamples of patients.",
         "",
         "| Member | Weight | Greedy selection | Log loss alone | Log loss added without it | AUC lost without it |",
         "|---|---:|---:|---:|---:|---:|",
@@ -208,8 +208,8 @@ def how_weighted(members: Members) -> str:
     if fit.shrinkage_by_finding is not None:
         by_finding = f", for each finding, shrunk towards those of all findings by {fit.shrinkage_by_finding:g}"
     return (
-        f"The weights of the members were fitted on the {spoken_part(fit.origin.split)}{by_finding}, and shrunk towards equal "
-        f"ones by {fit.shrinkage:g} (chosen by cross-validation)."
+        f"The weights of the members were fitted on the {spoken_part(fit.origin.split)}{by_finding}, and shrunk "
+        f"towards equal ones by {fit.shrinkage:g} (chosen by cross-validation)."
     )
 
 

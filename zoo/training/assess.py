@@ -62,7 +62,8 @@ def assess(
     """Scores the validation and test parts with the best weights of a finished run.
 
     The weights of the members, if the recipe asks for it, and then the decision are fitted on the validation part. The
-    test part is only evaluated: the ensemble, each member, and the pixel baseline. The logits of every image of both parts are written to `predictions.csv` in the run folder.
+    test part is only evaluated: the ensemble, each member, and the pixel baseline. The logits of every image of both
+    parts are written to `predictions.csv` in the run folder.
 
     With folds both are fitted on the out-of-fold predictions, which are written to `out_of_fold.csv`;
     `predictions.csv` then holds the test part alone. The members of one name are evaluated together, as their mean.
@@ -76,7 +77,8 @@ def assess(
         read: Reads the pixels of an image.
     """
     model = load_best(recipe, run)
-    fitted_on, own, tested, apart = (_by_fold if recipe.folds else _by_part)(model, recipe, table, split, run, progress, read)
+    predict = _by_fold if recipe.folds else _by_part
+    fitted_on, own, tested, apart = predict(model, recipe, table, split, progress, read)
     name = recipe.ensemble.name
     trained = _trained(table, folds.learned_from(recipe, split), recipe)
     studies = studies_of(table)[0]
@@ -134,7 +136,6 @@ def _by_part(
     recipe: Recipe,
     table: pd.DataFrame,
     split: Split,
-    run: Path,
     progress: Progress,
     read: Reader,
 ) -> Found:
@@ -153,7 +154,6 @@ def _by_fold(
     recipe: Recipe,
     table: pd.DataFrame,
     split: Split,
-    run: Path,
     progress: Progress,
     read: Reader,
 ) -> Found:

@@ -13,11 +13,8 @@ from zoo.config.weighting import Weights, by_finding, numbers
 from zoo.evaluation.ensembling import selection
 from zoo.evaluation.ensembling.comparing import compare_weights
 from zoo.evaluation.ensembling.fitting import FittedWeights, fit_weights, mean_logits
-from zoo.evaluation.result.members import BY_FINDING, FITTED, GIVEN, GREEDY, UNIFORM, Members, WeightFit
+from zoo.evaluation.result.members import BY_FINDING, FITTED, GIVEN, GREEDY, RESAMPLES, UNIFORM, Members, WeightFit
 from zoo.evaluation.scores import Scores
-
-#: Resamples behind the intervals: enough for tables of what might have been, in a second.
-RESAMPLES = 500
 
 
 @dataclass(frozen=True, eq=False)
