@@ -52,7 +52,7 @@ def macro(scores: dict[str, Scores], weights: list[float]) -> float:
 def test_fitted_weights_replace_the_word_and_the_logits_of_the_ensemble():
     spec, found = chosen("fitted")
     assert not isinstance(found.spec.weighting, str)
-    assert found.spec.weighting[0] > 0.6
+    assert np.array(found.spec.weighting, float)[0] > 0.6
     assert dataclasses.replace(found.spec, weighting="fitted") == spec
     for scores in (found.validation, found.test):
         members = [scores[name] for name in ("good", "fair", "noise")]
