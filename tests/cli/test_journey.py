@@ -41,11 +41,14 @@ def test_the_help_has_groups_and_the_statuses_that_commands_return(capsys):
     assert max(map(len, shown.splitlines())) <= 100
 
 
-def test_the_help_of_a_command_ends_with_its_examples(capsys):
-    with pytest.raises(SystemExit):
-        main(["data", "--help"])
-    *_, before, after = capsys.readouterr().out.rstrip().splitlines()
-    assert (before, after) == ("  zoo data my.csv --html page.html", "  zoo data chexpert/ --dataset chexpert")
+def test_the_help_of_every_command_and_action_ends_with_its_examples():
+    for name, sub in parser().commands.items():
+        inner = {f"zoo {name} {action}": its for action, its in journey.actions(sub).items()}
+        for start, its in {f"zoo {name}": sub, **inner}.items():
+            lines = [line for line in journey.EXAMPLES[name] if start in line]
+            shown = its.format_help().rstrip().splitlines()
+            assert lines, start
+            assert shown[-len(lines) - 1 :] == ["Examples:", *(f"  {line}" for line in lines)]
 
 
 def _completed(line: str) -> list[str]:

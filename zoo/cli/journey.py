@@ -62,7 +62,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "verify": ("zoo verify ./release", "zoo verify hf://owner/name@v1"),
     "diff": ("zoo diff ./before ./after",),
-    "catalog": ("zoo catalog add theirs hf://owner/name@v1",),
+    "catalog": ("zoo catalog add theirs hf://owner/name@v1", "zoo catalog list", "zoo catalog remove theirs"),
     "list": ("zoo list", "zoo list --catalog"),
     "info": ("zoo info nih-lite",),
     "doctor": ("zoo doctor",),
@@ -118,10 +118,21 @@ class Formatter(argparse.HelpFormatter):
 
 
 def add_examples(parsers: Mapping[str, argparse.ArgumentParser]) -> None:
-    """Puts each command's examples below its options."""
+    """Puts each command's examples below its options; an action, such as `zoo catalog add`, has those that begin so."""
     for name, parser in parsers.items():
-        parser.formatter_class = Formatter
-        if name not in EXAMPLES:
-            continue
-        examples = "\n".join(["Examples:", *(f"  {line}" for line in EXAMPLES[name])])
+        _add(parser, EXAMPLES.get(name, ()))
+        for action, inner in actions(parser).items():
+            _add(inner, tuple(line for line in EXAMPLES.get(name, ()) if line.split()[2] == action))
+
+
+def actions(parser: argparse.ArgumentParser) -> Mapping[str, argparse.ArgumentParser]:
+    """Returns a command's actions, each with its parser; none for most commands."""
+    nested = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    return nested[0].choices if nested else {}
+
+
+def _add(parser: argparse.ArgumentParser, lines: tuple[str, ...]) -> None:
+    parser.formatter_class = Formatter
+    if lines:
+        examples = "\n".join(["Examples:", *(f"  {line}" for line in lines)])
         parser.epilog = f"{parser.epilog}\n\n{examples}" if parser.epilog else examples
