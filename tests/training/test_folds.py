@@ -85,6 +85,8 @@ def test_each_member_becomes_k_members_and_snapshots_with_seeds_of_their_own(tmp
     weighted = dataclasses.replace(recipe.ensemble, weighting=(3.0, 1.0))
     shares = folds.model_of(dataclasses.replace(recipe, ensemble=weighted)).shares
     assert [row[0] for row in shares] == [3 / 16] * 4 + [1 / 16] * 4
+    bases = ["tiny0-stage1", "tiny0", "tiny1-stage1", "tiny1"]
+    assert [member.name for member in folds.bases_of(recipe).members] == bases
     plain = make_recipe(members=2)
     assert folds.model_of(plain) == plain.ensemble
 

@@ -83,6 +83,14 @@ def model_of(recipe: Recipe) -> EnsembleSpec:
     return dataclasses.replace(recipe.ensemble, members=tuple(member.spec for member in members), weighting=weighting)
 
 
+def bases_of(recipe: Recipe) -> EnsembleSpec:
+    """Returns the specification of an ensemble with one member for each base.
+
+    It is that of the trained model without folds.
+    """
+    return model_of(dataclasses.replace(recipe, folds=0))
+
+
 def assign(recipe: Recipe, table: pd.DataFrame, split: Split) -> np.ndarray:
     """Assigns the patients of the training and validation parts to folds, stratified by finding like the split.
 

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from zoo.config.weighting import by_finding, numbers
 from zoo.core.progress import Progress
 from zoo.data.images.reading import Reader
 from zoo.data.splits import Split
@@ -96,8 +95,5 @@ def write(found: OutOfFold, recipe: Recipe, table: pd.DataFrame, folder: Path) -
 
 def _mean(recipe: Recipe, found: Mapping[str, np.ndarray]) -> np.ndarray:
     """The mean of the bases, weighted like the members that they are made of."""
-    of = {member.base: member.of for member in folds.lineup(recipe)}
-    given = numbers(recipe.ensemble.weighting)
-    weights = [given[of[base]] for base in found] if given else []
-    shares = np.asarray(by_finding(weights, len(found), len(recipe.ensemble.findings)), np.float32)
+    shares = np.asarray(folds.bases_of(recipe).shares, np.float32)
     return np.sum([values * share for values, share in zip(found.values(), shares, strict=True)], axis=0)
