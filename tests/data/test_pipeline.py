@@ -265,3 +265,36 @@ def test_a_pandas_column_is_read_by_position(files, labels):
     part = pd.Series(files)[10:]
     batches = pipeline.evaluation_batches(part, labels[10:], image_size=SIZE, batch_size=12)
     np.testing.assert_array_equal(next(iter(batches))[0][0], read_image(files[10], SIZE))
+
+
+@pytest.mark.parametrize("batch_size", [4, 3])
+def test_mixup_mixes_neighbours_of_the_order_whatever_the_batch_size(batch_size):
+    """x = share * x_i + (1 - share) * x_j, and the same for the labels (Zhang et al. 2018, equation 1)."""
+    n, values = 12, np.arange(12) * 20
+
+    def read(path, size, channels):
+        return np.full((size, size, channels), values[int(path)], np.uint8)
+
+    known = np.stack([np.arange(n) % 2, np.where(np.arange(n) == 5, np.nan, 1)], axis=1)
+    batches = pipeline.training_batches(
+        [str(i) for i in range(n)], known, image_size=2, batch_size=batch_size, seed=3, epoch=1,
+        augment=AugmentSpec(mixup=0.4), read=read,
+    )  # fmt: skip
+    images, labels = (np.concatenate(part) for part in zip(*batches.as_numpy_iterator(), strict=True))
+    order = pipeline.epoch_order(n, 3, 1)
+    partners, shares = pipeline.epoch_pairs(n, 3, 1, 0.4)
+    assert [partners[order[i]] for i in range(n)] == [order[i ^ 1] for i in range(n)]
+    assert pipeline.epoch_pairs(n + 1, 3, 1, 0.4)[1][:n].tolist() == shares.tolist()
+    for place, row in enumerate(order):
+        share, other = shares[row], partners[row]
+        assert abs(float(images[place].mean()) - (share * values[row] + (1 - share) * values[other])) <= 0.51
+        assert labels[place, 0] == pytest.approx(share * known[row, 0] + (1 - share) * known[other, 0], abs=1e-6)
+        assert np.isnan(labels[place, 1]) == (5 in (row, other))
+
+
+def test_mixup_shares_are_drawn_from_the_beta_distribution():
+    shares = pipeline.epoch_pairs(20001, 0, 0, 0.4)[1]
+    assert abs(shares.mean() - 0.5) < 0.01
+    assert abs(shares.var() - 0.25 / 1.8) < 0.003  # 1 / (4 (2 alpha + 1))
+    partners = pipeline.epoch_pairs(20001, 0, 0, 0.4)[0]
+    assert np.sum(partners == np.arange(20001)) == 1  # the last of an odd number

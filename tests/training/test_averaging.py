@@ -10,6 +10,7 @@ from small_run import digest, make_recipe, make_table, split_of
 from zoo.core.errors import RecipeError, WeightsError
 from zoo.models.ensemble import Ensemble
 from zoo.training import averaging
+from zoo.training.optimizers import averaged_weights, build_optimizer
 from zoo.training.recipe import Stage
 
 STAGE = Stage("stage1", epochs=3, batch_size=12, learning_rate=3e-3, average_last=2, early_stopping_patience=None)
@@ -114,3 +115,103 @@ def test_statistics_of_trained_batch_norms_belong_to_the_averaged_weights(tmp_pa
     monkeypatch.setattr(averaging, "refresh_batch_norm", lambda *a: seen.append(original(*a)))
     train(recipe, table, split_of(table, recipe), tmp_path / "run")
     assert seen[0] > 0
+
+
+SOUP = Stage("stage1", epochs=4, batch_size=12, learning_rate=3e-3, soup=3)
+
+
+def test_the_greedy_soup_takes_an_ingredient_that_does_not_lower_the_score(tmp_path):
+    """Recipe 1 of Wortsman et al. 2022, with a score that is best at a weight of 2."""
+    values = {0: 1.0, 1: 9.0, 2: 3.0, 3: 2.0}
+    for epoch, value in values.items():
+        dense(value).save_weights(averaging.epoch_file(tmp_path, SOUP, epoch))
+    model, tried = dense(0.0), []
+
+    def score():
+        tried.append(float(model.get_weights()[1][0]))
+        return -abs(tried[-1] - 2.0)
+
+    assert averaging.set_soup(model, tmp_path, SOUP, [0, 1, 2, 3], [], score) == [0, 2, 3]
+    assert tried == [1.0, 5.0, 2.0, 2.0]  # the second is refused, the last equals the best and is taken
+    assert model.get_weights()[1].tolist() == [2.0]
+    averaging.forget_epochs(tmp_path, SOUP, kept=[1, 3])
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "stage1.epoch-0002.weights.h5",
+        "stage1.epoch-0004.weights.h5",
+    ]
+
+
+def test_a_stage_refuses_a_soup_that_cannot_be():
+    with pytest.raises(RecipeError, match="soup must be at least 2"):
+        dataclasses.replace(SOUP, soup=1)
+    with pytest.raises(RecipeError, match="soup must be None with average_last"):
+        dataclasses.replace(STAGE, soup=2)
+
+
+def test_a_run_saves_its_soup_and_resumes_to_the_same(tmp_path, monkeypatch):
+    pytest.importorskip("tensorflow", reason="training needs TensorFlow's data pipeline")
+    from zoo.training.stages import train
+
+    table = make_table(tmp_path / "images")
+    recipe = make_recipe(stages=(SOUP,))
+    found, original = [], averaging.set_soup
+
+    def soup(model, folder, stage, epochs, *rest):
+        assert sorted(p.name for p in folder.glob("*epoch*")) == sorted(
+            averaging.epoch_file(folder, stage, epoch).name for epoch in epochs
+        )
+        found.append((list(epochs), original(model, folder, stage, epochs, *rest)))
+        return found[-1][1]
+
+    monkeypatch.setattr(averaging, "set_soup", soup)
+    history = train(recipe, table, split_of(table, recipe), tmp_path / "whole").history
+    ((epochs, chosen),) = found
+    aucs = [row["val_auc"] for row in history]
+    assert epochs == sorted(range(4), key=lambda e: -aucs[e])[:3]
+    assert chosen[0] == epochs[0]
+    assert [p.name for p in (tmp_path / "whole").glob("*.h5")] == ["stage1.weights.h5"]
+    monkeypatch.setattr(averaging, "set_soup", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, table, split_of(table, recipe), tmp_path / "killed")
+    monkeypatch.setattr(averaging, "set_soup", original)
+    train(recipe, table, split_of(table, recipe), tmp_path / "killed")
+    assert digest(tmp_path / "killed") == digest(tmp_path / "whole")
+
+
+def test_the_moving_average_starts_from_the_first_step_and_follows_its_formula():
+    """average = m * average + (1 - m) * weights; it begins with the weights of step 1, so it has no bias towards 0."""
+    model = dense(1.0)
+    stage = Stage("s", 1, 4, 0.1, ema_momentum=0.75, schedule="warmup_cosine", warmup_steps=3)
+    model.compile(build_optimizer(model, stage, 8), "mse")
+    expected = None
+    for _ in range(4):
+        model.optimizer.apply([np.ones(v.shape, "float32") for v in model.trainable_variables])
+        now = [np.array(w, np.float64) for w in model.get_weights()]
+        expected = now if expected is None else [0.75 * e + 0.25 * w for e, w in zip(expected, now, strict=True)]
+    with averaged_weights(model):
+        for shown, e in zip(model.get_weights(), expected, strict=True):
+            np.testing.assert_allclose(shown, e, rtol=1e-6)
+
+
+def test_an_image_size_of_a_stage_is_that_of_its_model_and_images(tmp_path, monkeypatch):
+    pytest.importorskip("tensorflow", reason="training needs TensorFlow's data pipeline")
+    from zoo.training import fitting
+    from zoo.training.stages import train
+
+    with pytest.raises(RecipeError, match="image_size of the last stage must be None or that of the ensemble, 16"):
+        make_recipe(stages=(dataclasses.replace(SOUP, image_size=8),))
+    small = Stage("small", epochs=1, batch_size=12, learning_rate=3e-3, image_size=8)
+    recipe = make_recipe(stages=(small, Stage("large", epochs=1, batch_size=12, learning_rate=1e-9)))
+    table, shapes, build = make_table(tmp_path / "images"), [], fitting.build
+
+    def building(job, fresh=True):
+        model = build(job, fresh)
+        shapes.append((model.input_shape[1], [np.array(w) for w in model.get_weights()]))
+        return model
+
+    monkeypatch.setattr(fitting, "build", building)
+    train(recipe, table, split_of(table, recipe), tmp_path / "run")
+    assert [size for size, _ in shapes] == [8, 16]
+    carried = weights_of(make_recipe(), tmp_path / "run/small.weights.h5")
+    for one, other in zip(shapes[1][1], carried, strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -42,7 +42,7 @@ def test_the_reader_reads_each_image_of_a_part_once(tmp_path, counted):
     assert counts.total() == len(names["train"]) // stage.batch_size * stage.batch_size
     assert set(counts) <= set(names["train"])
     counts.clear()
-    for _ in examples.validation_batches(len(names["validation"])):
+    for _ in examples.validation_batches(dataclasses.replace(stage, batch_size=len(names["validation"]))):
         pass
     assert counts == Counter(names["validation"])
     counts.clear()

@@ -59,8 +59,8 @@ def batches_seen(optimizer: keras.optimizers.Optimizer) -> int:
 def variable_position(optimizer: keras.optimizers.Optimizer, variable: Any) -> int:
     """Returns the place of a variable among those that an optimiser was built with.
 
-    There is no public way: on TensorFlow `update_step` receives the variable inside the Keras variable. Uses
-    `Optimizer._get_variable_index`.
+    There is no public way: on TensorFlow `update_step` receives the variable inside the Keras variable.
+    Uses `Optimizer._get_variable_index`.
 
     Example:
         >>> optimizer, variables = keras.optimizers.SGD(), [keras.Variable([1.0]), keras.Variable([2.0])]

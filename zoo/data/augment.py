@@ -38,6 +38,8 @@ class AugmentSpec:
         targeted_flip_up_down: Probability of a vertical flip.
         targeted_noise: Standard deviation of Gaussian noise in grey levels (0..255).
         targeted_noise_probability: Probability that the noise is added.
+        mixup: Alpha of MixUp (Zhang et al. 2018, arXiv:1710.09412), applied to whole images after the steps above; see
+            `zoo.data.mixing`. It is reproducible, unlike KerasCV's.
         kerascv: One of KerasCV's augmentations, applied to whole batches after the steps above. It uses its own random
             generator, so runs are no longer reproducible bit for bit.
         kerascv_strength: RandAugment's magnitude (0..1), or MixUp's alpha (Zhang et al. 2018).
@@ -60,6 +62,7 @@ class AugmentSpec:
     targeted_flip_up_down: float = 0.0
     targeted_noise: float = 0.0
     targeted_noise_probability: float = 0.0
+    mixup: float = 0.0
     kerascv: Literal["randaugment", "mixup"] | None = None
     kerascv_strength: float = 0.2
 
@@ -75,6 +78,7 @@ class AugmentSpec:
 
 
 _HIGHEST = {
+    "mixup": math.inf,
     "rotation": 180.0,
     "zoom": 0.9,
     "contrast_low": math.inf,

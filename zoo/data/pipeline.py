@@ -21,9 +21,10 @@ from zoo.core.warn import Threads
 from zoo.data.augment import DRAWS, AugmentSpec
 from zoo.data.augment import augment as augment_images
 from zoo.data.images.reading import Reader, read_image
+from zoo.data.mixing import mixup as mix_pairs
 
 # Third word of a generator's seed, so that order and augmentation use different random streams.
-_ORDER, _AUGMENT = 1, 2
+_ORDER, _AUGMENT, _MIX = 1, 2, 3
 
 #: Parts of a batch per thread, so that a thread that finishes early takes over another part.
 _PARTS = 4
@@ -98,7 +99,13 @@ def training_batches(
             images = np.stack([read(str(files[row]), image_size, channels) for row in part])
             return augment_images(images, draws[part], augment, chosen[part])
 
-        return [*on_batch(_in_parts(load, rows, workers), known[rows])]
+        if not augment.mixup:
+            return [*on_batch(_in_parts(load, rows, workers), known[rows])]
+        partners, shares = (kept[rows] for kept in _kept_pairs(n, seed, epoch, augment.mixup))
+        needed = np.unique(np.concatenate([rows, partners]))
+        images, (own, others) = _in_parts(load, needed, workers), (np.searchsorted(needed, x) for x in (rows, partners))
+        mixed = mix_pairs(images[own], images[others], shares)
+        return [*on_batch(mixed, mix_pairs(known[rows], known[partners], shares))]
 
     leading = batch_size if drop_remainder else None
     shapes = [(leading, image_size, image_size, channels), (leading, known.shape[1])]
@@ -173,6 +180,26 @@ def epoch_draws(n: int, seed: int, epoch: int) -> np.ndarray:
     return _generator(seed, epoch, _AUGMENT).random((n, len(DRAWS)))
 
 
+def epoch_pairs(n: int, seed: int, epoch: int, alpha: float) -> tuple[np.ndarray, np.ndarray]:
+    """Returns with which image each of `n` images is mixed in an epoch (MixUp), and its own share of the mixture.
+
+    Neighbours in the order of the epoch are partners of each other, so that batches of even size hold both; the last of
+    an odd number stays as it is. Like the order, pairs and shares do not depend on the size of the batches.
+
+    Returns:
+        int64 (n,), index of each image's partner, and float64 (n,) in [0, 1], drawn from Beta(alpha, alpha).
+
+    Example:
+        >>> partners, shares = epoch_pairs(4, seed=42, epoch=0, alpha=0.2)
+        >>> partners[partners].tolist(), bool(((0 <= shares) & (shares <= 1)).all())
+        ([0, 1, 2, 3], True)
+    """
+    order = epoch_order(n, seed, epoch)
+    partners, places = np.arange(n), np.arange(n // 2 * 2)
+    partners[order[places]] = order[places ^ 1]
+    return partners, _generator(seed, epoch, _MIX).beta(alpha, alpha, n)
+
+
 def steps_per_epoch(n: int, batch_size: int, drop_remainder: bool = True) -> int:
     """Returns the number of batches in an epoch of `n` images.
 
@@ -205,6 +232,7 @@ def image_errors() -> Iterator[None]:
 # there is one thread pool.
 _kept_order = lru_cache(maxsize=2)(epoch_order)
 _kept_draws = lru_cache(maxsize=2)(epoch_draws)
+_kept_pairs = lru_cache(maxsize=2)(epoch_pairs)
 
 
 @cache

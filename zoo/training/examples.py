@@ -84,7 +84,7 @@ class Examples:
         return pipeline.training_batches(
             self.paths,
             self.labels,
-            image_size=self.recipe.ensemble.image_size,
+            image_size=self.image_size(stage),
             batch_size=stage.batch_size,
             seed=seed,
             epoch=epoch,
@@ -94,12 +94,17 @@ class Examples:
             read=self.read,
         )
 
-    def validation_batches(self, batch_size: int) -> Any:
+    def image_size(self, stage: Stage) -> int:
+        """Height and width of the images in a stage, in pixels."""
+        return stage.image_size or self.recipe.ensemble.image_size
+
+    def validation_batches(self, stage: Stage) -> Any:
         """Validation images in order; the last one is repeated to fill the last batch, so that XLA compiles once."""
+        batch_size = stage.batch_size
         missing = -len(self.validation_paths) % batch_size
         paths = self.validation_paths + self.validation_paths[-1:] * missing
         return pipeline.evaluation_batches(
-            paths, None, image_size=self.recipe.ensemble.image_size, batch_size=batch_size, read=self.read
+            paths, None, image_size=self.image_size(stage), batch_size=batch_size, read=self.read
         )
 
 

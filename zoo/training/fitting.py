@@ -197,9 +197,7 @@ class _Fitting:
         examples = self.around.examples
         labels = examples.validation_labels
         with image_errors():
-            logits = self.model.predict(examples.validation_batches(self.job.stage.batch_size), verbose=0)[
-                : len(labels)
-            ]
+            logits = self.model.predict(examples.validation_batches(self.job.stage), verbose=0)[: len(labels)]
         if not np.isfinite(logits).all():
             raise TrainingError(
                 f"{self.job.title}, epoch {self.position.epoch + 1}: the network gives NaN or infinite logits; "
@@ -218,8 +216,15 @@ class _Fitting:
             self.position.best = val_auc
         if better and stage.average_last is None:
             save_weights(self.model, folder / stage.best_weights)
-        if averaging.is_averaged(stage, self.position.epoch):
-            save_weights(self.model, averaging.epoch_file(folder, stage, self.position.epoch))
+        epoch = self.position.epoch
+        chosen = averaging.best_epochs({**self._aucs(), epoch: val_auc}, stage)
+        if averaging.is_averaged(stage, epoch) or epoch in chosen:
+            save_weights(self.model, averaging.epoch_file(folder, stage, epoch))
+
+    def _aucs(self) -> dict[int, float]:
+        """Epoch (from 0) of the job -> its val_auc, of the finished epochs."""
+        rows = [row for row in self.position.history if row["job"] == self.job.title]
+        return {row["epoch"] - 1: row["val_auc"] for row in rows}
 
     def _finish_epoch(self) -> None:
         position, stage = self.position, self.job.stage
@@ -232,10 +237,29 @@ class _Fitting:
                     save_weights(self.model, self.job.folder / stage.last_weights)
             if stage.average_last is not None:
                 self._save_average()
+            if stage.soup is not None:
+                self._save_soup()
             position.next_job()
         self._save()
-        if finished and stage.average_last is not None:
-            averaging.forget_epochs(self.job.folder, stage)  # only after the checkpoint that no longer needs them
+        if stage.soup is not None or (finished and stage.average_last is not None):
+            # Only after the checkpoint that no longer needs them.
+            averaging.forget_epochs(
+                self.job.folder, stage, () if finished else averaging.best_epochs(self._aucs(), stage)
+            )
+
+    def _save_soup(self) -> None:
+        """Saves the greedy soup of the best epochs as the best weights and reports its loss and AUC."""
+        job, stage, folder = self.job, self.job.stage, self.job.folder
+        batches = self.around.examples.batches(stage, job.seed, job.first_epoch + stage.epochs - 1, 0)
+        epochs = averaging.best_epochs(self._aucs(), stage)
+        with image_errors():
+            soup = averaging.set_soup(self.model, folder, stage, epochs, batches, lambda: self._validate()["val_auc"])
+        logs = self._validate()
+        save_weights(self.model, folder / stage.best_weights)
+        self.around.progress.message(
+            f"{job.title}: greedy soup of epochs {', '.join(str(e + 1) for e in soup)}, tried "
+            f"{len(epochs)}: val_loss {logs['val_loss']:.4f}, val_auc {logs['val_auc']:.4f}"
+        )
 
     def _save_average(self) -> None:
         """Saves the average of the last epochs as the best weights and reports its loss and AUC."""

@@ -105,6 +105,7 @@ def _stages(stages: Sequence[Stage], spec: EnsembleSpec, folder: Path, seed: int
     prefix = f"{member} " if member else ""
     jobs, start, first_epoch = [], None, 0
     for stage in stages:
-        jobs.append(Job(prefix + stage.name, spec, stage, folder, start, seed, first_epoch, member))
+        sized = dataclasses.replace(spec, image_size=stage.image_size or spec.image_size)
+        jobs.append(Job(prefix + stage.name, sized, stage, folder, start, seed, first_epoch, member))
         start, first_epoch = folder / stage.best_weights, first_epoch + stage.epochs
     return jobs

@@ -88,6 +88,16 @@ class Recipe:
             raise RecipeError(f"recipe {self.name!r}: the last stage has no snapshot, since it gives the member itself")
         for stage in self.stages:
             stage.check_overrides(self.ensemble.members, self.members == "joint")
+        if (last := self.stages[-1]).image_size not in (None, self.ensemble.image_size):
+            raise RecipeError(
+                f"stage {last.name!r}: image_size of the last stage must be None or that of the ensemble, "
+                f"{self.ensemble.image_size}, got {last.image_size}"
+            )
+        sizes = {stage.image_size for stage in self.stages if stage.snapshot} - {None, self.ensemble.image_size}
+        if sizes:
+            raise RecipeError(
+                f"recipe {self.name!r}: a stage with a snapshot needs the ensemble's image_size, got {sizes}"
+            )
         read_rules(self.uncertain, self.ensemble.findings)
         if not 0 <= self.seed < 2**31:
             raise RecipeError(f"recipe {self.name!r}: seed must be in [0, 2**31), got {self.seed}")

@@ -67,6 +67,12 @@ class Stage:
         train_batch_norm: With `unfreeze_top`, whether batch norm among those layers is trained too.
         snapshot: Whether the best weights of this stage are a further member (Huang et al. 2017); not in the last
             stage, whose best weights are the member itself.
+        image_size: Height and width of the images in this stage, or None for the ensemble's: progressive resizing. The
+            weights are carried over: heads pool whatever size there is, and positions of transformers are interpolated.
+            val_auc is of images of this size. The last stage must have the ensemble's size.
+        soup: Greedy soup (Wortsman et al. 2022, recipe 1): the weights of the `soup` epochs with the best val_auc are
+            averaged, one after the other, best first; one that lowers the val_auc of the average is left out. The
+            result is saved as the best weights. Not together with `average_last`.
         layer_decay: Factor of the learning rate for each step away from the head (layer-wise rates: Clark et al. 2020,
             ELECTRA; Bao et al. 2022, BEiT). The head has the stage's rate, the last block of a backbone `layer_decay`
             times it, the block before `layer_decay`^2 times it, and so on; see `training.rates`. The decoupled weight
@@ -103,6 +109,8 @@ class Stage:
     unfreeze_top: int | None = None
     train_batch_norm: bool = False
     snapshot: bool = False
+    image_size: int | None = None
+    soup: int | None = None
     layer_decay: float | None = None
     overrides: Mapping[str, StageOverride] = field(default_factory=dict)
     best_weights: str = ""
@@ -127,6 +135,8 @@ class Stage:
         runs_to_its_end = self.average_last is None or patience is None
         self._require(runs_to_its_end, "early_stopping_patience", "None with average_last, which needs the last epochs")
         self._require(self.unfreeze_top is None or self.unfreeze_top >= 0, "unfreeze_top", "at least 0, or None")
+        self._require(self.soup is None or self.soup >= 2, "soup", "at least 2 (epochs), or None")
+        self._require(self.soup is None or self.average_last is None, "soup", "None with average_last")
         self._require(self.layer_decay is None or 0 < self.layer_decay <= 1, "layer_decay", "in (0, 1], or None")
         warms = not self.warmup_steps or self.schedule == "warmup_cosine"
         self._require(warms, "warmup_steps", "0 unless schedule is 'warmup_cosine'")
