@@ -9,7 +9,8 @@ from zoo.core.errors import UnknownNameError
 from zoo.evaluation import metrics
 from zoo.evaluation.decision import Decision, OperatingPoint, Origin
 from zoo.evaluation.scores import Scores
-from zoo.evaluation.statistics.intervals import bootstrap, percentiles
+from zoo.evaluation.statistics.delong import delong
+from zoo.evaluation.statistics.proportions import proportion
 from zoo.evaluation.statistics.reliability import calibration_error
 from zoo.evaluation.subgroups import age_bands, subgroups
 
@@ -60,29 +61,28 @@ def test_a_group_has_the_numbers_that_its_rows_have_alone(make_scores, rng):
     json.dumps(result, allow_nan=False)
 
 
-def test_intervals_are_those_of_the_metrics_under_the_same_resamples(make_scores, rng):
+def test_intervals_of_a_group_are_those_of_its_images_alone(make_scores, rng):
     scores = make_scores(600)
     view = rng.choice(["AP", "PA"], 600)
     rows = view == "AP"
-
-    def statistic(weights):
-        labels, p, own = scores.labels[rows], scores.probabilities[rows], weights[rows]
-        counts = metrics.confusion(labels, p, 0.5, own)
-        gap = np.where(np.isnan(labels), 0, labels - p)
-        return {
-            "auc": metrics.roc_auc(labels, scores.logits[rows], own),
-            "sensitivity@half": counts.sensitivity,
-            "specificity@half": counts.specificity,
-            "calibration_in_the_large": own.T @ gap / (own.T @ ~np.isnan(labels)),
+    result = subgroups(scores, {"view": view}, resamples=400)["groupings"]["view"]["groups"]["AP"]["findings"]
+    labels, clusters = scores.labels[rows], scores.clusters[rows]
+    called = scores.probabilities[rows] >= 0.5
+    areas = delong(labels, scores.logits[rows], clusters)
+    for j, finding in enumerate(scores.findings):
+        y = labels[:, j]
+        expected = {
+            "auc": areas[j],
+            "sensitivity@half": proportion(np.where(y == 1, called[:, j], np.nan), clusters),
+            "specificity@half": proportion(np.where(y == 0, ~called[:, j], np.nan), clusters),
         }
-
-    samples = bootstrap(statistic, scores.clusters, resamples=130, seed=3)
-    result = subgroups(scores, {"view": view}, resamples=130, seed=3)["groupings"]["view"]["groups"]["AP"]["findings"]
-    for metric, values in samples.items():
-        low, high = percentiles(values)
-        for j, finding in enumerate(scores.findings):
-            assert result[finding][metric]["low"] == pytest.approx(low[j], abs=1e-6)
-            assert result[finding][metric]["high"] == pytest.approx(high[j], abs=1e-6)
+        for metric, interval in expected.items():
+            found = result[finding][metric]
+            assert [found["low"], found["high"]] == pytest.approx([interval.low, interval.high], abs=1e-9)
+        gap = (y - scores.probabilities[rows][:, j])[~np.isnan(y)]
+        found = result[finding]["calibration_in_the_large"]
+        assert found["value"] == pytest.approx(gap.mean(), abs=1e-6)
+        assert found["high"] - found["low"] == pytest.approx(2 * 2 * gap.std() / np.sqrt(len(gap)), rel=0.3)
 
 
 def test_the_calibration_error_of_a_calibrated_group_reaches_down_to_zero_and_a_bad_one_does_not(rng):

@@ -20,8 +20,11 @@ from zoo.evaluation.result.groups import Gap, Gaps, Group, Grouping, LargestGap,
 from zoo.evaluation.result.numbers import Resampling
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.statistics.counts import known_counts
-from zoo.evaluation.statistics.intervals import Interval, bootstrap, percentiles
+from zoo.evaluation.statistics.delong import auc_spread
+from zoo.evaluation.statistics.intervals import Interval, bootstrap
 from zoo.evaluation.statistics.ratios import mean_over_findings, weighted_mean
+from zoo.evaluation.statistics.spreads import Spread, combined, correlations
+from zoo.evaluation.uncertainty import SCALES, freedom_of, share_spreads
 from zoo.labels.facts import is_unknown
 
 #: Largest number of groups; a grouping with more is usually a number that was not divided into bands.
@@ -62,7 +65,7 @@ def subgroups(
     """Measures AUC, sensitivity, specificity and calibration of one model in each group, and the largest gaps.
 
     All groups use the same resamples of the patients, so the gap between groups that share patients is paired.
-    Resampling increases a calibration error; its interval is corrected for this bias.
+    The intervals are those of the report (docs/concepts/intervals.md).
 
     Args:
         scores: The predictions and labels; scores of unknown scale only have an AUC.
@@ -113,7 +116,9 @@ def subgroups(
     found = {}
     for key, own in rows.items():
         counts = np.stack(known_counts(scores.labels[own]))
-        found[key] = _Group(scores.findings, len(own), counts, metrics, values[key][0], samples[key], level)
+        drawn, value = samples[key], values[key][0]
+        spreads = _spreads(scores, p, thresholds, own, metrics, value, drawn)
+        found[key] = _Group(scores.findings, len(own), counts, metrics, value, drawn, spreads, level)
     everybody = found["", ""]
     return Subgroups(
         point,
@@ -133,7 +138,8 @@ def subgroups(
 class _Group:
     """One group's numbers: counts (2, k) of known labels and positives, values (metrics, k), samples (r, metrics, k).
 
-    A value is NaN where the group is too small or the metric is undefined.
+    `spreads` are the uncertainty of the values, for each metric and finding. A value is NaN where the group is too
+    small or the metric is undefined.
     """
 
     findings: tuple[str, ...]
@@ -142,6 +148,7 @@ class _Group:
     metrics: tuple[str, ...]
     values: np.ndarray
     samples: np.ndarray
+    spreads: Sequence[Sequence[Spread]]
     level: float
 
     def result(self) -> Group:
@@ -167,12 +174,11 @@ class _Group:
     def number(self, metric: int, over: Sequence[int] | np.ndarray) -> Estimate:
         """The mean of a metric over the findings at the given positions, with its interval."""
         n, positives = self.counts[:, over].sum(axis=1)
-        return _interval(self.metrics[metric], *self.mean(metric, over), n, positives, self.level)
+        return _interval([(self, metric, over, 1.0)], n, positives, self.level)
 
-    def mean(self, metric: int, over: Sequence[int] | np.ndarray) -> tuple[float, np.ndarray]:
-        """The mean of a metric over findings, and its bootstrap samples (r,)."""
-        values, samples = self.values[metric, over], self.samples[:, metric, over]
-        return float(mean_over_findings(values)[0]), mean_over_findings(samples)[0]
+    def mean(self, metric: int, over: Sequence[int] | np.ndarray) -> float:
+        """The mean of a metric over findings."""
+        return float(mean_over_findings(self.values[metric, over])[0])
 
 
 def _grouping(groups: Mapping[str, _Group], everybody: _Group, unknown: int) -> Grouping:
@@ -215,11 +221,10 @@ def _widest(
 
     chosen = max(pairs, key=lambda pair: abs(gap_of(pair)))
     used, names = pairs[chosen], chosen if gap_of(chosen) >= 0 else chosen[::-1]
-    (value, samples), (less, less_samples) = (groups[name].mean(metric, used) for name in names)
     higher, lower = (groups[name] for name in names)
     n, positives = (higher.counts + lower.counts)[:, used].sum(axis=1)
     level = 1 - (1 - higher.level) / len(pairs)
-    gap = _interval(f"{higher.metrics[metric]} gap", value - less, samples - less_samples, n, positives, level)
+    gap = _interval([(higher, metric, used, 1.0), (lower, metric, used, -1.0)], n, positives, level)
     values = {name: groups[name].number(metric, used) for name in names}
     return Gap(**vars(gap), higher=names[0], lower=names[1], values=values, pairs=len(pairs), level=level), used
 
@@ -230,8 +235,12 @@ def _within(groups: Sequence[_Group], everybody: _Group) -> Within | None:
     pairs = (counts[:, 1] * (counts[:, 0] - counts[:, 1])).astype(np.float64)
     if not pairs.any():
         return None
+    level = everybody.level
     values = weighted_mean(np.stack([group.values[0] for group in groups]), pairs, axis=0)
     samples = weighted_mean(np.stack([group.samples[:, 0] for group in groups]), pairs[:, None], axis=0)
+    spreads = [
+        _weighted([group.spreads[0][j] for group in groups], values[j], w, samples[:, j]) for j, w in enumerate(pairs.T)
+    ]
     inside = _Group(
         everybody.findings,
         sum(group.size for group in groups),
@@ -239,23 +248,67 @@ def _within(groups: Sequence[_Group], everybody: _Group) -> Within | None:
         ("auc",),
         values[None],
         samples[:, None],
-        everybody.level,
+        [spreads],
+        level,
     )
     used = np.flatnonzero(inside.has(0) & everybody.has(0))
-    (pooled, pooled_samples), (within, within_samples) = everybody.mean(0, used), inside.mean(0, used)
     n, positives = everybody.counts[:, used].sum(axis=1)
-    between = _interval("auc gap", pooled - within, pooled_samples - within_samples, n, positives, everybody.level)
+    between = _interval([(everybody, 0, used, 1.0), (inside, 0, used, -1.0)], n, positives, level)
     found = inside.result()
     return Within(found.findings, found.macro, everybody.number(0, used), between)
 
 
-def _interval(metric: str, value: float, samples: np.ndarray, n: int, positives: int, level: float) -> Estimate:
-    """The percentile interval; that of a calibration error is corrected for the bias of resampling."""
-    if metric.startswith("ece") and not np.isnan(samples).all():
-        samples = samples - (np.nanmean(samples) - value)
-        samples = np.maximum(samples, 0.0) if metric == "ece" else samples
-    low, high = percentiles(samples, level)
-    return Estimate.from_interval(Interval(value, float(low), float(high), n, positives))
+def _spreads(
+    scores: Scores,
+    probabilities: np.ndarray | None,
+    thresholds: Sequence[float | None],
+    own: np.ndarray,
+    metrics: Sequence[str],
+    values: np.ndarray,
+    samples: np.ndarray,
+) -> list[list[Spread]]:
+    """The uncertainty of a group's values, for each metric and finding."""
+    labels, clusters = scores.labels[own], scores.clusters[own]
+    freedoms = [freedom_of(column, clusters) for column in labels.T]
+    found = [
+        [
+            Spread.resampled(float(value), drawn, freedom, SCALES.get(metric, "plain"))
+            for value, drawn, freedom in zip(values[m], samples[:, m].T, freedoms, strict=True)
+        ]
+        for m, metric in enumerate(metrics)
+    ]
+    exact = [auc_spread(y, x, clusters) for y, x in zip(labels.T, scores.logits[own].T, strict=True)]
+    known = ~np.isnan(values[0])
+    found[0] = [new if has else old for new, old, has in zip(exact, found[0], known, strict=True)]
+    if probabilities is not None:
+        shares = share_spreads(labels, probabilities[own], clusters, thresholds)
+        for m, metric in enumerate(metrics[1:3], 1):
+            defined = ~np.isnan(values[m])
+            pairs = zip(shares[metric.partition("@")[0]], found[m], defined, strict=True)
+            found[m] = [new if has else old for new, old, has in pairs]
+    return found
+
+
+def _weighted(parts: Sequence[Spread], value: float, weights: np.ndarray, samples: np.ndarray) -> Spread:
+    """The mean of one finding's AUCs within groups, by the resamples' standard error and the groups' freedom."""
+    freedom = sum(part.freedom for part, weight in zip(parts, weights, strict=True) if weight > 0)
+    return Spread.resampled(float(value), samples, freedom)
+
+
+def _interval(
+    terms: Sequence[tuple[_Group, int, Sequence[int] | np.ndarray, float]], n: int, positives: int, level: float
+) -> Estimate:
+    """The sum of signed means over findings, each of a group and a metric, with its interval."""
+    value = sum(sign * group.mean(metric, over) for group, metric, over, sign in terms)
+    parts = [group.spreads[metric][j] for group, metric, over, _ in terms for j in over]
+    samples = np.concatenate([group.samples[:, metric, over] for group, metric, over, _ in terms], axis=1)
+    weights = np.concatenate([np.full(len(over), sign / max(1, len(over))) for _, _, over, sign in terms])
+    if len(parts) == 1:
+        return Estimate.from_interval(Interval(value, *parts[0].interval(level), n, positives))
+    enough = len(terms) == 1 or len(parts) > len(terms) or all(part.enough for part in parts)
+    low, high = combined(parts, weights, correlations(samples), level) if enough else (np.nan, np.nan)
+    low, high = (low, high) if high > low else (np.nan, np.nan)
+    return Estimate.from_interval(Interval(value, low, high, n, positives))
 
 
 def _names(grouping: str, values: np.ndarray, rows: int) -> np.ndarray:

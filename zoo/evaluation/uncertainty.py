@@ -7,6 +7,7 @@ true value.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -23,7 +24,13 @@ Spreads = dict[tuple[str, str], list[Spread]]
 #: Difference of a resample from the value up to which it is rounding.
 _STILL = 1e-6
 
-_SCALES: Mapping[str, Scale] = {"average_precision": "logit"}
+#: Scales on which numbers have symmetric intervals.
+SCALES: Mapping[str, Scale] = {
+    "average_precision": "logit",
+    "brier": "positive",
+    "log_loss": "positive",
+    "ece": "positive",
+}
 
 
 def spreads_of(
@@ -42,7 +49,7 @@ def spreads_of(
         probabilities: (n, k) calibrated; None for scores of unknown scale.
         points: Operating point -> threshold of each finding.
     """
-    found = resampled(scores, values, samples)
+    found = resampled(scores, values, samples, SCALES)
     clusters, labels = scores.clusters, scores.labels
     found["finding", "auc"] = [
         auc_spread(*columns, clusters) for columns in zip(labels.T, scores.logits.T, strict=True)
@@ -53,9 +60,7 @@ def spreads_of(
         repeated = np.tile(clusters, labels.shape[1])
         found["micro", "auc"] = [auc_spread(labels.T.reshape(-1), probabilities.T.reshape(-1), repeated)]
     for point, thresholds in (points or {}).items():
-        called = at_least(probabilities, np.array([np.nan if t is None else t for t in thresholds]))
-        decided = np.where([t is None for t in thresholds], np.nan, labels)
-        for measure, (part, whole) in _shares(decided, called, clusters).items():
+        for measure, (part, whole) in _shares(labels, probabilities, clusters, thresholds).items():
             defined = whole * (~np.isnan(values["finding", f"{measure}@{point}"]))  # an F1 needs positives
             found["finding", f"{measure}@{point}"] = [
                 share_spread(a, b) for a, b in zip(part.T, defined.T, strict=True)
@@ -64,12 +69,14 @@ def spreads_of(
     return found
 
 
-def resampled(scores: Scores, values: Values, samples: Values) -> Spreads:
+def resampled(
+    scores: Scores, values: Values, samples: Values, scales: Mapping[str, Scale] = MappingProxyType({})
+) -> Spreads:
     """Spreads from the bootstrap's standard errors, with a degree of freedom for each patient of the rarer class."""
-    freedoms = [_freedom(column, scores.clusters) for column in scores.labels.T]
+    freedoms = [freedom_of(column, scores.clusters) for column in scores.labels.T]
     return {
         key: [
-            Spread.resampled(float(value), sample, freedom, _SCALES.get(key[1], "plain"))
+            Spread.resampled(float(value), sample, freedom, scales.get(key[1], "plain"))
             for value, sample, freedom in zip(
                 np.atleast_1d(values[key]),
                 samples[key].reshape(len(samples[key]), -1).T,
@@ -115,14 +122,28 @@ def mean_interval(
     return (low, high) if high > low else (np.nan, np.nan)
 
 
-def _freedom(labels: np.ndarray, clusters: np.ndarray) -> float:
+def freedom_of(labels: np.ndarray, clusters: np.ndarray) -> float:
     """Patients of the rarer class that there is, less one."""
     patients = [len(np.unique(clusters[labels == truth])) for truth in (0, 1) if (labels == truth).any()]
     return max(1.0, min(patients, default=0) - 1.0)
 
 
-def _shares(labels: np.ndarray, called: np.ndarray, clusters: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Measure -> numerator and denominator of each patient, (c, k) each."""
+def share_spreads(
+    labels: np.ndarray, probabilities: np.ndarray, clusters: np.ndarray, thresholds: Sequence[float | None]
+) -> dict[str, list[Spread]]:
+    """The uncertainty of sensitivity, specificity and other proportions at thresholds: measure -> k spreads."""
+    sums = _shares(labels, probabilities, clusters, thresholds)
+    return {
+        name: [share_spread(a, b) for a, b in zip(part.T, whole.T, strict=True)] for name, (part, whole) in sums.items()
+    }
+
+
+def _shares(
+    labels: np.ndarray, probabilities: np.ndarray, clusters: np.ndarray, thresholds: Sequence[float | None]
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Measure -> numerator and denominator of each patient, (c, k) each; zeros without a threshold."""
+    called = at_least(probabilities, np.array([np.nan if t is None else t for t in thresholds]))
+    labels = np.where([t is None for t in thresholds], np.nan, labels)
     count = int(clusters.max()) + 1
 
     def summed(rows: np.ndarray) -> np.ndarray:

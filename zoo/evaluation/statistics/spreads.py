@@ -15,7 +15,7 @@ import numpy as np
 
 from zoo.evaluation.statistics.students import quantile
 
-Scale = Literal["plain", "logit", "log"]
+Scale = Literal["plain", "positive", "logit", "log"]
 
 #: Degrees of freedom of a normal distribution, for all that matters.
 LARGE = 1e9
@@ -34,6 +34,7 @@ def _logit(share: np.ndarray) -> np.ndarray:
 #: Scale -> from the number to the scale, and back.
 _SCALES: Mapping[Scale, tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray], np.ndarray]]] = {
     "plain": (np.asarray, np.asarray),
+    "positive": (np.asarray, lambda x: np.maximum(x, 0.0)),
     "logit": (_logit, lambda x: 1 / (1 + np.exp(-x))),
     "log": (lambda x: np.log(np.maximum(x, _SMALLEST)), np.exp),
 }
@@ -75,7 +76,7 @@ class Spread:
 
     @classmethod
     def resampled(cls, value: float, samples: np.ndarray, freedom: float, scale: Scale = "plain") -> Spread:
-        """An estimate with the standard error of its resamples (r,), symmetric on a scale: "plain", "logit" or "log".
+        """An estimate with the standard error of its resamples (r,), symmetric on a scale ("positive": cut off at 0).
 
         A resample without an estimate (NaN) is left out; fewer than half give no interval.
         """
@@ -102,7 +103,7 @@ class Spread:
         """The limits at a confidence level by Student's t; NaN if the data do not suffice."""
         if not (self.usable and self.enough):
             return np.nan, np.nan
-        return self.limits(quantile(level, self.freedom))
+        return self.limits(_quantile(level, self.freedom))
 
 
 def combined(
@@ -128,7 +129,7 @@ def combined(
     freedom = np.array([part.freedom for part in parts])
     # Of correlated variances the degrees of freedom are not added; those of the largest are a lower bound.
     shared = np.sum(correlation**2 * np.sqrt(np.outer(own**2 / freedom, own**2 / freedom)))
-    width = quantile(level, float(own.sum() ** 2 / shared)) if shared > 0 else quantile(level, float(freedom.min()))
+    width = _quantile(level, float(own.sum() ** 2 / shared) if shared > 0 else float(freedom.min()))
     ends = np.array([part.limits(width) for part in parts])
     values = np.array([part.value for part in parts])
     below, above = values - ends[:, 0], ends[:, 1] - values
@@ -155,3 +156,9 @@ def correlations(samples: np.ndarray) -> np.ndarray:
     found = centred.T @ centred / np.maximum(np.outer(scale, scale), np.finfo(np.float64).tiny)
     np.fill_diagonal(found, 1.0)
     return np.clip(found, -1.0, 1.0)
+
+
+def _quantile(level: float, freedom: float) -> float:
+    """Student's quantile, of degrees of freedom that are rounded down a little, so that few are computed."""
+    rounded = np.floor(10 * freedom) / 10 if freedom < 20 else np.floor(freedom)
+    return quantile(level, float(min(max(0.5, rounded), LARGE)))

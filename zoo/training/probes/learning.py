@@ -11,6 +11,8 @@ from zoo.core.progress import Progress
 from zoo.evaluation.result import Estimate
 from zoo.evaluation.result.probing import CrossValidation, Gain, LearningCurve, LearningPoint
 from zoo.evaluation.statistics.intervals import percentiles
+from zoo.evaluation.statistics.spreads import Spread
+from zoo.evaluation.uncertainty import freedom_of, mean_interval
 from zoo.training.probes.aucs import fold_aucs
 from zoo.training.probes.folds import cross_fit
 from zoo.training.probes.linear import Prepared
@@ -21,6 +23,9 @@ SHARES, FEWEST = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1 / 2**0.5, 1.0), 10
 
 #: Random subsets of each size, and bootstrap resamples of an interval.
 REPEATS, RESAMPLES = 3, 500
+
+#: Confidence level of the cross-validated AUCs.
+LEVEL = 0.95
 
 #: Gains in AUC that the report states the price of, and how far beyond the patients there are the power law is used.
 GAINS, HORIZON = (0.01, 0.02, 0.05), 4
@@ -64,11 +69,16 @@ def cross_validate(sample: Sample, progress: Progress, seed: int = 0) -> tuple[n
         crossed = cross_fit(features, sample.labels, sample.fold, progress, balanced=sample.balanced, what=what)
         logits += crossed.nested()[0] / len(sample.features)
     value, samples = fold_aucs(sample.labels, logits, sample.fold, sample.clusters, RESAMPLES, seed)
-    low, high = percentiles(samples)
-    rows = [sample.labels[:, j] for j in range(len(sample.findings))]
-    by_finding = {finding: _estimate(value[j], (low[j], high[j]), rows[j]) for j, finding in enumerate(sample.findings)}
-    ends = percentiles(np.nanmean(samples, axis=1))
-    mean = _estimate(float(np.nanmean(value)), [float(end) for end in ends], sample.labels)
+    spreads = [
+        Spread.resampled(float(area), drawn, freedom_of(labels, sample.clusters), "logit")
+        for area, drawn, labels in zip(value, samples.T, sample.labels.T, strict=True)
+    ]
+    by_finding = {
+        finding: _estimate(spread.value, spread.interval(LEVEL), labels)
+        for finding, spread, labels in zip(sample.findings, spreads, sample.labels.T, strict=True)
+    }
+    ends = mean_interval(spreads, samples, np.ones(len(spreads)), LEVEL)
+    mean = _estimate(float(np.nanmean(value)), ends, sample.labels)
     folds = len(np.unique(sample.fold))
     return logits, CrossValidation(folds, len(logits), int(sample.clusters.max()) + 1, by_finding, mean)
 
