@@ -27,7 +27,7 @@ from zoo.evaluation.statistics.delong import auc_spread, difference_spread
 from zoo.evaluation.statistics.spreads import combined
 from zoo.evaluation.uncertainty import differences_of, mean_interval, spreads_of
 
-RESAMPLES, LEVEL, PATIENTS = 200, 0.95, 60_000
+RESAMPLES, LEVEL, PATIENTS = 128, 0.95, 60_000
 ALONE = (
     "auc", "average_precision", "f1@at", "sensitivity@at", "specificity@at", "ppv@at", "brier", "log_loss", "ece",
 )  # fmt: skip
@@ -49,18 +49,15 @@ class Cell:
 
 def cells() -> Iterator[Cell]:
     """All cells, those with a bootstrap first."""
-    for (p, q), auc in product(((8, 200), (30, 170)), (0.75, 0.9, 0.97)):
+    for (p, q), auc in (((30, 170), 0.9), ((8, 200), 0.75), ((30, 170), 0.97), ((8, 200), 0.97)):
         yield Cell(p, q, auc)
-    for auc in (0.75, 0.97):
-        yield Cell(15, 200, auc, "tied")
-    for (p, q), auc, alike in product(
-        ((6, 100), (8, 400), (15, 200), (30, 150), (150, 500)), (0.65, 0.75, 0.9, 0.97, 0.99), (0.0, 0.6)
-    ):
-        yield Cell(p, q, auc, alike=alike, resampled=False)
-    for form, (p, q), auc in product(
-        ("tied", "unequal", "exponential"), ((8, 400), (30, 150)), (0.75, 0.9, 0.97, 0.99)
-    ):
+    sizes, forms = ((8, 400), (30, 150)), ("tied", "unequal", "exponential")
+    for form, (p, q), auc in product(forms, sizes, (0.9, 0.97)):
         yield Cell(p, q, auc, form, resampled=False)
+    for (p, q), auc in product(((6, 100), (8, 400), (30, 150), (150, 500)), (0.65, 0.9, 0.97, 0.99)):
+        yield Cell(p, q, auc, resampled=False)
+    for (p, q), auc in product(sizes, (0.75, 0.97)):
+        yield Cell(p, q, auc, alike=0.0, resampled=False)
 
 
 def draw(cell: Cell, rng: np.random.Generator, times: float = 1.0) -> tuple[Scores, Scores]:
@@ -226,19 +223,23 @@ def main() -> None:
     parser.add_argument("--cells", type=Path, required=True, help="file that holds the finished cells")
     parser.add_argument("--out", type=Path, required=True, help="the table")
     parser.add_argument("--draws", type=int, default=1000)
-    parser.add_argument("--share", default="0/1", help="which cells: 1/2 is the second half of them, interleaved")
+    parser.add_argument(
+        "--share", default="0/1", help="which cells: 1/2 is every second one, beginning with the second"
+    )
+    parser.add_argument("--only", choices=("bootstrap", "areas"), help="only the cells with, or without, a bootstrap")
     options = parser.parse_args()
     which, of = map(int, options.share.split("/"))
     stored = {}
     if options.cells.exists():
         stored = {row["key"]: row["result"] for row in map(json.loads, options.cells.read_text().splitlines())}
-    for cell in list(cells())[which::of]:
+    wanted = [cell for cell in cells() if options.only is None or cell.resampled == (options.only == "bootstrap")]
+    for cell in wanted[which::of]:
         key = json.dumps([asdict(cell), options.draws])
         if key in stored:
             continue
         stored[key] = run(cell, options.draws)
         with options.cells.open("a") as file:
-            file.write(json.dumps({"key": key, "result": stored[key]}) + "\n")
+            file.write(json.dumps({"key": key, "result": stored[key]}) + "\n")  # one line: several runs may share it
         print(cell, {name: round(100 * value[0], 1) for name, value in stored[key].items()}, flush=True)
     done = [(cell, stored[key]) for cell in cells() if (key := json.dumps([asdict(cell), options.draws])) in stored]
     options.out.write_text(table(done, options.draws), encoding="utf-8")

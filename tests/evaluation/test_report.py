@@ -140,7 +140,9 @@ def test_the_table_says_what_it_must(typed):
     text = markdown(typed)
     assert RESEARCH_ONLY in text
     assert "300 images of" in text
-    assert "95% intervals by patient; correlations from 100 resamples of patients" in text
+    assert "95% intervals clustered by patient, those of means with correlations from 100 resamples of patients" in text
+    old = replace(typed, interval=replace(typed.interval, method="bootstrap over patients"))
+    assert "In brackets: 95% intervals from 100 resamples of patients, seed 0." in markdown(old)
     assert "| Finding 0 |" in text
     assert "(4 of 5)" in text
     assert "one class is missing: Finding 1." in text

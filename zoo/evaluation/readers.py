@@ -15,7 +15,7 @@ import numpy as np
 from zoo.core.errors import EvaluationError
 from zoo.evaluation.result import Estimate
 from zoo.evaluation.result.checks import ReaderPoint, Readers, Side
-from zoo.evaluation.result.numbers import Resampling
+from zoo.evaluation.result.numbers import PERCENTILES, Resampling
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.statistics.intervals import Interval, bootstrap, percentiles
 from zoo.evaluation.statistics.proportions import proportion
@@ -77,7 +77,7 @@ def reader_points(
     if any(curves.values()):
         margins = _margins(curves, first.clusters, resamples, seed, level)
     return Readers(
-        Resampling(resamples=resamples, seed=seed, level=level),
+        Resampling(PERCENTILES, resamples, seed, level),
         points,
         {
             model: {

@@ -9,6 +9,7 @@ from zoo.evaluation.result import HALF, Estimate, Evaluation, Mean, Measure
 from zoo.evaluation.result.checks import LeftOut
 from zoo.evaluation.result.evaluation import Calibration
 from zoo.evaluation.result.members import BY_FINDING, FITTED, GIVEN, GREEDY, RESAMPLES, UNIFORM, Members
+from zoo.evaluation.result.numbers import PERCENTILES, Resampling
 from zoo.evaluation.result.probing import OwnHeads, Probe
 from zoo.labels.parts import WHOLE, spoken_part
 
@@ -29,7 +30,6 @@ def markdown(result: Evaluation) -> str:
     >>> markdown(evaluate({"model": scores}, resamples=50)).splitlines()[0]
     '## model, test part'
     """
-    interval = result.interval
     rows = f"{counted(result.n, 'image')} of {counted(result.patients, 'patient')}"
     if not result.patients_known:
         rows = f"{counted(result.n, 'image')} (patients unknown: each image counts as a patient of its own)"
@@ -38,8 +38,7 @@ def markdown(result: Evaluation) -> str:
         "",
         RESEARCH_ONLY,
         "",
-        f"{rows}, split `{result.split_hash[:12] or 'unnamed'}`. In brackets: {interval.level:.0%} intervals "
-        f"by patient; correlations from {interval.resamples:,} resamples of patients, seed {interval.seed}.",
+        f"{rows}, split `{result.split_hash[:12] or 'unnamed'}`. In brackets: {_how(result.interval)}.",
         "",
         *_finding_table(result),
         "",
@@ -52,6 +51,13 @@ def markdown(result: Evaluation) -> str:
     if result.members:
         lines += ["", *_member_tables(result, result.members)]
     return "\n".join(lines) + "\n"
+
+
+def _how(interval: Resampling) -> str:
+    drawn = f"{interval.resamples:,} resamples of patients, seed {interval.seed}"
+    if interval.method == PERCENTILES:
+        return f"{interval.level:.0%} intervals from {drawn}"
+    return f"{interval.level:.0%} intervals clustered by patient, those of means with correlations from {drawn}"
 
 
 def _finding_table(result: Evaluation) -> list[str]:

@@ -177,6 +177,10 @@ class Estimates:
         return iter(self.by_measure)
 
 
+#: Methods of intervals: percentiles of resamples, or the one that suits each measure (docs/concepts/intervals.md).
+PERCENTILES, BY_MEASURE = "bootstrap over patients", "by measure, clustered by patient"
+
+
 @dataclass(frozen=True)
 class Resampling:
     """Method and settings of the confidence intervals.
@@ -188,7 +192,7 @@ class Resampling:
         level: Confidence level.
     """
 
-    method: str = "bootstrap over patients"
+    method: str = BY_MEASURE
     resamples: Count = 2000
     seed: int = 0
     level: Annotated[float, Keywords(exclusiveMinimum=0, exclusiveMaximum=1)] = 0.95

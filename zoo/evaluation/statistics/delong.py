@@ -27,7 +27,7 @@ _PRIOR = 2.0
 
 #: What it is shrunk towards: 1 up to the first AUC, rising to the number at the second, since few data near an AUC of 1
 #: hide long tails.
-_RISE = (0.9, 0.97, 1.5)
+_RISE = (0.9, 0.97, 1.3)
 
 
 def delong(
