@@ -3,9 +3,10 @@ import pytest
 
 from zoo.evaluation import metrics
 from zoo.evaluation.result import Estimate, to_json
-from zoo.evaluation.statistics.delong import delong, delong_difference
+from zoo.evaluation.statistics.delong import auc_spread, delong, delong_difference
 from zoo.evaluation.statistics.intervals import Interval, bootstrap, percentiles
-from zoo.evaluation.statistics.proportions import proportion, shares
+from zoo.evaluation.statistics.proportions import proportion, share_spread, shares, wilson
+from zoo.evaluation.statistics.spreads import Spread, combined
 
 
 def _auc_samples(scores, **options):
@@ -151,3 +152,40 @@ def test_the_ends_of_a_ratio_have_an_interval_too(value):
     width = 1.96**2 / (30 + 1.96**2)  # Wilson's for 0 of n
     assert found[2] - found[1] == pytest.approx(width, abs=1e-3)
     assert np.isnan(shares(np.zeros(3), np.zeros(3))).all()
+
+
+@pytest.mark.parametrize(
+    ("hits", "n", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_wilsons_interval_is_that_of_newcombes_table(hits, n, low, high):
+    """Newcombe 1998, Statistics in Medicine 17, 857, table I, method 3."""
+    assert [float(limit) for limit in wilson(hits / n, n)] == pytest.approx([low, high], abs=5e-5)
+
+
+def test_a_difference_from_resamples_is_symmetric_and_may_be_negative():
+    samples = np.random.default_rng(0).normal(-0.1, 0.05, 4000)
+    low, high = Spread.resampled(-0.1, samples, 1e6).interval(0.95)
+    assert [low, high] == pytest.approx([-0.198, -0.002], abs=0.003)
+
+
+def test_the_interval_of_a_mean_counts_what_the_parts_share():
+    part, weights = Spread.normal(0.8, 0.01, 1e6), np.full(2, 0.5)
+    alone, same = (combined([part, part], weights, shared) for shared in (np.eye(2), np.ones((2, 2))))
+    assert same == pytest.approx(part.interval(0.95))
+    assert alone[1] - alone[0] == pytest.approx((same[1] - same[0]) / np.sqrt(2))
+
+
+def test_a_skewed_part_leaves_a_difference_skewed():
+    near_one = share_spread(np.ones(20), np.ones(20))
+    middle = Spread.normal(0.5, 0.0001, 1e6)
+    low, high = combined([near_one, middle], np.array([1.0, -1.0]), np.eye(2))
+    assert 0.5 - low > 3 * (high - 0.5)
+
+
+def test_the_auc_of_few_patients_has_an_interval_only_within_a_mean():
+    labels, scores = np.array([1, 0, 1, 0, 1, 0, 0, 0]), np.array([3.0, 1, 2, 0, 4, 2.5, 1, 0])
+    spread = auc_spread(labels, scores, np.arange(8))
+    assert np.isnan(spread.interval(0.95)[0])
+    assert spread.usable
+    assert not auc_spread(np.ones(8), scores, np.arange(8)).usable
