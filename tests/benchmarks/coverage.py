@@ -162,8 +162,8 @@ def run(cell: Cell, draws: int) -> dict[str, list[float]]:
         for name, ends in (measured(cell, pair, RESAMPLES)[1] if cell.resampled else areas(pair)).items():
             found.setdefault(name, []).append(ends)
     result = {}
-    for name, ends in found.items():
-        low, high = np.array(ends).T
+    for name, drawn in found.items():
+        low, high = np.array(drawn).T
         shown = ~np.isnan(low)
         held = (low <= truth[name]) & (truth[name] <= high)
         width = float(np.median((high - low)[shown])) if shown.any() else float("nan")
