@@ -10,6 +10,7 @@ import numpy as np
 
 from zoo.config.json_schema import Keywords
 from zoo.config.specs import MAX_COUNT, MAX_FINDINGS, Names, Positive, from_dict, to_dict
+from zoo.config.tta import TtaSpec
 from zoo.core.errors import EvaluationError, RecipeError, ReleaseError, UnknownNameError
 from zoo.evaluation.calibration.calibrators import Calibrator, PriorShift
 from zoo.evaluation.statistics.counts import at_least
@@ -156,6 +157,31 @@ class OperatingPoint:
 
 
 @dataclass(frozen=True)
+class TtaEffect:
+    """What averaging over views changes on the validation part: with views minus without, before calibration.
+
+    The limits are of the paired 95 % interval under a bootstrap of patients.
+
+    Attributes:
+        log_loss: Change of the mean log loss over findings; below 0 is better.
+        log_loss_low: Lower limit.
+        log_loss_high: Upper limit.
+        auc: Change of the mean AUC over findings; above 0 is better.
+        auc_low: Lower limit.
+        auc_high: Upper limit.
+        n: Number of images.
+    """
+
+    log_loss: float | None
+    log_loss_low: float | None
+    log_loss_high: float | None
+    auc: float | None
+    auc_low: float | None
+    auc_high: float | None
+    n: Annotated[int, Keywords(minimum=0, maximum=MAX_COUNT)]
+
+
+@dataclass(frozen=True)
 class Decision:
     """Calibration and operating points of one model. They are valid only together, and only for that model.
 
@@ -169,6 +195,9 @@ class Decision:
         calibrator: Platt or isotonic calibration, applied to the log-odds after the temperature, or None.
         prior_shift: Adjustment from the prevalence of the validation part to a target prevalence, or None.
         studies: How the logits of the images of one study are joined, or None if that was not fitted.
+        tta: The views whose logits are averaged before calibration (test-time augmentation), or None for the image
+            alone. Calibration and thresholds hold for logits averaged in this way only.
+        tta_effect: What averaging changed on the validation part, or None if that was not measured.
 
     Raises:
         ReleaseError: The fields do not fit together, or a number is out of range.
@@ -187,6 +216,8 @@ class Decision:
     calibrator: Calibrator | None = None
     prior_shift: PriorShift | None = None
     studies: StudyRule | None = None
+    tta: TtaSpec | None = None
+    tta_effect: TtaEffect | None = None
 
     @property
     def study_rule(self) -> StudyRule:

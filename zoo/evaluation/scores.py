@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from zoo.config.tta import TtaSpec
 from zoo.core.counting import counted
 from zoo.core.errors import EvaluationError, SplitError, UnknownNameError
 from zoo.core.seeds import check_seed
@@ -32,6 +33,7 @@ class Scores:
             row as a patient of its own.
         kind: "scores" for numbers of unknown scale. They rank images, so they have an AUC, but no probabilities and no
             thresholds.
+        tta: The views that the logits were averaged over, or None; a decision that is fitted on them requires it.
 
     Raises:
         ValueError: Shapes that do not match, a prediction that is not finite, or a label other than 0, 1 and NaN; the
@@ -49,6 +51,7 @@ class Scores:
     split_hash: str = ""
     patients: np.ndarray | None = None
     kind: Literal["logits", "scores"] = "logits"
+    tta: TtaSpec | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "logits", np.asarray(self.logits, np.float64))

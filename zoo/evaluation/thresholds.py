@@ -93,6 +93,7 @@ def fit_decision(
         tuple(bool(t) for t in trained),
         None if calibration == "none" else calibration_origin(fitted, scores, date),
         fitted.calibrator,
+        tta=scores.tta,
     )
 
 

@@ -28,12 +28,14 @@ from zoo.inference.starting import LoadOptions
 from zoo.inference.stream import Gate, Images, Prediction, stream
 from zoo.release import manifest
 from zoo.release.build import decision_of
+from zoo.runtimes.averaged import averaged
 from zoo.runtimes.runtime import KerasRuntime, Runtime
 
 # pandas takes as long to import as OpenVINO takes to load a network, so only functions that return tables import it.
 if TYPE_CHECKING:
     import pandas as pd
 
+    from zoo.config.tta import TtaSpec
     from zoo.evaluation.result import Evaluation
     from zoo.explain.explanation import Explanation
     from zoo.inference.embedding import Embedder
@@ -85,6 +87,7 @@ class Predictor:
         on_reject: OnReject = "warn",
     ) -> None:
         self.runtime, self.spec, self.decision = runtime, spec, decision
+        self._tta: TtaSpec | None = None
         self.members = tuple(m.name for m in spec.members if members is None or m.name in members)
         self.name, self.source, self._read_metrics = name or spec.name, source, metrics
         self.manifest_sha256, self.limits, self.origin = manifest_sha256, limits, origin
@@ -114,7 +117,7 @@ class Predictor:
         if self.origin is None:
             raise StateError(f"{self!r} was not loaded from a release, so that another process could not load it again")
         decision = None if self.decision is None else self.decision.to_dict()
-        how = self.name, self.limits, self.on_reject
+        how = self.name, self.limits, self.on_reject, self._tta
         return load_again, (type(self), self.origin, self.manifest_sha256, decision, *how)
 
     def __copy__(self) -> Predictor:
@@ -138,6 +141,32 @@ class Predictor:
     def labels(self) -> tuple[str, ...]:
         """Names of the output columns."""
         return self.spec.findings
+
+    @property
+    def tta(self) -> TtaSpec | None:
+        """The views whose logits are averaged: those of the decision; without a decision, those of `with_tta`."""
+        return self._tta if self.decision is None else self.decision.tta
+
+    def with_tta(self, tta: TtaSpec | None) -> Predictor:
+        """Returns the model with other views of test-time augmentation, or with none.
+
+        Calibration and thresholds hold only for the views that they were fitted with. With other views the model
+        therefore has no decision: `predict` gives uncalibrated probabilities, `findings` is refused, and a decision
+        for these views can be fitted on `scores`.
+
+        Example:
+            >>> fast = load("user/model").with_tta(None)  # doctest: +SKIP
+            >>> fast = fast.with_decision(fit_decision(fast.scores(paths, labels)))  # doctest: +SKIP
+        """
+        other = copy.copy(self)
+        if tta != self.tta:
+            other.decision, other._tta = None, tta
+        return other
+
+    @property
+    def averaging(self) -> Runtime:
+        """What computes the logits: the runtime, averaged over the views of `tta` if there are any."""
+        return averaged(self.runtime, self.tta)
 
     @property
     def trained(self) -> tuple[bool, ...]:
@@ -171,7 +200,7 @@ class Predictor:
                 the contents of a file, an open file, a Pillow image, or an array or tensor (h, w), (h, w, 1), (h, w, 3)
                 or (h, w, 4) in 0..255 (see `zoo.data.images.reading.read_image`). An array with one more axis in front
                 is a stack of images; three dimensions whose last axis is 1, 3 or 4 are one image.
-            calibrated: False does not apply the temperature.
+            calibrated: False does not apply the temperature; logits are still averaged over the views of `tta`.
             coherent: True changes the probabilities, as little as possible, so that no findings contradict each other
                 (`evaluation.coherence.project`); the thresholds are not valid for them.
             scale: "torchxrayvision" returns that library's number instead of a probability: it is 0.5 at the threshold
@@ -324,7 +353,7 @@ class Predictor:
         if not all(self.trained):
             values, labels, note = left_out(values, labels, self.labels, self.trained)
             warn_user(note)
-        return Scores(values, labels, self.labels, split, patients=whose)
+        return Scores(values, labels, self.labels, split, patients=whose, tta=self.tta)
 
     def with_decision(self, decision: Decision | str | Path) -> Predictor:
         """Returns the model with another decision: a fitted one, or the path of a file that `zoo evaluate` wrote.
@@ -355,7 +384,7 @@ class Predictor:
         require_own_process()
         size, k = self.spec.image_size, len(self.labels)
         return stream(
-            self.runtime, images, size, k, batch_size=batch_size, strict=strict, start=start, limits=self.limits,
+            self.averaging, images, size, k, batch_size=batch_size, strict=strict, start=start, limits=self.limits,
             trained=self.trained, gate=self.gate, on_reject=self.on_reject,
         )  # fmt: skip
 

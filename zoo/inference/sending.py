@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from zoo.config.tta import TtaSpec
 from zoo.core.errors import ReleaseError, ZooError
 from zoo.data.images.limits import Limits
 from zoo.evaluation.decision import Decision
@@ -30,6 +31,7 @@ def load_again(
     name: str,
     limits: Limits,
     on_reject: OnReject = "warn",
+    tta: TtaSpec | None = None,
 ) -> Predictor:
     """Loads a predictor that was pickled, in the process that it was sent to.
 
@@ -44,6 +46,7 @@ def load_again(
         name: The name it was loaded by.
         limits: Its limits for an image.
         on_reject: What it does with a rejected image.
+        tta: Its views, where it has no decision.
 
     Raises:
         ReleaseError: The origin holds another release by now.
@@ -59,8 +62,9 @@ def load_again(
     except (ZooError, OSError) as error:
         if multiprocessing.parent_process() is None:
             raise
-        return _not_loaded(kind, error, (kind, origin, manifest_sha256, decision, name, limits, on_reject))
+        return _not_loaded(kind, error, (kind, origin, manifest_sha256, decision, name, limits, on_reject, tta))
     found.name, found.limits, found.on_reject = name, limits, on_reject
+    found = found.with_tta(tta)
     found.decision = None if decision is None else Decision.from_dict(decision)
     return found
 

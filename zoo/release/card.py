@@ -18,6 +18,7 @@ from zoo.evaluation import report
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.result import Estimate, Evaluation, Mean, from_json, to_json
 from zoo.evaluation.result.groups import MeanGap
+from zoo.evaluation.tta import tta_note
 from zoo.labels.findings import FINDINGS
 from zoo.labels.parts import part_of, spoken_part
 from zoo.release import card_facts, card_metadata
@@ -72,6 +73,7 @@ def render(
             data=data,
             planned=planned,
             checks=_plain(checks),
+            tta=_plain(" ".join(tta_note(decision))) if decision is not None else "",
             chexpert_labels=spec.findings == FINDINGS,
             **_results(result),
             **_plain(_facts(spec, result, decision, provenance)),

@@ -78,7 +78,7 @@ def score(
     table, unreadable = tables.drop_unreadable(table, reasons)
     patients = None if table["Patient_ID"].isna().all() else patients_of(table).astype(str)
     logits, labels, untrained = left_out(logits, tables.labels_of(table, model.labels), model.labels, model.trained)
-    scores = Scores(logits, labels, model.labels, "test", patients=patients)
+    scores = Scores(logits, labels, model.labels, "test", patients=patients, tta=model.tta)
     notes += [untrained] if untrained else []
     notes += compared
     notes += _unknown_patients(table)

@@ -187,6 +187,8 @@ def facts_of(predictor: Predictor, batch_size: int) -> dict[str, str | int]:
         "batch size": batch_size,
         "zoo": __version__,
     }
+    if predictor.tta is not None:
+        facts["views"] = str(predictor.tta)
     if predictor.on_reject == "skip":
         facts["rejected images"] = "skipped"
     if predictor.limits != DEFAULT:

@@ -95,7 +95,7 @@ class Engine:
         require_own_process()
         size = self.predictor.spec.image_size
         for n in sorted({1, self.batch}):
-            self.predictor.runtime.logits(np.zeros((n, size, size, 1), np.uint8), n)
+            self.predictor.averaging.logits(np.zeros((n, size, size, 1), np.uint8), n)
         self._closed = False
         self._readers = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="read")
         self._runners = [threading.Thread(target=self._run, name=f"run_{i}", daemon=True) for i in range(_RUNNING)]
@@ -203,7 +203,7 @@ class Engine:
         images = [("image", job.read) for job in jobs if job.read is not None]
         # A short batch is filled up only to a power of two, which keeps the number of compiled shapes small.
         full = min(self.batch, 2 ** (len(images) - 1).bit_length())
-        batch = infer(self.predictor.runtime, images, self._required, full)
+        batch = infer(self.predictor.averaging, images, self._required, full)
         return findings_of(batch, self.predictor, self.settings.point)
 
     def _failed(self, jobs: Sequence[_Job], error: Exception) -> None:

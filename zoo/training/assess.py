@@ -26,6 +26,7 @@ from zoo.evaluation.result import Evaluation
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.studies.fitting import fit_study_rule
 from zoo.evaluation.thresholds import fit_decision
+from zoo.evaluation.tta import effect_of_tta, tta_note
 from zoo.labels.parts import OUT_OF_FOLD
 from zoo.models.ensemble import Ensemble
 from zoo.training import folds, out_of_fold
@@ -94,6 +95,7 @@ def assess(
         trained=trained,
         bases=[member.base for member in folds.lineup(recipe)],
     )
+    plain_mean = fitted_on[name]
     fitted_on = {m: held._replace(scores=weighed.validation[m]) for m, held in fitted_on.items()}
     test = dict(weighed.test)
     _write(run, recipe, table, split, weighed, apart)
@@ -102,10 +104,37 @@ def assess(
         model.trainable = False
     decisions = {model_name: decide(held) for model_name, held in fitted_on.items()}
     members = {model_name: decide(held) for model_name, held in own.items()}
+    if recipe.tta is not None:
+        # Weights of folds' members are not known to the prediction without views: both sides are the plain mean.
+        seen = plain_mean if recipe.folds else fitted_on[name]
+        alone_seen = _without_views(model, recipe, table, split, seen, progress, read)
+        effect = effect_of_tta(seen.scores, alone_seen, decide(seen) if recipe.folds else decisions[name])
+        decisions[name] = dataclasses.replace(decisions[name], tta_effect=effect)
     test["pixel baseline"] = _baseline(table, folds.learned_from(recipe, split), recipe, progress)
     result = dataclasses.replace(report.evaluate(test, decisions), members=weighed.members)
+    result = dataclasses.replace(result, notes=(*(result.notes or ()), *tta_note(decisions[name])))
     alone = {m.name: decisions[m.name] for m in recipe.ensemble.members if m.name in decisions}
     return Assessment(model, weighed.spec, decisions[name], members or alone, result, test[name])
+
+
+def _without_views(
+    model: Ensemble,
+    recipe: Recipe,
+    table: pd.DataFrame,
+    split: Split,
+    held: Held,
+    progress: Progress,
+    read: Reader,
+) -> Scores:
+    """The scores of the ensemble on the same rows, of the images alone."""
+    plain = dataclasses.replace(recipe, tta=None)
+    if recipe.folds:
+        logits = out_of_fold.predict(model, plain, table, split, progress, read).logits[recipe.ensemble.name]
+    else:
+        only = [recipe.ensemble.name]
+        (found,) = predict_logits(model, table, {"views' effect": held.rows}, plain, progress, read, only).values()
+        logits = found[recipe.ensemble.name]
+    return dataclasses.replace(held.scores, logits=logits, tta=None)
 
 
 class Held(NamedTuple):
@@ -195,6 +224,7 @@ def _scores(
         split=part,
         split_hash=split.hash,
         patients=patients_of(table)[rows],
+        tta=recipe.tta,
     )
 
 
@@ -218,7 +248,9 @@ def _baseline(table: pd.DataFrame, split: Split, recipe: Recipe, progress: Progr
     pixels, n = np.concatenate(found), len(split.rows("train"))
     labels = reading.labels_of(table, recipe.ensemble.findings)[split.rows("train")]
     fitted = baseline.fit_pixel_baseline(pixels[:n], labels)
-    return _scores(table, split, "test", split.rows("test"), fitted.logits(pixels[n:]), recipe)
+    return _scores(
+        table, split, "test", split.rows("test"), fitted.logits(pixels[n:]), dataclasses.replace(recipe, tta=None)
+    )
 
 
 def _write_predictions(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,10 @@ import keras
 import numpy as np
 import pandas as pd
 
+from zoo.config.tta import TtaSpec
 from zoo.core.progress import Progress
 from zoo.data.images.reading import Reader, read_image
+from zoo.data.tta import views
 from zoo.models.ensemble import Ensemble
 from zoo.models.weights.files import uninitialized
 from zoo.training import folds
@@ -45,7 +47,7 @@ def predict_logits(
         model: The ensemble.
         table: Canonical table.
         rows: Name of each part -> its rows.
-        recipe: Gives the image size and the names of the models.
+        recipe: Gives the image size, the names of the models, and the views that logits are averaged over.
         progress: Receives the progress after each batch.
         read: Reads the pixels of an image.
         only: Names of members, whose logits alone are computed; by default the ensemble and all members.
@@ -69,10 +71,26 @@ def predict_logits(
             image_errors(),
             progress.task(f"predicting {part}, {BATCH} images a step", -(-len(places) // BATCH)) as advance,
         ):
-            logits = all_at_once.predict(batches, verbose=0, callbacks=[_Steps(advance)])
+            if recipe.tta is None:
+                logits = all_at_once.predict(batches, verbose=0, callbacks=[_Steps(advance)])
+            else:
+                logits = _over_views(all_at_once, batches, recipe.tta, advance)
         # Put the ensemble first again: JAX returns dictionaries in alphabetical order.
         found[part] = {name: np.asarray(logits[name], np.float32) for name in outputs}
     return found
+
+
+def _over_views(
+    model: keras.Model, batches: Iterable[Any], tta: TtaSpec, advance: Callable[[], None]
+) -> dict[str, np.ndarray]:
+    """The logits of each output, averaged over the views of each image."""
+    found: dict[str, list[np.ndarray]] = {name: [] for name in model.output}
+    for batch in batches:
+        each = [model.predict_on_batch(view) for view in views(np.asarray(batch), tta)]
+        for name, parts in found.items():
+            parts.append(np.mean([np.asarray(logits[name], np.float64) for logits in each], axis=0))
+        advance()
+    return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
 class _Steps(keras.callbacks.Callback):

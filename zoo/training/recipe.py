@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from zoo.config.specs import EnsembleSpec, override
+from zoo.config.tta import TtaSpec
 from zoo.core import home
 from zoo.core.errors import RecipeError, UnknownNameError
 from zoo.data.augment import DEFAULT, AugmentSpec
@@ -43,6 +44,8 @@ class Recipe:
             members that were trained without them (out-of-fold).
         members: "joint" trains the mean of all members as one graph, "separate" one member after the other, "parallel"
             each member in a process of its own, as many at a time as there are cores or GPUs.
+        tta: Views whose logits are averaged in every prediction (test-time augmentation), with which the decision is
+            fitted; None for the image alone. Mirrored views need `augment.flip_left_right`.
         seed: Seed of initial weights, dropout, image order and augmentation.
         checkpoint_minutes: Longest time between two checkpoints inside an epoch; a checkpoint also ends each epoch.
         fill_missing: "original" writes the table to `filled.csv` in the run folder with missing ages and sexes filled
@@ -68,6 +71,7 @@ class Recipe:
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
     members: Literal["joint", "separate", "parallel"] = "joint"
     folds: int = 0
+    tta: TtaSpec | None = None
     seed: int = 42
     checkpoint_minutes: float = 15.0
     cache: Literal["auto", "always", "never"] = "auto"
@@ -80,6 +84,11 @@ class Recipe:
         for kind, values in (("names", names), ("weights files", files)):
             if len(set(values)) != len(values):
                 raise RecipeError(f"recipe {self.name!r}: stages need different {kind}, got {values}")
+        if self.tta is not None and self.tta.flip_left_right and not self.augment.flip_left_right:
+            raise RecipeError(
+                f"recipe {self.name!r}: tta.flip_left_right needs augment.flip_left_right above 0: the network would "
+                "see mirrored images for the first time"
+            )
         if self.folds and (self.folds < 2 or self.split.by != "patient"):
             raise RecipeError(f"recipe {self.name!r}: folds are 2 or more, and by patient as the split, or 0")
         if self.members == "joint" and (self.folds or any(stage.snapshot for stage in self.stages)):

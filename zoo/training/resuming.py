@@ -128,7 +128,7 @@ def differences(saved: Mapping[str, Any], recipe: Recipe) -> list[str]:
         saved = {**to_dict(plain), **saved}
     before, now = dict(_flat(saved)), dict(_flat(to_dict(recipe)))
     changed = [path for path in {**before, **now} if before.get(path) != now.get(path)]
-    return [path for path in changed if path not in FREE_FIELDS]
+    return [path for path in changed if path not in FREE_FIELDS and path.partition(".")[0] != "tta"]
 
 
 def _flat(value: Any, path: str = "") -> Iterable[tuple[str, Any]]:
