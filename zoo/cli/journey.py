@@ -10,7 +10,7 @@ from collections.abc import Mapping
 GROUPS: dict[str, tuple[str, ...]] = {
     "Use a model": ("predict", "embed", "submit", "app", "serve", "node", "export"),
     "Judge it, and the data": ("data", "evaluate", "audit"),
-    "Train one": ("demo", "probe", "train", "ablate", "cache", "phantoms", "kaggle"),
+    "Train one": ("demo", "probe", "train", "distill", "ablate", "cache", "phantoms", "kaggle"),
     "Share it": ("release", "gate", "install", "port", "publish", "verify", "diff", "catalog"),
     "Look around": ("list", "info", "doctor", "completion"),
 }
@@ -48,6 +48,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "zoo train xrayslam --data train/",
         "zoo train xrayslam --data train/ --cache cache --max-hours 8.5   # again in the next session",
     ),
+    "distill": (
+        "zoo distill xrayslam-demo --student efficientnetlite0 --data images/",
+        "zoo distill ./release --student mobilenetv3small --data my.csv --unlabelled more/ --alpha 0.3",
+    ),
     "ablate": ("zoo ablate ablation --data train/ --out ablation --max-hours 8.5   # again in the next session",),
     "cache": ("zoo cache train/ --size 224 --out cache",),
     "phantoms": ("zoo phantoms phantoms/",),
@@ -76,7 +80,7 @@ Exit status:
   1    refused, or something was found wrong: one line on standard error says what to do
   2    options that do not exist or do not fit
   70   a fault of this package: please report it
-  75   `zoo train`, `ablate` or `demo` stopped cleanly before its end; the same command resumes it
+  75   `zoo train`, `distill`, `ablate` or `demo` stopped cleanly before its end; the same command resumes it
   130  another command was stopped by Ctrl-C
   141  the reader of the output left, as `| head` does"""
 

@@ -98,7 +98,7 @@ def _demo(options: argparse.Namespace) -> int:
                 options.data, options.dataset, options.run, options.set, progress, columns=table_spec(options)
             )
     except Signalled as stop:
-        return _goes_on(stop.name)
+        return goes_on(stop.name)
     print(f"\n{result.screen}\n\nReport: {result.report}\nUse it: zoo predict IMAGES --model {result.name}")
     print(f"Load it: zoo.load({result.name!r})\n{NOT_A_DEVICE}")
     return 0
@@ -150,7 +150,7 @@ def _train(options: argparse.Namespace) -> int:
             restart=options.replace,
         )  # fmt: skip
     if outcome.stopped:
-        return _goes_on(outcome.stopped)
+        return goes_on(outcome.stopped)
     assert outcome.result is not None
     print(report.markdown(outcome.result))
     print(f"Report: {outcome.report}\nRelease: {outcome.release}\nInstall it: zoo install {run} --as NAME")
@@ -177,9 +177,10 @@ def _ablate(options: argparse.Namespace) -> int:
         )  # fmt: skip
     if (out / ablate.PAGE).is_file():
         print((out / ablate.PAGE).read_text("utf-8"))
-    return _goes_on(outcome.stopped) if outcome.stopped else 0
+    return goes_on(outcome.stopped) if outcome.stopped else 0
 
 
-def _goes_on(reason: str) -> int:
+def goes_on(reason: str) -> int:
+    """Says why a run stopped, and returns the exit status."""
     print(f"stopped: {reason}. Run the same command to resume.")
     return GOES_ON

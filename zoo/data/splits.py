@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -198,6 +198,33 @@ def make_split(table: pd.DataFrame, findings: Sequence[str], spec: SplitSpec) ->
     )
     _warn_of_leaks(table, split)
     return split
+
+
+def with_training_rows(split: Split, table: pd.DataFrame) -> Split:
+    """Returns a split of the first rows of a table with all of its further rows in the training part.
+
+    Args:
+        split: Split of the first rows.
+        table: The whole table.
+
+    Example:
+        >>> names, patients = [f"{i}.png" for i in range(20)], [str(i // 2) for i in range(20)]
+        >>> table = pd.DataFrame({"Image_name": names, "Patient_ID": patients, "Edema": [1.0, 0.0] * 10})
+        >>> split = make_split(table.head(12), ["Edema"], SplitSpec(fractions=(0.4, 0.3, 0.3)))
+        >>> [len(with_training_rows(split, table).rows(part)) - len(split.rows(part)) for part in split.parts]
+        [8, 0, 0]
+    """
+    n = sum(len(rows) for rows in split.parts.values())
+    more = np.arange(n, len(table), dtype=np.int64)
+    parts = {part: np.concatenate([rows, more]) if part == "train" else rows for part, rows in split.parts.items()}
+    patients = _patients(table)
+    return replace(
+        split,
+        parts=parts,
+        hash=_hash(table, parts),
+        names={part: tuple(table["Image_name"].iloc[rows]) for part, rows in parts.items()},
+        patients={part: tuple(patients[rows]) for part, rows in parts.items()},
+    )
 
 
 def check_patients(table: pd.DataFrame, spec: SplitSpec) -> None:

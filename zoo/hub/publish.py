@@ -122,6 +122,10 @@ def _check_publishable(found: ReleaseFolder, license: str) -> str:
         raise ReleaseError(
             f"{found.folder}: weights that others published without a licence known to this project are not passed on"
         )
+    if found.provenance.get("distillation", {}).get("licence") == "unknown":
+        raise ReleaseError(
+            f"{found.folder}: it was taught by weights without a licence known to this project, so it is not passed on"
+        )
     missing = []
     if not license:
         missing.append("a licence (give --license, such as cc-by-4.0)")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from zoo.data.identity import DataIdentity
 from zoo.data.images.reading import Reader, read_image
 from zoo.data.tables import reading
 from zoo.data.tables.several import DataSet
+from zoo.evaluation.decision import Decision
 from zoo.evaluation.files.study import Study
 from zoo.evaluation.result import Evaluation
 from zoo.gate import reference
@@ -51,6 +52,23 @@ class Outcome:
     result: Evaluation | None = None
     report: Path | None = None
     release: Path | None = None
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What the release of a student says of its teacher; by default there is none.
+
+    Attributes:
+        facts: Added to the provenance.
+        calibrated: Decision of the teacher, whose calibration is kept where no labels are known; else None.
+        license: The teacher's licence, "" if unknown.
+        notes: Sentences for the report.
+    """
+
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    calibrated: Decision | None = None
+    license: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def train(
@@ -150,16 +168,19 @@ def finish(
     progress: Progress,
     data_facts: dict[str, Any],
     read: Reader = read_image,
+    taught: Taught | None = None,
 ) -> Outcome:
     """Fits the decision on the validation part, evaluates the test part, and writes the report and the release."""
-    found = assess.assess(recipe, table, split, run, progress, read)
-    facts = provenance.of_training(recipe, table, split, data_facts)
+    taught = taught or Taught()
+    found = assess.assess(recipe, table, split, run, progress, read, taught.calibrated)
+    facts = provenance.of_training(recipe, table, split, data_facts) | dict(taught.facts)
     tested = table.iloc[split.rows("test")]
     with progress.task("report", 3) as advance:
         groups, paths = results.groups_of(tested), list(tested["Image_path"])
         study = Study({recipe.ensemble.name: found.scores}, tested["Image_name"].to_numpy(str), groups, {}, ())
         shared = leaks.find(study, None, progress, run / "split.json", paths=paths)
         result = results.complete(found.result, found.scores, found.decision, groups=groups, leakage=shared)
+        result = dataclasses.replace(result, notes=taught.notes or result.notes)
         advance()
         wrong = results.mistakes(found.model, paths, found.scores, found.decision)
         advance()
@@ -182,7 +203,15 @@ def finish(
         member_decisions=found.member_decisions,
         metrics=result,
         provenance=facts,
-        card=card.render(found.spec, result, decision=found.decision, provenance=facts, checks=str(gate or "")),
+        card=card.render(
+            found.spec,
+            result,
+            decision=found.decision,
+            provenance=facts,
+            license=taught.license,
+            checks=str(gate or ""),
+        ),
+        license=taught.license,
         trained_on=TrainedOn.of_run(run),
         gate=gate,
     )

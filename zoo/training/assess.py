@@ -25,8 +25,9 @@ from zoo.evaluation.ensembling.choosing import Weighed, weigh
 from zoo.evaluation.result import Evaluation
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.studies.fitting import fit_study_rule
-from zoo.evaluation.thresholds import fit_decision
+from zoo.evaluation.thresholds import fit_decision, fit_points
 from zoo.evaluation.tta import effect_of_tta, tta_note
+from zoo.evaluation.untrained import left_out
 from zoo.labels.parts import OUT_OF_FOLD
 from zoo.models.ensemble import Ensemble
 from zoo.training import folds, out_of_fold
@@ -58,7 +59,13 @@ class Assessment:
 
 
 def assess(
-    recipe: Recipe, table: pd.DataFrame, split: Split, run: Path, progress: Progress, read: Reader = read_image
+    recipe: Recipe,
+    table: pd.DataFrame,
+    split: Split,
+    run: Path,
+    progress: Progress,
+    read: Reader = read_image,
+    calibrated: Decision | None = None,
 ) -> Assessment:
     """Scores the validation and test parts with the best weights of a finished run.
 
@@ -76,6 +83,7 @@ def assess(
         run: Folder of the finished run.
         progress: Receives the progress.
         read: Reads the pixels of an image.
+        calibrated: Decision whose calibration is kept, so that only thresholds are fitted; None fits both.
     """
     model = load_best(recipe, run)
     predict = _by_fold if recipe.folds else _by_part
@@ -85,6 +93,8 @@ def assess(
     studies = studies_of(table)[0]
 
     def decide(held: Held) -> Decision:
+        if calibrated is not None:
+            return _with_thresholds(calibrated, held.scores, trained)
         found = fit_decision(held.scores, calibration=TEMPERATURES, trained=trained)
         return dataclasses.replace(found, studies=fit_study_rule(held.scores, studies[held.rows]))
 
@@ -135,6 +145,12 @@ def _without_views(
         (found,) = predict_logits(model, table, {"views' effect": held.rows}, plain, progress, read, only).values()
         logits = found[recipe.ensemble.name]
     return dataclasses.replace(held.scores, logits=logits, tta=None)
+
+
+def _with_thresholds(calibrated: Decision, scores: Scores, trained: list[bool]) -> Decision:
+    values, labels, _ = left_out(scores.logits, scores.labels, scores.findings, trained)
+    points = fit_points(dataclasses.replace(scores, logits=values, labels=labels), decision=calibrated)
+    return dataclasses.replace(calibrated, operating_points=points, default=next(iter(points)), trained=tuple(trained))
 
 
 class Held(NamedTuple):
@@ -230,6 +246,8 @@ def _scores(
 
 def _trained(table: pd.DataFrame, split: Split, recipe: Recipe) -> list[bool]:
     """Whether each finding had both classes in the training part; the outputs for the others are meaningless."""
+    if recipe.teaching is not None:
+        return [finding not in recipe.ensemble.untrained for finding in recipe.ensemble.findings]
     labels, _ = training_targets(recipe, table, split)
     return [bool((column == 1).any() and (column == 0).any()) for column in labels.T]
 

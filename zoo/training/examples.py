@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 
 from zoo.core.counting import counted
-from zoo.core.errors import RecipeError, SplitError
+from zoo.core.errors import RecipeError, SplitError, UsageError
 from zoo.data import augment, pipeline
 from zoo.data.images.reading import Reader, read_image
 from zoo.data.splits import Split
 from zoo.data.tables import reading
 from zoo.labels import uncertain
+from zoo.training import teaching
 from zoo.training.recipe import Recipe, Stage
 
 
@@ -26,12 +27,13 @@ class Examples:
         recipe: Gives image size, findings and augmentation.
         paths: n training images.
         labels: float32 (n, findings), the training targets: 1, 0, NaN (unknown), and what the recipe makes of uncertain
-            labels.
+            labels; with a teacher (n, 2 findings), as of `teaching.targets`.
         targeted: bool (n,): images with a rare finding, which get the targeted augmentation.
         validation_paths: m validation images.
         validation_labels: float32 (m, findings) of 1, 0 and NaN.
         read: Reads the pixels of an image.
         notes: How many uncertain labels became what.
+        validation_targets: What val_loss is computed from: the labels, or with a teacher float32 (m, 2 findings).
     """
 
     recipe: Recipe
@@ -42,12 +44,28 @@ class Examples:
     validation_labels: np.ndarray
     read: Reader = read_image
     notes: tuple[str, ...] = ()
+    validation_targets: np.ndarray | None = None
 
     @classmethod
-    def from_table(cls, recipe: Recipe, table: pd.DataFrame, split: Split, read: Reader = read_image) -> Examples:
+    def from_table(
+        cls,
+        recipe: Recipe,
+        table: pd.DataFrame,
+        split: Split,
+        read: Reader = read_image,
+        teacher: np.ndarray | None = None,
+    ) -> Examples:
         """Takes the rows of a table that are in the training and validation parts.
 
+        Args:
+            recipe: The recipe.
+            table: Canonical table.
+            split: Its split.
+            read: Reads the pixels of an image.
+            teacher: Logits (rows of the table, findings) of the recipe's teacher; None if it has none.
+
         Raises:
+            UsageError: There are logits and no teacher in the recipe, or the other way round.
             SplitError: No finding has both classes in the validation part, so val_auc is undefined.
             RecipeError: The batch size of a stage exceeds the number of training images.
         """
@@ -64,15 +82,22 @@ class Examples:
                 "val_auc is undefined"
             )
         learned, notes = training_targets(recipe, table, split)
+        targeted, judged = augment.targeted_images(learned), labels[validation]
+        if (teacher is None) != (recipe.teaching is None):
+            raise UsageError(f"recipe {recipe.name!r}: logits of a teacher are wanted if, and only if, it has teaching")
+        if recipe.teaching is not None and teacher is not None:
+            learned = teaching.targets(teacher[train], learned, recipe.teaching.temperature)
+            judged = teaching.targets(teacher[validation], judged, recipe.teaching.temperature)
         return cls(
             recipe,
             list(paths[train]),
             learned,
-            augment.targeted_images(learned),
+            targeted,
             list(paths[validation]),
             labels[validation],
             read,
             notes,
+            judged,
         )
 
     def steps(self, stage: Stage) -> int:

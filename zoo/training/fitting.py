@@ -203,8 +203,9 @@ class _Fitting:
                 f"{self.job.title}, epoch {self.position.epoch + 1}: the network gives NaN or infinite logits; "
                 "use a lower learning_rate or another precision"
             )
+        targets = labels if examples.validation_targets is None else examples.validation_targets
         return {
-            "val_loss": float(self.around.loss(labels, logits)),
+            "val_loss": float(self.around.loss(targets, logits)),
             "val_auc": float(np.nanmean(roc_auc(labels, logits))),
         }
 

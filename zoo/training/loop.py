@@ -18,6 +18,7 @@ from zoo.core.files import write_text
 from zoo.core.progress import Progress
 from zoo.training import resuming
 from zoo.training.checkpoint import Checkpoints
+from zoo.training.distillation import DistillationLoss
 from zoo.training.examples import Examples
 from zoo.training.fitting import Surroundings, fit_job
 from zoo.training.interruption import Interruption
@@ -155,4 +156,7 @@ def write_history(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
 def _loss(recipe: Recipe, weights: LabelWeights) -> keras.losses.Loss:
     spec = recipe.loss
     values = None if spec.weight_range is None else [facts["weight"] for facts in weights.values()]
-    return build_loss(spec.name, label_weights=values, form=spec.form, smoothing=spec.smoothing, **spec.options)
+    loss = build_loss(spec.name, label_weights=values, form=spec.form, smoothing=spec.smoothing, **spec.options)
+    if recipe.teaching is None:
+        return loss
+    return DistillationLoss(loss, recipe.teaching.temperature, recipe.teaching.alpha)

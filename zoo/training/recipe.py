@@ -19,6 +19,7 @@ from zoo.labels.uncertain import UncertainSpec, read_rules
 from zoo.training.loss_spec import LossSpec as LossSpec
 from zoo.training.stage import Stage as Stage
 from zoo.training.stage import StageOverride as StageOverride
+from zoo.training.teaching import TeachingSpec
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class Recipe:
             nor reported.
         cache: Whether images are decoded once and kept in the run folder: "always", "never", or "auto", which caches
             if decoding would slow an accelerator down. The pixels are the same.
+        teaching: The teacher whose probabilities are learned, and how; None to learn the labels alone. `zoo distill`
+            sets it.
 
     Raises:
         RecipeError: No stage, two stages of one name or weights file, or a value out of range.
@@ -75,6 +78,7 @@ class Recipe:
     seed: int = 42
     checkpoint_minutes: float = 15.0
     cache: Literal["auto", "always", "never"] = "auto"
+    teaching: TeachingSpec | None = None
 
     def __post_init__(self) -> None:
         if not self.stages:
@@ -108,6 +112,11 @@ class Recipe:
                 f"recipe {self.name!r}: a stage with a snapshot needs the ensemble's image_size, got {sizes}"
             )
         read_rules(self.uncertain, self.ensemble.findings)
+        if self.teaching is not None and self.loss.weight_range is not None:
+            raise RecipeError(
+                f"recipe {self.name!r}: loss.weight_range must be None with a teacher: weights of positives would change "
+                f"the probabilities that are learned, got {self.loss.weight_range}"
+            )
         if not 0 <= self.seed < 2**31:
             raise RecipeError(f"recipe {self.name!r}: seed must be in [0, 2**31), got {self.seed}")
         if self.checkpoint_minutes <= 0:

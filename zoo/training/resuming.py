@@ -24,7 +24,9 @@ from zoo.training.recipe import Recipe
 
 #: Fields that do not affect the trained weights: a run may be resumed with other values of them. Weights of the
 #: members that are no numbers train the plain mean; they are fitted afterwards.
-FREE_FIELDS = frozenset({"checkpoint_minutes", "cache", "fill_missing", "table.images", "ensemble.weighting"})
+FREE_FIELDS = frozenset(
+    {"checkpoint_minutes", "cache", "fill_missing", "table.images", "ensemble.weighting", "teaching.teacher"}
+)
 
 #: File in the run folder that records the data of the run.
 DATA = "data.json"

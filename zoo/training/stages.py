@@ -68,6 +68,7 @@ def train(
     progress: Progress | None = None,
     read: Reader = read_image,
     data: DataIdentity | None = None,
+    teacher: np.ndarray | None = None,
 ) -> RunResult:
     """Trains all stages of a recipe, or the rest of them.
 
@@ -90,6 +91,7 @@ def train(
         progress: Receives steps, epochs and messages.
         read: Reads the pixels of an image, from its file or from a cache.
         data: Identity of labels and image files, for `data.json`; by default the labels of `table` alone.
+        teacher: Logits (rows of the table, findings) of the recipe's teacher; None if it has none.
 
     Raises:
         CheckpointError: Another process trains in this folder, or it holds a run with another recipe, split, data or
@@ -105,7 +107,7 @@ def train(
         devices.precision(recipe.precision) as precision,
     ):
         devices.leave_gpu_to_the_backend()
-        whole, parts = _parts(recipe, table, split, read)
+        whole, parts = _parts(recipe, table, split, read, teacher)
         for note in whole.examples.notes:
             progress.message(note)
         data = data or DataIdentity.of(table, recipe.ensemble.findings)
@@ -126,7 +128,9 @@ def train(
         stopped=stopped,
         history=tuple(history),
         label_weights={name: facts["weight"] for name, facts in whole.weights.items()},
-        untrained=tuple(name for name, facts in whole.weights.items() if not facts["positives"]),
+        untrained=recipe.ensemble.untrained
+        if recipe.teaching is not None
+        else tuple(name for name, facts in whole.weights.items() if not facts["positives"]),
         weights=run_dir / recipe.stages[-1].best_weights,
     )
 
@@ -162,11 +166,13 @@ def merge_members(recipe: Recipe, run_dir: Path) -> None:
         save_weights(model, run_dir / file)
 
 
-def _parts(recipe: Recipe, table: pd.DataFrame, split: Split, read: Reader) -> tuple[Part, dict[int, Part]]:
+def _parts(
+    recipe: Recipe, table: pd.DataFrame, split: Split, read: Reader, teacher: np.ndarray | None
+) -> tuple[Part, dict[int, Part]]:
     """What the whole run learns from, and fold -> what the members of that fold learn from."""
 
     def part(of: Split) -> Part:
-        examples = Examples.from_table(recipe, table, of, read)
+        examples = Examples.from_table(recipe, table, of, read, teacher)
         return Part(examples, _label_weights(recipe, examples))
 
     whole = part(folds.learned_from(recipe, split))
@@ -188,8 +194,10 @@ def _locked(run_dir: Path) -> Iterator[None]:
 def _label_weights(recipe: Recipe, examples: Examples) -> dict[str, dict[str, float]]:
     """Finding -> its weight in the loss, with its numbers of positives and negatives."""
     findings, (low, high) = recipe.ensemble.findings, recipe.loss.weight_range or (1.0, 1.0)
-    weights = label_weights(examples.labels, low, high, findings)
-    counts = [np.sum(examples.labels == value, axis=0) for value in (1, 0)]
+    labels = examples.labels[:, -len(findings) :]  # behind the teacher's probabilities, if there are any
+    taught = recipe.teaching is not None
+    weights = np.ones(len(findings)) if taught else label_weights(labels, low, high, findings)
+    counts = [np.sum(labels == value, axis=0) for value in (1, 0)]
     return {
         name: {"weight": float(weights[i]), "positives": int(counts[0][i]), "negatives": int(counts[1][i])}
         for i, name in enumerate(findings)
