@@ -188,6 +188,7 @@ def _calibration(teacher: Predictor, recipe: Recipe) -> Decision:
         calibrator=decision.calibrator,
         prior_shift=decision.prior_shift,
         trained=decision.trained,
+        studies=decision.studies,
     )
 
 

@@ -92,10 +92,9 @@ def without_copies(table: pd.DataFrame, digests: Mapping[str, str], progress: Pr
     keys = table["Image_path"].map(lambda path: digests.get(path) or path)
     copies = keys.duplicated() & (table["Source"] == UNLABELLED)
     if copies.any():
+        count = counted(int(copies.sum()), "unlabelled copy", "unlabelled copies")
         first = table["Image_name"][copies].iloc[0]
-        progress.message(
-            f"left out {counted(int(copies.sum()), 'unlabelled copy', 'unlabelled copies')} of other images (first: {first})"
-        )
+        progress.message(f"left out {count} of other images (first: {first})")
     return table[~copies].reset_index(drop=True)
 
 

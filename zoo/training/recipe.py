@@ -114,8 +114,8 @@ class Recipe:
         read_rules(self.uncertain, self.ensemble.findings)
         if self.teaching is not None and self.loss.weight_range is not None:
             raise RecipeError(
-                f"recipe {self.name!r}: loss.weight_range must be None with a teacher: weights of positives would change "
-                f"the probabilities that are learned, got {self.loss.weight_range}"
+                f"recipe {self.name!r}: loss.weight_range must be None with a teacher: weights of positives would "
+                f"change the probabilities that are learned, got {self.loss.weight_range}"
             )
         if not 0 <= self.seed < 2**31:
             raise RecipeError(f"recipe {self.name!r}: seed must be in [0, 2**31), got {self.seed}")
