@@ -99,7 +99,7 @@ def test_two_members_of_one_backbone_have_different_seeds(tmp_path):
 def test_members_never_learn_from_their_fold_and_are_validated_on_it(table, finished):
     recipe, split, result, _ = finished
     place, paths = folds.assign(recipe, table, split), table["Image_path"].to_numpy()
-    whole, parts = stages._parts(recipe, table, split, read_image)
+    whole, parts = stages._parts(recipe, table, split, read_image, None)
     assert whole.examples.paths == list(paths[place > 0])
     for fold, part in parts.items():
         assert part.examples.paths == list(paths[place == 3 - fold])
