@@ -38,8 +38,8 @@ def evaluate(
 ) -> Evaluation:
     """Evaluates one model, and compares others with it, on the same rows.
 
-    Each measure has the interval that was found to hold the true value about as often as it says, for patients with
-    several images and few positives (docs/concepts/intervals.md); differences are paired.
+    Each measure has an interval of its own kind, clustered by patient (docs/concepts/intervals.md, which says what was
+    simulated and what was not); differences are paired.
 
     Args:
         scores_by_model: Name -> scores. The first is the model under report; the others (its members, a baseline) are

@@ -1,7 +1,7 @@
 """The interval of every number of an evaluation: which one belongs to which measure, alone, averaged and compared.
 
-See docs/concepts/intervals.md for the reasons, and tests/benchmarks/results-coverage.md for how often each holds the
-true value.
+See docs/concepts/intervals.md for the reasons; tests/benchmarks/coverage.py simulates how often each holds the true
+value.
 """
 
 from __future__ import annotations
