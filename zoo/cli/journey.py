@@ -80,7 +80,7 @@ Exit status:
   1    refused, or something was found wrong: one line on standard error says what to do
   2    options that do not exist or do not fit
   70   a fault of this package: please report it
-  75   `zoo train`, `distill`, `ablate` or `demo` stopped cleanly before its end; the same command resumes it
+  75   a training command stopped cleanly before its end; the same command resumes it
   130  another command was stopped by Ctrl-C
   141  the reader of the output left, as `| head` does"""
 
@@ -131,8 +131,7 @@ def add_examples(parsers: Mapping[str, argparse.ArgumentParser]) -> None:
 
 def actions(parser: argparse.ArgumentParser) -> Mapping[str, argparse.ArgumentParser]:
     """Returns a command's actions, each with its parser; none for most commands."""
-    nested = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
-    return nested[0].choices if nested else {}
+    return getattr(parser, "actions", {})
 
 
 def _add(parser: argparse.ArgumentParser, lines: tuple[str, ...]) -> None:

@@ -15,6 +15,7 @@ def add(commands: Any) -> None:
 
     sub = command(commands, "kaggle", _wheels, "make what a Kaggle session without a network needs")
     actions = sub.add_subparsers(dest="action", required=True, metavar="ACTION")
+    sub.actions = actions.choices
     text = "write a data set of wheels and starting weights, without what Kaggle already has"
     wheels = actions.add_parser("wheels", help=text, description=text)
     wheels.add_argument("out", type=Path, help="folder of the data set; an earlier one is replaced")

@@ -93,6 +93,7 @@ def _add_checks(commands: Any) -> None:
 def _add_catalog(commands: Any) -> None:
     sub = command(commands, "catalog", _catalog, "manage your own names for releases on a Hub, each pinned to a commit")
     actions = sub.add_subparsers(dest="action", required=True, metavar="ACTION")
+    sub.actions = actions.choices
     add_one = actions.add_parser("add", help="pin a release by its commit and the hash of its manifest")
     add_one.add_argument("name", help="your name for the release")
     add_one.add_argument("reference", help="hf://owner/repo[@revision]")

@@ -60,7 +60,8 @@ def run(
 ) -> Demo:
     """Trains, evaluates, releases, installs and loads a small ensemble, then predicts with it.
 
-    Before that, the model that comes with the package predicts and explains a real image: what a trained model gives.
+    Before that, unless the data are your own, the model that comes with the package predicts and explains a real image:
+    what a trained model gives.
 
     Args:
         data: Folder of images and table, or the table, or None to draw synthetic ones.
@@ -76,8 +77,8 @@ def run(
     name = "xrayslam-demo" if data is None else f"xrayslam-demo-{dataset}"
     folder = folder or Path("runs") / name
     data_name = "phantoms" if data is None else dataset
-    _show_included(folder, progress)
     if data is None:
+        _show_included(folder, progress)
         data = folder / "phantoms"
         _draw(data, recipe.seed, progress)
     outcome = train.train(recipe, data, folder, progress, dataset=dataset, data_name=data_name)
