@@ -48,7 +48,7 @@ def test_a_prediction_that_is_not_finite_is_named(value):
         ({"logits": LOGITS[:0], "labels": LABELS[:0]}, ValueError, "at least one row"),
         ({"findings": ("Edema", "Edema")}, ValueError, "different names"),
         ({"patients": ["a", "b"]}, ValueError, "one a row"),
-        ({"split": "Test"}, SplitError, "one of train, validation, test, got 'Test'"),
+        ({"split": "Test"}, SplitError, "one of train, validation, test, out-of-fold, got 'Test'"),
     ],
 )
 def test_bad_scores(change, error, message):
