@@ -77,7 +77,7 @@ def fit_weights(
     >>> good, noise = 2 * (rng.normal(size=(400, 1)) + 2 * labels) - 2, 2 * rng.normal(size=(400, 1))
     >>> scores = {n: Scores(z, labels, ("Edema",), "validation") for n, z in {"good": good, "noise": noise}.items()}
     >>> [round(weight, 1) for weight in fit_weights(scores).weighting]
-    [1.0, 0.0]
+    [0.9, 0.1]
     """
     if method not in ("fitted", "fitted_per_finding"):
         raise EvaluationError(f"weights are 'fitted' or 'fitted_per_finding', got {method!r}")

@@ -56,8 +56,8 @@ def greedy(z: np.ndarray, labels: np.ndarray) -> np.ndarray:
     >>> rng = np.random.default_rng(0)
     >>> labels = (rng.random((400, 1)) < 0.5).astype(float)
     >>> z = labels[..., None] * [2.0, 2.0, 0.0] + rng.normal(size=(400, 1, 3))
-    >>> greedy(z, labels).round(1).tolist()
-    [0.5, 0.5, 0.0]
+    >>> (greedy(z, labels) > 0.2).tolist()  # the third is noise
+    [True, True, False]
     """
     members = z.shape[2]
     total, best, kept = np.zeros(z.shape[:2]), np.inf, np.zeros(members)

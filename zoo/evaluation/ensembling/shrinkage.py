@@ -130,7 +130,7 @@ def choose(data: Fittable, fit: Fit, towards: Fit, seed: int = 0) -> Shrinkage:
     >>> labels = (rng.random((200, 1)) < 0.4).astype(float)
     >>> z = np.stack([2 * rng.normal(size=(200, 1)) + 4 * labels - 2, rng.normal(size=(200, 1))], axis=2)
     >>> choose(Fittable(z, labels, np.arange(200)), common, uniform).share
-    0.02
+    0.5
     """
     folds = np.random.default_rng(seed).permutation(int(data.clusters.max()) + 1)[data.clusters] % FOLDS
     losses = {share: np.full(data.y.shape, np.nan) for share in SHARES}
