@@ -18,7 +18,9 @@ from zoo.evaluation.thresholds import DEFAULT_POINTS, PointSpec, fit_decision, f
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_fitting_on_another_part_than_validation_raises(make_scores, split):
     scores = make_scores(split=split)
-    with pytest.raises(SplitError, match=f"validation part of a split or on out-of-fold predictions, these scores are of '{split}'"):
+    with pytest.raises(
+        SplitError, match=f"validation part of a split or on out-of-fold predictions, these scores are of '{split}'"
+    ):
         fit_point(scores, "max_f1")
     with pytest.raises(SplitError, match="validation part"):
         fit_decision(scores)

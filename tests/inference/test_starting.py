@@ -264,7 +264,7 @@ def test_auto_with_logits_that_bfloat16_changes_is_float32(folder, monkeypatch, 
         return hold(model, lambda images: run(images) * factor, size, temperature, precision, decision)
 
     monkeypatch.setattr(exporting, "hold_against_keras", moved)
-    with pytest.warns(UserWarning, match=r"'auto' uses float32: bfloat16 is refused on this machine: .*probabilit"):
+    with pytest.warns(UserWarning, match=r"'auto' uses float32: bfloat16 is refused on this machine: .*probability"):
         ours = zoo.load(folder, runtime="openvino", precision="auto")
     assert ours.runtime.precision == "float32"
     with pytest.raises(ExportError, match="use precision 'float32' or 'auto'"):
