@@ -171,4 +171,4 @@ def test_a_step_at_rates_of_its_own_is_that_of_adamw(policy, accumulate, monkeyp
             corrected = np.sqrt(1 - 0.999**step) / (1 - 0.9**step)  # Keras adds epsilon to the uncorrected root
             hand[i] = decayed - rate * corrected * m / (np.sqrt(s) + eps)
     for ours, expected in zip(values(model), hand, strict=True):
-        np.testing.assert_allclose(ours, expected, rtol=2e-5, atol=2e-6)
+        np.testing.assert_allclose(ours, expected, rtol=2e-5, atol=1e-5)  # of three steps of some 0.1

@@ -170,6 +170,9 @@ class TtaEffect:
         auc_low: Lower limit.
         auc_high: Upper limit.
         n: Number of images.
+
+    >>> TtaEffect(-0.002, -0.004, 0.0, 0.003, -0.001, 0.007, n=240).auc
+    0.003
     """
 
     log_loss: float | None

@@ -53,7 +53,7 @@ def silence_branches(network: keras.Model) -> int:
             branch = [network.get_layer(name) for name in max(ways, key=len)]
             norm = next((part for part in branch if isinstance(part, keras.layers.BatchNormalization)), None)
             if norm is not None:
-                norm.gamma.assign(keras.ops.zeros_like(norm.gamma))
+                norm.gamma.assign(keras.ops.zeros(norm.gamma.shape, norm.gamma.dtype))
                 blocks += 1
     if not blocks:
         raise UsageError(f"{network.name}: no residual block ends in a batch norm, so none can start at 0")

@@ -108,7 +108,12 @@ def auc_spread(labels: np.ndarray, scores: np.ndarray, clusters: np.ndarray) -> 
 
 
 def difference_spread(labels: np.ndarray, a: np.ndarray, b: np.ndarray, clusters: np.ndarray) -> Spread:
-    """AUC of `a` minus that of `b` for one finding (n,), with symmetric limits."""
+    """AUC of `a` minus that of `b` for one finding (n,), with symmetric limits.
+
+    >>> labels, scores = np.array([1.0, 0, 1, 0]), np.array([0.9, 0.1, 0.4, 0.5])
+    >>> float(difference_spread(labels, scores, -scores, np.arange(4)).value)
+    0.5
+    """
     positive = labels == 1
     if not positive.any() or not (labels == 0).any():
         return Spread.normal(np.nan, np.nan, 0)

@@ -39,7 +39,11 @@ def proportion(hits: np.ndarray, clusters: np.ndarray | None = None, level: floa
 
 
 def share_spread(part: np.ndarray, whole: np.ndarray) -> Spread:
-    """A proportion as `shares` gives it, (c,) sums by cluster, with its limits at any width."""
+    """A proportion as `shares` gives it, (c,) sums by cluster, with its limits at any width.
+
+    >>> share_spread(np.array([1.0, 0.0, 1.0, 1.0]), np.ones(4)).value
+    0.75
+    """
     value, n = _effective(part, whole)
     known = bool(n > 0)
 
