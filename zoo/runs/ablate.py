@@ -153,8 +153,11 @@ def _train_seed(ablation: Ablation, seed: int, prepared: _Prepared, until: float
 
 
 def _training_key(variant: Variant) -> str:
-    """Equal for variants that are trained alike."""
-    return content_key(to_dict(variant.recipe), 12)
+    """Equal for variants that are trained alike: views and fitted weights come after training."""
+    ensemble = variant.recipe.ensemble
+    if isinstance(ensemble.weighting, str):
+        ensemble = dataclasses.replace(ensemble, weighting="uniform")
+    return content_key(to_dict(dataclasses.replace(variant.recipe, ensemble=ensemble, tta=None)), 12)
 
 
 def _identity(prepared: _Prepared, variant: Variant) -> dict[str, Any]:
