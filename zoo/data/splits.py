@@ -23,7 +23,7 @@ from zoo.core.files import write_json
 from zoo.core.seeds import check_seed
 from zoo.core.warn import warn_user
 from zoo.data import split_file
-from zoo.data.stratify import stratify_groups
+from zoo.data.stratify import stratify_patients
 from zoo.data.tables.reading import labels_of
 from zoo.labels import facts
 from zoo.labels.parts import PARTS, part_of
@@ -261,12 +261,8 @@ def _by_patient(table: pd.DataFrame, findings: Sequence[str], spec: SplitSpec) -
     patients, group = np.unique(patients_of(table).astype(str), return_inverse=True)
     if len(patients) < len(PARTS):
         raise SplitError(f"a split by patient needs at least {len(PARTS)} patients, got {len(patients)}")
-    labels = labels_of(table, findings)
-    # Negatives are stratified too: with unknown labels they determine the prevalence, and an AUC needs both classes.
-    marks = np.concatenate([labels == 1, labels == 0], axis=1)
-    counts = np.stack([np.bincount(group, weights=mark, minlength=len(patients)) for mark in marks.T], axis=1)
-    part_of = stratify_groups(counts, np.bincount(group), spec.shares, spec.seed)
-    return {part: np.flatnonzero(part_of[group] == i) for i, part in enumerate(PARTS)}
+    part_of = stratify_patients(labels_of(table, findings), group, spec.shares, spec.seed)
+    return {part: np.flatnonzero(part_of == i) for i, part in enumerate(PARTS)}
 
 
 def _by_image(table: pd.DataFrame, findings: Sequence[str], spec: SplitSpec) -> dict[str, np.ndarray]:

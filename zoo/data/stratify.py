@@ -7,6 +7,31 @@ from collections.abc import Sequence
 import numpy as np
 
 
+def stratify_patients(labels: np.ndarray, group: np.ndarray, fractions: Sequence[float], seed: int) -> np.ndarray:
+    """Assigns whole patients to parts, so that positives and negatives of every finding spread over all of them.
+
+    Negatives are stratified too: with unknown labels they determine the prevalence, and an AUC needs both classes.
+
+    Args:
+        labels: (n, findings) of 1, 0 and NaN.
+        group: (n,) int, patient of each row, numbered from 0 without gaps.
+        fractions: Share of rows of each part, with sum 1.
+        seed: Seed of the assignment.
+
+    Returns:
+        int64 (n,): part of each row.
+
+    Example:
+        >>> part = stratify_patients(np.array([[1], [0]] * 6), np.repeat(np.arange(6), 2), (1 / 3,) * 3, seed=0)
+        >>> np.bincount(part).tolist()
+        [4, 4, 4]
+    """
+    marks = np.concatenate([labels == 1, labels == 0], axis=1)
+    sizes = np.bincount(group)
+    counts = np.stack([np.bincount(group, weights=mark, minlength=len(sizes)) for mark in marks.T], axis=1)
+    return stratify_groups(counts, sizes, fractions, seed)[group]
+
+
 def stratify_groups(counts: np.ndarray, sizes: np.ndarray, fractions: Sequence[float], seed: int) -> np.ndarray:
     """Iterative stratification (Sechidis et al. 2011; Szymanski & Kajdanowicz 2017) of groups instead of single rows.
 

@@ -9,6 +9,7 @@ import numpy as np
 from zoo.core.errors import ImageError, MissingExtraError
 from zoo.core.progress import Progress
 from zoo.data.images.reading import Reader
+from zoo.evaluation.statistics.intervals import cluster_folds
 from zoo.gate.changes import GROUPS, KINDS, varied
 from zoo.gate.descriptor import FEATURES, describe, reduce
 from zoo.gate.reference import DIRECTIONS, Reference
@@ -120,7 +121,7 @@ def fit(samples: Samples, patients: np.ndarray, *, seed: int = 0) -> Reference:
 
 def _fit(good: np.ndarray, faulty: np.ndarray, patients: np.ndarray, tones: Tones, seed: int) -> Reference:
     of = np.unique(patients, return_inverse=True)[1].reshape(-1)
-    fold = (np.random.default_rng(seed).permutation(of.max() + 1) % _FOLDS)[of]
+    fold = cluster_folds(of, _FOLDS, seed)
     parts = [_Moments.of(good[fold == i], faulty[fold == i]) for i in range(_FOLDS)]
     odds, distances = np.empty((*good.shape[:2], len(KINDS))), np.empty(good.shape[:2])
     for i in range(_FOLDS):

@@ -16,7 +16,7 @@ import pandas as pd
 from zoo.config.specs import EnsembleSpec, MemberSpec
 from zoo.core.errors import SplitError
 from zoo.data.splits import Split, patients_of
-from zoo.data.stratify import stratify_groups
+from zoo.data.stratify import stratify_patients
 from zoo.data.tables.reading import labels_of
 from zoo.training.recipe import Recipe
 
@@ -107,11 +107,9 @@ def assign(recipe: Recipe, table: pd.DataFrame, split: Split) -> np.ndarray:
     if len(names) < recipe.folds:
         raise SplitError(f"{recipe.folds} folds need as many patients in the training and validation parts")
     labels = labels_of(table, recipe.ensemble.findings)[rows]
-    marks = np.concatenate([labels == 1, labels == 0], axis=1)
-    counts = np.stack([np.bincount(group, weights=mark, minlength=len(names)) for mark in marks.T], axis=1)
-    shares = [1 / recipe.folds] * recipe.folds
+    shares = (1 / recipe.folds,) * recipe.folds
     found = np.zeros(len(table), np.int64)
-    found[rows] = 1 + stratify_groups(counts, np.bincount(group), shares, recipe.split.seed)[group]
+    found[rows] = 1 + stratify_patients(labels, group, shares, recipe.split.seed)
     return found
 
 

@@ -98,8 +98,8 @@ def test_extreme_logits_overflow_nothing():
 def test_convergence_takes_few_steps(monkeypatch):
     """An optimum that is met exactly ends the search; it does not start it again from the middle."""
     calls = []
-    plain = fits._sigmoid
-    monkeypatch.setattr(fits, "_sigmoid", lambda z: (calls.append(1), plain(z))[1])
+    plain = fits.sigmoid
+    monkeypatch.setattr(fits, "sigmoid", lambda z: (calls.append(1), plain(z))[1])
     for seed in range(20):
         temperature(*sample(200, seed))
     assert len(calls) < 20 * 20

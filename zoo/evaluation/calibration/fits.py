@@ -43,7 +43,7 @@ def slopes_of(z: np.ndarray, y: np.ndarray) -> Slopes:
     """
 
     def slopes(scale: float) -> tuple[float, float]:
-        p = _sigmoid(scale * z)
+        p = sigmoid(scale * z)
         return float(np.sum(z * (p - y))), float(np.sum(z * z * p * (1 - p)))
 
     return slopes
@@ -84,7 +84,7 @@ def platt(z: np.ndarray, y: np.ndarray) -> tuple[float, float, str]:
     def slopes(slope: float) -> tuple[float, float]:
         nonlocal intercept
         intercept = _intercept(slope * z, y, intercept)
-        p = _sigmoid(slope * z + intercept)
+        p = sigmoid(slope * z + intercept)
         w = p * (1 - p)
         mixed, own = np.sum(z * w), np.sum(w)
         curvature = np.sum(z * z * w) - (mixed**2 / own if own > 0 else 0.0)
@@ -130,7 +130,7 @@ def _intercept(z: np.ndarray, y: np.ndarray, start: float) -> float:
     centre = float(np.log(share) - np.log1p(-share))
 
     def slopes(added: float) -> tuple[float, float]:
-        p = _sigmoid(z + added)
+        p = sigmoid(z + added)
         return float(np.sum(p - y)), float(np.sum(p * (1 - p)))
 
     return _root(slopes, centre - float(z.max()), centre - float(z.min()), start)
@@ -160,6 +160,24 @@ def _root(slopes: Slopes, low: float, high: float, start: float) -> float:
     return float(at)
 
 
-def _sigmoid(z: np.ndarray) -> np.ndarray:
+def sigmoid(z: np.ndarray) -> np.ndarray:
+    """The probability of log-odds.
+
+    >>> sigmoid(np.array([0.0, -1000.0])).tolist()
+    [0.5, 0.0]
+    """
     with np.errstate(over="ignore"):  # an overflow in exp gives the correct limit, 0
         return 1 / (1 + np.exp(-z))
+
+
+def losses(z: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The log loss of each label in nats, from log-odds, which do not saturate as float64 probabilities do.
+
+    Args:
+        z: Log-odds, any shape.
+        y: Labels of 1 and 0, in the same shape; NaN where unknown, and so is the loss.
+
+    >>> losses(np.array([0.0, 1.0]), np.array([1.0, np.nan])).round(4).tolist()
+    [0.6931, nan]
+    """
+    return np.asarray(np.logaddexp(0, z) - y * z)

@@ -11,13 +11,12 @@ import numpy as np
 
 from zoo.core.counting import counted
 from zoo.core.errors import EvaluationError
-from zoo.core.seeds import check_seed
 from zoo.evaluation import metrics
 from zoo.evaluation.calibration import fits, hierarchical
 from zoo.evaluation.calibration.calibrators import Calibrator, Steps
 from zoo.evaluation.decision import Decision, Origin
 from zoo.evaluation.scores import Scores
-from zoo.evaluation.statistics.intervals import clustered_error
+from zoo.evaluation.statistics.intervals import cluster_folds, clustered_mean
 from zoo.evaluation.statistics.reliability import calibration_error
 
 #: With fewer positives or negatives, a finding gets no Platt scaling and no isotonic steps of its own.
@@ -183,13 +182,13 @@ def choose(scores: Scores, methods: Sequence[Method] = CANDIDATES, *, folds: int
         raise EvaluationError(f"cross-validation needs 2 folds or more and a patient for each, got {folds} folds")
     if not scores.counts[0].any():
         raise EvaluationError("a calibration method is chosen on known labels, there are none in the validation part")
-    fold_of = np.random.default_rng(check_seed(seed)).permutation(clusters.max() + 1)[clusters] % folds
+    fold_of = cluster_folds(clusters, folds, seed)
     losses = {"none": _losses(scores, Decision(scores.findings))}
     losses |= {method: _cross_validated(scores, method, fold_of) for method in methods if method != "none"}
     means = {name: float(np.nanmean(loss)) for name, loss in losses.items()}
     best = min(methods, key=lambda name: means[name])
     behind: dict[str, tuple[float, float]] = {
-        method: _difference(losses[method] - losses[best], clusters) for method in methods
+        method: clustered_mean(losses[method] - losses[best], clusters) for method in methods
     }
     simplest = next(
         method
@@ -216,18 +215,9 @@ def _cross_validated(scores: Scores, method: Method, fold_of: np.ndarray) -> np.
     return losses
 
 
-def _difference(differences: np.ndarray, clusters: np.ndarray) -> tuple[float, float]:
-    """Mean of (n, k) differences and its standard error by cluster; NaN is left out."""
-    known = ~np.isnan(differences)
-    mean = float(differences[known].mean())
-    sums = np.bincount(clusters, np.sum(np.where(known, differences - mean, 0.0), axis=1))
-    return mean, float(clustered_error(sums, len(sums)) / known.sum())
-
-
 def _losses(scores: Scores, decision: Decision) -> np.ndarray:
-    """(n, k) log loss of each label, computed from log-odds, which do not saturate as float64 probabilities do."""
-    z = decision.log_odds(scores.logits)
-    return np.logaddexp(0, z) - scores.labels * z
+    """(n, k) log loss of each label."""
+    return fits.losses(decision.log_odds(scores.logits), scores.labels)
 
 
 def _assessed(scores: Scores, method: Method, notes: list[str]) -> Calibration:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from zoo.evaluation.calibration.fits import Slopes, most_likely_scale, slopes_of
+from zoo.evaluation.calibration.fits import Slopes, most_likely_scale, sigmoid, slopes_of
 from zoo.evaluation.statistics.ratios import ratio
 
 
@@ -41,7 +41,7 @@ def temperatures(
     known = ~np.isnan(labels)
     z, y = np.where(known, logits, 0.0).astype(np.float64), np.where(known, labels, 0.0)
     scale = 1 / shared
-    p = np.where(known, 1 / (1 + np.exp(-np.clip(scale * z, -700, 700))), 0.0)
+    p = np.where(known, sigmoid(scale * z), 0.0)
     residuals = z * (p - y)
     gradient, curvature = residuals.sum(axis=0), np.sum(z * z * p * (1 - p), axis=0)
     overdispersion = _overdispersion(residuals, clusters, curvature)

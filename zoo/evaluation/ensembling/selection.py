@@ -27,8 +27,7 @@ def losses(logits: np.ndarray, labels: np.ndarray, temperature: float) -> np.nda
     >>> losses(np.array([0.0]), np.array([1.0]), 1.0).round(4).tolist()
     [0.6931]
     """
-    z = logits / temperature
-    return np.asarray(np.logaddexp(0, z) - labels.astype(np.float64) * z)
+    return fits.losses(logits / temperature, labels.astype(np.float64))
 
 
 def loss(logits: np.ndarray, labels: np.ndarray) -> float:

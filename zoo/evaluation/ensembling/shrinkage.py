@@ -12,7 +12,7 @@ from zoo.evaluation.calibration.fitting import FOLDS, MIN_CLASS
 from zoo.evaluation.ensembling import simplex
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.statistics.counts import known_counts
-from zoo.evaluation.statistics.intervals import clustered_error
+from zoo.evaluation.statistics.intervals import cluster_folds, clustered_mean
 
 #: Shares of the simpler weights among which cross-validation chooses, simplest first. It is never 0, so that each
 #: member speaks for each finding: it may be loaded alone.
@@ -132,7 +132,7 @@ def choose(data: Fittable, fit: Fit, towards: Fit, seed: int = 0) -> Shrinkage:
     >>> choose(Fittable(z, labels, np.arange(200)), common, uniform).share
     0.5
     """
-    folds = np.random.default_rng(seed).permutation(int(data.clusters.max()) + 1)[data.clusters] % FOLDS
+    folds = cluster_folds(data.clusters, FOLDS, seed)
     losses = {share: np.full(data.y.shape, np.nan) for share in SHARES}
     for fold in range(FOLDS):
         inner, outer = data.rows(folds != fold), data.rows(folds == fold)
@@ -151,8 +151,7 @@ def _losses(inner: Fittable, outer: Fittable, weights: np.ndarray) -> np.ndarray
     """(n, findings) log loss of the outer labels, at the temperature of the inner ones."""
     z, known = _mean(inner, weights), ~np.isnan(inner.y)
     temperature, _ = fits.temperature(z[known], inner.y[known])
-    scaled = _mean(outer, weights) / temperature
-    return np.asarray(np.logaddexp(0, scaled) - outer.y * scaled)
+    return fits.losses(_mean(outer, weights) / temperature, outer.y)
 
 
 def _mean(data: Fittable, weights: np.ndarray) -> np.ndarray:
@@ -161,7 +160,5 @@ def _mean(data: Fittable, weights: np.ndarray) -> np.ndarray:
 
 def _within(differences: np.ndarray, clusters: np.ndarray) -> bool:
     """Whether the mean of (n, k) differences is at most its standard error, clustered by patient; NaN is left out."""
-    known = ~np.isnan(differences)
-    mean = float(differences[known].mean())
-    sums = np.bincount(clusters, np.sum(np.where(known, differences - mean, 0.0), axis=1))
-    return mean <= float(clustered_error(sums, len(sums)) / known.sum())
+    mean, error = clustered_mean(differences, clusters)
+    return mean <= error

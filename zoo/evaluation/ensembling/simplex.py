@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from zoo.evaluation.calibration.fits import BOUNDS
+from zoo.evaluation.calibration.fits import BOUNDS, losses, sigmoid
 
 #: Range of the sum of the weights: that of the inverse of a temperature.
 SCALES = (1 / BOUNDS[1], 1 / BOUNDS[0])
@@ -37,7 +37,7 @@ def fit(z: np.ndarray, y: np.ndarray, scales: tuple[float, float] = SCALES) -> n
     weights = np.full(members, min(max(1.0, scales[0]), scales[1]) / members)
     loss = _loss(z @ weights, y)
     for _ in range(_STEPS):
-        p = _sigmoid(z @ weights)
+        p = sigmoid(z @ weights)
         gradient = z.T @ (p - y) / len(y)
         curvature = (z * (p * (1 - p))[:, None]).T @ z / len(y)
         # Members whose logits are alike make the curvature singular; the smallest ridge decides between them.
@@ -107,9 +107,4 @@ def _equality(
 
 
 def _loss(z: np.ndarray, y: np.ndarray) -> float:
-    return float(np.mean(np.logaddexp(0, z) - y * z))
-
-
-def _sigmoid(z: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):  # an overflow in exp gives the correct limit, 0
-        return 1 / (1 + np.exp(-z))
+    return float(np.mean(losses(z, y)))

@@ -125,6 +125,23 @@ def percentiles(samples: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, n
     return np.where(known, low, np.nan), np.where(known, high, np.nan)
 
 
+def cluster_folds(clusters: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """Assigns whole clusters to folds of equal numbers of clusters, at random.
+
+    Args:
+        clusters: (n,) int, each row's patient numbered from 0.
+        folds: Number of folds.
+        seed: Seed of the assignment.
+
+    Returns:
+        int64 (n,): fold of each row, from 0.
+
+    >>> cluster_folds(np.array([0, 0, 1]), folds=2, seed=0).tolist() in ([0, 0, 1], [1, 1, 0])
+    True
+    """
+    return np.random.default_rng(check_seed(seed)).permutation(int(clusters.max()) + 1)[clusters] % folds
+
+
 def clustered_error(residuals: np.ndarray, clusters: np.ndarray | int) -> np.ndarray:
     """Standard error of a sum whose terms are independent between clusters.
 
@@ -140,3 +157,15 @@ def clustered_error(residuals: np.ndarray, clusters: np.ndarray | int) -> np.nda
     """
     count = np.asarray(clusters, np.float64)
     return np.sqrt(np.sum(residuals**2, axis=0) * ratio(count, count - 1))
+
+
+def clustered_mean(values: np.ndarray, clusters: np.ndarray) -> tuple[float, float]:
+    """Mean of (n, k) values, NaN left out, and its standard error by cluster.
+
+    >>> clustered_mean(np.array([[1.0], [np.nan], [3.0]]), np.array([0, 0, 1]))
+    (2.0, 1.0)
+    """
+    known = ~np.isnan(values)
+    mean = float(values[known].mean())
+    sums = np.bincount(clusters, np.sum(np.where(known, values - mean, 0.0), axis=1))
+    return mean, float(clustered_error(sums, len(sums)) / known.sum())

@@ -10,7 +10,7 @@ import numpy as np
 from zoo.core.counting import counted
 from zoo.core.errors import TrainingError
 from zoo.core.progress import Progress
-from zoo.data.stratify import stratify_groups
+from zoo.data.stratify import stratify_patients
 from zoo.evaluation.statistics.ranking import Ranked
 from zoo.training.probes.linear import Linear, Prepared
 
@@ -42,9 +42,7 @@ def make_folds(labels: np.ndarray, patients: np.ndarray, folds: int, seed: int) 
         raise TrainingError(
             f"{folds} folds need at least 2 folds and {counted(folds, 'patient')}, got {counted(len(names), 'patient')}"
         )
-    marks = np.concatenate([labels == 1, labels == 0], axis=1)
-    counts = np.stack([np.bincount(group, weights=mark, minlength=len(names)) for mark in marks.T], axis=1)
-    return stratify_groups(counts, np.bincount(group), (1 / folds,) * folds, seed)[group]
+    return stratify_patients(labels, group, (1 / folds,) * folds, seed)
 
 
 def not_fittable(labels: np.ndarray, patients: np.ndarray, folds: int, findings: Sequence[str]) -> dict[str, str]:
