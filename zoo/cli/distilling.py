@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from zoo.cli.command import add_replace, add_set, command, number
-from zoo.cli.make import GOES_ON, goes_on
+from zoo.cli.command import add_replace, command, number
+from zoo.cli.make import ANEW, add_training, ended
 from zoo.cli.tables import add_table, table_spec
 
 
@@ -45,15 +45,8 @@ def add(commands: Any) -> None:
         help="what computes the teacher's logits (default: keras)",
     )  # fmt: skip
     sub.add_argument("--logits", type=Path, help="CSV of the teacher's logits (default: teacher.csv in the run)")
-    sub.add_argument("--cache", type=Path, help="folder of decoded images, as from `zoo cache`; created if missing")
-    sub.add_argument(
-        "--max-hours",
-        type=number(float, 0),
-        help=f"stop cleanly after so many hours, with status {GOES_ON} (default: no limit)",
-    )
-    add_set(sub, "recipe")
-    text = "start anew instead of resuming; an earlier run is moved beside the folder, and not deleted"
-    add_replace(sub, text)
+    add_training(sub)
+    add_replace(sub, ANEW)
 
 
 def _distill(options: argparse.Namespace) -> int:
@@ -62,7 +55,6 @@ def _distill(options: argparse.Namespace) -> int:
     student = Student(options.student, options.weights, options.temperature, options.alpha)
     _ = student.start  # an unknown backbone is told before Keras is imported
     from zoo.core.terminal import TerminalProgress
-    from zoo.evaluation import report
     from zoo.runs import distill
 
     run = options.run or Path("runs") / f"{Path(options.teacher).name}-{options.student}"
@@ -72,9 +64,4 @@ def _distill(options: argparse.Namespace) -> int:
     )  # fmt: skip
     with TerminalProgress() as progress:
         outcome = distill.distill(lesson, run, progress, max_hours=options.max_hours, restart=options.replace)
-    if outcome.stopped:
-        return goes_on(outcome.stopped)
-    assert outcome.result is not None
-    print(report.markdown(outcome.result))
-    print(f"Report: {outcome.report}\nRelease: {outcome.release}\nInstall it: zoo install {run} --as NAME")
-    return 0
+    return ended(outcome)

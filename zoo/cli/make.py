@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo.cli.command import NOT_A_DEVICE, add_replace, add_set, command, number, refuse_unused, tell_replaced
 from zoo.cli.tables import add_table, named_columns, table_spec
 from zoo.core.counting import counted
 
+if TYPE_CHECKING:
+    from zoo.runs.train import Outcome
+
 #: Exit status of a run that stopped cleanly before its end; the same command resumes it (EX_TEMPFAIL of sysexits.h).
 GOES_ON = 75
+
+#: What `--replace` does to a run that has begun.
+ANEW = "start anew instead of resuming; an earlier run is moved beside the folder, and not deleted"
 
 
 def add(commands: Any) -> None:
@@ -57,15 +63,8 @@ def _add_train(commands: Any) -> None:
         "--data-name", default="", help="name of the data set, for the model card, such as grand-xray-slam-division-b"
     )
     sub.add_argument("--run", type=Path, help="folder of the run (default: runs/<recipe>)")
-    sub.add_argument("--cache", type=Path, help="folder of decoded images, as from `zoo cache`; created if missing")
-    sub.add_argument(
-        "--max-hours",
-        type=number(float, 0),
-        help=f"stop cleanly after this many hours, with status {GOES_ON} (default: no limit)",
-    )
-    add_set(sub, "recipe")
-    text = "start anew instead of resuming; an earlier run is moved beside the folder, and not deleted"
-    add_replace(sub, text, "--restart")
+    add_training(sub)
+    add_replace(sub, ANEW, "--restart")
 
 
 def _add_ablate(commands: Any) -> None:
@@ -75,13 +74,7 @@ def _add_ablate(commands: Any) -> None:
     sub.add_argument("--data", type=Path, required=True, help="the table, or the folder of the table and the images")
     add_table(sub, "by the file's name, or the recipe's")
     sub.add_argument("--out", type=Path, help="folder of the table and its cells (default: runs/<ablation>)")
-    sub.add_argument("--cache", type=Path, help="folder of decoded images, as from `zoo cache`; created if missing")
-    sub.add_argument(
-        "--max-hours",
-        type=number(float, 0),
-        help=f"stop cleanly after this many hours, with status {GOES_ON} (default: no limit)",
-    )
-    add_set(sub, "recipe")
+    add_training(sub)
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -136,7 +129,6 @@ def _train(options: argparse.Namespace) -> int:
     recipe = apply_overrides(with_table(load_recipe(options.recipe), table_spec(options)), options.set)
     from zoo.core.terminal import TerminalProgress
     from zoo.data.tables import several
-    from zoo.evaluation import report
     from zoo.runs import train
 
     run = options.run or Path("runs") / recipe.name
@@ -149,12 +141,7 @@ def _train(options: argparse.Namespace) -> int:
             max_hours=options.max_hours, cache=options.cache,
             restart=options.replace,
         )  # fmt: skip
-    if outcome.stopped:
-        return goes_on(outcome.stopped)
-    assert outcome.result is not None
-    print(report.markdown(outcome.result))
-    print(f"Report: {outcome.report}\nRelease: {outcome.release}\nInstall it: zoo install {run} --as NAME")
-    return 0
+    return ended(outcome)
 
 
 def _ablate(options: argparse.Namespace) -> int:
@@ -178,6 +165,29 @@ def _ablate(options: argparse.Namespace) -> int:
     if (out / ablate.PAGE).is_file():
         print((out / ablate.PAGE).read_text("utf-8"))
     return goes_on(outcome.stopped) if outcome.stopped else 0
+
+
+def add_training(sub: Any) -> None:
+    """Adds the options of a command that trains: `--cache`, `--max-hours` and `--set`."""
+    sub.add_argument("--cache", type=Path, help="folder of decoded images, as from `zoo cache`; created if missing")
+    sub.add_argument(
+        "--max-hours",
+        type=number(float, 0),
+        help=f"stop cleanly after this many hours, with status {GOES_ON} (default: no limit)",
+    )
+    add_set(sub, "recipe")
+
+
+def ended(outcome: Outcome) -> int:
+    """Prints the results of a run and where they are, or why it stopped, and returns the exit status."""
+    from zoo.evaluation import report
+
+    if outcome.stopped:
+        return goes_on(outcome.stopped)
+    assert outcome.result is not None
+    print(report.markdown(outcome.result))
+    print(f"Report: {outcome.report}\nRelease: {outcome.release}\nInstall it: zoo install {outcome.run} --as NAME")
+    return 0
 
 
 def goes_on(reason: str) -> int:
