@@ -20,17 +20,13 @@ from zoo.core.errors import CheckpointError
 from zoo.core.files import content_key, whole_folder, write_json, write_text
 from zoo.core.process import require_own_process
 from zoo.core.progress import Progress
-from zoo.data.identity import DataIdentity
-from zoo.data.images.reading import Reader
-from zoo.data.splits import Split, patients_of
 from zoo.data.studies import studies_of
-from zoo.data.tables import reading
 from zoo.evaluation import ablation as results
 from zoo.evaluation.ablation import Table
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.studies.rule import join
-from zoo.names import porting
 from zoo.runs import training_data
+from zoo.runs.training_data import Prepared
 from zoo.training import assess, interruption, stages
 from zoo.training.ablation import Ablation, Variant
 
@@ -57,14 +53,12 @@ class Outcome:
 
 
 @dataclass(frozen=True, eq=False)
-class _Prepared:
+class _Work:
     """What all cells share."""
 
-    table: pd.DataFrame
-    split: Split
-    read: Reader
-    data: DataIdentity
     folder: Path
+    ablation: Ablation
+    held: Prepared
 
 
 def ablate(
@@ -102,52 +96,38 @@ def ablate(
     stopped = ""
     try:
         with interruption.at_once():
-            ablation, prepared = _prepare(ablation, data, folder, progress, dataset, cache)
+            held = training_data.prepare(ablation.recipe, data, dataset, folder, progress, cache)
+            work = _Work(folder, dataclasses.replace(ablation, recipe=held.recipe), held)
             for seed in ablation.seeds:
-                stopped = stopped or _train_seed(ablation, seed, prepared, until, progress)
+                stopped = stopped or _train_seed(work, seed, until, progress)
     except interruption.Signalled as stop:
         return Outcome(folder, stop.name, None)
-    return Outcome(folder, stopped, _compare(ablation, prepared))
+    return Outcome(folder, stopped, _compare(work))
 
 
-def _prepare(
-    ablation: Ablation, data: Path, folder: Path, progress: Progress, dataset: str | None, cache: Path | None
-) -> tuple[Ablation, _Prepared]:
-    recipe = ablation.recipe
-    dataset = reading.dataset_of(data, dataset, recipe.dataset, recipe.table)
-    table, root = training_data.labelled_table(recipe, data, dataset, progress)
-    recipe = dataclasses.replace(recipe, ensemble=porting.with_starts(recipe.ensemble))
-    table, read, digests = training_data.readable_table(recipe, table, root, folder, progress, cache)
-    if dataset == "csv":
-        recipe = training_data.with_findings_of(recipe, table)
-    split = training_data.make_split(recipe, table, folder, progress)
-    held = DataIdentity.of(table, recipe.ensemble.findings, digests)
-    return dataclasses.replace(ablation, recipe=recipe), _Prepared(table, split, read, held, folder)
-
-
-def _train_seed(ablation: Ablation, seed: int, prepared: _Prepared, until: float | None, progress: Progress) -> str:
+def _train_seed(work: _Work, seed: int, until: float | None, progress: Progress) -> str:
     """Trains what is missing of one seed; returns why it stopped, or ""."""
-    variants = {name: ablation.variant(name, seed) for name in ablation.variants}
-    missing = [name for name, variant in variants.items() if not _done(prepared, name, seed, variant)]
+    held, variants = work.held, {name: work.ablation.variant(name, seed) for name in work.ablation.variants}
+    missing = [name for name, variant in variants.items() if not _done(work, name, seed, variant)]
     trainings: dict[str, list[str]] = {}
     for name in missing:
         trainings.setdefault(_training_key(variants[name]), []).append(name)
     for key, names in trainings.items():
         progress.message(f"seed {seed}: {', '.join(names)}")
-        run = prepared.folder / "runs" / f"{key}-{seed}"
+        run = work.folder / "runs" / f"{key}-{seed}"
         left = None if until is None else (until - time.monotonic()) / 3600
         if left is not None and left <= 0:
             return "max_hours"
         recipe = variants[names[0]].recipe
         result = stages.train(
-            recipe, prepared.table, prepared.split, run,
-            max_hours=left, progress=progress, read=prepared.read, data=prepared.data,
+            recipe, held.table, held.split, run,
+            max_hours=left, progress=progress, read=held.read, data=held.data,
         )  # fmt: skip
         if result.stopped:
             return result.stopped
         seconds = sum(float(row["seconds"]) for row in result.history)
         for name in names:
-            _score(variants[name], prepared, run, _cell(prepared, name, seed), seconds, progress)
+            _score(variants[name], work, run, _cell(work, name, seed), seconds, progress)
         shutil.rmtree(run)
     return ""
 
@@ -160,26 +140,26 @@ def _training_key(variant: Variant) -> str:
     return content_key(to_dict(dataclasses.replace(variant.recipe, ensemble=ensemble, tta=None)), 12)
 
 
-def _identity(prepared: _Prepared, variant: Variant) -> dict[str, Any]:
+def _identity(work: _Work, variant: Variant) -> dict[str, Any]:
     return {
         "recipe": content_key(to_dict(variant.recipe)),
         "by_study": variant.by_study,
-        "split": prepared.split.hash,
-        "data": content_key(prepared.data.key),
+        "split": work.held.split.hash,
+        "data": content_key(work.held.data.key),
     }
 
 
-def _cell(prepared: _Prepared, name: str, seed: int) -> Path:
+def _cell(work: _Work, name: str, seed: int) -> Path:
     plain = "".join(c if c.isalnum() else "-" for c in name.lower())
-    return prepared.folder / "cells" / f"{plain}-{content_key(name, 6)}-{seed}"
+    return work.folder / "cells" / f"{plain}-{content_key(name, 6)}-{seed}"
 
 
-def _done(prepared: _Prepared, name: str, seed: int, variant: Variant) -> bool:
-    path = _cell(prepared, name, seed) / _FACTS
+def _done(work: _Work, name: str, seed: int, variant: Variant) -> bool:
+    path = _cell(work, name, seed) / _FACTS
     if not path.is_file():
         return False
     saved = json.loads(path.read_text("utf-8"))["of"]
-    wanted = _identity(prepared, variant)
+    wanted = _identity(work, variant)
     if changed := [key for key, value in wanted.items() if saved.get(key) != value]:
         raise CheckpointError(
             f"{path.parent}: made with another {' and '.join(changed)}: use another folder (--out), or delete the cell "
@@ -188,49 +168,43 @@ def _done(prepared: _Prepared, name: str, seed: int, variant: Variant) -> bool:
     return True
 
 
-def _score(variant: Variant, prepared: _Prepared, run: Path, cell: Path, seconds: float, progress: Progress) -> None:
+def _score(variant: Variant, work: _Work, run: Path, cell: Path, seconds: float, progress: Progress) -> None:
     """Writes the test part's logits of a trained variant, and what they were made from."""
-    rows = prepared.split.rows("test")
-    logits = assess.assess(variant.recipe, prepared.table, prepared.split, run, progress, prepared.read).scores.logits
+    held, rows = work.held, work.held.split.rows("test")
+    logits = assess.assess(variant.recipe, held.table, held.split, run, progress, held.read).scores.logits
     if variant.by_study:
-        studies = studies_of(prepared.table)[0][rows]
+        studies = studies_of(held.table)[0][rows]
         joined = join(logits, studies)
-        place = {study: i for i, study in enumerate(joined.names.tolist())}
-        logits = joined.logits[[place[study] for study in studies.tolist()]]
+        logits = joined.logits[joined.rows_of(studies)]
     frame = pd.DataFrame(logits, columns=[f"logit_{finding}" for finding in variant.recipe.ensemble.findings])
-    frame.insert(0, "Image_name", prepared.table["Image_name"].to_numpy()[rows])
+    frame.insert(0, "Image_name", held.table["Image_name"].to_numpy()[rows])
     with whole_folder(cell) as new:
         frame.to_csv(new / _LOGITS, index=False)
-        write_json(new / _FACTS, {"of": _identity(prepared, variant), "seconds": round(seconds, 1)})
+        write_json(new / _FACTS, {"of": _identity(work, variant), "seconds": round(seconds, 1)})
 
 
-def _compare(ablation: Ablation, prepared: _Prepared) -> Table | None:
+def _compare(work: _Work) -> Table | None:
     """Compares the cells that are done, and writes the table."""
     done: dict[str, dict[int, Scores]] = {}
     minutes: dict[str, list[float]] = {}
+    ablation = work.ablation
     for name in ablation.variants:
         for seed in ablation.seeds:
-            if _done(prepared, name, seed, ablation.variant(name, seed)):
-                cell = _cell(prepared, name, seed)
-                done.setdefault(name, {})[seed] = _scores(cell, ablation, prepared)
+            if _done(work, name, seed, ablation.variant(name, seed)):
+                cell = _cell(work, name, seed)
+                done.setdefault(name, {})[seed] = _scores(cell, work)
                 minutes.setdefault(name, []).append(json.loads((cell / _FACTS).read_text("utf-8"))["seconds"] / 60)
     table = results.table(ablation.variants, len(ablation.seeds), done, minutes)
     if table is None:
         return None
-    write_json(prepared.folder / TABLE, to_dict(table))
-    images = counted(len(prepared.split.rows("test")), "image")
-    write_text(prepared.folder / PAGE, f"# {ablation.name}\n\n{results.markdown(table, images)}")
+    write_json(work.folder / TABLE, to_dict(table))
+    images = counted(len(work.held.split.rows("test")), "image")
+    write_text(work.folder / PAGE, f"# {ablation.name}\n\n{results.markdown(table, images)}")
     return table
 
 
-def _scores(cell: Path, ablation: Ablation, prepared: _Prepared) -> Scores:
-    rows, findings = prepared.split.rows("test"), ablation.recipe.ensemble.findings
-    columns = read_columns(cell / _LOGITS)
-    return Scores(
-        logits=np.stack([columns.numbers(f"logit_{finding}") for finding in findings], axis=1),
-        labels=reading.labels_of(prepared.table, findings)[rows],
-        findings=findings,
-        split="test",
-        split_hash=prepared.split.hash,
-        patients=patients_of(prepared.table)[rows],
-    )
+def _scores(cell: Path, work: _Work) -> Scores:
+    recipe, columns = work.ablation.recipe, read_columns(cell / _LOGITS)
+    logits = np.stack([columns.numbers(f"logit_{finding}") for finding in recipe.ensemble.findings], axis=1)
+    held = work.held
+    return assess.scores_of(held.table, held.split, "test", held.split.rows("test"), logits, recipe)

@@ -91,8 +91,7 @@ def _joined(images: Study, study_of: Mapping[str, str], rule: StudyRule) -> tupl
 def _alike(values: np.ndarray, whose: np.ndarray, found: StudyScores) -> np.ndarray:
     """The group of each study: that of its images, "" where they differ (as two views do)."""
     texts = np.asarray(values, str)
-    place = {study: i for i, study in enumerate(found.joined.names.tolist())}
-    of = np.array([place[study] for study in whose.tolist()])
+    of = found.joined.rows_of(whose)
     first = texts[found.joined.first]
     differs = np.zeros(len(first), bool)
     differs[of[texts != first[of]]] = True

@@ -13,9 +13,7 @@ import pandas as pd
 from zoo.core.errors import UsageError
 from zoo.core.process import require_own_process
 from zoo.core.progress import Progress
-from zoo.data import splits
 from zoo.data.identity import DataIdentity
-from zoo.data.images.reading import Reader
 from zoo.data.tables import reading
 from zoo.data.tables.spec import TableSpec
 from zoo.evaluation.decision import Decision, Origin, positives, probabilities
@@ -28,6 +26,7 @@ from zoo.runs import seen_before, taught_data, train, training_data
 from zoo.runs.restart import move_away, removed_on_failure
 from zoo.runs.teacher_logits import cached_logits
 from zoo.runs.train import Outcome, Taught
+from zoo.runs.training_data import Prepared
 from zoo.training import interruption, resuming, stages
 from zoo.training.recipe import Recipe, apply_overrides
 from zoo.training.student import Student, student_recipe
@@ -65,16 +64,6 @@ class Lesson:
     runtime: RuntimeName = "keras"
     logits: Path | None = None
     cache: Path | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class _Prepared:
-    recipe: Recipe
-    table: pd.DataFrame
-    split: splits.Split
-    read: Reader
-    data: DataIdentity
-    form: str
 
 
 def distill(
@@ -133,14 +122,12 @@ def _distill(lesson: Lesson, run: Path, progress: Progress, max_hours: float | N
     )
     if result.stopped:
         return Outcome(run, stopped=result.stopped)
-    sources = {str(source): int(n) for source, n in table["Source"].value_counts().items()}
-    data_facts = {"name": lesson.data_name, "form": held.form, "sources": sources}
     licence = "" if teacher_licence == "unknown" else teacher_licence
     taught = Taught({"distillation": facts}, kept, licence, _notes(facts))
-    return train.finish(recipe, table, split, run, progress, data_facts, read, taught)
+    return train.finish(recipe, table, split, run, progress, held.facts(lesson.data_name), read, taught)
 
 
-def _prepare(lesson: Lesson, teacher: Predictor, run: Path, progress: Progress) -> _Prepared:
+def _prepare(lesson: Lesson, teacher: Predictor, run: Path, progress: Progress) -> Prepared:
     """Reads the images and the table, and splits the labelled part of them."""
     recipe = apply_overrides(student_recipe(lesson.student, teacher, lesson.columns), lesson.overrides)
     found = taught_data.read(recipe, lesson.data, lesson.dataset, lesson.unlabelled, progress)
@@ -151,15 +138,15 @@ def _prepare(lesson: Lesson, teacher: Predictor, run: Path, progress: Progress) 
     data = DataIdentity.of(table, recipe.ensemble.findings, digests)
     resuming.refuse_changes(recipe, data, run)
     split = taught_data.make_split(recipe, table, run, progress)
-    return _Prepared(recipe, table, split, read, data, found.form)
+    return Prepared(recipe, table, split, read, data, found.form)
 
 
-def _is_labelled(held: _Prepared) -> bool:
+def _is_labelled(held: Prepared) -> bool:
     labels = reading.labels_of(held.table, held.recipe.ensemble.findings)
     return not bool(np.isnan(labels).all())
 
 
-def _labelled_by(teacher: Predictor, held: _Prepared, logits: np.ndarray, progress: Progress) -> pd.DataFrame:
+def _labelled_by(teacher: Predictor, held: Prepared, logits: np.ndarray, progress: Progress) -> pd.DataFrame:
     """The table with the teacher's decisions as labels."""
     assert held.recipe.teaching is not None
     if held.recipe.teaching.alpha:
@@ -192,7 +179,7 @@ def _calibration(teacher: Predictor, recipe: Recipe) -> Decision:
     )
 
 
-def _facts(teacher: Predictor, held: _Prepared, progress: Progress) -> dict[str, Any]:
+def _facts(teacher: Predictor, held: Prepared, progress: Progress) -> dict[str, Any]:
     """What the release says of its teacher."""
     taught = held.recipe.teaching
     assert taught is not None

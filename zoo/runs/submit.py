@@ -192,12 +192,12 @@ def _probabilities(
     if studies is not None:
         rule = predictor.decision.study_rule if predictor.decision is not None else StudyRule.plain(logits.shape[1])
         joined = join_images(logits, studies, rule.how)
-        row = {study: i for i, study in enumerate(joined.names.tolist())}
-        logits = joined.logits[[row[study] for study in studies.tolist()]]
+        logits = joined.logits[joined.rows_of(studies)]
         helped = [i for i in errors if not np.isnan(logits[i]).all()]
         errors = {i: error for i, error in errors.items() if i not in helped}
         progress.message(
-            f"{counted(len(row), 'study')} of {counted(len(paths), 'image')}: {rule.described(predictor.labels)}"
+            f"{counted(len(joined.names), 'study')} of {counted(len(paths), 'image')}: "
+            + rule.described(predictor.labels)
             + (f"; unreadable images that get their study's probabilities: {len(helped):,}" if helped else "")
         )
     return probabilities(logits, predictor.decision), errors

@@ -15,15 +15,12 @@ from zoo.core.files import write_json
 from zoo.core.process import require_own_process
 from zoo.core.progress import Progress
 from zoo.data import splits
-from zoo.data.identity import DataIdentity
 from zoo.data.images.reading import Reader, read_image
-from zoo.data.tables import reading
 from zoo.data.tables.several import DataSet
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.files.study import Study
 from zoo.evaluation.result import Evaluation
 from zoo.gate import reference
-from zoo.names import porting
 from zoo.release import card
 from zoo.release.convert import ENSEMBLE
 from zoo.release.trained_on import TrainedOn
@@ -31,7 +28,7 @@ from zoo.release.write import write_release
 from zoo.runs import leaks, provenance, results, training_data
 from zoo.runs.gate import fit_on_training_part
 from zoo.runs.restart import move_away, removed_on_failure
-from zoo.training import assess, interruption, resuming, stages
+from zoo.training import assess, interruption, stages
 from zoo.training.recipe import Recipe
 
 
@@ -128,29 +125,13 @@ def _train(
     cache: Path | None,
 ) -> Outcome:
     with removed_on_failure(run, progress):
-        if isinstance(data, Path):
-            dataset = reading.dataset_of(data, dataset, recipe.dataset, recipe.table)
-        table, root = training_data.labelled_table(recipe, data, dataset, progress)
-        # Ports are fetched once the table is known to fit, and before the images are decoded: both take minutes.
-        recipe = dataclasses.replace(recipe, ensemble=porting.with_starts(recipe.ensemble))
-        several_sets = not isinstance(data, Path) and len(data) > 1
-        table, read, digests = training_data.readable_table(
-            recipe, table, root, run, progress, cache, several_sets=several_sets
-        )
-        if isinstance(data, Path) and dataset == "csv":
-            recipe = training_data.with_findings_of(recipe, table)
-        held = DataIdentity.of(table, recipe.ensemble.findings, digests)
-        resuming.refuse_changes(recipe, held, run)
-        if recipe.fill_missing == "original":
-            reading.fill_original(table).to_csv(run / "filled.csv", index=False)
-        split = training_data.make_split(recipe, table, run, progress)
+        held = training_data.prepare(recipe, data, dataset, run, progress, cache)
+    recipe, table, split, read = held.recipe, held.table, held.split, held.read
     tell_random(recipe, progress)
-    sources = {str(source): int(n) for source, n in table["Source"].value_counts().items()}
-    data_facts = {"name": data_name, "form": dataset or "several", "sources": sources}
-    result = stages.train(recipe, table, split, run, max_hours=max_hours, progress=progress, read=read, data=held)
+    result = stages.train(recipe, table, split, run, max_hours=max_hours, progress=progress, read=read, data=held.data)
     if result.stopped:
         return Outcome(run, stopped=result.stopped)
-    return finish(recipe, table, split, run, progress, data_facts, read)
+    return finish(recipe, table, split, run, progress, held.facts(data_name), read)
 
 
 def tell_random(recipe: Recipe, progress: Progress) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -13,13 +15,71 @@ from zoo.core.errors import CacheError, CheckpointError
 from zoo.core.progress import Progress, tell_warnings
 from zoo.data import scan, splits
 from zoo.data.cache import ImageCache, cache_images
+from zoo.data.identity import DataIdentity
 from zoo.data.images.reading import Reader, read_image
 from zoo.data.tables import reading, several
 from zoo.data.tables.several import DataSet
 from zoo.data.tables.spec import TableSpec
 from zoo.labels.findings import FINDINGS, LabelSchema
-from zoo.training import feeding
+from zoo.names import porting
+from zoo.training import feeding, resuming
 from zoo.training.recipe import Recipe
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What a run is trained on.
+
+    Attributes:
+        recipe: The recipe with the findings of the table, and with the starting weights that it names by a catalog.
+        table: Canonical table of the images that can be read.
+        split: Its split.
+        read: Reads the pixels of its images.
+        data: Identity of labels and image files.
+        form: Format of the table; "several" of joined data sets, "images" without a table.
+    """
+
+    recipe: Recipe
+    table: pd.DataFrame
+    split: splits.Split
+    read: Reader
+    data: DataIdentity
+    form: str
+
+    def facts(self, name: str) -> dict[str, Any]:
+        """What a release says of its data, which its user calls `name`."""
+        sources = {str(source): int(n) for source, n in self.table["Source"].value_counts().items()}
+        return {"name": name, "form": self.form, "sources": sources}
+
+
+def prepare(
+    recipe: Recipe,
+    data: Path | Sequence[DataSet],
+    dataset: str | None,
+    run: Path,
+    progress: Progress,
+    cache: Path | None = None,
+) -> Prepared:
+    """Reads the table, leaves out images that cannot be read, and makes the split or reads it from the run.
+
+    Raises:
+        CacheError: `cache` cannot be used.
+        CheckpointError: The run has begun with another recipe or on other data.
+    """
+    if isinstance(data, Path):
+        dataset = reading.dataset_of(data, dataset, recipe.dataset, recipe.table)
+    table, root = labelled_table(recipe, data, dataset, progress)
+    # Ports are fetched once the table is known to fit, and before the images are decoded: both take minutes.
+    recipe = dataclasses.replace(recipe, ensemble=porting.with_starts(recipe.ensemble))
+    several_sets = not isinstance(data, Path) and len(data) > 1
+    table, read, digests = readable_table(recipe, table, root, run, progress, cache, several_sets=several_sets)
+    if isinstance(data, Path) and dataset == "csv":
+        recipe = with_findings_of(recipe, table)
+    held = DataIdentity.of(table, recipe.ensemble.findings, digests)
+    resuming.refuse_changes(recipe, held, run)
+    if recipe.fill_missing == "original":
+        reading.fill_original(table).to_csv(run / "filled.csv", index=False)
+    return Prepared(recipe, table, make_split(recipe, table, run, progress), read, held, dataset or "several")
 
 
 def labelled_table(

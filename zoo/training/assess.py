@@ -101,7 +101,7 @@ def assess(
     weighed = weigh(
         folds.model_of(recipe),
         {model_name: held.scores for model_name, held in fitted_on.items()},
-        {m: _scores(table, split, "test", split.rows("test"), values, recipe) for m, values in tested.items()},
+        {m: scores_of(table, split, "test", split.rows("test"), values, recipe) for m, values in tested.items()},
         trained=trained,
         bases=[member.base for member in folds.lineup(recipe)],
     )
@@ -188,7 +188,7 @@ def _by_part(
     rows = {part: split.rows(part) for part in ("validation", "test")}
     logits = predict_logits(model, table, rows, recipe, progress, read)
     held = {
-        name: Held(_scores(table, split, "validation", rows["validation"], values, recipe), rows["validation"])
+        name: Held(scores_of(table, split, "validation", rows["validation"], values, recipe), rows["validation"])
         for name, values in logits["validation"].items()
     }
     return Found(held, {}, logits["test"], None)
@@ -206,7 +206,7 @@ def _by_fold(
     found = out_of_fold.predict(model, recipe, table, split, progress, read)
     (test,) = predict_logits(model, table, {"test": split.rows("test")}, recipe, progress, read).values()
     held = {
-        name: Held(_scores(table, split, OUT_OF_FOLD, found.rows, values, recipe), found.rows)
+        name: Held(scores_of(table, split, OUT_OF_FOLD, found.rows, values, recipe), found.rows)
         for name, values in found.logits.items()
     }
     own = {}
@@ -229,9 +229,19 @@ def _write(
     _write_predictions(run / "predictions.csv", table, split, mean, recipe)
 
 
-def _scores(
+def scores_of(
     table: pd.DataFrame, split: Split, part: str, rows: np.ndarray, logits: np.ndarray, recipe: Recipe
 ) -> Scores:
+    """The scores of some rows of a table, with their labels and patients.
+
+    Args:
+        table: Canonical table.
+        split: Its split.
+        part: Name of the part that the rows are of.
+        rows: (n,) rows of the table.
+        logits: (n, findings) of these rows.
+        recipe: Gives the findings, and the views that logits were averaged over.
+    """
     findings = recipe.ensemble.findings
     return Scores(
         logits=logits,
@@ -266,7 +276,7 @@ def _baseline(table: pd.DataFrame, split: Split, recipe: Recipe, progress: Progr
     pixels, n = np.concatenate(found), len(split.rows("train"))
     labels = reading.labels_of(table, recipe.ensemble.findings)[split.rows("train")]
     fitted = baseline.fit_pixel_baseline(pixels[:n], labels)
-    return _scores(
+    return scores_of(
         table, split, "test", split.rows("test"), fitted.logits(pixels[n:]), dataclasses.replace(recipe, tta=None)
     )
 

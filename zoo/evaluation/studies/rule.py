@@ -84,6 +84,15 @@ class Joined:
     first: np.ndarray
     logits: np.ndarray
 
+    def rows_of(self, studies: Sequence[str] | np.ndarray) -> np.ndarray:
+        """(n,) int, row of the study of each image.
+
+        >>> join(np.array([[1.0], [3.0], [5.0]]), ["b", "a", "b"]).rows_of(["a", "b"]).tolist()
+        [1, 0]
+        """
+        place = {study: i for i, study in enumerate(self.names.tolist())}
+        return np.array([place[study] for study in np.asarray(studies, str).tolist()], np.int64)
+
 
 def join(logits: np.ndarray, studies: Sequence[str] | np.ndarray, how: Sequence[How] = ()) -> Joined:
     """Joins the logits of the images of each study by the mean or the maximum of those that are known.
