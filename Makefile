@@ -18,8 +18,10 @@ DATA ?=
 DATASET ?= competition
 # Some of the benchmarks: make bench ONLY="load memory"
 ONLY ?=
+# How long to try damaged files, requests, faults and kills: make soak MINUTES=10 ONLY="images tables"
+MINUTES ?= 55
 
-.PHONY: demo test lint test-tensorflow test-jax test-once test-jax-only coverage bench docs wheel clean
+.PHONY: demo test lint test-tensorflow test-jax test-once test-jax-only coverage bench soak docs wheel clean
 
 demo: .venv/.demo
 	.venv/bin/zoo demo $(if $(DATA),--data "$(DATA)" --dataset "$(DATASET)")
@@ -66,6 +68,10 @@ test-jax-only: .venv-jax/.ready build/release-from-tensorflow
 
 bench: .venv/.bench
 	.venv/bin/python tests/benchmarks/run.py $(ONLY)
+
+# Goes on where its journals in build/soak end; tests/soak/results.md holds the totals.
+soak: .venv/.test
+	cd tests && ../.venv/bin/python -m soak --minutes $(MINUTES) $(ONLY)
 
 # The site, in build/site: open index.html. Nothing is fetched.
 docs: .venv/.test

@@ -34,7 +34,7 @@ ONCE = (
     "release/test_card_merge.py", "release/test_diff.py", "release/test_manifest.py", "release/test_schema.py",
     "release/test_trained_on.py", "report", "runs/test_audit.py", "runs/test_demo.py", "runs/test_describe.py",
     "runs/test_leaks.py", "runs/test_wheels.py", "service", "test_benchmarks.py", "test_examples.py",
-    "test_imports.py", "test_map.py", "test_repository.py", "test_wheel.py", "training/test_folds.py",
+    "test_imports.py", "test_map.py", "test_repository.py", "test_soak.py", "test_wheel.py", "training/test_folds.py",
     *(f"data/test_{name}.py" for name in (
         "competition", "contents", "decode", "depth", "dicom", "dicom_header", "duplicates", "identity", "images",
         "limits", "listing", "locating", "near_duplicates", "nih", "phantoms", "plain", "public", "public_whole",
