@@ -1,10 +1,14 @@
 """What `zoo demo` shows: a real image first, and a last screen that fits a terminal."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from zoo.evaluation import report
+from zoo.evaluation.result.members import Members, WeightChoice
+from zoo.evaluation.result.numbers import Estimate
 from zoo.evaluation.scores import Scores
 from zoo.labels.findings import FINDINGS
 from zoo.runs import demo
@@ -65,6 +69,15 @@ def test_the_table_holds_each_model_and_its_paired_difference(result):
     auc, less = result.macro.auc, result.differences["resnet50"].macro.auc
     assert f"{auc.value:.3f} [{auc.low:.3f}, {auc.high:.3f}]" in lines[2]
     assert f"{less.value:+.3f} [{less.low:+.3f}, {less.high:+.3f}]" in lines[3]
+
+
+def test_uniform_weights_stand_beside_fitted_ones(result):
+    auc, less = Estimate(0.852, 0.83, 0.871, 60, 20), Estimate(0.028, 0.011, 0.045, 60, 20)
+    choices = {"fitted": WeightChoice(auc, auc), "uniform": WeightChoice(auc, auc, less, less)}
+    fitted = dataclasses.replace(result, members=Members("fitted", "resnet50", {}, choices))
+    line = demo.results_table(fitted).splitlines()[3]
+    assert line.split("  ")[0] == "the same, uniform weights"
+    assert line.endswith("0.852 [0.830, 0.871]  +0.028 [+0.011, +0.045]")
 
 
 def test_the_last_screen_fits_a_terminal(result, tmp_path, monkeypatch, capsys):

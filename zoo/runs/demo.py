@@ -20,6 +20,7 @@ from zoo.data.phantoms.drawing import make_phantoms
 from zoo.data.tables import reading
 from zoo.data.tables.spec import TableSpec
 from zoo.evaluation.result import Evaluation
+from zoo.evaluation.result.members import UNIFORM
 from zoo.evaluation.result.numbers import Estimate
 from zoo.inference import load
 from zoo.release import install
@@ -96,12 +97,16 @@ def run(
 def results_table(result: Evaluation) -> str:
     """The macro AUC of the ensemble and of all that it is compared with, as aligned text.
 
-    The last column holds the paired difference: the ensemble minus the other.
+    The last column holds the paired difference: the ensemble minus the other. The second row is the same ensemble with
+    uniform weights, unless those are in use.
     """
     rows = [("mean over findings", "AUC", f"{result.model} minus this")]
     for name, numbers in {result.model: result.numbers, **result.models}.items():
         less = result.differences.get(name)
         rows.append((name, _cell(numbers.macro.auc), "" if less is None else _cell(less.macro.auc, "+.3f")))
+    uniform = result.members.choices.get(UNIFORM) if result.members else None
+    if uniform is not None and uniform.auc_difference is not None:
+        rows.insert(2, ("the same, uniform weights", _cell(uniform.auc), _cell(uniform.auc_difference, "+.3f")))
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     part = f"{counted(result.n, 'image')} of {counted(result.patients, 'patient')}, the {result.split} part"
@@ -120,7 +125,7 @@ def _show_included(folder: Path, progress: Progress) -> None:
     """Predicts and explains an example image with the model in the package, if there is one and it was not done yet."""
     if INCLUDED not in home.included() or (folder / HEATMAP).is_file():
         return
-    image = home.example_images()[0]
+    image = home.example_images()[-1]  # by NIH's labels it shows several findings
     progress.message(f"{INCLUDED}, which comes with the package, on a real image ({image.name}):")
     predictor = load.load(INCLUDED, runtime="keras")
     table = predictor.findings([image])
