@@ -21,24 +21,28 @@ pytest_plugins = ["loopback_hub.fixtures"]
 BACKEND = os.environ["KERAS_BACKEND"]
 
 #: Tests of what does not depend on the backend, by file or folder: pixels, tables, statistics, pages, protocols, files
-#: of a Hub. They get the mark `once`: `make test` runs them in a leg of their own, not in one for each backend.
+#: of a Hub, processes, whole commands whose steps are tested on both. They get the mark `once`: `make test` runs them
+#: in a leg of their own, not in one for each backend.
 ONCE = (
     "app", "cli", "config", "core/test_csv.py", "core/test_dialects.py", "core/test_errors.py",
     "core/test_file_kinds.py", "core/test_files.py", "core/test_home.py", "core/test_joining.py",
-    "core/test_terminal.py", "core/test_warn.py", "dicom", "docs", "evaluation", "gate",
-    "hub/test_hostile_hub.py", "hub/test_hostile_manifest.py", "hub/test_hub_errors.py", "hub/test_loopback_faults.py",
-    "hub/test_loopback_hub.py", "hub/test_pins.py", "hub/test_publish.py", "hub/test_publish_faults.py",
-    "hub/test_publish_refused.py", "hub/test_reference.py", "hub/test_web_file.py", "inference/test_resume.py",
-    "inference/test_writers.py", "labels", "models/test_inert_pickle.py", "models/test_safetensors_header.py",
+    "core/test_terminal.py", "core/test_warn.py", "dicom", "docs", "evaluation", "gate", "hub/test_hostile_hub.py",
+    "hub/test_hostile_manifest.py", "hub/test_hub_errors.py", "hub/test_loopback_faults.py", "hub/test_loopback_hub.py",
+    "hub/test_pins.py", "hub/test_publish.py", "hub/test_publish_faults.py", "hub/test_publish_refused.py",
+    "hub/test_pull.py", "hub/test_reference.py", "hub/test_road.py", "hub/test_web_file.py", "inference/test_resume.py",
+    "inference/test_writers.py", "labels", "models/ports/test_parity_backbones.py",
+    "models/ports/test_parity_efficientnet.py", "models/test_inert_pickle.py", "models/test_safetensors_header.py",
     "models/test_torch_file.py", "node", "notebooks", "release/test_bounds.py", "release/test_card.py",
     "release/test_card_merge.py", "release/test_diff.py", "release/test_manifest.py", "release/test_schema.py",
-    "release/test_trained_on.py", "report", "runs/test_audit.py", "runs/test_demo.py", "runs/test_describe.py",
-    "runs/test_leaks.py", "runs/test_wheels.py", "service", "test_benchmarks.py", "test_examples.py",
-    "test_imports.py", "test_map.py", "test_repository.py", "test_soak.py", "test_wheel.py", "training/test_folds.py",
+    "release/test_trained_on.py", "report", "runs/test_ablate.py", "runs/test_audit.py", "runs/test_demo.py",
+    "runs/test_describe.py", "runs/test_distill.py", "runs/test_doctor.py", "runs/test_evaluate.py",
+    "runs/test_leaks.py", "runs/test_plain_table.py", "runs/test_wheels.py", "service", "test_benchmarks.py",
+    "test_examples.py", "test_imports.py", "test_map.py", "test_repository.py", "test_soak.py", "test_wheel.py",
+    "training/test_folds.py", "training/test_parallel.py",
     *(f"data/test_{name}.py" for name in (
-        "competition", "contents", "decode", "depth", "dicom", "dicom_header", "duplicates", "identity", "images",
-        "limits", "listing", "locating", "near_duplicates", "nih", "phantoms", "plain", "public", "public_whole",
-        "several", "sources", "splits", "stratify", "tables",
+        "cache", "competition", "contents", "decode", "depth", "dicom", "dicom_header", "duplicates", "identity",
+        "images", "limits", "listing", "locating", "near_duplicates", "nih", "phantoms", "plain", "public",
+        "public_whole", "several", "sources", "splits", "stratify", "tables",
     )),
 )  # fmt: skip
 

@@ -277,6 +277,7 @@ def test_another_recipe_in_a_runs_folder_is_refused(run, films, here):
     assert "stages.0.learning_rate" in errors
 
 
+@pytest.mark.tensorflow_only  # KerasCV's layers run in the pipeline of tf.data, whatever trains
 def test_the_kerascv_recipe_runs(films, tmp_path):
     pytest.importorskip("keras_cv")
     run = tmp_path / "kerascv"
