@@ -7,6 +7,7 @@ PIP := bin/python -m pip install --quiet --disable-pip-version-check
 PYTEST := bin/python -u -m pytest --verbosity=0 --durations=15 --durations-min=2
 # Two of the legs measure what is run; `coverage report` fails below its floor (pyproject.toml).
 COVERED = bin/python -u -m coverage run --data-file=build/coverage/.coverage.$@ -m pytest --verbosity=0 --durations=15 --durations-min=2
+DOCS := tests/docs tests/notebooks
 # Examples of docstrings. Modules of libraries that are not installed are left out.
 DOCTEST := --doctest-modules --doctest-ignore-import-errors zoo
 # What has to work with JAX alone: reading images, loading a release from a folder or a Hub, predicting, explaining.
@@ -21,14 +22,14 @@ ONLY ?=
 # How long to try damaged files, requests, faults and kills: make soak MINUTES=10 ONLY="images tables"
 MINUTES ?= 55
 
-.PHONY: demo test lint test-tensorflow test-jax test-once test-jax-only coverage bench soak docs wheel clean
+.PHONY: demo test lint test-tensorflow test-jax test-once test-docs test-jax-only coverage bench soak docs wheel clean
 
 demo: .venv/.demo
 	.venv/bin/zoo demo $(if $(DATA),--data "$(DATA)" --dataset "$(DATASET)")
 
 # The legs share nothing but what is built first, and each keeps one core busy: two at a time, on lines with their name,
 # the longest first. What does not depend on the backend is no part of the first two: tests/conftest.py lists it.
-LEGS := test-tensorflow test-jax test-once test-jax-only
+LEGS := test-tensorflow test-jax test-once test-docs test-jax-only
 # Not awk, of which Debian's reads its input in blocks: a line would be shown minutes late.
 NAMED = $(if $(filter 0,$(MAKELEVEL)),,2>&1 | sed -u 's/^/$@: /')
 
@@ -54,7 +55,11 @@ test-jax: .venv/.test build/wheel
 
 test-once: .venv/.test build/wheel
 	mkdir -p build/coverage
-	KERAS_BACKEND=tensorflow .venv/$(COVERED) tests -m once $(NAMED)
+	KERAS_BACKEND=tensorflow .venv/$(COVERED) tests -m once $(DOCS:%=--ignore=%) $(NAMED)
+
+# All that is written down to be run: the site, the notebooks, and the examples in docstrings.
+test-docs: .venv/.test build/wheel
+	KERAS_BACKEND=tensorflow .venv/$(PYTEST) $(DOCS) $(NAMED)
 	KERAS_BACKEND=tensorflow ZOO_HOME="$(CURDIR)/build/doctest-home" .venv/$(PYTEST) $(DOCTEST) $(NAMED)
 
 # Of test-tensorflow and test-once, which have to run before.
