@@ -36,7 +36,7 @@ def test_csv_is_what_pandas_writes_of_the_whole_table(tmp_path):
 
 def test_parquet_holds_every_bit_and_the_kinds_of_the_columns(tmp_path, monkeypatch):
     pq = pytest.importorskip("pyarrow.parquet", reason="Parquet needs pyarrow")
-    monkeypatch.setattr(writers, "_GROUP", 2)
+    monkeypatch.setattr(writers, "GROUP", 2)
     path = write(tmp_path, "f.parquet")
     schema = pq.read_schema(path)
     assert {name: str(schema.field(name).type) for name in schema.names} == {

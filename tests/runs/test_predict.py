@@ -25,7 +25,9 @@ from zoo.evaluation.files.predictions import read_predictions
 from zoo.inference import resume
 from zoo.inference.load import load
 from zoo.inference.resume import folder_of
+from zoo.inference.shards import Shard
 from zoo.runs import predict
+from zoo.runs.merge import merge
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +117,18 @@ def test_every_backend_goes_on_after_a_kill_to_the_very_bytes(folder, films, tmp
     assert told.messages == ["resuming after 4 of 5 images, which an earlier run has written"]
     assert told.tasks == [("scoring images", 5, 4, [1])]
     assert out.read_bytes() == whole.read_bytes()
+
+
+def test_shards_of_a_network_merge_to_the_very_table(folder, tmp_path):
+    """Batches of four, one of them short; shares have other batches, some of one image."""
+    pytest.importorskip("pyarrow")
+    films = noise_folder(tmp_path / "films", "film", 10)
+    model, whole, out = load(folder), tmp_path / "whole.parquet", tmp_path / "f.parquet"
+    predict.write_findings(model, [films], whole, Silent(), batch_size=4)
+    for i in range(3):
+        predict.write_findings(model, [films], out, Silent(), batch_size=4, shard=Shard(i, 3))
+    merge([tmp_path / "f.parquet.parts"], out, Silent())
+    pd.testing.assert_frame_equal(pd.read_parquet(out), pd.read_parquet(whole), check_exact=True)
 
 
 class Told(Silent):

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Sequence
 
 from zoo._version import __version__
-from zoo.cli import completion, distilling, judge, kaggle, look, make, node, probing, serving, share, use
+from zoo.cli import cluster, completion, distilling, judge, kaggle, look, make, node, probing, serving, share, use
 from zoo.cli.command import NOT_A_DEVICE
 from zoo.cli.journey import TopParser, add_examples
 from zoo.core import backend
@@ -90,7 +90,7 @@ def parser() -> TopParser:
     top.add_argument("--version", action="version", version=f"xrayslam-zoo {__version__}")
     kind = argparse.ArgumentParser
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=kind)
-    for group in (use, serving, node, judge, make, distilling, probing, kaggle, share, look, completion):
+    for group in (use, cluster, serving, node, judge, make, distilling, probing, kaggle, share, look, completion):
         group.add(commands)
     top.commands = commands.choices
     add_examples(top.commands)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 #: Groups of `zoo --help`, each with its commands in the order in which one needs them.
 GROUPS: dict[str, tuple[str, ...]] = {
-    "Use a model": ("predict", "embed", "submit", "app", "serve", "node", "export"),
+    "Use a model": ("predict", "embed", "merge", "submit", "app", "serve", "node", "export"),
     "Judge it, and the data": ("data", "evaluate", "audit"),
     "Train one": ("demo", "probe", "train", "distill", "ablate", "cache", "phantoms", "kaggle"),
     "Share it": ("release", "gate", "install", "port", "publish", "verify", "diff", "catalog"),
@@ -21,8 +21,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "zoo predict --example",
         "zoo predict images/ --model nih-lite --out findings.csv",
         "zoo predict images/ --model ./release --runtime openvino --by study --out findings.parquet",
+        "zoo predict images/ --model nih-lite --out findings.csv --shard auto/8   # one of 8 tasks of a cluster",
     ),
     "embed": ("zoo embed nih-lite images/ --out features.parquet",),
+    "merge": ("zoo merge findings.csv.parts --out findings.csv",),
     "submit": ("zoo submit test2/ --sample sample_submission_2.csv --model xrayslam-ensemble --out submission.csv",),
     "export": (
         "zoo export nih-lite --format onnx",

@@ -7,7 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.cli.command import MODEL, NOT_A_DEVICE, add_by, add_replace, command, number, refuse_unused, tell_replaced
+from zoo.cli.cluster import add_shard, written_to
+from zoo.cli.command import (
+    MODEL,
+    NOT_A_DEVICE,
+    add_by,
+    add_replace,
+    command,
+    number,
+    refuse_unused,
+    tell_replaced,
+)
 from zoo.cli.serving import add_limits, add_runtime, limits_of
 from zoo.core import home
 from zoo.core.counting import counted
@@ -45,6 +55,7 @@ def add(commands: Any) -> None:
         what = "file to write, .csv or .parquet" if name == "predict" else "CSV file to write"
         out = sub.add_argument("--out", type=Path, required=True, help=what)
         if name == "predict":
+            add_shard(sub)
             text = f"predict the images that come with the package, with {EXAMPLE_MODEL}, and print the table"
             sub.add_argument("--example", action="store_true", help=text)
             images.nargs, out.required = "*", False
@@ -103,6 +114,7 @@ def _add_embed(commands: Any) -> None:
     _add_running(sub)
     add_replace(sub, _REPLACE, "--restart")
     _add_ids(sub)
+    add_shard(sub)
 
 
 def _embed(options: argparse.Namespace) -> int:
@@ -116,8 +128,9 @@ def _embed(options: argparse.Namespace) -> int:
         counts = embed.write_features(
             predictor, options.images, options.out, progress,
             batch_size=options.batch_size, strict=options.strict, restart=options.replace, ids=options.ids,
+            shard=options.shard,
         )  # fmt: skip
-    print(f"Images in {options.out}: {counts.images:,}; unreadable: {counts.unreadable:,}")
+    print(f"Images in {written_to(options)}: {counts.images:,}; unreadable: {counts.unreadable:,}")
     return 0
 
 
@@ -136,7 +149,7 @@ def _predict(options: argparse.Namespace) -> int:
     predictor = _decided(options)
     how: Any = {
         "point": options.point, "batch_size": options.batch_size, "strict": options.strict, "wide": options.wide,
-        "restart": options.replace, "ids": options.ids,
+        "restart": options.replace, "ids": options.ids, "shard": options.shard,
     }  # fmt: skip
     with TerminalProgress() as progress:
         folder = _dicom_folder(options, predictor, progress.message)
@@ -147,10 +160,10 @@ def _predict(options: argparse.Namespace) -> int:
 
             of = write_study_findings(predictor, options.images, options.out, progress, source=source, **how)
             counts: StudyCounts | Counts = of
-            written = f"Studies in {options.out}: {of.studies:,}, of {counted(of.images, 'image')}"
+            written = f"Studies in {written_to(options)}: {of.studies:,}, of {counted(of.images, 'image')}"
         else:
             counts = predict.write_findings(predictor, options.images, options.out, progress, **how)
-            written = f"Images in {options.out}: {counts.images:,}"
+            written = f"Images in {written_to(options)}: {counts.images:,}"
     checked = f"; rejected: {counts.rejected:,}; doubtful: {counts.doubtful:,}" if predictor.gate else ""
     if folder is not None:
         print(f"DICOM objects in {options.dicom_out}: {folder.counts}")
@@ -212,7 +225,7 @@ def _complete(options: argparse.Namespace) -> None:
     if not options.example and options.out is None and options.dicom_out is None:
         raise UsageError("--out FILE is missing: a .csv or .parquet file to write; or --dicom-out DIR")
     if options.out is None:
-        shape = {"--wide": options.wide, "--replace": options.replace}
+        shape = {"--wide": options.wide, "--replace": options.replace, "--shard": options.shard}
         shape |= {} if options.dicom_out else {"--by study": options.by == "study"}
         refuse_unused(shape, "has no effect without a file: give --out FILE as well")
     if options.example:

@@ -60,13 +60,19 @@ class Embedder:
         return np.concatenate(parts)
 
     def stream(
-        self, images: Images, *, batch_size: int | None = None, strict: bool = False, start: int = 0
+        self,
+        images: Images,
+        *,
+        batch_size: int | None = None,
+        strict: bool = False,
+        start: int = 0,
+        whole: int | None = None,
     ) -> Iterator[Prediction]:
         """Yields the features batch by batch, as `logits` of a `Prediction`; arguments as in `Predictor.stream`."""
         require_own_process()
         return stream(
             self.runtime, images, self.image_size, self.features,
-            batch_size=batch_size, strict=strict, start=start, limits=self.limits,
+            batch_size=batch_size, strict=strict, start=start, whole=whole, limits=self.limits,
         )  # fmt: skip
 
     def table(self, batch: Prediction) -> pd.DataFrame:

@@ -77,5 +77,14 @@ def recall(out: Path, job: Mapping[str, str | int]) -> Finished | None:
     return found
 
 
+def is_known(out: Path) -> bool:
+    """Whether a record of the origin of a file is kept in this `ZOO_HOME`.
+
+    >>> is_known(Path("no such file.csv"))
+    False
+    """
+    return _record(out).is_file()
+
+
 def _record(out: Path) -> Path:
     return home.home() / "finished" / f"{content_key(str(out.resolve()))}.json"

@@ -370,7 +370,13 @@ class Predictor:
         return other
 
     def stream(
-        self, images: Images, *, batch_size: int | None = None, strict: bool = False, start: int = 0
+        self,
+        images: Images,
+        *,
+        batch_size: int | None = None,
+        strict: bool = False,
+        start: int = 0,
+        whole: int | None = None,
     ) -> Iterator[Prediction]:
         """Yields logits batch by batch, in order; the next batch is decoded while the network processes this one.
 
@@ -380,12 +386,14 @@ class Predictor:
             strict: True raises the first error; otherwise the image has an error and no probabilities.
             start: Index of the first of `images` if they continue an earlier stream. After a whole number of batches,
                 the results are bit-identical to those of a single stream.
+            whole: Number of images of a list of which these are a part: the results are then bit-identical to those of
+                a single stream of the list.
         """
         require_own_process()
         size, k = self.spec.image_size, len(self.labels)
         return stream(
-            self.averaging, images, size, k, batch_size=batch_size, strict=strict, start=start, limits=self.limits,
-            trained=self.trained, gate=self.gate, on_reject=self.on_reject,
+            self.averaging, images, size, k, batch_size=batch_size, strict=strict, start=start, whole=whole,
+            limits=self.limits, trained=self.trained, gate=self.gate, on_reject=self.on_reject,
         )  # fmt: skip
 
     def _counted(self, images: Images, tally: Tally, *, batch_size: int | None, strict: bool) -> Iterator[Prediction]:

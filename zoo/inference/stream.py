@@ -84,6 +84,7 @@ def stream(
     batch_size: int | None = None,
     strict: bool = False,
     start: int = 0,
+    whole: int | None = None,
     limits: Limits = DEFAULT,
     trained: Sequence[bool] = (),
     gate: Gate | None = None,
@@ -100,6 +101,8 @@ def stream(
         strict: True raises the first error; otherwise the image has an error and its row is NaN.
         start: Index of the first image. After a whole number of batches of an earlier stream, the results are
             bit-identical to those of a single stream.
+        whole: Number of images of a list of which these are a part: the results are then bit-identical to those of a
+            single stream of the list.
         limits: Limits on each image.
         trained: Whether the network was trained on each finding, all by default; the other logits become NaN.
         gate: Judges each image; without one, the quality of each is "unknown".
@@ -118,7 +121,7 @@ def stream(
     if batch_size < 1:
         raise UsageError(f"batch_size must be at least 1, got {batch_size}")
     check_on_reject(on_reject)
-    full = batch_size
+    full = batch_size if whole is None else _full(batch_size, whole)
     required = np.array(trained or (True,) * findings, bool)
     with Threads(os.cpu_count()) as pool:
         ready = None
@@ -130,9 +133,8 @@ def stream(
             ]
             if ready is not None:
                 yield infer(runtime, _done(ready), required, full, strict)
-            elif not start:
-                # A small batch is padded only to a power of two, which keeps the number of shapes small.
-                full = min(batch_size, 2 ** (len(chunk) - 1).bit_length())
+            elif not start and whole is None:
+                full = _full(batch_size, len(chunk))
             ready = reading
         if ready is not None:
             yield infer(runtime, _done(ready), required, full, strict)
@@ -200,6 +202,11 @@ def _chunks(
     while chunk := list(islice(images, size)):
         yield start, chunk
         start += len(chunk)
+
+
+def _full(batch_size: int, images: int) -> int:
+    """Images of a full batch: a small one is padded only to a power of two, which keeps the number of shapes small."""
+    return min(batch_size, 2 ** max(images - 1, 0).bit_length())
 
 
 def _name(held: Held | ImageError, index: int) -> str:

@@ -11,8 +11,8 @@ import pandas as pd
 
 from zoo.core.errors import MissingExtraError, UsageError
 
-#: A row group of a Parquet file has at most so many rows, or so many numbers in a table of many columns.
-_GROUP, _CELLS = 2**17, 2**23
+#: A row group of a Parquet file has about so many rows, or so many numbers in a table of many columns.
+GROUP, CELLS = 2**17, 2**23
 
 
 class Format(Protocol):
@@ -52,9 +52,14 @@ def format_of(out: Path, what: str = "findings") -> Format:
         return Csv()
     if out.suffix != ".parquet":
         raise UsageError(f"{out}: {what} are written as .csv or .parquet, got {out.suffix or 'no ending'!r}")
-    if find_spec("pyarrow") is None:
-        raise MissingExtraError(f"{out}: Parquet", "pyarrow", "parquet", "or write .csv")
+    require_parquet(f"{out}: Parquet", "or write .csv")
     return Parquet()
+
+
+def require_parquet(what: str, hint: str = "") -> None:
+    """Raises `MissingExtraError` if pyarrow is not installed."""
+    if find_spec("pyarrow") is None:
+        raise MissingExtraError(what, "pyarrow", "parquet", hint)
 
 
 class Csv:
@@ -85,12 +90,13 @@ class Parquet:
 
     Args:
         metadata: Facts to keep in the schema of the file, name -> text.
+        group: Rows of a row group; `GROUP` by default.
     """
 
     name = "parquet"
 
-    def __init__(self, metadata: Mapping[str, str] | None = None) -> None:
-        self._metadata = dict(metadata or {})
+    def __init__(self, metadata: Mapping[str, str] | None = None, group: int | None = None) -> None:
+        self._metadata, self._group = dict(metadata or {}), group or GROUP
 
     def piece(self, table: pd.DataFrame, first: bool) -> bytes:
         """See `Format`."""
@@ -110,18 +116,24 @@ class Parquet:
             for batch in stream:
                 held.append(batch)
                 rows = sum(map(len, held))
-                if rows >= _GROUP or rows * len(stream.schema) >= _CELLS:
+                if rows >= self._group or rows * len(stream.schema) >= CELLS:
                     writer.write_table(pa.Table.from_batches(held))
                     held = []
             if held:
                 writer.write_table(pa.Table.from_batches(held))
+            if facts := self.facts_at_end():
+                writer.add_key_value_metadata(dict(facts))
         return whole
+
+    def facts_at_end(self) -> Mapping[str, str]:
+        """Facts to keep in the file that are known only when all rows are written, name -> text."""
+        return {}
 
 
 def _schema(table: pd.DataFrame, metadata: Mapping[str, str]) -> Any:
     """Derives the schema from the columns' kinds, not their values, as a batch may lack probabilities."""
     import pyarrow as pa
 
-    kinds = {"f": pa.float32(), "b": pa.bool_()}
+    kinds = {"f": pa.float32(), "b": pa.bool_(), "i": pa.int64()}
     fields = [(name, kinds.get(table[name].dtype.kind, pa.string())) for name in table]
     return pa.schema(fields, metadata=dict(metadata) or None)

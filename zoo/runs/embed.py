@@ -12,7 +12,11 @@ from zoo.data.images.listing import find_images
 from zoo.inference import writers
 from zoo.inference.embedding import Embedder, embedder
 from zoo.inference.predictor import Predictor
-from zoo.runs.writing import Counts, facts_of, write_images
+from zoo.inference.shards import Shard, share_of, study_keys
+from zoo.runs.writing import Counts, facts_of, part_of_job, write_images
+
+#: Digits of a feature in CSV: every bit of a float32.
+_DIGITS = 9
 
 
 def write_features(
@@ -25,6 +29,7 @@ def write_features(
     strict: bool = False,
     restart: bool = False,
     ids: Ids = "file",
+    shard: Shard | None = None,
 ) -> Counts:
     """Writes one row per image: image, the float32 features of each member, error; `out` appears when it is complete.
 
@@ -42,6 +47,7 @@ def write_features(
         strict: Whether to stop at the first unreadable image; otherwise it becomes a row with an error.
         restart: Whether to start again: the results of an earlier call are discarded, a finished file is replaced.
         ids: How the rows name the images: "file", or for DICOM files "uid" or "hash" (`runs.naming.Names`).
+        shard: Which share of the images to embed; see `runs.predict.write_findings`.
 
     Raises:
         CheckpointError: An earlier call with other settings was stopped, one is still running, or images that it
@@ -50,15 +56,19 @@ def write_features(
         ImageError: With `strict`, an image cannot be read.
     """
     writers.format_of(out, "features")  # raises for another format
-    paths = find_images(sources, progress.message)
+    paths: Sequence[str] = find_images(sources, progress.message)
     features = embedder(predictor)
     batch_size = features.runtime.batch_size if batch_size is None else batch_size
     facts = facts_of(predictor, batch_size)
-    kind = _format(out, predictor, features, facts)
+    kind, share = _format(out, predictor, features, facts), None
     job = facts | {"form": f"features {kind.name}", "features": features.features}
+    if shard is not None:
+        share = share_of(shard, paths, study_keys(paths, [str(source) for source in sources]))
+        metadata = _metadata(predictor, features, facts)
+        paths, out, kind = share.paths, shard.part_of(out), part_of_job(share, job, ids, metadata, digits=_DIGITS)
     return write_images(
         features, paths, out, kind, job, features.table, progress,
-        batch_size=batch_size, strict=strict, restart=restart, ids=ids,
+        batch_size=batch_size, strict=strict, restart=restart, ids=ids, share=share,
     )  # fmt: skip
 
 
@@ -66,8 +76,12 @@ def _format(
     out: Path, predictor: Predictor, features: Embedder, facts_of_run: Mapping[str, str | int]
 ) -> writers.Format:
     if out.suffix == ".csv":
-        return writers.Csv(digits=9)
-    facts = {
+        return writers.Csv(digits=_DIGITS)
+    return writers.Parquet(_metadata(predictor, features, facts_of_run))
+
+
+def _metadata(predictor: Predictor, features: Embedder, facts_of_run: Mapping[str, str | int]) -> dict[str, str]:
+    return {
         "model": predictor.name,
         "manifest_sha256": predictor.manifest_sha256,
         "members": json.dumps(dict(features.sizes)),
@@ -76,4 +90,3 @@ def _format(
         "runtime": str(facts_of_run["runtime"]),
         "zoo": str(facts_of_run["zoo"]),
     }
-    return writers.Parquet(facts)

@@ -14,8 +14,9 @@ from zoo.data.images.dicom_header import Ids
 from zoo.data.images.listing import find_images
 from zoo.inference import writers
 from zoo.inference.predictor import Predictor
+from zoo.inference.shards import Shard, share_of, study_keys
 from zoo.inference.stream import Prediction
-from zoo.runs.writing import Counts, facts_of, write_images
+from zoo.runs.writing import Counts, facts_of, part_of_job, write_images
 
 
 def write_findings(
@@ -31,6 +32,7 @@ def write_findings(
     restart: bool = False,
     ids: Ids = "file",
     also: Callable[[Prediction], None] | None = None,
+    shard: Shard | None = None,
 ) -> Counts:
     """Writes `Predictor.findings` of every image as CSV or Parquet, batch by batch; `out` appears when it is complete.
 
@@ -51,6 +53,8 @@ def write_findings(
         restart: Whether to start again: the results of an earlier call are discarded, a finished file is replaced.
         ids: How the rows name the images: "file", or for DICOM files "uid" or "hash" (`runs.naming.Names`).
         also: Called with each batch before its rows are written; a batch may come again after a kill.
+        shard: Which share of the images to score. Its rows become a part (`Shard.part_of(out)`), and `runs.merge.merge`
+            makes `out` of all parts.
 
     Raises:
         CheckpointError: An earlier call with other settings was stopped, one is still running, or images that it
@@ -63,14 +67,18 @@ def write_findings(
     kind = writers.format_of(out)
     batch_size = predictor.runtime.batch_size if batch_size is None else batch_size
     job = findings_job(predictor, batch_size, kind.name, wide, point)
-    paths = find_images(sources, progress.message)
+    paths: Sequence[str] = find_images(sources, progress.message)
+    share = None
+    if shard is not None:
+        share = share_of(shard, paths, study_keys(paths, [str(source) for source in sources]))
+        paths, out, kind = share.paths, shard.part_of(out), part_of_job(share, job, ids)
 
     def table_of(batch: Prediction) -> pd.DataFrame:
         return predictor.wide_table(batch) if wide else predictor.table(batch, point)
 
     return write_images(
         predictor, paths, out, kind, job, table_of, progress, batch_size=batch_size, strict=strict, restart=restart,
-        ids=ids, also=also,
+        ids=ids, also=also, share=share,
     )  # fmt: skip
 
 

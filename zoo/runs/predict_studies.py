@@ -16,11 +16,25 @@ from zoo.data.images.dicom_header import Ids
 from zoo.data.images.listing import find_images
 from zoo.evaluation.studies.rule import StudyRule
 from zoo.gate.verdict import Verdict
-from zoo.inference import resume, studies, writers
+from zoo.inference import parts, resume, studies, writers
 from zoo.inference.predictor import Predictor
+from zoo.inference.shards import Shard, share_of
 from zoo.inference.stream import Prediction
 from zoo.runs.predict import findings_job
-from zoo.runs.writing import beside, complete, in_order, keep, printable, scored, settle, tell_quality, tell_resumed
+from zoo.runs.writing import (
+    beside,
+    complete,
+    in_order,
+    job_of,
+    keep,
+    no_image,
+    part_of_job,
+    printable,
+    scored,
+    settle,
+    tell_quality,
+    tell_resumed,
+)
 
 
 @dataclass(frozen=True)
@@ -48,6 +62,7 @@ def write_study_findings(
     restart: bool = False,
     ids: Ids = "file",
     also: Callable[[Prediction, np.ndarray], None] | None = None,
+    shard: Shard | None = None,
 ) -> StudyCounts:
     """Writes one row per study and finding, or per study, as CSV or Parquet; `out` appears when it is complete.
 
@@ -68,6 +83,7 @@ def write_study_findings(
         restart: Whether to start again: the results of an earlier call are discarded, a finished file is replaced.
         ids: "uid" names studies that were told by DICOM headers by their Study Instance UID; otherwise it is hashed.
         also: Called with the predictions of the images of each study, and its logits, before its rows are written.
+        shard: Which share of the studies to score; see `runs.predict.write_findings`.
 
     Raises:
         CheckpointError: An earlier call with other settings was stopped, one is still running, images that it scored
@@ -86,14 +102,19 @@ def write_study_findings(
     if found:
         progress.message(f"{studies.described(names_of, source)}; {rule.described(predictor.labels)}")
     job["studies"] = str(source) if source in studies.RULES else contents.of(str(source)).digest
-    job |= {} if ids == "file" else {"ids": ids}
-    if not restart and (earlier := complete(out, job, found, progress)) is not None:
-        counts = earlier.items, earlier.failed, earlier.rejected, earlier.doubtful
-        return StudyCounts(len(set(study_of.values())), *counts)
+    share = None
+    if shard is not None:
+        share = share_of(shard, found, names_of.tolist(), names_of.tolist())
+        found, out, kind = list(share.paths), shard.part_of(out), part_of_job(share, job, ids)
+    job = job_of(job, ids, share)
+    studies_here = len({study_of[path] for path in found})
+    if not restart and (earlier := complete(out, job, found, progress, kind)) is not None:
+        return StudyCounts(studies_here, earlier.items, earlier.failed, earlier.rejected, earlier.doubtful)
     with resume.open_journal(out, job, restart=restart, whole=kind.whole) as log:
         before = [path for path, _ in log.files]
         paths = _grouped(in_order(log.files, found, out), study_of, len(before), out)
         settle(predictor, batch_size)
+        place_of = {study: i for i, study in enumerate(dict.fromkeys(study_of[path] for path in paths))}
 
         def write(piece: _Piece) -> None:
             if also is not None:
@@ -103,20 +124,26 @@ def write_study_findings(
             names, errors = printable(piece.studies.names), printable(piece.studies.errors)
             shown = replace(piece.studies, names=names, errors=errors)
             table = _table(predictor, shown, piece.images, wide, point)
+            if share is not None:
+                table = parts.placed(table, share.places[[place_of[name] for name in piece.studies.names]])
             failed, rejected, doubtful = piece.counts
             text = kind.piece(table, first=not log.done.items)
             log.append(text, len(piece.paths), failed, held, rejected, doubtful)
+            parts.count(kind, log.done)
 
         done = log.done.items
+        parts.count(kind, log.done)
         tell_resumed(done, len(paths), progress)
         start = done // batch_size * batch_size
-        batches = scored(predictor, paths, progress, batch_size, strict, start)
+        batches = scored(predictor, paths, progress, batch_size, strict, start, None if share is None else share.images)
         beside(write, _pieces(batches, paths, [study_of[path] for path in paths], rule, start, done))
+        if not log.done.size:  # the share of a short list may be empty
+            none = _table(predictor, no_image(predictor), np.ones(1, np.int64), wide, point)
+            log.append(kind.piece(parts.nothing(none), first=True), 0)
     keep(out, job, log, progress)
     done_now = log.done
     tell_quality(done_now, predictor, progress)
-    studies_written = len(set(study_of.values()))
-    return StudyCounts(studies_written, done_now.items, done_now.failed, done_now.rejected, done_now.doubtful)
+    return StudyCounts(studies_here, done_now.items, done_now.failed, done_now.rejected, done_now.doubtful)
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,9 +22,10 @@ from zoo.data import contents
 from zoo.data.contents import Content
 from zoo.data.images.dicom_header import Ids
 from zoo.data.images.limits import DEFAULT
-from zoo.inference import finished, resume, writers
+from zoo.inference import finished, parts, resume, writers
 from zoo.inference.embedding import Embedder
 from zoo.inference.predictor import Predictor
+from zoo.inference.shards import Share
 from zoo.inference.stream import Prediction
 from zoo.runs.naming import Names
 from zoo.runtimes.runtime import FEW
@@ -56,6 +57,7 @@ def write_images(
     restart: bool,
     ids: Ids = "file",
     also: Callable[[Prediction], None] | None = None,
+    share: Share | None = None,
 ) -> Counts:
     """Writes the table of every image, batch by batch; `out` appears when it is complete.
 
@@ -72,6 +74,7 @@ def write_images(
         restart: Whether to discard the results of an earlier call, and to replace a finished file.
         ids: How the rows name the images (`runs.naming.Names`).
         also: Called with each batch before its rows are written.
+        share: The share of a longer list that `paths` are; then `out` becomes a part (`inference.parts`).
 
     Raises:
         CheckpointError: An earlier call with another job was stopped, one is still running, or images that it scored
@@ -79,8 +82,8 @@ def write_images(
         ImageError: With `strict`, an image cannot be read.
     """
     names = Names(ids, model.limits)
-    job = dict(job) | ({} if ids == "file" else {"ids": ids})
-    if not restart and (earlier := complete(out, job, paths, progress)) is not None:
+    job = job_of(job, ids, share)
+    if not restart and (earlier := complete(out, job, paths, progress, kind)) is not None:
         return Counts(earlier.items, earlier.failed, earlier.rejected, earlier.doubtful)
     with resume.open_journal(out, job, restart=restart, whole=kind.whole) as log:
         paths = in_order(log.files, paths, out)
@@ -92,21 +95,51 @@ def write_images(
             held = [(path, contents.of(path)) for path in batch.names]
             batch = names.shown(batch)
             batch = replace(batch, names=printable(batch.names), errors=printable(batch.errors))
-            piece = kind.piece(table_of(batch), first=not log.done.items)
+            table, done = table_of(batch), log.done.items
+            if share is not None:
+                table = parts.placed(table, share.places[done : done + len(batch.names)])
             failed, rejected, doubtful = batch.counts
-            log.append(piece, len(batch.names), failed, held, rejected, doubtful)
+            log.append(kind.piece(table, first=not done), len(batch.names), failed, held, rejected, doubtful)
+            parts.count(kind, log.done)
 
         start = log.done.items
         tell_resumed(start, len(paths), progress)
-        beside(write, scored(model, paths, progress, batch_size, strict, start))
+        parts.count(kind, log.done)
+        whole = None if share is None else share.images
+        beside(write, scored(model, paths, progress, batch_size, strict, start, whole))
+        if not log.done.size:  # the share of a short list may be empty
+            log.append(kind.piece(parts.nothing(table_of(no_image(model))), first=True), 0)
     keep(out, job, log, progress)
     tell_quality(log.done, model, progress)
     names.tell(progress)
     return Counts(log.done.items, log.done.failed, log.done.rejected, log.done.doubtful)
 
 
-def complete(out: Path, job: Mapping[str, str | int], paths: Sequence[str], progress: Progress) -> resume.Mark | None:
+def job_of(job: Mapping[str, str | int], ids: Ids, share: Share | None) -> dict[str, str | int]:
+    """The job with how images are named, and with the share of the list if it is a part."""
+    return dict(job) | ({} if ids == "file" else {"ids": ids}) | ({} if share is None else share.facts)
+
+
+def part_of_job(
+    share: Share, job: Mapping[str, str | int], ids: Ids, metadata: Mapping[str, str] | None = None, digits: int = 6
+) -> parts.PartFormat:
+    """The format of the part that holds a share of the table of a job, which is in either format when it is merged."""
+    writers.require_parquet("a part of a table")
+    return parts.PartFormat(parts.facts_of_share(share, job_of(job, ids, None), digits), metadata)
+
+
+def no_image(model: Predictor | Embedder) -> Prediction:
+    """An image without a prediction, whose table has the columns and types of any other."""
+    outputs = len(model.labels) if isinstance(model, Predictor) else model.features
+    return Prediction([""], np.full((1, outputs), np.nan, np.float32), [""])
+
+
+def complete(
+    out: Path, job: Mapping[str, str | int], paths: Sequence[str], progress: Progress, kind: writers.Format
+) -> resume.Mark | None:
     """Says that a file is finished if the same job has written it from the same images.
+
+    A part states its origin itself, so that another machine, with another `ZOO_HOME`, finds that it is finished.
 
     Returns:
         The counts of the finished file; None if there is none.
@@ -114,6 +147,11 @@ def complete(out: Path, job: Mapping[str, str | int], paths: Sequence[str], prog
     Raises:
         CheckpointError: The file exists and is of another job, of other images, or of unknown origin.
     """
+    if isinstance(kind, parts.PartFormat) and not finished.is_known(out):
+        counts = parts.complete(out, kind.facts)
+        if counts is not None:
+            progress.message(f"{out} is already complete: another machine has written it; nothing was computed")
+        return counts
     found = finished.recall(out, job)
     if found is None:
         return None
@@ -220,11 +258,12 @@ def scored(
     batch_size: int | None,
     strict: bool,
     start: int = 0,
+    whole: int | None = None,
 ) -> Iterator[Prediction]:
     """Yields the predictions of images, batch by batch, beginning at image `start`, and reports the progress."""
     with progress.task("scoring images", len(paths), start) as advance:
         left = islice(paths, start, None)
-        for batch in predictor.stream(left, batch_size=batch_size, strict=strict, start=start):
+        for batch in predictor.stream(left, batch_size=batch_size, strict=strict, start=start, whole=whole):
             yield batch
             advance(len(batch.names))
 
