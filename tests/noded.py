@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -103,9 +103,12 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-def dcmtk(tool: str, port: int, *arguments: Any, calling: str = "TESTS", called: str = "ZOO") -> Any:
-    """Runs storescu, echoscu or findscu, and returns status and what it says."""
-    command = [tool, "-v", "-aet", calling, "-aec", called, "127.0.0.1", str(port), *map(str, arguments)]
+def dcmtk(
+    tool: str, port: int, *arguments: Any, calling: str = "TESTS", called: str = "ZOO", before: Sequence[Any] = ()
+) -> Any:
+    """Runs storescu, echoscu or findscu, with `before` before the address; returns status and what it says."""
+    command = [tool, "-v", "-aet", calling, "-aec", called, *map(str, before), "127.0.0.1", str(port)]
+    command += map(str, arguments)
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     return SimpleNamespace(status=done.returncode, told=done.stdout + done.stderr)
 

@@ -23,6 +23,14 @@ _NUMBERS: Numbers = (
     ("--days", int, 1, "N", "with --dicomweb: look at studies of today and of this many days before"),
 )
 
+#: Certificates, as PEM files.
+_TLS = {
+    "--tls-cert": "receive images over TLS alone, with this certificate of the node (PEM); shown to the archive, too",
+    "--tls-key": "its private key (PEM, without a passphrase)",
+    "--tls-senders": "refuse senders without a certificate of these (PEM: theirs, or of their authorities)",
+    "--tls-archive": "send results over TLS alone, to an archive with a certificate of these (PEM)",
+}
+
 
 def add(commands: Any) -> None:
     """Adds the command."""
@@ -40,6 +48,8 @@ def add(commands: Any) -> None:
     sub.add_argument("--allow", action="append", default=[], metavar="AET", help=text)
     text = "listen on an address that other machines can reach without --allow; send the token without encryption"
     sub.add_argument("--insecure", action="store_true", help=text)
+    for option, text in _TLS.items():
+        sub.add_argument(option, type=Path, metavar="FILE", help=text)
     sub.add_argument("--spool", type=Path, help="folder of what is not finished (default: node/AET in ZOO_HOME)")
     sub.add_argument("--point", help="operating point (default: the release's)")
     text = "findings whose heatmaps are sent (default: positive)"
@@ -50,18 +60,22 @@ def add(commands: Any) -> None:
 
 
 def _node(options: argparse.Namespace) -> int:
+    from zoo.node.sending import Pacs
     from zoo.node.settings import Peer, Settings, check_installed, check_web
+    from zoo.node.tls import Tls
 
+    tls = Tls(options.tls_cert, options.tls_key, options.tls_senders, options.tls_archive)
     settings = Settings(
         aet=options.aet, host=options.host, port=options.port, allow=tuple(options.allow), insecure=options.insecure,
         quiet=options.quiet_time, associations=options.max_associations, spool_objects=options.max_objects,
-        spool_bytes=int(options.max_spool * 1e9),
+        spool_bytes=int(options.max_spool * 1e9), tls=tls,
     )  # fmt: skip
     if bool(options.send_to) == bool(options.dicomweb):
         raise UsageError("say where results go: --send-to AET@host:port, or --dicomweb URL")
     _refuse_unused(options)
     limits, token = limits_of(options), os.environ.get("ZOO_DICOMWEB_TOKEN", "")
-    peer = Peer.parse(options.send_to) if options.send_to else None
+    archive = Pacs(Peer.parse(options.send_to), settings.aet, tls) if options.send_to else None
+    tls.receiving()  # its files are read before the model
     check_installed()
     if options.dicomweb:
         check_web(options.dicomweb, token, options.insecure)
@@ -70,17 +84,15 @@ def _node(options: argparse.Namespace) -> int:
     from zoo.inference.load import load
     from zoo.node import running
     from zoo.node.dicomweb import Poller, WebServer
-    from zoo.node.sending import Pacs
 
     log_lines(logging.INFO)
     predictor = load(options.model, runtime=options.runtime, precision=options.precision)
     predictor.limits = limits
     wanted = Wanted(options.point, options.heatmaps, options.captures)
     spool = options.spool or home() / "node" / options.aet
-    if peer is not None:
-        counts = running.run(
-            predictor, spool, Pacs(peer, settings.aet), settings, wanted, partial(_started, options.model, settings.aet)
-        )
+    if archive is not None:
+        started = partial(_started, options.model, settings.aet)
+        counts = running.run(predictor, spool, archive, settings, wanted, started)
     else:
         server = WebServer(options.dicomweb, token, limits.bytes)
         counts = running.run(
@@ -104,8 +116,9 @@ def _refuse_unused(options: argparse.Namespace) -> None:
     listening = {
         "--host": options.host != "127.0.0.1", "--port": options.port != 11112, "--allow": options.allow,
         "--max-associations": options.max_associations != default["--max-associations"],
+        **{option: getattr(options, option[2:].replace("-", "_")) for option in _TLS},
     }  # fmt: skip
-    refuse_unused(listening, "is for --send-to: with --dicomweb, nothing listens")
+    refuse_unused(listening, "is for --send-to: with --dicomweb, nothing listens, and https:// encrypts")
 
 
 def _started(model: str, who: str, port: int) -> None:

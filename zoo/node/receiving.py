@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from zoo.data.images.limits import Limits
 from zoo.dicom.algorithm import MANUFACTURER
 from zoo.node.settings import Settings
 from zoo.node.spool import Spool, SpoolFullError
+from zoo.node.tls import reason
 
 if TYPE_CHECKING:
     from pynetdicom.events import Event
@@ -80,10 +82,12 @@ class Receiver:
             (evt.EVT_CONN_CLOSE, self._closed), (evt.EVT_DIMSE_RECV, self._whole), (evt.EVT_REJECTED, self._rejected),
         ]  # fmt: skip
         try:
-            server = ae.start_server((own.host, own.port), block=False, evt_handlers=handlers)
+            server = ae.start_server(
+                (own.host, own.port), block=False, evt_handlers=handlers, ssl_context=own.tls.receiving()
+            )
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise UsageError(f"cannot listen on {own.host} port {own.port}: {reason}; choose others") from None
+            why = (error.strerror or str(error)).lower()
+            raise UsageError(f"cannot listen on {own.host} port {own.port}: {why}; choose others") from None
         assert server is not None
         # Connections that never ask for an association are not counted by pynetdicom.
         most = 2 * own.associations + 2
@@ -132,7 +136,8 @@ class Receiver:
     def _opened(self, event: Event) -> None:
         """Bounds what is read from a connection before pynetdicom has it whole in memory."""
         association = event.assoc
-        socket: Any = association.dul.socket
+        socket: Any = association.dul.socket  # of pynetdicom: what it reads has been decrypted
+        socket.socket.settimeout(_IDLE)  # or half a message, or half a handshake, would occupy a thread for ever
         receive, most = socket.recv, _CUT_OFF * self._limits.bytes + _LARGEST_PIECE
         self._sizes[association] = 0
 
@@ -143,7 +148,12 @@ class Receiver:
                 _LOG.warning("a sender was cut off in the middle of an object: larger than the limit")
                 raise OSError("larger than the limit")
             self._sizes[association] = size
-            return receive(count)
+            try:
+                return receive(count)
+            except ssl.SSLError as error:
+                self._count("connections refused: TLS")
+                _LOG.warning("a connection was refused: TLS: %s", reason(error))
+                raise
 
         socket.recv = bounded
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from zoo.node.archive import RefusedError, UnreachableError
 from zoo.node.settings import Peer
+from zoo.node.tls import PLAIN, Tls
 
 #: Seconds for a connection, for an answer, and without any data.
 _CONNECT, _ANSWER, _IDLE = 10, 60, 60
@@ -21,10 +22,14 @@ class Pacs:
     Args:
         peer: Its title and address.
         aet: The title that calls it.
+        tls: Certificates; nothing is encrypted unless it has those of the archive.
+
+    Raises:
+        UsageError: A file of certificates cannot be used.
     """
 
-    def __init__(self, peer: Peer, aet: str = "ZOO") -> None:
-        self.peer, self._aet = peer, aet
+    def __init__(self, peer: Peer, aet: str = "ZOO", tls: Tls = PLAIN) -> None:
+        self.peer, self._aet, self._tls = peer, aet, tls.sending()
 
     def send(self, results: Sequence[Path], confirmed: Callable[[Path], None]) -> None:
         """Sends results over one association; see `Archive.send`."""
@@ -36,10 +41,12 @@ class Pacs:
         ae.connection_timeout, ae.acse_timeout, ae.dimse_timeout, ae.network_timeout = _CONNECT, _ANSWER, _ANSWER, _IDLE
         for kind in sorted({(one.SOPClassUID, one.file_meta.TransferSyntaxUID) for one in datasets}):
             ae.add_requested_context(*kind)
-        association = ae.associate(self.peer.host, self.peer.port, ae_title=self.peer.aet)
+        over = (self._tls, self.peer.host) if self._tls is not None else None
+        association = ae.associate(self.peer.host, self.peer.port, ae_title=self.peer.aet, tls_args=over)
         if not association.is_established:
             how = "rejected the association" if association.is_rejected else "cannot be reached"
-            raise UnreachableError(f"{self.peer.aet} {how}")
+            why = f": TLS: {self._tls.failure}" if self._tls is not None and self._tls.failure else ""
+            raise UnreachableError(f"{self.peer.aet} {how}{why}")
         refused = ""
         try:
             for result, dataset in zip(results, datasets, strict=True):

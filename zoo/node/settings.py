@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 from zoo.core.errors import MissingExtraError, UsageError
+from zoo.node.tls import PLAIN, Tls
 from zoo.service.settings import is_loopback
 
 #: Libraries of the extra `node`.
@@ -71,6 +72,7 @@ class Settings:
             tried again without an end.
         retry: Seconds to the first repetition of a failed sending; each further pause is twice as long.
         retry_most: Longest pause.
+        tls: Certificates; images are received without TLS if there are none.
 
     Raises:
         UsageError: A number or title is out of range, or another address than loopback has no list of titles.
@@ -97,6 +99,7 @@ class Settings:
     refusals: int = 8
     retry: float = 2.0
     retry_most: float = 300.0
+    tls: Tls = PLAIN
 
     def __post_init__(self) -> None:
         for title in (self.aet, *self.allow):
