@@ -22,6 +22,7 @@ from pynetdicom import AE  # noqa: E402
 from zoo.cli import main  # noqa: E402
 from zoo.cli.serving import log_lines  # noqa: E402
 from zoo.core.errors import UsageError  # noqa: E402
+from zoo.data.images.dicom_meta import prepare_pydicom  # noqa: E402
 from zoo.data.images.limits import Limits  # noqa: E402
 from zoo.node.archive import RefusedError, UnreachableError  # noqa: E402
 from zoo.node.settings import Peer, Settings, check_web  # noqa: E402
@@ -201,6 +202,7 @@ def test_a_warning_is_one_line_of_the_log_and_one_of_pydicom_none(caplog, monkey
     monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
     with warnings.catch_warnings():
         log_lines(logging.INFO)
+        prepare_pydicom()
         warnings.warn_explicit("burned-in text", UserWarning, "zoo.py", 1, module="zoo")
         warnings.warn_explicit("SECRET", UserWarning, "charset.py", 1, module="pydicom.charset")
     assert [record.getMessage() for record in caplog.records] == ["burned-in text"]

@@ -108,7 +108,6 @@ def log_lines(level: int) -> None:
         logging.getLogger("zoo").warning("%s", message)
 
     warnings.showwarning = show
-    warnings.filterwarnings("ignore", module=r"(pydicom|highdicom)(\..*)?$")  # which show values of headers
 
 
 def _app(options: argparse.Namespace) -> int:

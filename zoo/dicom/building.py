@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import traceback
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -37,7 +36,6 @@ def require_highdicom() -> None:
             raise MissingExtraError("DICOM results", library, "dicom")
     prepare_pydicom()
     logging.getLogger("highdicom").setLevel(logging.WARNING)  # below that it logs identifiers of images
-    warnings.filterwarnings("ignore", module=r"(highdicom|pydicom)(\..*)?$")
 
 
 @contextmanager

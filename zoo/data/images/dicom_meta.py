@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import struct
+import warnings
 import zlib
 
 from zoo.core.errors import ImageError
@@ -23,9 +25,14 @@ _BLOCK = 1 << 20
 
 _SILENT = logging.NullHandler()
 
+#: The filter of warnings by pydicom and highdicom.
+_IGNORED = ("ignore", None, Warning, re.compile(r"(pydicom|highdicom)(\..*)?$"), 0)
+
 
 def prepare_pydicom() -> None:
-    """Imports pydicom and keeps its messages off the terminal, since they would show values of the header.
+    """Imports pydicom and drops its messages and warnings, since they show values of the header.
+
+    Its own warnings and those of highdicom then appear nowhere: on no terminal, in no log, and in no note of a report.
 
     Raises:
         ImportError: It is not installed.
@@ -37,6 +44,9 @@ def prepare_pydicom() -> None:
     messages = logging.getLogger("pydicom")
     messages.addHandler(_SILENT)
     messages.propagate = False  # or the log of a service would have them
+    # Others may have put a filter before it: one that collects warnings, for a report.
+    if not warnings.filters or warnings.filters[0] != _IGNORED:
+        warnings.filterwarnings("ignore", module=_IGNORED[3].pattern)
 
 
 def transfer_syntax(data: bytes) -> str:
