@@ -270,7 +270,7 @@ def test_what_it_cannot_use_is_refused_and_left_alone(films, tmp_path):
     listed.write_text(json.dumps(facts | {"format": 3}))
     with pytest.raises(CacheError, match=r"films-00000.json: made by a newer zoo \(format 3\)"):
         of(films, folder)
-    for wrong in ("{", "[]", "{}"):
+    for wrong in ("[]", "{}"):
         listed.write_text(wrong)
         with pytest.raises(CacheError, match=r"films-00000.json: not written by the zoo"):
             of(films, folder)
@@ -280,6 +280,26 @@ def test_what_it_cannot_use_is_refused_and_left_alone(films, tmp_path):
     with pytest.raises(ValueError, match="size must be 1 to 2048 pixels, got 0"):
         of(films, folder, size=0)
     assert (folder / "films-00000.tfrecord").stat().st_size == shards.nbytes(N, SIZE)
+
+
+@pytest.mark.parametrize("damage", ["cut", "zeros", "flipped"])
+def test_a_torn_index_costs_its_own_shard_alone(films, tmp_path, decoded, monkeypatch, damage):
+    monkeypatch.setattr(cache, "SHARD_IMAGES", 4)
+    folder, told = tmp_path / "cache", Told()
+    whole = of(films, folder)
+    expected = {path: whole.read(path, SIZE).tobytes() for path in films}
+    index = folder / "films-00001.json"
+    content = bytearray(index.read_bytes())
+    content[content.index(b'"films"') + 30] ^= 1
+    index.write_bytes({"cut": content[: len(content) // 2], "zeros": bytes(len(content)), "flipped": content}[damage])
+    decoded.clear()
+    again = of(films, folder, told)
+    assert [message for message in told.messages if "cut off or altered" in message]
+    assert sum(decoded.values()) == 4
+    assert {path: again.read(path, SIZE).tobytes() for path in films} == expected
+    decoded.clear()
+    of(films, folder)
+    assert not decoded
 
 
 def test_room_is_looked_for_before_anything_is_decoded(films, tmp_path, decoded, monkeypatch):

@@ -6,6 +6,7 @@ import argparse
 import os
 import platform
 import select
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from zoo.cli.journey import TopParser, add_examples
 from zoo.core import backend
 from zoo.core.errors import ZooError
 from zoo.core.quiet import quiet_tensorflow
+from zoo.training.interruption import Signalled, at_once
 
 #: Line that is printed below a traceback, and exit status after one (EX_SOFTWARE of sysexits.h).
 REPORT = "This is a fault of xrayslam-zoo: please report it to the project, with the text above ({versions})."
@@ -30,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Errors of use are one line on standard error and status 1; invalid options are reported by argparse, with status 2.
     A fault of this package prints its traceback and a line that asks for a report, with status 70. Where the reader of
-    the output has left, as in `zoo list | head -1`, the command ends without a word, with status 141.
+    the output has left, as in `zoo list | head -1`, the command ends without a word, with status 141. SIGTERM, SIGHUP
+    and Ctrl-C are told in one line, with status 128 plus the number of the signal; the second one ends the process.
     """
     top = parser()
     completion.answer(top)  # ends here if a shell asks what could come next
@@ -38,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     quiet_tensorflow()
     try:
         backend.choose(options.backend)
-        status = int(options.run_command(options) or 0)
+        with at_once():
+            status = int(options.run_command(options) or 0)
         sys.stdout.flush()  # here, so that a reader who left is noticed here
         return status
     except (ZooError, OSError) as error:
@@ -48,9 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"zoo {options.command}: {' '.join(_said(error).split())}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print(f"zoo {options.command}: stopped by you", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stop:
+        name = stop.name if isinstance(stop, Signalled) and stop.name != "SIGINT" else "you"
+        print(f"zoo {options.command}: stopped by {name}; the same command goes on from what is kept", file=sys.stderr)
+        return 128 + (stop.number if isinstance(stop, Signalled) else signal.SIGINT)
     except Exception:  # noqa: BLE001 - the whole traceback is printed
         traceback.print_exc()
         print(REPORT.format(versions=_versions()), file=sys.stderr)

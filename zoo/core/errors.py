@@ -88,6 +88,14 @@ class MissingExtraError(ZooError, ImportError):
         return type(self), (self.what, self.library, self.extra, self.hint)
 
 
+class WriteError(ZooError, OSError):
+    """A file or folder that cannot be written: the disk is full, or nothing may be written there.
+
+    The message names it and the reason. What was there before, and what was written of a result that can be resumed,
+    stays; the same call goes on when there is room.
+    """
+
+
 class EvaluationError(ZooError, ValueError):
     """Labels, predictions or groups that cannot be evaluated as requested."""
 

@@ -11,13 +11,22 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from zoo.core.errors import WriteError, ZooError
 from zoo.core.exchange import beside, locked, real_path, take_place
 from zoo.core.exchange import recover as recover
 from zoo.core.exchange import recover_inside as recover_inside
+
+#: Error codes of a disk, a quota or a file that is full, and of places where nothing may be written.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+_FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+#: Name of the hash in sealed JSON data.
+_SEAL = "seal"
 
 
 @contextmanager
@@ -36,6 +45,7 @@ def whole_folder(target: str | Path) -> Iterator[Path]:
 
     Raises:
         NotADirectoryError: `target` is a file.
+        WriteError: The disk is full, or nothing may be written there; `target` stays as it was.
 
     >>> import tempfile
     >>> from pathlib import Path
@@ -49,7 +59,7 @@ def whole_folder(target: str | Path) -> Iterator[Path]:
     target = real_path(target)
     if target.exists() and not target.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(target))
-    with beside(target) as new:
+    with told(target), beside(target) as new:
         yield new
         if not new.exists():
             return
@@ -73,6 +83,9 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     Yields:
         The temporary path to write to; it has the same file name.
 
+    Raises:
+        WriteError: The disk is full, or nothing may be written there; `path` stays as it was.
+
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     with whole_file(Path(folder, "a.txt")) as new:
@@ -81,12 +94,52 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     '1'
     """
     path = real_path(path)
-    with beside(path) as folder:
+    with told(path), beside(path) as folder:
         new = folder / path.name
         yield new
         _settle(new, folder)
         new.replace(path)
         sync(path.parent)
+
+
+@contextmanager
+def told(target: str | Path, kept: str = "what was there before is unchanged") -> Iterator[None]:
+    """Raises a `WriteError` that names `target` where something cannot be written in the block.
+
+    Libraries say so in their own ways: by an `OSError` with a number, or by its text within another error. An error
+    about a file that may not be read is left as it is.
+
+    Args:
+        target: What is written.
+        kept: What is left, for the message.
+
+    Raises:
+        WriteError: The disk is full, a file would be too large, or nothing may be written there.
+
+    >>> with told("a.csv", "nothing is lost"):
+    ...     raise OSError(errno.ENOSPC, "")
+    Traceback (most recent call last):
+    zoo.core.errors.WriteError: a.csv: cannot be written: No space left on device (nothing is lost)
+    """
+    try:
+        yield
+    except ZooError:
+        raise
+    except Exception as error:
+        if not (reason := _unwritable(error, Path(target))):
+            raise
+        raise WriteError(f"{target}: cannot be written: {reason} ({kept})") from error
+
+
+def _unwritable(error: Exception, target: Path) -> str:
+    """Why something cannot be written; "" if the error says nothing of it."""
+    if isinstance(error, OSError) and error.errno is not None:
+        about = Path(error.filename) if isinstance(error.filename, str) else target
+        ours = about == target or target.parent in (about, *about.parents)
+        if error.errno in _FULL or (error.errno in _FORBIDDEN and ours):
+            return os.strerror(error.errno)
+    text = str(error)
+    return next((os.strerror(n) for n in _FULL if os.strerror(n) in text), "")
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
@@ -140,6 +193,21 @@ def content_key(facts: object, digits: int = 32) -> str:
     """
     text = json.dumps(facts, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:digits]
+
+
+def seal(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Adds a hash of JSON data to it, so that a file of it that was altered is noticed when it is read (`sealed`).
+
+    >>> sealed(seal({"a": 1})), sealed(seal({"a": 1}) | {"a": 2})
+    (True, False)
+    """
+    return {**facts, _SEAL: content_key(facts)}
+
+
+def sealed(facts: Mapping[str, Any], *, required: bool = False) -> bool:
+    """Whether JSON data is what `seal` returned; data without a seal, of earlier versions, unless one is `required`."""
+    rest = {name: value for name, value in facts.items() if name != _SEAL}
+    return facts[_SEAL] == content_key(rest) if _SEAL in facts else not required
 
 
 def _settle(file: Path, like: Path) -> None:

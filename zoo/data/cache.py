@@ -159,7 +159,7 @@ def _usable(
 
     Also returns path -> image, in the order of `names`, for the files that have not changed since.
     """
-    shards = shard_files.finished(folder)
+    shards = shard_files.finished(folder, lambda path: _forget_torn(path, progress))
     for shard in shards:
         if shard.size != size:
             raise CacheError(f"{folder}: holds images of {shard.size} px, not of {size} px: give another folder")
@@ -176,6 +176,11 @@ def _usable(
             shard.remove()
         return [], {}
     return shards, images
+
+
+def _forget_torn(path: Path, progress: Progress) -> None:
+    progress.message(f"{path}: cut off or altered; the images of its shard are decoded again")
+    path.unlink()
 
 
 def _held(shards: Sequence[Shard], names: Mapping[str, str]) -> dict[str, CachedImage]:

@@ -12,7 +12,7 @@ import numpy as np
 from filelock import FileLock
 
 from zoo._version import __version__
-from zoo.core.files import content_key
+from zoo.core.files import content_key, told
 from zoo.core.progress import Progress
 from zoo.data import contents
 from zoo.inference.embedding import Embedder
@@ -50,15 +50,20 @@ def features_of(
         paths: Image files.
         folder: Folder of the store; created if missing.
         progress: Receives the progress.
+
+    Raises:
+        WriteError: The disk is full, or nothing may be written there.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with told(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     runtime = embedder.runtime
     key = content_key([predictor.manifest_sha256, dict(embedder.sizes), runtime.name, runtime.precision, __version__])
     path = folder / f"features-{key[:16]}.bin"
     with progress.task("comparing files with stored features", len(paths)) as advance:
         digests = {p: c.digest for p, c in zip(paths, contents.read(list(paths), advance), strict=True)}
     unreadable: dict[str, str] = {}
-    with FileLock(path.with_suffix(".lock")):
+    stays = "the features so far are kept; the same command goes on from there"
+    with told(path, stays), FileLock(path.with_suffix(".lock")):
         known = _read(path, embedder.features)
         new = [next(iter(group)) for group in _by_digest(paths, digests).values() if digests[group[0]] not in known]
         with progress.task("extracting features", len(paths), len(paths) - len(new)) as advance, path.open("ab") as out:

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 from filelock import FileLock, Timeout
 
 from zoo.core.errors import CheckpointError
+from zoo.core.files import sync, told
 from zoo.data.contents import Content
 
 _HINT = "--replace (restart=True) drops it and begins again"
@@ -129,6 +130,7 @@ def open_journal(
     Raises:
         CheckpointError: The earlier run was of another job (the message lists the facts that differ), is still running,
             or has an unreadable record.
+        WriteError: The disk is full, or nothing may be written there.
 
     Example:
         >>> import tempfile
@@ -140,8 +142,8 @@ def open_journal(
         'a.png,0.5'
     """
     folder = folder_of(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder / "lock", out):
+    stays = "the results so far are kept; the same command goes on from there"
+    with told(out, stays), _made(folder), _alone(folder / "lock", out):
         rows, record = folder / "rows", folder / "record.jsonl"
         if restart:
             _drop(rows, record)
@@ -161,8 +163,17 @@ def open_journal(
                     shutil.rmtree(folder, ignore_errors=True)
                 raise
             os.fsync(file.fileno())
-        whole(rows).replace(out)
+        finished = whole(rows)
+        sync(finished)
+        finished.replace(out)
+        sync(out.parent)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    yield
 
 
 def _drop(*paths: Path) -> None:

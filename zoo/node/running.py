@@ -218,9 +218,11 @@ def run(
 
 @contextmanager
 def _signals() -> Iterator[threading.Event]:
-    """An event that SIGTERM and Ctrl-C set; the second signal acts as usual."""
-    stop = threading.Event()
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    """An event that SIGTERM, SIGHUP and Ctrl-C set; the second signal acts as usual."""
+    stop, names = threading.Event(), ("SIGTERM", "SIGINT", "SIGHUP")  # no SIGHUP on Windows
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    # One that is ignored, as SIGHUP is under `nohup`, stays ignored.
+    before = {number: old for number in numbers if (old := signal.getsignal(number)) != signal.SIG_IGN}
 
     def end(number: int, frame: object) -> None:
         stop.set()

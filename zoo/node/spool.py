@@ -81,8 +81,7 @@ class Job:
 
     def reasons(self) -> dict[str, str]:
         """Name of each image that took no part in the results, with the reason."""
-        file = self.results / "unread.json"
-        return dict(json.loads(file.read_text("utf-8"))) if file.exists() else {}
+        return _json(self.results / "unread.json")
 
     def dropped(self) -> str:
         """Why the study is given up; "" if it is not."""
@@ -101,7 +100,8 @@ class Job:
     def count(self, what: str, change: int = 1) -> int:
         """Adds to a number that is kept with the study, such as that of attempts, and returns it."""
         file = self.folder / what
-        number = (int(file.read_text()) if file.exists() else 0) + change
+        known = file.read_bytes() if file.exists() else b""
+        number = (int(known) if known.isdigit() else 0) + change  # a count that was damaged begins anew
         if change:
             write_text(file, str(number))
         return number
@@ -260,14 +260,21 @@ class Spool:
         return sum(sizes), len(sizes)
 
     def _done_of(self, key: str) -> dict[str, str]:
-        file = self.done / f"{key}.json"
-        return dict(json.loads(file.read_text("utf-8"))) if file.exists() else {}
+        return _json(self.done / f"{key}.json")
 
     def _here(self, key: str, name: str) -> bool:
         return (self.receiving / key / name).exists() or any(self.waiting.glob(f"{key}-*/{name}"))
 
     def _name(self, identifier: str) -> str:
         return hmac.new(self._key, identifier.encode(), hashlib.sha256).hexdigest()[:_DIGITS]
+
+
+def _json(file: Path) -> dict[str, str]:
+    """The content of a file; none of a damaged one, so that its images are taken, and its results sent, once more."""
+    try:
+        return {str(name): str(value) for name, value in json.loads(file.read_bytes()).items()}
+    except (FileNotFoundError, ValueError, RecursionError, AttributeError):
+        return {}
 
 
 def _folders(place: Path) -> list[Path]:

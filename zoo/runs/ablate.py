@@ -17,7 +17,7 @@ from zoo.config.specs import to_dict
 from zoo.core.counting import counted
 from zoo.core.csv import read_columns
 from zoo.core.errors import CheckpointError
-from zoo.core.files import content_key, whole_folder, write_json, write_text
+from zoo.core.files import content_key, seal, sealed, sha256, whole_folder, write_json, write_text
 from zoo.core.process import require_own_process
 from zoo.core.progress import Progress
 from zoo.data.studies import studies_of
@@ -108,6 +108,10 @@ def ablate(
 def _train_seed(work: _Work, seed: int, until: float | None, progress: Progress) -> str:
     """Trains what is missing of one seed; returns why it stopped, or ""."""
     held, variants = work.held, {name: work.ablation.variant(name, seed) for name in work.ablation.variants}
+    for cell in (_cell(work, name, seed) for name in variants):
+        if cell.exists() and _facts(cell) is None:
+            progress.message(f"{cell}: damaged; it is trained anew")
+            shutil.rmtree(cell)
     missing = [name for name, variant in variants.items() if not _done(work, name, seed, variant)]
     trainings: dict[str, list[str]] = {}
     for name in missing:
@@ -155,17 +159,28 @@ def _cell(work: _Work, name: str, seed: int) -> Path:
 
 
 def _done(work: _Work, name: str, seed: int, variant: Variant) -> bool:
-    path = _cell(work, name, seed) / _FACTS
-    if not path.is_file():
+    cell = _cell(work, name, seed)
+    facts = _facts(cell)
+    if facts is None:
         return False
-    saved = json.loads(path.read_text("utf-8"))["of"]
-    wanted = _identity(work, variant)
+    saved, wanted = facts["of"], _identity(work, variant)
     if changed := [key for key, value in wanted.items() if saved.get(key) != value]:
         raise CheckpointError(
-            f"{path.parent}: made with another {' and '.join(changed)}: use another folder (--out), or delete the cell "
+            f"{cell}: made with another {' and '.join(changed)}: use another folder (--out), or delete the cell "
             "to train it anew"
         )
     return True
+
+
+def _facts(cell: Path) -> dict[str, Any] | None:
+    """What a cell was made from; None if there is none, or if it or its logits were cut off or altered."""
+    try:
+        facts: dict[str, Any] = json.loads((cell / _FACTS).read_bytes())
+        known = facts.get("logits")  # none in cells of earlier versions
+        sound = sealed(facts) and (known is None or known == sha256(cell / _LOGITS))
+        return facts if sound and isinstance(facts["of"], dict) else None
+    except (FileNotFoundError, ValueError, KeyError, AttributeError):
+        return None
 
 
 def _score(variant: Variant, work: _Work, run: Path, cell: Path, seconds: float, progress: Progress) -> None:
@@ -180,7 +195,8 @@ def _score(variant: Variant, work: _Work, run: Path, cell: Path, seconds: float,
     frame.insert(0, "Image_name", held.table["Image_name"].to_numpy()[rows])
     with whole_folder(cell) as new:
         frame.to_csv(new / _LOGITS, index=False)
-        write_json(new / _FACTS, {"of": _identity(work, variant), "seconds": round(seconds, 1)})
+        facts = {"of": _identity(work, variant), "seconds": round(seconds, 1), "logits": sha256(new / _LOGITS)}
+        write_json(new / _FACTS, seal(facts))
 
 
 def _compare(work: _Work) -> Table | None:

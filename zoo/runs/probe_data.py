@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from zoo.core.files import write_text
 from zoo.core.progress import Progress, tell_warnings
 from zoo.data import splits
 from zoo.data.identity import DataIdentity
@@ -140,4 +141,4 @@ def write_out_of_fold(path: Path, held: ProbeData, sample: Sample, logits: np.nd
     frame.insert(0, "fold", sample.fold)
     frame.insert(0, "Patient_ID", sample.patients)
     frame.insert(0, "Image_name", held.table["Image_name"].to_numpy())
-    frame.to_csv(path, index=False)
+    write_text(path, frame.to_csv(index=False))

@@ -12,6 +12,7 @@ import pandas as pd
 
 from zoo.core.counting import counted
 from zoo.core.errors import CacheError, CheckpointError
+from zoo.core.files import write_text
 from zoo.core.progress import Progress, tell_warnings
 from zoo.data import scan, splits
 from zoo.data.cache import ImageCache, cache_images
@@ -78,7 +79,7 @@ def prepare(
     held = DataIdentity.of(table, recipe.ensemble.findings, digests)
     resuming.refuse_changes(recipe, held, run)
     if recipe.fill_missing == "original":
-        reading.fill_original(table).to_csv(run / "filled.csv", index=False)
+        write_text(run / "filled.csv", reading.fill_original(table).to_csv(index=False))
     return Prepared(recipe, table, make_split(recipe, table, run, progress), read, held, dataset or "several")
 
 
@@ -203,7 +204,7 @@ def cache(
 
 def list_skipped(skipped: pd.DataFrame, kept: int, path: Path, progress: Progress) -> None:
     """Writes the rows that were left out with the reason, and tells their number and the first names."""
-    skipped.to_csv(path, index=False)
+    write_text(path, skipped.to_csv(index=False))
     if len(skipped):
         names = ", ".join(skipped["Image_name"].head(5)) + (" ..." if len(skipped) > 5 else "")
         progress.message(

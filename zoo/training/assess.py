@@ -13,6 +13,7 @@ import pandas as pd
 
 from zoo.config.specs import EnsembleSpec
 from zoo.config.weighting import numbers
+from zoo.core.files import write_text
 from zoo.core.progress import Progress
 from zoo.data.images.reading import Reader, read_image
 from zoo.data.splits import Split, patients_of
@@ -292,4 +293,4 @@ def _write_predictions(
         frame.insert(0, "Image_name", rows["Image_name"].to_numpy())
         frame.insert(0, "split", part)
         frames.append(frame)
-    pd.concat(frames).to_csv(path, index=False)
+    write_text(path, pd.concat(frames).to_csv(index=False))

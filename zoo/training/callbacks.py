@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
@@ -11,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from zoo.training.nonfinite import MOST_SKIPPED, NotFinite, applied_steps
 from zoo.training.recipe import Stage
 
 #: Seconds between two reports of the loss.
@@ -26,12 +28,17 @@ _STATES: dict[type, tuple[str, ...]] = {
 class StepCallback(keras.callbacks.Callback):
     """Counts and reports the steps of one epoch, and saves or stops in the middle of it when asked.
 
+    The mean of the loss leaves out the steps that loss scaling skips, if their loss is not finite.
+
     Args:
         start_step: Number of steps of the epoch that are already done.
         trackers: Values of the model's metric variables after those steps; `fit` resets them to 0.
         on_loss: Called a few times a second with the step and the mean loss so far.
         due: Called after each step; returns "save", "stop" (save, then end the epoch), or "".
         save: Called with the step to write a checkpoint.
+
+    Raises:
+        NotFinite: The loss of a step that was not skipped is not finite, or too many were skipped in a row.
     """
 
     def __init__(
@@ -47,25 +54,52 @@ class StepCallback(keras.callbacks.Callback):
         self.stopped = False
         self._trackers, self._on_loss, self._due, self._save = trackers, on_loss, due, save
         self._reported = 0.0
+        self._applied: int | None = None
+        self._skipped = 0
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Restores the running sums of the epoch's loss."""
         if self._trackers:
             for variable, value in zip(self.model.metrics_variables, self._trackers, strict=True):
                 variable.assign(value)
+        self._remember()
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Reports the loss, then saves or stops if that is due."""
         self.step += 1
+        loss = float(logs["loss"]) if logs else 0.0
+        if self._applied is not None:
+            loss = self._after_scaled_step(loss)
+        if not math.isfinite(loss):
+            raise NotFinite(self.step, "the loss")
         now = time.monotonic()
         if logs and now - self._reported >= REPORT_EVERY:
             self._reported = now
-            self._on_loss(self.step, float(logs["loss"]))
+            self._on_loss(self.step, loss)
         due = self._due()
         if due:
             # On JAX the weights of a running epoch reach the model only when a callback asks for `self.model`.
             self.model.stop_training = self.stopped = due == "stop"
             self._save(self.step)
+
+    def _remember(self) -> None:
+        """Under loss scaling, keeps the running sums of the loss, and the number of steps that were not skipped."""
+        self._applied = applied_steps(self.model.optimizer)
+        if self._applied is not None:
+            self._sound = [np.array(keras.ops.convert_to_numpy(v)) for v in self.model.metrics_variables]
+
+    def _after_scaled_step(self, loss: float) -> float:
+        """Counts a skipped step, and takes its loss out of the mean if it is not finite; returns the mean."""
+        skipped = applied_steps(self.model.optimizer) == self._applied
+        self._skipped = self._skipped + 1 if skipped else 0
+        if self._skipped > MOST_SKIPPED:
+            raise NotFinite(self.step, f"the gradient of {self._skipped} steps in a row, which were skipped,")
+        if skipped and not math.isfinite(loss):
+            for variable, value in zip(self.model.metrics_variables, self._sound, strict=True):
+                variable.assign(value)
+            loss = float(self.model.get_metrics_result()["loss"])
+        self._remember()
+        return loss
 
 
 def epoch_callbacks(stage: Stage, model: keras.Model, logs: Path) -> keras.callbacks.CallbackList:

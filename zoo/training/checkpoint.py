@@ -25,7 +25,11 @@ from zoo.core.warn import warn_user
 
 VARIABLES, STATE, CHECKSUMS = "variables.safetensors", "state.json", "sha256.json"
 
-#: Number of checkpoints that are kept: the newest, and the one before it in case the newest gets damaged.
+#: File in a checkpoint that is kept until another one with such a file is written.
+PINNED = "pinned"
+
+#: Number of checkpoints that are kept: the newest, and the one before it in case the newest gets damaged; besides, the
+#: newest pinned one.
 KEPT = 2
 
 
@@ -64,12 +68,13 @@ class Checkpoints:
         except OSError as error:
             raise CheckpointError(f"{folder}: cannot keep checkpoints here ({error})") from error
 
-    def save(self, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> Path:
+    def save(self, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any], *, pin: bool = False) -> Path:
         """Writes a checkpoint; once it is safely on disk, all older ones but the last are deleted.
 
         Args:
             arrays: Name -> value of every variable.
             state: Further state that can be written as JSON.
+            pin: Whether it is kept until another pinned one is written.
 
         Returns:
             Folder of the new checkpoint.
@@ -82,15 +87,29 @@ class Checkpoints:
         try:
             with whole_folder(target) as new:
                 _write(new, arrays, state)
+                if pin:
+                    (new / PINNED).touch()
             _verify(target)
         except (OSError, SafetensorError) as error:
             shutil.rmtree(target, ignore_errors=True)
             raise CheckpointError(
                 f"{self.folder}: the checkpoint cannot be written ({error}); the previous one is kept"
             ) from error
-        for old in [*existing, target][:-KEPT]:
-            shutil.rmtree(old)
+        found = [*existing, target]
+        pinned = self._pinned(found)[-1:]
+        for old in found[:-KEPT]:
+            if old not in pinned:
+                shutil.rmtree(old)
         return target
+
+    def pinned(self) -> Snapshot | None:
+        """Loads the newest pinned checkpoint; None if there is none, or if it is damaged, with a warning."""
+        for folder in self._pinned(self._folders())[-1:]:
+            try:
+                return _read(folder)
+            except (OSError, ValueError, SafetensorError) as error:
+                warn_user(f"{folder}: damaged ({error})")
+        return None
 
     def load(self) -> Snapshot | None:
         """Loads the newest undamaged checkpoint, with a warning for each damaged one; None if there is none at all.
@@ -116,6 +135,10 @@ class Checkpoints:
                 "delete the folder to start again"
             )
         return None
+
+    @staticmethod
+    def _pinned(folders: Sequence[Path]) -> list[Path]:
+        return [folder for folder in folders if (folder / PINNED).exists()]
 
     def _folders(self) -> list[Path]:
         """Finished checkpoints, oldest first."""

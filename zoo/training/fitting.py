@@ -3,56 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
 
-from zoo.core.errors import TrainingError, WeightsError
-from zoo.core.files import whole_file
-from zoo.core.progress import Progress
+from zoo.core.errors import TrainingError
+from zoo.core.files import sha256
 from zoo.data.pipeline import image_errors
 from zoo.evaluation.metrics import roc_auc
-from zoo.models.ensemble import Ensemble
-from zoo.models.weights.files import uninitialized
-from zoo.training import averaging, checkpoint, devices
+from zoo.training import averaging, checkpoint, devices, nonfinite
+from zoo.training.building import build, save_weights
 from zoo.training.callbacks import StepCallback, callback_states, epoch_callbacks, restore_callbacks
-from zoo.training.examples import Examples
-from zoo.training.interruption import Interruption
 from zoo.training.jobs import Job, Position
+from zoo.training.nonfinite import NotFinite
 from zoo.training.optimizers import averaged_weights, build_optimizer, skipped_steps
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What all jobs of a run share.
-
-    Attributes:
-        examples: Training and validation images with their labels.
-        loss: The loss that is minimised.
-        logs: Folder of TensorBoard's files.
-        checkpoint_minutes: Longest time between two checkpoints.
-        interruption: Tells whether to stop.
-        progress: Receives steps, epochs and messages.
-        save: Writes a checkpoint of the given variables and the run's position.
-    """
-
-    examples: Examples
-    loss: keras.losses.Loss
-    logs: Path
-    checkpoint_minutes: float
-    interruption: Interruption
-    progress: Progress
-    save: Callable[[Mapping[str, np.ndarray]], None]
+from zoo.training.surroundings import Surroundings
 
 
 def fit_job(job: Job, around: Surroundings, position: Position, arrays: Mapping[str, np.ndarray] | None) -> str:
-    """Trains a job to its end, from the beginning or from a checkpoint.
+    """Trains a job to its end, from the beginning or from a checkpoint; `position` then points to the next job.
 
-    The best weights are saved at the end of the epoch that reached them. When the job is done, `position` points to
-    the next job.
+    The best weights are saved at the end of the epoch that reached them.
 
     Args:
         job: The model and the stage.
@@ -61,49 +34,77 @@ def fit_job(job: Job, around: Surroundings, position: Position, arrays: Mapping[
         arrays: The variables of a checkpoint, or None to start the job.
 
     Returns:
-        "" when the job is done, otherwise the reason why it stopped; a checkpoint was then written.
+        "" when the job is done, otherwise why it stopped; a checkpoint was then written.
 
     Raises:
-        TrainingError: The weights are no longer finite.
+        TrainingError: Something is not finite, and the stage may not back off (any more).
     """
+    number, reason = position.job, ""
     fitting = _Fitting(job, around, position, arrays)
     around.progress.on_job(job.title, job.stage.epochs, fitting.steps)
-    fitting.callbacks.on_train_begin()
-    restore_callbacks(fitting.callbacks, position.callbacks)
-    position.begun = True
-    number, reason = position.job, ""
+    fitting.begin()
     try:
         while position.job == number and not reason:
-            reason = fitting.epoch()
+            try:
+                reason = fitting.epoch()
+            except NotFinite as seen:
+                given_up, fitting = fitting, _backed_off(job, around, position, seen)
+                given_up.callbacks.on_train_end()
     finally:
         fitting.callbacks.on_train_end()
     return reason if position.job == number else ""
 
 
-def build(job: Job, fresh: bool = True) -> Ensemble:
-    """Builds the job's model with the weights that it starts from, or with uninitialized ones if not `fresh`."""
-    keras.utils.set_random_seed(job.seed)
-    if fresh and job.start is None:
-        model = Ensemble.from_spec(job.spec, start=True)
-    else:
-        with uninitialized():
-            model = Ensemble.from_spec(job.spec)
-    if fresh and job.start is not None:
-        if not job.start.is_file():
-            raise WeightsError(f"{job.title}: the weights of the stage before are missing: {job.start}")
-        model.load_weights(job.start)
-    return model
+def _backed_off(job: Job, around: Surroundings, position: Position, seen: NotFinite) -> _Fitting:
+    """Goes back to the start of the epoch, with half the learning rate.
+
+    Raises:
+        TrainingError: The stage may not back off (any more).
+    """
+    what, used, most = _told(job, around, position, seen), position.back_offs, job.stage.back_offs
+    if used >= most:
+        tried = f" after {used} of {most} back-offs" if most else ""
+        raise TrainingError(
+            f"{what}{tried}. The last checkpoint is kept; use a lower learning_rate or another precision, or let the "
+            "stage halve its learning rate by itself (back_offs)"
+        )
+    start = _start(job, around, position, pinned=True)
+    position.become(start[0])
+    position.back_offs = used + 1
+    fitting = _Fitting(job, around, position, start[1])
+    fitting.begin()
+    if start[1] is not None and job.stage.schedule != "warmup_cosine":
+        # The checkpoint's own rate; that of a schedule or of a new optimizer is halved already.
+        fitting.model.optimizer.learning_rate = fitting.rate / 2
+    around.progress.message(
+        f"{what}. Epoch {position.epoch + 1} is repeated from its start with a learning rate of {fitting.rate:.3g} "
+        f"(back-off {used + 1} of {most})"
+    )
+    fitting.save()
+    return fitting
 
 
-def save_weights(model: keras.Model, path: Path) -> None:
-    """Writes the model's weights to a `.weights.h5` file, atomically and without the optimizer."""
-    # Keras would include the optimizer of a compiled model, which makes the file three times as large.
-    optimizer, model.optimizer = getattr(model, "optimizer", None), None
-    try:
-        with whole_file(path) as new:
-            model.save_weights(new)
-    finally:
-        model.optimizer = optimizer
+def _told(job: Job, around: Surroundings, position: Position, seen: NotFinite) -> str:
+    """Names what was not finite first, by training once more from the newest checkpoint, which is finite."""
+    then, arrays = _start(job, around, position, pinned=False)
+    again = _Fitting(job, around, then, arrays)
+    with image_errors():
+        cause = nonfinite.cause_of(again.model, around.loss, job.spec.findings, again.batches(), then.step)
+    if cause is None:  # a device that does not repeat its results exactly
+        return f"{job.title}, epoch {position.epoch + 1}{f', step {seen.step}' if seen.step else ''}: {seen.what}"
+    return f"{job.title}, epoch {then.epoch + 1}, step {cause.step} of {again.steps}: NaN or infinite: {cause.what}"
+
+
+def _start(
+    job: Job, around: Surroundings, position: Position, pinned: bool
+) -> tuple[Position, Mapping[str, np.ndarray] | None]:
+    """Position and variables of the epoch's start if `pinned`, else of the newest checkpoint of the epoch."""
+    found = around.saved(pinned)
+    if found is None and around.saved(False) is None:
+        found = Position(), None
+    if found is None or found[0].job != position.job:
+        raise TrainingError(f"{job.title}: something is not finite, and the checkpoint to go back to is missing")
+    return found
 
 
 class _Fitting:
@@ -114,10 +115,11 @@ class _Fitting:
     ) -> None:
         self.job, self.around, self.position = job, around, position
         self.steps = around.examples.steps(job.stage)
-        self.model = build(job, fresh=arrays is None)
+        self.model = build(job, arrays is None, position.weights)
         self._unfreeze()
+        stage = nonfinite.slowed(job.stage, position.back_offs)
         self.model.compile(
-            optimizer=build_optimizer(self.model, job.stage, self.steps * job.stage.epochs),
+            optimizer=build_optimizer(self.model, stage, self.steps * stage.epochs),
             loss=around.loss,
             jit_compile=devices.jit_compile(),
             # `build_optimizer` has already added loss scaling if the dtype policy needs it.
@@ -125,8 +127,24 @@ class _Fitting:
         )
         if arrays is not None:
             checkpoint.restore(self.model, arrays)
-        self.callbacks = epoch_callbacks(job.stage, self.model, around.logs / job.title.replace(" ", "-"))
+        self.callbacks = epoch_callbacks(stage, self.model, around.logs / job.title.replace(" ", "-"))
         self._saved_at = time.monotonic()
+
+    def begin(self) -> None:
+        """Begins the callbacks from the position's state."""
+        self.callbacks.on_train_begin()
+        restore_callbacks(self.callbacks, self.position.callbacks)
+        self.position.begun = True
+
+    @property
+    def rate(self) -> float:
+        """Learning rate of the next step."""
+        return float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+
+    def batches(self) -> Any:
+        """The remaining training batches of the epoch."""
+        epoch = self.job.first_epoch + self.position.epoch
+        return self.around.examples.batches(self.job.stage, self.job.seed, epoch, self.position.step)
 
     def _unfreeze(self) -> None:
         stage = self.job.stage
@@ -144,7 +162,7 @@ class _Fitting:
         # The loss is the mean over the whole epoch, also after a resume: its running sums are in the checkpoint.
         logs = {
             "loss": float(self.model.get_metrics_result()["loss"]),
-            "learning_rate": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
+            "learning_rate": self.rate,
             "skipped_steps": skipped_steps(self.model.optimizer, (position.epoch + 1) * self.steps),
         }
         with averaged_weights(self.model):
@@ -164,10 +182,9 @@ class _Fitting:
         position, model = self.position, self.model
         trackers = [np.array(keras.ops.convert_to_numpy(v)) for v in model.metrics_variables] if position.step else []
         callback = StepCallback(position.step, trackers, self._report, self._due, self._save_step)
-        epoch = self.job.first_epoch + position.epoch
         with image_errors():
             model.fit(
-                self.around.examples.batches(self.job.stage, self.job.seed, epoch, position.step),
+                self.batches(),
                 initial_epoch=position.epoch,
                 epochs=position.epoch + 1,
                 shuffle=False,
@@ -186,10 +203,14 @@ class _Fitting:
 
     def _save_step(self, step: int) -> None:
         self.position.step = step
-        self._save()
+        self.save()
 
-    def _save(self) -> None:
-        self.around.save(checkpoint.collect(self.model) if self.position.begun else {})
+    def save(self) -> None:
+        """Writes a checkpoint, unless a variable is not finite."""
+        arrays = checkpoint.collect(self.model) if self.position.begun else {}
+        if nonfinite.first_bad(arrays):
+            raise NotFinite(self.position.step, "a weight or a variable of the optimizer")
+        self.around.save(arrays)
         self._saved_at = time.monotonic()
 
     def _validate(self) -> dict[str, float]:
@@ -199,15 +220,12 @@ class _Fitting:
         with image_errors():
             logits = self.model.predict(examples.validation_batches(self.job.stage), verbose=0)[: len(labels)]
         if not np.isfinite(logits).all():
-            raise TrainingError(
-                f"{self.job.title}, epoch {self.position.epoch + 1}: the network gives NaN or infinite logits; "
-                "use a lower learning_rate or another precision"
-            )
+            raise NotFinite(0, "the network gives NaN or infinite logits of validation images")
         targets = labels if examples.validation_targets is None else examples.validation_targets
-        return {
-            "val_loss": float(self.around.loss(targets, logits)),
-            "val_auc": float(np.nanmean(roc_auc(labels, logits))),
-        }
+        loss = float(self.around.loss(targets, logits))
+        if not np.isfinite(loss):
+            raise NotFinite(0, f"the metric val_loss is {loss}")
+        return {"val_loss": loss, "val_auc": float(np.nanmean(roc_auc(labels, logits)))}
 
     def _keep(self, val_auc: float) -> None:
         """Saves the weights if they are the best so far, or if they are to be averaged at the end of the stage."""
@@ -216,11 +234,16 @@ class _Fitting:
         if better:
             self.position.best = val_auc
         if better and stage.average_last is None:
-            save_weights(self.model, folder / stage.best_weights)
+            self._save_best()
         epoch = self.position.epoch
         chosen = averaging.best_epochs({**self._aucs(), epoch: val_auc}, stage)
         if averaging.is_averaged(stage, epoch) or epoch in chosen:
             save_weights(self.model, averaging.epoch_file(folder, stage, epoch))
+
+    def _save_best(self) -> None:
+        path = self.job.folder / self.job.stage.best_weights
+        save_weights(self.model, path)
+        self.position.weights[f"{self.job.member}/{path.name}"] = sha256(path)
 
     def _aucs(self) -> dict[int, float]:
         """Epoch (from 0) of the job -> its val_auc, of the finished epochs."""
@@ -241,7 +264,9 @@ class _Fitting:
             if stage.soup is not None:
                 self._save_soup()
             position.next_job()
-        self._save()
+        self.save()
+        if finished and (stage.soup or stage.average_last):
+            self.save()  # so that the checkpoint before the newest does not need the files of epochs either
         if stage.soup is not None or (finished and stage.average_last is not None):
             # Only after the checkpoint that no longer needs them.
             averaging.forget_epochs(
@@ -250,27 +275,27 @@ class _Fitting:
 
     def _save_soup(self) -> None:
         """Saves the greedy soup of the best epochs as the best weights and reports its loss and AUC."""
-        job, stage, folder = self.job, self.job.stage, self.job.folder
-        batches = self.around.examples.batches(stage, job.seed, job.first_epoch + stage.epochs - 1, 0)
-        epochs = averaging.best_epochs(self._aucs(), stage)
+        folder, stage, epochs = self.job.folder, self.job.stage, averaging.best_epochs(self._aucs(), self.job.stage)
         with image_errors():
-            soup = averaging.set_soup(self.model, folder, stage, epochs, batches, lambda: self._validate()["val_auc"])
-        logs = self._validate()
-        save_weights(self.model, folder / stage.best_weights)
-        self.around.progress.message(
-            f"{job.title}: greedy soup of epochs {', '.join(str(e + 1) for e in soup)}, tried "
-            f"{len(epochs)}: val_loss {logs['val_loss']:.4f}, val_auc {logs['val_auc']:.4f}"
-        )
+            soup = averaging.set_soup(
+                self.model, folder, stage, epochs, self._last_batches(), lambda: self._validate()["val_auc"]
+            )
+        chosen = ", ".join(str(epoch + 1) for epoch in soup)
+        self._replace_best(f"greedy soup of epochs {chosen}, tried {len(epochs)}")
 
     def _save_average(self) -> None:
         """Saves the average of the last epochs as the best weights and reports its loss and AUC."""
-        job, stage = self.job, self.job.stage
-        batches = self.around.examples.batches(stage, job.seed, job.first_epoch + stage.epochs - 1, 0)
         with image_errors():
-            averaging.set_average(self.model, job.folder, stage, batches)
+            averaging.set_average(self.model, self.job.folder, self.job.stage, self._last_batches())
+        self._replace_best(f"mean of the weights of the last {self.job.stage.average_last} epochs")
+
+    def _last_batches(self) -> Any:
+        job, stage = self.job, self.job.stage
+        return self.around.examples.batches(stage, job.seed, job.first_epoch + stage.epochs - 1, 0)
+
+    def _replace_best(self, what: str) -> None:
         logs = self._validate()
-        save_weights(self.model, job.folder / stage.best_weights)
+        self._save_best()
         self.around.progress.message(
-            f"{job.title}: mean of the weights of the last {stage.average_last} epochs: "
-            f"val_loss {logs['val_loss']:.4f}, val_auc {logs['val_auc']:.4f}"
+            f"{self.job.title}: {what}: val_loss {logs['val_loss']:.4f}, val_auc {logs['val_auc']:.4f}"
         )

@@ -1,4 +1,4 @@
-"""Reasons to stop training cleanly before its end: a time limit, SIGTERM or Ctrl-C.
+"""Reasons to stop training cleanly before its end: a time limit, SIGTERM, SIGHUP (a closed terminal) or Ctrl-C.
 
 While epochs run, training stops after the current step and writes a checkpoint (`watch`). Before and after them nothing
 is lost by stopping at once, since files are written whole or not at all (`at_once`).
@@ -15,7 +15,7 @@ from types import FrameType
 
 from zoo.core.errors import UsageError
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 
 
 class Signalled(KeyboardInterrupt):
@@ -30,7 +30,7 @@ class Signalled(KeyboardInterrupt):
     """
 
     def __init__(self, number: int) -> None:
-        self.name = signal.Signals(number).name
+        self.number, self.name = number, signal.Signals(number).name
         super().__init__(self.name)
 
 
@@ -70,7 +70,9 @@ class Interruption:
 
 @contextmanager
 def watch(max_hours: float | None = None) -> Iterator[Interruption]:
-    """Yields an `Interruption` that also reacts to SIGTERM and Ctrl-C inside the block; the second acts as outside it.
+    """Yields an `Interruption` that also reacts to signals inside the block; the second acts as outside it.
+
+    The signals are SIGTERM, SIGHUP and Ctrl-C; one that is ignored, as SIGHUP is under `nohup`, stays ignored.
 
     Outside the main thread, where Python allows no signal handlers, only the time limit applies.
 
@@ -86,7 +88,7 @@ def watch(max_hours: float | None = None) -> Iterator[Interruption]:
 
 @contextmanager
 def at_once() -> Iterator[None]:
-    """SIGTERM and Ctrl-C raise `Signalled` inside the block, wherever it is; the second acts as outside it.
+    """SIGTERM, SIGHUP and Ctrl-C raise `Signalled` inside the block, wherever it is; the second acts as outside it.
 
     Outside the main thread nothing changes.
 
@@ -115,7 +117,8 @@ def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    found = {number: signal.getsignal(number) for number in _SIGNALS}
+    before = {number: earlier for number, earlier in found.items() if earlier not in (signal.SIG_IGN, None)}
 
     def restore() -> None:
         for number, earlier in before.items():
@@ -125,7 +128,7 @@ def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]
         restore()
         handler(number, frame)
 
-    for number in _SIGNALS:
+    for number in before:
         signal.signal(number, first)
     try:
         yield

@@ -52,6 +52,8 @@ class Position:
         best: Best val_auc of the job.
         callbacks: State of the job's callbacks.
         history: One row per epoch, of all jobs.
+        weights: Member and file -> sha256 of the best weights of each stage, as they were written.
+        back_offs: How often the job has halved its learning rate because something was not finite.
     """
 
     job: int = 0
@@ -61,11 +63,18 @@ class Position:
     best: float | None = None
     callbacks: dict[str, dict[str, Any]] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
+    weights: dict[str, str] = field(default_factory=dict)
+    back_offs: int = 0
 
     def next_job(self) -> None:
         """Moves to the start of the next job."""
         self.job, self.begun, self.epoch, self.step = self.job + 1, False, 0, 0
-        self.best, self.callbacks = None, {}
+        self.best, self.callbacks, self.back_offs = None, {}, 0
+
+    def become(self, other: Position) -> None:
+        """Takes over all values of another position."""
+        for name, value in dataclasses.asdict(other).items():
+            setattr(self, name, value)
 
 
 def plan(recipe: Recipe, run_dir: Path) -> list[Job]:

@@ -20,11 +20,12 @@ from zoo.training import resuming
 from zoo.training.checkpoint import Checkpoints
 from zoo.training.distillation import DistillationLoss
 from zoo.training.examples import Examples
-from zoo.training.fitting import Surroundings, fit_job
+from zoo.training.fitting import fit_job
 from zoo.training.interruption import Interruption
 from zoo.training.jobs import Job, Position
 from zoo.training.losses import build_loss
 from zoo.training.recipe import Recipe
+from zoo.training.surroundings import Surroundings
 
 #: Finding -> its weight in the loss, with its numbers of positives and negatives.
 LabelWeights = Mapping[str, Mapping[str, float]]
@@ -108,7 +109,16 @@ def run(
 
     def save(variables: Mapping[str, np.ndarray]) -> None:
         write_history(work.folder, position.history)
-        checkpoints.save(variables, {"identity": work.identity, "position": dataclasses.asdict(position)})
+        # The start of an epoch is kept for a stage that may have to repeat it.
+        pin = position.step == 0 and any(job.stage.back_offs for job in work.jobs)
+        checkpoints.save(variables, {"identity": work.identity, "position": dataclasses.asdict(position)}, pin=pin)
+
+    def saved(pinned: bool) -> tuple[Position, Mapping[str, np.ndarray] | None] | None:
+        snapshot = checkpoints.pinned() if pinned else checkpoints.load()
+        if snapshot is None:
+            return None
+        then = Position(**snapshot.state["position"])
+        return then, snapshot.arrays if then.begun else None
 
     def around(part: Part) -> Surroundings:
         return Surroundings(
@@ -119,6 +129,7 @@ def run(
             interruption=watch,
             progress=progress,
             save=save,
+            saved=saved,
         )
 
     arounds = {fold: around(part) for fold, part in work.parts.items()}

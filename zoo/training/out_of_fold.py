@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from zoo.core.files import write_text
 from zoo.core.progress import Progress
 from zoo.data.images.reading import Reader
 from zoo.data.splits import Split
@@ -90,7 +91,7 @@ def write(found: OutOfFold, recipe: Recipe, table: pd.DataFrame, folder: Path) -
         frame.insert(0, "fold", found.folds)
         frame.insert(0, "model", name)
         frames.append(frame)
-    pd.concat(frames).to_csv(folder / FILE, index=False)
+    write_text(folder / FILE, pd.concat(frames).to_csv(index=False))
 
 
 def _mean(recipe: Recipe, found: Mapping[str, np.ndarray]) -> np.ndarray:

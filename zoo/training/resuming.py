@@ -41,9 +41,17 @@ def refuse_changes(recipe: Recipe, data: DataIdentity, run_dir: Path) -> None:
     begun = any(True for where in ("", "members/*/") for _ in run_dir.glob(f"{where}checkpoint/[0-9]*"))
     if not begun or not (run_dir / "recipe.json").is_file():
         return
-    _refuse_recipe(json.loads((run_dir / "recipe.json").read_text("utf-8")), recipe, run_dir)
-    if (run_dir / DATA).is_file():
-        refuse_other_data(DataIdentity.load(run_dir / DATA), data, run_dir)
+    try:
+        saved = json.loads((run_dir / "recipe.json").read_bytes())
+        before = DataIdentity.load(run_dir / DATA) if (run_dir / DATA).is_file() else None
+    except (ValueError, RecursionError) as error:  # `CheckpointError` is one
+        # The checkpoint has the recipe and hashes of the data too, and is compared; it only cannot name what differs.
+        warn_user(f"{run_dir}: recipe.json or {DATA} is damaged ({type(error).__name__}) and is written anew")
+        (run_dir / DATA).unlink(missing_ok=True)
+        return
+    _refuse_recipe(saved, recipe, run_dir)
+    if before is not None:
+        refuse_other_data(before, data, run_dir)
 
 
 def identity_of(recipe: Recipe, split: Split, precision: str, data: DataIdentity) -> dict[str, Any]:

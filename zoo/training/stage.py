@@ -62,6 +62,9 @@ class Stage:
             place of the weights.
         average_last: Number of last epochs whose weights are averaged (SWA, Izmailov et al. 2018). If set, the average
             is saved as the best weights, whatever its val_auc; `early_stopping_patience` must then be None.
+        back_offs: How often, at most, the stage halves its learning rate and repeats the epoch from its start when a
+            loss, gradient, weight or logit is NaN or infinite. After that, and with 0 at once, training stops with an
+            error that names step and quantity, and its last checkpoint is kept. Above 0, one more is kept on the disk.
         early_stopping_patience: Epochs without a better val_auc before the stage ends; None never ends it early.
         unfreeze_top: Number of layers at the end of each backbone that are trained besides the heads; None trains all.
         train_batch_norm: With `unfreeze_top`, whether batch norm among those layers is trained too.
@@ -105,6 +108,7 @@ class Stage:
     accumulate: int = 1
     ema_momentum: float | None = None
     average_last: int | None = None
+    back_offs: int = 0
     early_stopping_patience: int | None = 3
     unfreeze_top: int | None = None
     train_batch_norm: bool = False
@@ -121,7 +125,7 @@ class Stage:
             object.__setattr__(self, "best_weights", f"{self.name}.weights.h5")
         for name, least in {"epochs": 1, "batch_size": 1, "accumulate": 1, "reduce_lr_patience": 1}.items():
             self._require(getattr(self, name) >= least, name, f"at least {least}")
-        for name in ("weight_decay", "warmup_steps", "min_learning_rate"):
+        for name in ("weight_decay", "warmup_steps", "min_learning_rate", "back_offs"):
             self._require(getattr(self, name) >= 0, name, "at least 0")
         self._require(self.learning_rate > 0, "learning_rate", "above 0")
         self._require(self.min_learning_rate <= self.learning_rate, "min_learning_rate", "at most learning_rate")

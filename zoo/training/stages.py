@@ -24,8 +24,8 @@ from zoo.data.splits import Split
 from zoo.models.ensemble import Ensemble
 from zoo.models.weights.files import uninitialized
 from zoo.training import devices, folds, interruption, loop, parallel, resuming
+from zoo.training.building import save_weights
 from zoo.training.examples import Examples
-from zoo.training.fitting import save_weights
 from zoo.training.interruption import Interruption
 from zoo.training.jobs import member_folder, plan, single
 from zoo.training.loop import LabelWeights, Part, Work
@@ -209,5 +209,4 @@ def _write_inputs(run_dir: Path, recipe: Recipe, split: Split, weights: LabelWei
     write_text(run_dir / "label_weights.json", json.dumps(weights, indent=1))
     if not (run_dir / resuming.DATA).is_file() or any(data.digests.values()):
         data.save(run_dir / resuming.DATA)
-    if not (run_dir / "split.json").is_file():
-        split.save(run_dir / "split.json")
+    split.save(run_dir / "split.json")  # the checkpoint knows its hash; one that was damaged is whole again

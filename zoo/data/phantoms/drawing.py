@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from zoo.core.errors import UsageError
+from zoo.core.files import write_text
 from zoo.core.seeds import check_seed
 from zoo.data.phantoms.chest import Chest, Habitus
 from zoo.data.phantoms.findings import draw_finding
@@ -168,7 +169,7 @@ def make_phantoms(
     for kind, place in enumerate(rng.choice(n_images, size=broken, replace=False)):
         _break(folder / "train2" / exams[place].name, kind % 3)
     # The table is written last: a folder that has one is complete.
-    table.to_csv(folder / "train2.csv", index=False)
+    write_text(folder / "train2.csv", table.to_csv(index=False))
 
 
 def _label_table(rng: np.random.Generator, exams: list[Exam]) -> pd.DataFrame:

@@ -1,0 +1,55 @@
+"""The model of a job, and its weights files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import keras
+
+from zoo.core.errors import WeightsError
+from zoo.core.files import sha256, whole_file
+from zoo.models.ensemble import Ensemble
+from zoo.models.weights.files import uninitialized
+from zoo.training.jobs import Job
+
+
+def build(job: Job, fresh: bool = True, known: Mapping[str, str] | None = None) -> Ensemble:
+    """Builds the job's model with the weights that it starts from, or with uninitialized ones if not `fresh`.
+
+    Args:
+        job: The job.
+        fresh: Whether it starts here.
+        known: Member and file -> sha256 of weights that were written (`Position.weights`).
+
+    Raises:
+        WeightsError: The weights of the stage before are missing, or not what was written.
+    """
+    keras.utils.set_random_seed(job.seed)
+    if fresh and job.start is None:
+        model = Ensemble.from_spec(job.spec, start=True)
+    else:
+        with uninitialized():
+            model = Ensemble.from_spec(job.spec)
+    if fresh and job.start is not None:
+        if not job.start.is_file():
+            raise WeightsError(f"{job.title}: the weights of the stage before are missing: {job.start}")
+        written = (known or {}).get(f"{job.member}/{job.start.name}")
+        if written is not None and sha256(job.start) != written:
+            raise WeightsError(
+                f"{job.start}: damaged, or changed since {job.title} was to start from it: bring the file back, or "
+                "start the run anew (--replace)"
+            )
+        model.load_weights(job.start)
+    return model
+
+
+def save_weights(model: keras.Model, path: Path) -> None:
+    """Writes the model's weights to a `.weights.h5` file, atomically and without the optimizer."""
+    # Keras would include the optimizer of a compiled model, which makes the file three times as large.
+    optimizer, model.optimizer = getattr(model, "optimizer", None), None
+    try:
+        with whole_file(path) as new:
+            model.save_weights(new)
+    finally:
+        model.optimizer = optimizer
