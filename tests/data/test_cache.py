@@ -181,6 +181,7 @@ def test_a_cache_of_an_older_version_is_read(films, tmp_path, decoded):
     for listed in (tmp_path / "cache").glob("*.json"):
         facts = json.loads(listed.read_text())
         older = [[*film[:3], film[-1]] for film in facts["films"]]
+        del facts["seal"]
         listed.write_text(json.dumps(facts | {"format": 1, "films": older}))
     decoded.clear()
     found = of(films, tmp_path / "cache")

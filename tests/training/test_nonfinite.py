@@ -93,6 +93,7 @@ class BadGradient(keras.losses.Loss):
         return keras.ops.mean(keras.ops.sqrt(y_pred * 0), axis=-1)
 
 
+@pytest.mark.tensorflow_only  # the same code on JAX, where each operation is compiled: the test above runs it there
 def test_the_cause_is_named_by_step_quantity_member_and_finding():
     model, batches = compiled(WeightedBCE())
     assert cause_of(model, WeightedBCE(), FINDINGS3, batches[:1], 4) is None
