@@ -41,8 +41,8 @@ ONCE = (
     "training/test_folds.py", "training/test_parallel.py", "inference/test_shards.py", "runs/test_merge.py",
     "core/test_full_disk.py",
     *(f"data/test_{name}.py" for name in (
-        "cache", "competition", "contents", "decode", "depth", "dicom", "dicom_header", "duplicates", "identity",
-        "images", "limits", "listing", "locating", "near_duplicates", "nih", "phantoms", "plain", "public",
+        "cache", "competition", "contents", "damaged_dicom", "decode", "depth", "dicom", "dicom_header", "duplicates",
+        "identity", "images", "limits", "listing", "locating", "near_duplicates", "nih", "phantoms", "plain", "public",
         "public_whole", "several", "sources", "splits", "stratify", "tables",
     )),
 )  # fmt: skip

@@ -38,6 +38,9 @@ _JPEG_BLOCK, _PROGRESSIVE_BLOCK = 16_384, 4_096
 #: Pixels of a 16-bit colour image that are combined at a time.
 _BAND = 1 << 20
 
+#: Characters of a library's error that are shown: it may quote the file.
+_WORDS = 200
+
 #: Exceptions that Pillow is known to raise on damaged and hostile files.
 DECODE_ERRORS = (
     OSError,
@@ -147,7 +150,7 @@ def explain_fault(error: BaseException) -> str:
         return text
     if isinstance(error, OSError) and "truncated" in text.lower():
         return "the file is truncated"
-    return f"the file is damaged: {text or type(error).__name__}"
+    return f"the file is damaged: {text[:_WORDS] or type(error).__name__}"
 
 
 def decode_loaded(image: Image.Image) -> Image.Image:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from zoo.core.errors import ImageError
 from zoo.core.warn import warn_user
-from zoo.data.images.dicom_meta import inflated, prepare_pydicom, transfer_syntax
+from zoo.data.images.dicom_meta import inflated, is_nested, prepare_pydicom, transfer_syntax
 from zoo.data.images.limits import DEFAULT, Limits, TimedBytes
 
 if TYPE_CHECKING:
@@ -91,6 +91,9 @@ def check_radiograph(dataset: Dataset, limits: Limits) -> None:
     """
     if not dataset.get("PixelData"):
         raise ImageError("a DICOM file without pixels")
+    for keyword in _TAGS:
+        if not keyword.endswith("Sequence") and is_nested(dataset, keyword):
+            raise ImageError(f"a DICOM file whose {keyword} is a sequence")
     for keyword in _NEEDED:
         if dataset.get(keyword) in (None, ""):
             raise ImageError(f"a DICOM file without {keyword}, which its pixels need")

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 from zoo.core.errors import ImageError
 from zoo.core.file_kinds import DICOM, HEAD, image_kind
 from zoo.data.images.decode import DECODE_ERRORS
-from zoo.data.images.dicom_meta import DEFLATED, inflated, prepare_pydicom, transfer_syntax
+from zoo.data.images.dicom_meta import DEFLATED, inflated, is_nested, prepare_pydicom, transfer_syntax
 from zoo.data.images.limits import DEFAULT, Limits, TimedBytes
 from zoo.data.images.sources import file_bytes
 
@@ -210,4 +210,4 @@ def _view(dataset: Dataset) -> str:
 
 def _text(dataset: Dataset, tag: str) -> str:
     value = dataset.get(tag)
-    return "" if value is None else str(value).strip()
+    return "" if value is None or is_nested(dataset, tag) else str(value).strip()

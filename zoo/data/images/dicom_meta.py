@@ -8,9 +8,13 @@ import re
 import struct
 import warnings
 import zlib
+from typing import TYPE_CHECKING
 
 from zoo.core.errors import ImageError
 from zoo.data.images.limits import Limits, TimedBytes
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 #: Deflated Explicit VR Little Endian (PS3.5, A.5): all that follows the file meta information is one deflated stream.
 DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -47,6 +51,12 @@ def prepare_pydicom() -> None:
     # Others may have put a filter before it: one that collects warnings, for a report.
     if not warnings.filters or warnings.filters[0] != _IGNORED:
         warnings.filterwarnings("ignore", module=_IGNORED[3].pattern)
+
+
+def is_nested(dataset: Dataset, keyword: str) -> bool:
+    """Whether an element that should be a value is a sequence, which may hold anything: its text must not be shown."""
+    element = dataset.get_item(keyword)
+    return element is not None and element.VR == "SQ"
 
 
 def transfer_syntax(data: bytes) -> str:
