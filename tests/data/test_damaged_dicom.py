@@ -53,8 +53,8 @@ def test_elements_are_those_of_the_file():
 @pytest.mark.parametrize("keyword", ["PixelRepresentation", "Rows", "RescaleSlope", "Modality", "PatientSex"])
 def test_a_value_that_is_a_sequence_is_refused_without_its_text(keyword):
     """What lies in it may be the name of a patient."""
-    tag = tag_for_keyword(keyword)
-    tag = tag >> 16, tag & 0xFFFF
+    number = tag_for_keyword(keyword)
+    tag = number >> 16, number & 0xFFFF
     parts = [each for each in elements(parents()[0]) if each.tag != tag]
     name = Element((0x0010, 0x0010), b"PN", b"Secret^Name ").encoded()
     nested = Element(tag, b"SQ", struct.pack("<HHI", 0xFFFE, 0xE000, len(name)) + name)
