@@ -73,7 +73,7 @@ OPENVINO_ALONE = START + (
     "t.append(time.perf_counter())\n"
     "import numpy as np\n"
     "home = Path(os.environ['ZOO_HOME'])\n"
-    "graph, kept = str(next(home.rglob('model.xml'))), str(home / 'compiled')\n"
+    "graph, kept = str(next(home.rglob('model.xml'))), str(next((home / 'compiled').glob('openvino-*')))\n"
     "options = {'PERFORMANCE_HINT': 'THROUGHPUT', 'INFERENCE_PRECISION_HINT': 'f32', 'CACHE_DIR': kept}\n"
     "model = library.Core().compile_model(graph, 'CPU', options)\n"
     "t.append(time.perf_counter())\n"

@@ -33,6 +33,16 @@ def test_an_unknown_name_beside_nothing_known_or_of_another_type():
     assert "unknown model None" in str(UnknownNameError("model", None, KNOWN))
 
 
+def test_a_message_that_quotes_megabytes_keeps_its_beginning_and_its_end():
+    error = errors.TableError(f"t.csv, line 7: a number is needed, got {'x' * 1_000_000!r}; write 0 or 1")
+    assert len(str(error)) < 2_000
+    assert str(error).startswith("t.csv, line 7: a number is needed, got 'xxx")
+    assert str(error).endswith("xxx'; write 0 or 1")
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+    unknown = UnknownNameError("label", "y" * 1_000_000, KNOWN)
+    assert (len(str(unknown)) < 2_000, str(unknown)[-30:]) == (True, "densenet169, efficientnetb3, resnet50."[-30:])
+
+
 def test_closest_names_come_best_first_whatever_their_case():
     assert closest("RESNET5", KNOWN)[0] == "resnet50"
     assert closest("EDEMMA", ["Emphysema", "Edema"]) == ["Edema"]

@@ -8,12 +8,15 @@ import sys
 import numpy as np
 import pytest
 from builders import tiny_release
+from exported import export_facts
 from PIL import Image
 
 import zoo
 from zoo.core.errors import ExportError, HubError, IntegrityError, ReleaseError, UnknownNameError, UsageError
 from zoo.export import exporting
 from zoo.inference import choosing, starting
+from zoo.release import manifest
+from zoo.release.exports import Export
 
 EXTRA = "pip install 'xrayslam-zoo[serve]'"
 LIBRARY = {"openvino": "openvino", "onnx": "onnxruntime"}
@@ -129,6 +132,27 @@ def test_a_missing_library_names_the_extra(folder, monkeypatch):
     monkeypatch.setattr(starting, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"xrayslam-zoo\[serve\]"):
         zoo.load(folder, runtime="openvino")
+
+
+def test_a_graph_that_was_replaced_is_compiled_anew(tmp_path, zoo_home):
+    """OpenVINO's own cache knows `model.xml` by its path, and would run the numbers of the former `model.bin`."""
+    pytest.importorskip("openvino", reason=EXTRA)
+    from zoo.runtimes.openvino_runtime import openvino
+
+    library = openvino()
+    from openvino import opset13 as ops
+
+    pixels = ops.parameter([1, 8, 8, 1], np.uint8)
+    flat = ops.reshape(ops.convert(pixels, np.float32), ops.constant(np.array([1, 64])), False)
+    result = ops.matmul(flat, ops.constant(np.ones((64, 3), np.float32)), False, False)
+    library.save_model(library.Model([result], [pixels], "m"), tmp_path / "model.xml", compress_to_fp16=False)
+    numbers, seen = tmp_path / "model.bin", []
+    for factor in (1.0, 2.0):
+        numbers.write_bytes(numbers.read_bytes().replace(np.float32(1).tobytes(), np.float32(factor).tobytes()))
+        graph = Export(tmp_path, export_facts(None), manifest.describe(tmp_path))
+        seen.append(starting._in_openvino(graph, "float32").logits(np.ones((1, 8, 8, 1), np.uint8))[0, 0])
+    assert seen == [64.0, 128.0]
+    assert len([*(zoo_home / "compiled").glob("openvino-*")]) == 2
 
 
 def test_int8_that_the_release_does_not_carry_says_what_makes_it(folder):

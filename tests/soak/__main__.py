@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import subprocess
 import sys
@@ -18,8 +19,8 @@ from .journal import Entry, Journal
 from .trials import KINDS, PASSED, Kind, kind_of
 from .watching import ROOT, Worker
 
-#: Seconds for which one kind runs before the next has its turn.
-TURN = 120.0
+#: Seconds for which one kind runs, once it is ready, before the next has its turn.
+TURN = 300.0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -64,14 +65,18 @@ def soak(kinds: list[Kind], journals: Path, end: float, to: int) -> int:
         if not left:
             break
         kind = min(left, key=lambda kind: len(noted[kind.name].last) / (to or kind.aim))
-        failed += turn(kind, noted[kind.name], again[kind.name], min(end, time.monotonic() + TURN), to, journals)
+        failed += turn(kind, noted[kind.name], again[kind.name], end, to, journals, len(kinds) == 1)
     return int(failed > 0)
 
 
-def turn(kind: Kind, journal: Journal, again: list[int], end: float, to: int, journals: Path) -> int:
-    """Runs trials of one kind until `end`; how many failed."""
+def turn(
+    kind: Kind, journal: Journal, again: list[int], end: float, to: int, journals: Path, whole: bool = False
+) -> int:
+    """Runs trials of one kind for its turn, or until `end`; how many failed."""
     failed, tried = 0, len(journal.entries)
     with Worker(kind, journals / f"work-{kind.name}-{os.getpid()}") as worker:
+        worker.start()
+        end = min(end, time.monotonic() + (math.inf if whole else TURN))
         while time.monotonic() < end and (again or not to or len(journal.last) < to):
             entry = worker.run(again.pop(0) if again else journal.following)
             journal.add(entry)

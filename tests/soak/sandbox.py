@@ -40,11 +40,19 @@ class _Listener:
         if event in RUNS:
             self.seen.append(f"{event} {arguments!r}"[:300])
         elif event in CHANGES or (event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITING):
-            path = arguments[1] if event in ("os.symlink", "os.link") else arguments[0]
+            path = arguments[1] if event in ("os.symlink", "os.link", "os.rename") else arguments[0]
             if isinstance(path, str | bytes | os.PathLike):
-                full = os.path.realpath(os.fsdecode(path))
+                full = os.path.realpath(_place(event, arguments) / os.fsdecode(path))
                 if not full.startswith(self.allowed):
                     self.seen.append(f"{event} {full}"[:300])
+
+
+def _place(event: str, arguments: tuple[Any, ...]) -> Path:
+    """The folder that a relative path starts from: that of a handle, which some calls take last, or the present one."""
+    handle = arguments[-1]
+    if event == "open" or not isinstance(handle, int) or handle < 0:
+        return Path()
+    return Path(f"/proc/self/fd/{handle}").readlink()
 
 
 _listeners: list[_Listener] = []

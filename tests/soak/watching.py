@@ -48,8 +48,7 @@ class Worker:
 
     def run(self, number: int) -> Entry:
         """The verdict on one trial."""
-        if self._process is None:
-            self._start()
+        self.start()
         began = time.monotonic()
         try:
             self._process.stdin.write(f"{number}\n".encode())
@@ -77,7 +76,10 @@ class Worker:
         self._process.stdout.close()
         self._process = None
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Waits until the process is ready, where there is none yet."""
+        if self._process is not None:
+            return
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         variables = {

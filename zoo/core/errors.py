@@ -8,14 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+#: Characters of a message at its beginning and at its end that are kept where it is longer: it may quote a cell of a
+#: table or a name in a file that has megabytes.
+_BEGINNING, _END = 1_500, 400
+
 
 class ZooError(Exception):
-    """Base class of every error that the user can correct; its message is one line.
+    """Base class of every error that the user can correct; its message is one line, of 2,000 characters at most.
 
     >>> from zoo.core.errors import TableError, ZooError
     >>> issubclass(TableError, ZooError) and issubclass(TableError, ValueError)
     True
     """
+
+    def __init__(self, *parts: object) -> None:
+        super().__init__(*(_bounded(part) if isinstance(part, str) else part for part in parts))
 
 
 class UnknownNameError(ZooError, KeyError):
@@ -34,14 +41,14 @@ class UnknownNameError(ZooError, KeyError):
     def __init__(self, kind: str, name: object, known: Iterable[str], hint: str = "") -> None:
         self.kind, self.name, self.known, self.hint = kind, name, sorted(known), hint
         message = f"unknown {kind} {name!r}"
-        close = closest(str(name), self.known)
+        close = closest(str(name)[:_BEGINNING], self.known)
         message += f"; did you mean {' or '.join(repr(c) for c in close)}?" if close else "."
         if self.known:
             message += f" Known: {', '.join(self.known)}."
         if hint:
             message += f" {hint}"
-        self.message = message
-        super().__init__(message)
+        self.message = _bounded(message)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         # KeyError would show the message in quotes.
@@ -150,6 +157,13 @@ class ExportError(ZooError, ValueError):
 
 class HubError(ReleaseError):
     """A failed download from, or upload to, a Hub."""
+
+
+def _bounded(message: str) -> str:
+    """A message without its middle, where it is too long."""
+    if len(message) <= _BEGINNING + _END:
+        return message
+    return f"{message[:_BEGINNING]} [...] {message[-_END:]}"
 
 
 def closest(name: str, known: Iterable[str], n: int = 3) -> list[str]:

@@ -31,9 +31,13 @@ def folder_of(
     return home.home() / "exports" / content_key(facts)
 
 
-def compiled() -> Path:
-    """The folder of OpenVINO's own cache of compiled models."""
-    return home.home() / "compiled"
+def compiled(graph: Export) -> Path:
+    """The folder of OpenVINO's own cache of compiled models, for one graph.
+
+    OpenVINO knows a graph by the path of its `model.xml` alone: of a release that was replaced, whose graph has other
+    numbers in `model.bin`, it would run the former one.
+    """
+    return home.home() / "compiled" / f"openvino-{content_key(graph.content, 16)}"
 
 
 def obtain(folder: Path, make: Callable[[Path], object]) -> Export:

@@ -167,8 +167,8 @@ def start_features(name: str, options: LoadOptions) -> tuple[Runtime, dict[str, 
 def _in_openvino(graph: Export, precision: str, rest: str = "float32") -> Runtime:
     from zoo.runtimes.openvino_runtime import OpenVinoRuntime
 
-    compiled = graph_cache.compiled()
-    with graph_cache.locked(compiled / "openvino"):
+    compiled = graph_cache.compiled(graph)
+    with graph_cache.locked(compiled):
         path = graph.folder / "model.xml"
         return OpenVinoRuntime(path, precision, rest=rest, divisor=graph.temperature, compiled=compiled)
 

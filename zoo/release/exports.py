@@ -24,15 +24,23 @@ class Export:
     Attributes:
         folder: Folder of the export.
         facts: Contents of `export.json`.
+        checked: The files whose size and sha256 were compared, by name; by default those that the facts name.
     """
 
     folder: Path
     facts: ExportFacts
+    checked: Mapping[str, Listed] | None = None
 
     @property
     def temperature(self) -> tuple[float, ...]:
         """Divisor of the logits: one number, or one per finding; (1.0,) for logits equal to those of Keras."""
         return self.facts.temperature
+
+    @property
+    def content(self) -> dict[str, str]:
+        """The sha256 of each file."""
+        files = self.facts.files if self.checked is None else self.checked
+        return {name: listed.sha256 for name, listed in files.items()}
 
 
 def read(folder: Path, files: Mapping[str, Listed] | None = None, root: Path | None = None) -> Export:
@@ -58,7 +66,7 @@ def read(folder: Path, files: Mapping[str, Listed] | None = None, root: Path | N
         raise ReleaseError(f"{folder / FACTS}: {manifest.plain(error)}") from None
     if files is None:
         manifest.check(folder, facts.files, root=root)
-    return Export(folder, facts)
+    return Export(folder, facts, files)
 
 
 def carried(folder: Path, listing: Collection[str]) -> tuple[str, ...]:
