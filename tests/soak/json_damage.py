@@ -117,7 +117,7 @@ def _wrap(document: Any, place: Path, _: list[Path], rng: Rng) -> bool:
     if not place:
         return False
     holder = _holder(document, place)
-    for _ in range(int(rng.choice([1, 2, 60]))):
+    for _depth in range(int(rng.choice([1, 2, 60]))):
         holder[place[-1]] = [holder[place[-1]]] if rng.random() < 0.5 else {"a": holder[place[-1]]}
     return True
 

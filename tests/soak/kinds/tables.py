@@ -20,6 +20,7 @@ from zoo.core.errors import ZooError
 from zoo.data.tables.reading import findings_of, read_table
 from zoo.evaluation.files.labels import read_labels
 from zoo.evaluation.files.predictions import read_predictions
+from zoo.evaluation.files.rows import Rows
 from zoo.evaluation.files.study import read_files
 
 AIM, SECONDS, CLOCK, MEMORY = 2_000, 5.0, "processor", 512 << 20
@@ -214,8 +215,7 @@ def _cells(dataset: str, path: Path, folder: Path) -> Cells:
     }
 
 
-def _rows(found: object) -> Cells:
-    assert hasattr(found, "ids")
+def _rows(found: Rows) -> Cells:
     return {
         str(i): dict(zip(found.findings, map(float, row), strict=True))
         for i, row in zip(found.ids, found.values, strict=True)
