@@ -9,7 +9,7 @@ from PIL import Image
 from zoo.config.specs import EnsembleSpec, MemberSpec
 from zoo.data.images.reading import read_image
 from zoo.evaluation.decision import Decision
-from zoo.explain.explanation import enlarge, explain, explain_batch, explain_findings
+from zoo.explain.explanation import enlarge, explain, explain_batch, explain_findings, explain_images
 from zoo.models import architectures
 from zoo.models.classifier import Classifier
 from zoo.models.ensemble import Ensemble
@@ -223,3 +223,17 @@ def test_findings_of_one_image_are_explained_as_one_by_one(ensemble, method):
     small = explain_findings(ensemble, film, (1,), method, size=40)[0]
     assert small.image.shape == small.heatmap.shape == (40, 24)
     assert explain_findings(ensemble, film, (), method) == []
+
+
+def test_many_images_of_their_own_sizes_are_explained_as_each_alone(ensemble, tmp_path):
+    rng, files = np.random.default_rng(5), []
+    for i, shape in enumerate(((40, 30), (64, 64), (25, 50))):
+        files.append(tmp_path / f"{i}.png")
+        Image.fromarray(rng.integers(0, 256, shape).astype(np.uint8)).save(files[-1])
+    together = explain_images(ensemble, files, [2, 0, 1])
+    for image, index, one in zip(files, (2, 0, 1), together, strict=True):
+        alone = explain(ensemble, image, index)
+        assert (one.image.shape, one.index) == (alone.image.shape, index)
+        np.testing.assert_array_equal(one.image, alone.image)
+        np.testing.assert_allclose(one.raw, alone.raw, atol=1e-6 * np.abs(alone.raw).max() + 1e-9)
+        assert one.logit == pytest.approx(alone.logit, abs=1e-5)

@@ -15,16 +15,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from zoo.config.weighting import by_finding
-from zoo.core.errors import UsageError, UsageTypeError
+from zoo.core.errors import UsageError
 from zoo.data.images.limits import DEFAULT, Limits
 from zoo.data.images.reading import read_image
 from zoo.data.images.sources import ImageSource, hold, one_image
 from zoo.evaluation.decision import Decision, probabilities
-from zoo.explain.cam import check_method, class_maps, gap_kernel
+from zoo.explain.cam import class_maps
 from zoo.explain.gradients import feature_maps, head_gradients
 from zoo.explain.overlay import ALPHA, save_png
 from zoo.explain.overlay import overlay as lay_over
+from zoo.explain.subject import check, input_of, members_of
 from zoo.models.classifier import Classifier
 from zoo.models.ensemble import Ensemble
 
@@ -98,12 +98,43 @@ def explain(
     Example:
         >>> explain(model, "image.jpg", 3).save("edema.png")  # doctest: +SKIP
     """
-    size, channels = _input(model)
-    held = hold(one_image(image), limits)
-    whole = read_image(held, limits=limits)[..., 0]
+    (found,) = explain_images(model, [image], [index], method, findings=findings, decision=decision, limits=limits)
+    return found
+
+
+def explain_images(
+    model: Classifier | Ensemble,
+    images: Sequence[ImageSource],
+    indices: Sequence[int],
+    method: str = "gradcam",
+    *,
+    findings: Sequence[str] = (),
+    decision: Decision | None = None,
+    limits: Limits = DEFAULT,
+) -> list[Explanation]:
+    """Explains one finding on each of many images, each in its own geometry; the network runs for all of them at once.
+
+    Arguments and errors as in `explain`, and:
+
+    Args:
+        images: The n images.
+        indices: The column of the finding of each.
+
+    Returns:
+        n explanations, in order.
+
+    Example:
+        >>> [e.finding for e in explain_images(model, ["a.jpg", "b.jpg"], (1, 3), decision=decision)]  # doctest: +SKIP
+        ['Cardiomegaly', 'Edema']
+    """
+    size, channels = input_of(model)
+    held = [hold(one_image(image), limits) for image in images]
+    whole = [read_image(one, limits=limits)[..., 0] for one in held]
     # Decoded again and not resized from `whole`: a JPEG decoded at a small size differs slightly, as in prediction.
-    pixels = read_image(held, size, channels, limits)[None]
-    return next(_explain(model, pixels, [whole], np.asarray([index]), method, findings, decision))
+    pixels = [read_image(one, size, channels, limits) for one in held]
+    if len({one.shape for one in pixels}) > 1:
+        raise UsageError("a model of any image size explains images of one size at a time")
+    return list(_explain(model, np.stack(pixels), whole, np.asarray(indices), method, findings, decision))
 
 
 def explain_findings(
@@ -131,7 +162,7 @@ def explain_findings(
         >>> [e.finding for e in explain_findings(model, "image.jpg", (1, 3), decision=decision)]  # doctest: +SKIP
         ['Cardiomegaly', 'Edema']
     """
-    side, channels = _input(model)
+    side, channels = input_of(model)
     held = hold(one_image(image), limits)
     whole = Image.fromarray(read_image(held, limits=limits)[..., 0])
     if size is not None:
@@ -210,9 +241,9 @@ def _explain(
     batch_size: int = 16,
 ) -> Iterator[Explanation]:
     """One explanation an image, each at its own size; one image is explained for all of `indices`."""
-    members, weights = _members(model)
+    members, weights = members_of(model)
     names = tuple(findings) or (decision.findings if decision is not None else ())
-    _check(members, indices, method, names, decision)
+    check(members, indices, method, names, decision)
     for start in range(0, len(indices), batch_size):
         rows = slice(start, start + batch_size)
         # A short last batch is padded, so that only one shape is compiled.
@@ -250,45 +281,6 @@ def _heatmap(raw: np.ndarray) -> np.ndarray:
     if not peak > _ROUNDING * np.abs(raw).max():
         return np.zeros_like(raw)
     return np.maximum(raw, 0) / peak
-
-
-def _members(model: Classifier | Ensemble) -> tuple[tuple[Classifier, ...], np.ndarray]:
-    """The classifiers, and their shares in the mean of each finding: float32 (members, findings)."""
-    if isinstance(model, Ensemble):
-        shares = by_finding(model.get_layer("logits").weighting, len(model.members), model.output_shape[-1])
-        return model.members, np.asarray(shares, np.float32)
-    if isinstance(model, Classifier):
-        return (model,), np.ones((1, model.output_shape[-1]), np.float32)
-    raise UsageTypeError(f"a Classifier or an Ensemble can be explained, got {type(model).__name__}")
-
-
-def _input(model: Classifier | Ensemble) -> tuple[int | None, int]:
-    """Image size (None: any) and number of channels of the model's input."""
-    _members(model)
-    _, size, _, channels = model.input_shape
-    return size, channels
-
-
-def _check(
-    members: Sequence[Classifier],
-    indices: np.ndarray,
-    method: str,
-    names: Sequence[str],
-    decision: Decision | None,
-) -> None:
-    """Checks the arguments before the network runs."""
-    check_method(method)
-    if method == "cam":
-        for member in members:
-            gap_kernel(member.head, member.name)
-    count = members[0].output_shape[-1]
-    if names and len(names) != count:
-        raise UsageError(f"the model has {count} findings, got {len(names)} names")
-    if indices.dtype.kind not in "iu" or ((indices < 0) | (indices >= count)).any():
-        raise UsageError(f"a finding is a column in 0..{count - 1}, got {indices.tolist()}")
-    for index in indices:
-        if decision is not None and not decision.trained[index]:
-            raise UsageError(f"{decision.findings[index]!r} was not trained: its logit has nothing to explain")
 
 
 def _fill(values: np.ndarray, length: int) -> np.ndarray:

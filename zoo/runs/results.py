@@ -108,22 +108,24 @@ def mistakes(
         decision: Decision with the model's calibration.
         heatmaps: Whether to add heatmaps.
     """
-    from zoo.explain.explanation import explain
+    from zoo.explain.explanation import explain_images
     from zoo.report.mistakes import Mistake
 
-    found, chances = [], scores.calibrated(decision)
-    for j, finding in enumerate(scores.findings):
-        for label in (1, 0):
-            rows = np.flatnonzero(scores.labels[:, j] == label)
-            if not len(rows):
-                continue
-            row = int(rows[np.argmin(chances[rows, j]) if label else np.argmax(chances[rows, j])])
-            picture = read_image(paths[row])[..., 0]
-            seen = explain(model, paths[row], j, METHOD, findings=scores.findings) if heatmaps and model else None
-            overlay = seen.overlay() if seen is not None else None
-            name = Path(paths[row]).name
-            found.append(Mistake(name, finding, label, float(chances[row, j]), picture, overlay))
-    return found
+    chances = scores.calibrated(decision)
+    wrong = [
+        (int(rows[np.argmin(chances[rows, j]) if label else np.argmax(chances[rows, j])]), j, label)
+        for j in range(len(scores.findings))
+        for label in (1, 0)
+        if len(rows := np.flatnonzero(scores.labels[:, j] == label))
+    ]
+    files, columns = [paths[row] for row, _, _ in wrong], [j for _, j, _ in wrong]
+    overlays: list[np.ndarray | None] = [None] * len(wrong)
+    if heatmaps and model and wrong:
+        overlays = [e.overlay() for e in explain_images(model, files, columns, METHOD, findings=scores.findings)]
+    return [
+        Mistake(Path(file).name, scores.findings[j], label, float(chances[row, j]), read_image(file)[..., 0], overlay)
+        for file, (row, j, label), overlay in zip(files, wrong, overlays, strict=True)
+    ]
 
 
 def method(model: Ensemble) -> str:

@@ -27,7 +27,7 @@ from zoo.training import devices, folds, interruption, loop, parallel, resuming
 from zoo.training.building import save_weights
 from zoo.training.examples import Examples
 from zoo.training.interruption import Interruption
-from zoo.training.jobs import member_folder, plan, single
+from zoo.training.jobs import member_folder, plan
 from zoo.training.loop import LabelWeights, Part, Work
 from zoo.training.losses import label_weights
 from zoo.training.recipe import Recipe
@@ -158,11 +158,10 @@ def merge_members(recipe: Recipe, run_dir: Path) -> None:
     """Writes the weights files of the ensemble from those of its separately trained members."""
     with uninitialized():
         model = Ensemble.from_spec(folds.model_of(recipe))
-        alone = [Ensemble.from_spec(single(recipe.ensemble, member.name)) for member in recipe.ensemble.members]
+    alone = [Ensemble([member]) for member in model.members]  # of the same layers: what a member's file holds
     for file in [f for stage in recipe.stages for f in (stage.best_weights, stage.last_weights) if f]:
-        for member, who in zip(model.members, folds.lineup(recipe), strict=True):
-            alone[who.of].load_weights(member_folder(run_dir, who.trainer) / (who.snapshot or file))
-            member.set_weights(alone[who.of].members[0].get_weights())
+        for member, who in zip(alone, folds.lineup(recipe), strict=True):
+            member.load_weights(member_folder(run_dir, who.trainer) / (who.snapshot or file))
         save_weights(model, run_dir / file)
 
 
