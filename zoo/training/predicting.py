@@ -71,32 +71,24 @@ def predict_logits(
             image_errors(),
             progress.task(f"predicting {part}, {BATCH} images a step", -(-len(places) // BATCH)) as advance,
         ):
-            if recipe.tta is None:
-                logits = all_at_once.predict(batches, verbose=0, callbacks=[_Steps(advance)])
-            else:
-                logits = _over_views(all_at_once, batches, recipe.tta, advance)
+            logits = _over_views(all_at_once, batches, recipe.tta, min(BATCH, len(places)), advance)
         # Put the ensemble first again: JAX returns dictionaries in alphabetical order.
         found[part] = {name: np.asarray(logits[name], np.float32) for name in outputs}
     return found
 
 
 def _over_views(
-    model: keras.Model, batches: Iterable[Any], tta: TtaSpec, advance: Callable[[], None]
+    model: keras.Model, batches: Iterable[Any], tta: TtaSpec | None, size: int, advance: Callable[[], None]
 ) -> dict[str, np.ndarray]:
-    """The logits of each output, averaged over the views of each image."""
+    """The logits of each output, averaged over the views of each image; a smaller batch is filled up to `size`."""
     found: dict[str, list[np.ndarray]] = {name: [] for name in model.output}
     for batch in batches:
-        each = [model.predict_on_batch(view) for view in views(np.asarray(batch), tta)]
+        images = np.asarray(batch)
+        # TensorFlow would trace the network again for the last batch alone.
+        filled = np.concatenate([images, np.zeros((size - len(images), *images.shape[1:]), images.dtype)])
+        each = [model.predict_on_batch(view) for view in ([filled] if tta is None else views(filled, tta))]
         for name, parts in found.items():
-            parts.append(np.mean([np.asarray(logits[name], np.float64) for logits in each], axis=0))
+            mean = np.mean([np.asarray(logits[name], np.float64) for logits in each], axis=0)
+            parts.append(mean[: len(images)])
         advance()
     return {name: np.concatenate(parts) for name, parts in found.items()}
-
-
-class _Steps(keras.callbacks.Callback):
-    def __init__(self, advance: Callable[[], None]) -> None:
-        super().__init__()
-        self._advance = advance
-
-    def on_predict_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        self._advance()
