@@ -22,7 +22,7 @@ PASSED, WRONG, LOST, EXECUTED = "passed", "wrong", "lost", "executed"
 CRASHED, DIED, HUNG, MEMORY = "crashed", "died", "hung", "memory"
 
 #: Kinds in the order of the page. A kind whose module is not there is left out.
-KINDS = ("kills", "images", "releases", "pickles", "tables", "service", "page", "node", "hub")
+KINDS = ("kills", "disks", "images", "releases", "pickles", "tables", "service", "page", "node", "hub")
 
 
 class Missed(Exception):

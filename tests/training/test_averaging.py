@@ -103,6 +103,11 @@ def test_a_run_saves_the_average_of_its_last_epochs_and_resumes_to_the_same(tmp_
     monkeypatch.setattr(averaging, "set_average", original)
     train(recipe, table, split_of(table, recipe), tmp_path / "killed")
     assert digest(tmp_path / "killed") == digest(tmp_path / "whole")
+    newest = max((tmp_path / "killed" / "checkpoint").iterdir())
+    (newest / "state.json").write_text("{}")
+    with pytest.warns(UserWarning, match=f"{newest.name}: damaged"):
+        train(recipe, table, split_of(table, recipe), tmp_path / "killed")
+    assert digest(tmp_path / "killed") == digest(tmp_path / "whole"), "the one before needs no file that is gone"
 
 
 def test_statistics_of_trained_batch_norms_belong_to_the_averaged_weights(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from zoo.core import files
-from zoo.core.errors import CheckpointError
+from zoo.core.errors import CheckpointError, WeightsError
 from zoo.training import checkpoint
 from zoo.training.checkpoint import Checkpoints, collect, restore, variables_of
 
@@ -145,3 +145,18 @@ def test_variables_of_another_model_are_refused_before_the_first_is_set():
 def test_state_is_plain_json(tmp_path):
     saved(tmp_path, 1)
     assert json.loads((tmp_path / "00000001" / "state.json").read_text()) == {"i": 0}
+
+
+def test_weights_that_are_not_what_was_written_start_no_stage(tmp_path):
+    pytest.importorskip("tensorflow", reason="training needs TensorFlow's data pipeline")
+    from small_run import make_recipe
+
+    from zoo.training.building import build
+    from zoo.training.jobs import plan
+
+    job = plan(make_recipe(), tmp_path)[1]
+    with pytest.raises(WeightsError, match="weights of the stage before are missing"):
+        build(job)
+    job.start.write_bytes(b"torn")
+    with pytest.raises(WeightsError, match=r"stage1\.weights\.h5: damaged or changed after it was written, so stage2"):
+        build(job, known={"/stage1.weights.h5": "0" * 64})

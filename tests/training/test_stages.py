@@ -310,3 +310,18 @@ def test_weights_that_are_no_longer_finite_stop_the_run(table, tmp_path, monkeyp
     recipe = make_recipe(stages=(STAGE,))
     with pytest.raises(TrainingError, match="stage1, epoch 1: the network gives NaN"):
         train(recipe, table, split_of(table, recipe), tmp_path)
+
+
+def test_records_of_a_run_that_were_damaged_are_written_anew(table, short, whole, tmp_path):
+    run = shutil.copytree(whole.run_dir, tmp_path / "run")
+    names = ("recipe.json", "data.json", "split.json")
+    for name in names:
+        content = (run / name).read_bytes()
+        (run / name).write_bytes(content[: len(content) // 2])
+    with pytest.warns(UserWarning, match=r"recipe\.json or data\.json is damaged .* and is written anew"):
+        train(short, table, split_of(table, short), run)
+    for name in names:
+        assert (run / name).read_bytes() == (whole.run_dir / name).read_bytes()
+    (run / "recipe.json").write_bytes(bytes(10))
+    with pytest.warns(UserWarning, match="damaged"), pytest.raises(CheckpointError, match=r"another recipe .*seed"):
+        train(dataclasses.replace(short, seed=9), table, split_of(table, short), run)

@@ -25,22 +25,23 @@ def build(job: Job, fresh: bool = True, known: Mapping[str, str] | None = None) 
     Raises:
         WeightsError: The weights of the stage before are missing, or not what was written.
     """
-    keras.utils.set_random_seed(job.seed)
-    if fresh and job.start is None:
-        model = Ensemble.from_spec(job.spec, start=True)
-    else:
-        with uninitialized():
-            model = Ensemble.from_spec(job.spec)
-    if fresh and job.start is not None:
-        if not job.start.is_file():
-            raise WeightsError(f"{job.title}: the weights of the stage before are missing: {job.start}")
-        written = (known or {}).get(f"{job.member}/{job.start.name}")
-        if written is not None and sha256(job.start) != written:
+    start = job.start if fresh else None
+    if start is not None:
+        if not start.is_file():
+            raise WeightsError(f"{job.title}: the weights of the stage before are missing: {start}")
+        written = (known or {}).get(f"{job.member}/{start.name}")
+        if written is not None and sha256(start) != written:
             raise WeightsError(
-                f"{job.start}: damaged, or changed since {job.title} was to start from it: bring the file back, or "
-                "start the run anew (--replace)"
+                f"{start}: damaged or changed after it was written, so {job.title} cannot start from it: bring it "
+                "back, or start the run anew (--replace)"
             )
-        model.load_weights(job.start)
+    keras.utils.set_random_seed(job.seed)
+    if fresh and start is None:
+        return Ensemble.from_spec(job.spec, start=True)
+    with uninitialized():
+        model = Ensemble.from_spec(job.spec)
+    if start is not None:
+        model.load_weights(start)
     return model
 
 
