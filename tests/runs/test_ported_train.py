@@ -69,9 +69,9 @@ def test_its_members_start_from_ports_and_the_first_is_trained_a_step(servers, t
     """One member after the other: the graph of all three would take a minute of CPU time and gigabytes."""
     original, built, starts = fitting.build, [], {}
 
-    def remembers(job, fresh=True):
+    def remembers(*job):
         os.kill(os.getpid(), signal.SIGTERM)  # training stops after the current step: the first
-        built.append(original(job, fresh))
+        built.append(original(*job))
         starts.update(_values(built[-1]))
         return built[-1]
 

@@ -17,7 +17,7 @@ from builders import tiny_release
 from dicoms import radiograph
 from noded import ALL, _Folder, stub
 from PIL import Image
-from publishable import publishable_release
+from publishable import REPO, publishable_release
 from small_run import digest, make_recipe, make_table, split_of
 
 from zoo.core.progress import Silent
@@ -186,20 +186,22 @@ def files_of(folder: Path) -> Any:
 
 
 def _publish(folder: Path, shared: Path) -> None:
-    publish(shared / "publishable", f"tester/{folder.name}", tag="v1")
+    publish(shared / "publishable", REPO, tag="v1")
 
 
 def _published(folder: Path) -> Any:
-    """The files of the repository, its commits and its tag, as another client sees them."""
+    """The files of the repository, its commits and its tag, as another client sees them; then it is deleted."""
     from huggingface_hub import HfApi
 
-    api, repo = HfApi(), f"tester/{folder.name}"
-    files = {f.path: f.blob_id for f in api.list_repo_tree(repo, recursive=True) if f.path != "README.md"}
-    card = Path(api.hf_hub_download(repo, "README.md")).read_text("utf-8")
-    files["README.md"] = hashlib.sha256(card.replace(folder.name, "NAME").encode()).hexdigest()
-    refs = api.list_repo_refs(repo)
-    tags = [tag.target_commit == refs.branches[0].target_commit for tag in refs.tags]
-    return {"files": files, "commits": len(api.list_repo_commits(repo)), "tag is the newest commit": tags}
+    api = HfApi()
+    refs, commits = api.list_repo_refs(REPO), api.list_repo_commits(REPO)
+    found = {
+        "files": {f.path: f.blob_id for f in api.list_repo_tree(REPO, recursive=True)},
+        "commits": len(commits),
+        "tag is the newest commit": [tag.target_commit == refs.branches[0].target_commit for tag in refs.tags],
+    }
+    api.delete_repo(REPO)
+    return found
 
 
 WORK = {

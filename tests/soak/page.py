@@ -11,7 +11,7 @@ from .trials import CRASHED, DIED, EXECUTED, HUNG, KINDS, LOST, MEMORY, WRONG
 
 #: Kind -> what was tried.
 TRIED = {
-    "kills": "runs, each killed 2 to 8 times", "disks": "runs without room, then read-only",
+    "kills": "runs, each killed 2 to 12 times", "disks": "runs without room, then read-only",
     "images": "damaged images", "releases": "damaged releases, with a manifest that agrees",
     "pickles": "damaged PyTorch files", "tables": "damaged CSV files", "service": "requests to `zoo serve`",
     "page": "requests to `zoo app`", "node": "requests to `zoo node`", "hub": "faults of a Hub",

@@ -210,8 +210,8 @@ def test_an_image_size_of_a_stage_is_that_of_its_model_and_images(tmp_path, monk
     recipe = make_recipe(stages=(small, Stage("large", epochs=1, batch_size=12, learning_rate=1e-9)))
     table, shapes, build = make_table(tmp_path / "images"), [], fitting.build
 
-    def building(job, fresh=True):
-        model = build(job, fresh)
+    def building(*job):
+        model = build(*job)
         shapes.append((model.input_shape[1], [np.array(w) for w in model.get_weights()]))
         return model
 
