@@ -30,6 +30,7 @@ LAYERS = (
     {"inference"},
     {"dicom"},
     {"runs"},
+    {"cluster"},
     {"service"},
     {"node"},
     {"app"},

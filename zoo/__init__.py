@@ -18,6 +18,7 @@ _HOMES = {
     "FINDINGS": "zoo.labels.findings",
     "LabelSchema": "zoo.labels.findings",
     "Limits": "zoo.data.images.limits",
+    "BatchPredictor": "zoo.inference.batch",
     "Predictor": "zoo.inference.predictor",
     "load": "zoo.inference.load",
     "predict_ensemble": "zoo.inference.load",
@@ -39,6 +40,7 @@ _backend.choose()
 if TYPE_CHECKING:
     from zoo.core.home import example_images as example_images
     from zoo.data.images.limits import Limits as Limits
+    from zoo.inference.batch import BatchPredictor as BatchPredictor
     from zoo.inference.load import free_models as free_models
     from zoo.inference.load import load as load
     from zoo.inference.load import predict_ensemble as predict_ensemble

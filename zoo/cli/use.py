@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.cli.cluster import add_shard, written_to
+from zoo.cli.cluster import add_engine, add_shard, check_engine, place, predict_on_ray, written_to
 from zoo.cli.command import (
     MODEL,
     NOT_A_DEVICE,
@@ -56,6 +56,8 @@ def add(commands: Any) -> None:
         out = sub.add_argument("--out", type=Path, required=True, help=what)
         if name == "predict":
             add_shard(sub)
+            add_engine(sub)
+            images.type, images.help = place, images.help + "; with --engine ray also lists and addresses"
             text = f"predict the images that come with the package, with {EXAMPLE_MODEL}, and print the table"
             sub.add_argument("--example", action="store_true", help=text)
             images.nargs, out.required = "*", False
@@ -140,7 +142,10 @@ def _predict(options: argparse.Namespace) -> int:
     from zoo.runs import predict
 
     source = _studies(options)
+    check_engine(options)
     _complete(options)
+    if options.engine == "ray":
+        return predict_on_ray(options, _decided(options))
     if options.out is None and options.dicom_out is None:
         return _print_example(options)
     if options.out is None:
@@ -279,7 +284,8 @@ def _load(options: argparse.Namespace) -> Predictor:
     from zoo.inference.load import load
 
     # What was mistyped is told before a model is fetched or loaded.
-    check_exist([*options.images, *filter(None, [getattr(options, "decision", None)])])
+    local = [image for image in options.images if isinstance(image, Path)]
+    check_exist([*local, *filter(None, [getattr(options, "decision", None)])])
     limits = limits_of(options)
     predictor = load(options.model, runtime=options.runtime, precision=options.precision)
     predictor.limits = limits

@@ -91,7 +91,7 @@ def _files(places: Sequence[Path]) -> list[Path]:
     """The parts in folders, and those given; one that is given twice counts once."""
     found: dict[Path, Path] = {}
     for place in places:
-        inside = sorted(place.glob("*.parquet")) if place.is_dir() else [place]
+        inside = sorted(place.glob("[!_.]*.parquet")) if place.is_dir() else [place]
         if not inside:
             raise UsageError(f"{place}: no part in this folder: `zoo predict --shard I/N` writes parts")
         for path in inside:
