@@ -133,3 +133,21 @@ def test_studies_that_end_the_process_come_last(spool):
     spool.take("2.2", "2.2.1", b"b")
     assert [job.images()[0].read_bytes() for job in spool.complete(0)] == [b"b", b"a"]
     assert Job(bad.folder).count("attempts", 0) == 1
+
+
+@pytest.mark.parametrize("torn", [b"", bytes(40), b'{"a": "mod', b"\xff{}", b"[1]"])
+def test_a_record_that_was_cut_off_costs_one_more_sending_and_no_end_of_the_node(spool, torn):
+    spool.take("1.1", "1.1.1", b"a")
+    (job,) = spool.complete(0)
+    job.count("attempts")
+    (job.folder / "attempts").write_bytes(torn)
+    assert job.count("attempts") == 1
+    job.results.mkdir()
+    (job.results / "unread.json").write_bytes(torn)
+    assert job.reasons() == {}
+    spool.finish(job)
+    (done,) = spool.done.iterdir()
+    done.write_bytes(torn)
+    assert spool.take("1.1", "1.1.1", b"a") is Taken.NEW
+    spool.finish(*spool.complete(0))
+    assert spool.take("1.1", "1.1.1", b"a") is Taken.DONE

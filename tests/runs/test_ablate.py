@@ -101,3 +101,24 @@ def test_definitions_that_do_not_fit_are_refused(tmp_path, capsys):
         (tmp_path / "bad.py").write_text(DEFINITION.replace(old, new))
         assert main(["ablate", str(tmp_path / "bad.py"), "--data", str(tmp_path)]) == 1
         assert message in capsys.readouterr().err
+
+
+def test_a_cell_that_was_cut_off_or_altered_is_none(tmp_path):
+    from zoo.core.files import seal, sha256
+    from zoo.runs import ablate
+
+    logits, listed = tmp_path / "predictions.csv", tmp_path / "cell.json"
+    logits.write_text("Image_name,logit_Edema\na.png,0.5\n")
+    facts = {"of": {"split": "5"}, "seconds": 1.0}
+    assert ablate._facts(tmp_path) is None
+    listed.write_text(json.dumps(facts))
+    assert ablate._facts(tmp_path) == facts, "of an earlier version"
+    whole = json.dumps(seal(facts | {"logits": sha256(logits)}))
+    listed.write_text(whole)
+    assert ablate._facts(tmp_path)["of"] == {"split": "5"}
+    for damaged in (whole[:40], "\0" * len(whole), whole.replace('"5"', '"6"')):
+        listed.write_text(damaged)
+        assert ablate._facts(tmp_path) is None
+    listed.write_text(whole)
+    logits.write_text("Image_name,logit_Edema\na.png,0.6\n")
+    assert ablate._facts(tmp_path) is None
