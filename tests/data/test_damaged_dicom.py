@@ -66,6 +66,16 @@ def test_a_value_that_is_a_sequence_is_refused_without_its_text(keyword):
             read_image(file)
 
 
+def test_a_value_without_an_end_is_cut_off():
+    parts = [
+        each._replace(value=each.value * 500) if each.tag == (0x28, 0x100) else each for each in elements(parents()[0])
+    ]
+    file = parents()[0][:132] + b"".join(each.encoded() for each in parts)
+    with pytest.raises(ImageError, match=r": a DICOM file with \[16, 16, .* \.\.\.$") as told:
+        read_image(file)
+    assert len(str(told.value).partition(": ")[2]) == 304
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning:zoo", "ignore:DICOM images")
 def test_a_damaged_element_is_an_image_or_one_line_and_changes_no_other_row(tmp_path):
     files, model = parents(), standin.predictor()

@@ -38,8 +38,8 @@ _JPEG_BLOCK, _PROGRESSIVE_BLOCK = 16_384, 4_096
 #: Pixels of a 16-bit colour image that are combined at a time.
 _BAND = 1 << 20
 
-#: Characters of a library's error that are shown: it may quote the file.
-_WORDS = 200
+#: Characters of a reason that are shown: it may quote the file, or a value of a header that has no end.
+_WORDS = 300
 
 #: Exceptions that Pillow is known to raise on damaged and hostile files.
 DECODE_ERRORS = (
@@ -142,6 +142,7 @@ def describe(head: bytes) -> str:
 def explain_fault(error: BaseException) -> str:
     """Describes a decoder's error in one line."""
     text = " ".join(str(error).split())
+    text = text if len(text) <= _WORDS else f"{text[:_WORDS]} ..."
     if isinstance(error, OSError) and error.strerror:  # str(error) would repeat the file name
         return error.strerror.lower()
     if isinstance(error, MemoryError):
@@ -150,7 +151,7 @@ def explain_fault(error: BaseException) -> str:
         return text
     if isinstance(error, OSError) and "truncated" in text.lower():
         return "the file is truncated"
-    return f"the file is damaged: {text[:_WORDS] or type(error).__name__}"
+    return f"the file is damaged: {text or type(error).__name__}"
 
 
 def decode_loaded(image: Image.Image) -> Image.Image:
