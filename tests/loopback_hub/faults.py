@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Kind = Literal["truncate", "corrupt", "status", "drop", "lose", "redirect", "drip", "length", "delay", "html", "call"]
+Kind = Literal[
+    "truncate", "corrupt", "status", "drop", "lose", "redirect", "drip", "length", "delay", "html", "etag", "call"
+]
 # A HEAD request, which the client sends before each download, has no body for these.
 _OF_BODIES = ("truncate", "corrupt", "drip")
 
@@ -51,8 +53,8 @@ class Faults:
                 "status": `status`, with `code` as X-Error-Code and `retry_after` seconds. "drop": no answer, before
                 anything is done. "lose": everything is done, but the answer is lost. "redirect": to `location`, or
                 to itself for ever. "drip": `rate` bytes a second. "length": Content-Length is wrong by `by` bytes.
-                "delay": the answer comes after `seconds`. "html": a login page with status 200. "call": `call()` runs
-                first, then the request is answered as usual.
+                "delay": the answer comes after `seconds`. "etag": ETag is that of other bytes. "html": a
+                login page with status 200. "call": `call()` runs first, then the request is answered as usual.
             times: How many requests it strikes; None is all of them.
             after: How many matching requests pass before.
             **options: The fields named above.

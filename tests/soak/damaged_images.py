@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Callable, Sequence
@@ -77,6 +78,10 @@ def _moved(data: bytes, pieces: list[Piece], kind: str, rng: Rng) -> tuple[bytes
     return without[:at] + part + without[at:], "a part moved"
 
 
+#: A marker of a table, a frame or a scan.
+_NEXT = re.compile(rb"\xff[\xc0-\xcf\xda]")
+
+
 def _jpeg(data: bytes) -> tuple[list[Field], list[Piece]]:
     fields, pieces, at = [], [], 2
     while at + 4 <= len(data) and data[at] == 0xFF:
@@ -93,9 +98,8 @@ def _jpeg(data: bytes) -> tuple[list[Field], list[Piece]]:
         pieces.append(Piece(at, min(end, len(data))))
         at = end
         if marker == 0xDA:  # more scans follow in a progressive one
-            found = next((i for i in range(at, len(data) - 1) if data[i] == 0xFF and 0xC0 <= data[i + 1] < 0xD0), None)
-            more = [i for i in range(at, len(data) - 1) if data[i] == 0xFF and data[i + 1] in (0xC4, 0xDA)]
-            at = min([found or len(data), *more])
+            found = _NEXT.search(data, at)
+            at = found.start() if found else len(data)
     return [field for field in fields if field.at + 2 <= len(data)], pieces
 
 
