@@ -9,6 +9,7 @@ A kind is a module of `soak.kinds` (any module with these names):
     AIM = 2_000                # trials in all
     SECONDS = 5.0              # a trial that takes longer is killed and counts as hung
     CLOCK = "processor"        # optional: these are seconds of the worker's processor time, on a busy machine
+    TURN = 900.0               # optional: seconds of a turn, where to get ready takes long
     MEMORY = 1 << 30           # optional: bytes that one trial may take beyond what was there before it
 
     @contextmanager

@@ -76,7 +76,7 @@ def turn(
     failed, tried = 0, len(journal.entries)
     with Worker(kind, journals / f"work-{kind.name}-{os.getpid()}") as worker:
         worker.start()
-        end = min(end, time.monotonic() + (math.inf if whole else TURN))
+        end = min(end, time.monotonic() + (math.inf if whole else max(TURN, kind.turn)))
         while time.monotonic() < end and (again or not to or len(journal.last) < to):
             entry = worker.run(again.pop(0) if again else journal.following)
             journal.add(entry)

@@ -60,6 +60,7 @@ class Kind:
     memory: int
     clock: str
     ready: Callable[[Path], AbstractContextManager[Trial]]
+    turn: float = 0.0
 
 
 def kind_of(name: str) -> Kind:
@@ -67,7 +68,8 @@ def kind_of(name: str) -> Kind:
     dotted = name if "." in name or name not in KINDS else f"soak.kinds.{name}"
     module = importlib.import_module(dotted)
     memory, clock = getattr(module, "MEMORY", 1 << 30), getattr(module, "CLOCK", "wall")
-    return Kind(name.rpartition(".")[2], dotted, module.AIM, module.SECONDS, memory, clock, module.ready)
+    turn = getattr(module, "TURN", 0.0)
+    return Kind(name.rpartition(".")[2], dotted, module.AIM, module.SECONDS, memory, clock, module.ready, turn)
 
 
 def rng_of(kind: str, number: int) -> np.random.Generator:

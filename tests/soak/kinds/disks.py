@@ -11,7 +11,7 @@ import numpy as np
 from soak import Trial
 from soak.kinds.kills import BACKENDS, backends, judged
 
-AIM, SECONDS, MEMORY = 40, 3000.0, 4 << 30
+AIM, SECONDS, MEMORY, TURN = 40, 3000.0, 4 << 30, 900.0
 
 TURNS = (
     "predict csv", "cache", "spool", "embed", "predict parquet", "train joint", "export", "probe", "cache", "spool",

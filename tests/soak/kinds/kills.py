@@ -21,7 +21,7 @@ from soak import Lost, Trial, Wrong
 from soak.trials import LOST, PASSED, WRONG
 from soak.watching import ROOT
 
-AIM, SECONDS, MEMORY = 60, 3000.0, 4 << 30
+AIM, SECONDS, MEMORY, TURN = 60, 3000.0, 4 << 30, 900.0
 
 #: How often a trial kills, by what the start of a life costs; more than 300 kills in all of them.
 KILLS = {"spool": 12, "cache": 8, "publish": 6, "predict csv": 4, "predict parquet": 4, "embed": 4}
