@@ -130,7 +130,9 @@ def _header(data: bytes, limits: Limits) -> Dataset:
 
     syntax = transfer_syntax(data)
     if syntax and not UID(syntax).is_transfer_syntax:
-        raise ImageError(f"a DICOM file in {syntax[:64]!r}, which is no transfer syntax")
+        # With a wrong length, what lies behind it would be shown.
+        named = repr(syntax[:64]) if set(syntax) <= set("0123456789.") else "what is no UID"
+        raise ImageError(f"a DICOM file in {named}, which is no transfer syntax")
     if syntax in _REFUSED:
         raise ImageError(f"a DICOM file {_REFUSED[syntax]}: save it in another transfer syntax")
     data = inflated(data, limits)
