@@ -12,7 +12,7 @@ from PIL import Image
 
 from zoo.core.errors import ImageError
 from zoo.core.warn import warn_user
-from zoo.data.images.dicom_meta import inflated, is_nested, prepare_pydicom, transfer_syntax
+from zoo.data.images.dicom_meta import inflated, is_nested, prepare_pydicom, shown, transfer_syntax
 from zoo.data.images.limits import DEFAULT, Limits, TimedBytes
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ RADIOGRAPHS = ("CR", "DX", "RG")
 
 #: Words of Body Part Examined (0018,0015) that a chest radiograph has.
 _CHEST = ("CHEST", "THORAX", "LUNG", "RIB", "STERNUM", "CXR", "THORACIC")
+
+#: What the UIDs that the standard itself gives begin with.
+_OF_DICOM = "1.2.840.10008."
 
 #: Transfer syntaxes whose pixels are deflated one by one, or lie on a server.
 _REFUSED = {
@@ -108,9 +111,9 @@ def check_radiograph(dataset: Dataset, limits: Limits) -> None:
     part = str(dataset.get("BodyPartExamined", "") or "").upper()
     insist = "--any-modality (Limits(any_modality=True)) reads it all the same"
     if modality and modality not in RADIOGRAPHS:
-        raise ImageError(f"a DICOM file of modality {modality[:16]!r}, not a radiograph (CR, DX): {insist}")
+        raise ImageError(f"a DICOM file of modality {shown(modality)}, not a radiograph (CR, DX): {insist}")
     if part and not any(word in part for word in _CHEST):
-        raise ImageError(f"a DICOM file of body part {part[:16]!r}, not a chest: {insist}")
+        raise ImageError(f"a DICOM file of body part {shown(part)}, not a chest: {insist}")
     if dataset.get("PresentationIntentType") == "FOR PROCESSING":
         warn_user(
             "DICOM images FOR PROCESSING (0008,0068): raw detector values, which no radiologist reads; results differ"
@@ -130,8 +133,8 @@ def _header(data: bytes, limits: Limits) -> Dataset:
 
     syntax = transfer_syntax(data)
     if syntax and not UID(syntax).is_transfer_syntax:
-        # With a wrong length, what lies behind it would be shown.
-        named = repr(syntax[:64]) if set(syntax) <= set("0123456789.") else "what is no UID"
+        # With a wrong length or tag, it may be an identifier.
+        named = repr(syntax[:64]) if syntax.startswith(_OF_DICOM) else shown(syntax)
         raise ImageError(f"a DICOM file in {named}, which is no transfer syntax")
     if syntax in _REFUSED:
         raise ImageError(f"a DICOM file {_REFUSED[syntax]}: save it in another transfer syntax")
@@ -155,4 +158,4 @@ def _number(dataset: Dataset, keyword: str, default: int = 0) -> int:
     try:
         return default if value is None or value == "" else int(value)
     except (TypeError, ValueError):
-        raise ImageError(f"a DICOM file with {keyword} {str(value)[:20]!r}") from None
+        raise ImageError(f"a DICOM file with {keyword} {shown(value)}") from None

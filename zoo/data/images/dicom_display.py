@@ -10,6 +10,7 @@ from PIL import Image
 
 from zoo.core.errors import ImageError
 from zoo.core.warn import warn_user
+from zoo.data.images.dicom_meta import shown
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -116,7 +117,7 @@ def _window(values: np.ndarray, center: float, width: float, function: str) -> n
     if function == "SIGMOID":
         return 1.0 / (1.0 + np.exp(np.clip(-4.0 * (values - center) / width, -700.0, 700.0)))
     if function != "LINEAR":
-        raise ImageError(f"a DICOM file with the VOI LUT function {function[:16]!r}")
+        raise ImageError(f"a DICOM file with the VOI LUT function {shown(function)}")
     if width == 1:
         return (values > center - 0.5).astype(np.float64)
     return np.clip((values - (center - 0.5)) / (width - 1.0) + 0.5, 0.0, 1.0)
@@ -157,7 +158,7 @@ def _number(value: Any) -> float | None:
     try:
         number = float(value)
     except (TypeError, ValueError):
-        raise ImageError(f"a DICOM file with {str(value)[:20]!r} in place of a number") from None
+        raise ImageError(f"a DICOM file with {shown(value)} in place of a number") from None
     if not np.isfinite(number):
         raise ImageError(f"a DICOM file with the number {number}")
     return number

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zoo.core.errors import ImageError
+from zoo.data.images.dicom_meta import shown
 from zoo.data.images.limits import Limits
 
 if TYPE_CHECKING:
@@ -46,9 +47,9 @@ def stored_values(dataset: Dataset, limits: Limits) -> np.ndarray:
     photometric = str(dataset.get("PhotometricInterpretation", ""))
     bits = dataset.get("BitsAllocated")
     if bits not in (8, 16):
-        raise ImageError(f"a DICOM file with {bits} bits allocated for a pixel; 8 and 16 are read")
+        raise ImageError(f"a DICOM file with {shown(bits)} bits allocated for a pixel; 8 and 16 are read")
     if photometric not in ("MONOCHROME1", "MONOCHROME2", *_COLOUR):
-        raise ImageError(f"a DICOM file with photometric interpretation {photometric[:16]!r}")
+        raise ImageError(f"a DICOM file with photometric interpretation {shown(photometric)}")
     syntax = dataset.file_meta.TransferSyntaxUID
     if syntax.is_encapsulated:
         values = _encapsulated(dataset, str(syntax), limits)
@@ -125,7 +126,7 @@ def _without_overlays(values: np.ndarray, dataset: Dataset, packed: bool) -> np.
         raise ImageError(f"a DICOM file with {bits} bits stored in {8 * values.dtype.itemsize}")
     shift = int(dataset.get("HighBit", bits - 1)) - bits + 1 if packed else 0
     if not 0 <= shift <= 8 * values.dtype.itemsize - bits:
-        raise ImageError(f"a DICOM file with high bit {dataset.HighBit} for {bits} bits stored")
+        raise ImageError(f"a DICOM file with high bit {shown(dataset.HighBit)} for {bits} bits stored")
     whole = values.astype(np.int32) >> shift & ((1 << bits) - 1)
     if dataset.get("PixelRepresentation") == 1:
         whole -= (whole >> (bits - 1)) << bits

@@ -8,8 +8,10 @@ import re
 import struct
 import warnings
 import zlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from zoo.core.counting import counted
 from zoo.core.errors import ImageError
 from zoo.data.images.limits import Limits, TimedBytes
 
@@ -26,6 +28,12 @@ _LONG = (b"OB", b"OW", b"UN", b"SQ", b"UT", b"UC", b"UR", b"OF", b"OD", b"OL", b
 
 #: Bytes that are expanded between two looks at the clock.
 _BLOCK = 1 << 20
+
+#: Texts of a header that a message may show (CS of PS3.5, 6.2), and numbers.
+_CODE, _NUMBER = re.compile(r"[A-Z][A-Z0-9_ ]{0,15}"), re.compile(r"[-+]?(\d{1,9}(\.\d{0,9})?|nan|inf)(e[-+]?\d{1,3})?")
+
+#: Values of a list that a message shows.
+_SHOWN = 4
 
 _SILENT = logging.NullHandler()
 
@@ -57,6 +65,23 @@ def is_nested(dataset: Dataset, keyword: str) -> bool:
     """Whether an element that should be a value is a sequence, which may hold anything: its text must not be shown."""
     element = dataset.get_item(keyword)
     return element is not None and element.VR == "SQ"
+
+
+def shown(value: object) -> str:
+    """What a message may say of a value: numbers and codes as they are, of any other text only its length.
+
+    In a damaged file, an identifier may stand where a number or a code should.
+
+    >>> shown("CT"), shown([1.5, "2"]), shown("1.2.826.0.1"), shown("Doe^Jane")
+    ("'CT'", '[1.5, 2]', 'a text of 11 characters', 'a text of 8 characters')
+    """
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        each = [shown(one) for one in value[:_SHOWN]]
+        return f"[{', '.join([*each, '...'] if len(value) > _SHOWN else each)}]"
+    text = str(value)
+    if _NUMBER.fullmatch(text):
+        return text
+    return repr(text) if _CODE.fullmatch(text) else f"a text of {counted(len(text), 'character')}"
 
 
 def transfer_syntax(data: bytes) -> str:
