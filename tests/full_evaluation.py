@@ -47,18 +47,17 @@ def everything(points: Sequence[str] = ()) -> dict:
         "age band": np.where(np.arange(len(test.labels)) < FEW // 4, "80+", "18-39"),
     }
     calls = {f"Reader {c}": np.where(rng.random(test.labels.shape) < 0.2, 1 - test.labels, test.labels) for c in "AB"}
-    few = {"resamples": FEW}
     p = test.calibrated(decision)
     leaks = {
         "patients": leakage.shared_patients(test.patients[:3], test.patients).result(),
         "images": leakage.duplicate_images({"a.png": {"bytes": "1"}}, {"b.png": {"bytes": "1"}}).result(),
     }
     result = replace(
-        evaluate(models, decision, **few),
+        evaluate(models, decision),
         kinds=dict.fromkeys(models, "logits"),
         ensemble=EnsembleOf("ranks", ("other", "a third")),
-        comparison=comparison.compare(models, **few),
-        readers=readers.reader_points(models, calls, **few),
+        comparison=comparison.compare(models),
+        readers=readers.reader_points(models, calls, resamples=FEW),
         projection=coherence.reordering(p, coherence.project(p, FINDINGS), FINDINGS),
         notes=("A note of the caller.",),
     )
@@ -69,7 +68,7 @@ def bare() -> dict:
     """The least there is: scores of unknown scale, without patients, of one model."""
     scores = make_scores("test", 3)
     unknown = replace(scores, kind="scores", patients=None, split_hash="")
-    return as_file(evaluate({"ranks": unknown}, resamples=FEW))
+    return as_file(evaluate({"ranks": unknown}))
 
 
 def as_file(result: Evaluation) -> dict:

@@ -219,13 +219,13 @@ def evaluated() -> tuple[Scores, Decision]:
 def test_every_metric(compare: Callable[..., Any]) -> None:
     scores, decision = evaluated()
     name = f"every metric with its interval from {RESAMPLES:,} resamples of patients"
-    work = lambda: report.evaluate({"model": scores}, decision, resamples=RESAMPLES)  # noqa: E731
+    work = lambda: report.evaluate({"model": scores}, decision)  # noqa: E731
     compare(WHOLE, name, work, items=RESAMPLES, unit="resamples/s", rounds=3)
 
 
 def test_report(compare: Callable[..., Any], tmp_path: Path) -> None:
     scores, decision = evaluated()
-    found = report.evaluate({"model": scores}, decision, resamples=20)
+    found = report.evaluate({"model": scores}, decision)
     compare(WHOLE, "report.html and its figures", lambda: write_report(found, tmp_path), unit="reports/s", rounds=3)
 
 

@@ -1,11 +1,15 @@
-"""How often the intervals of an evaluation hold the true value, on simulated patients with two images each.
+"""How often the intervals of an evaluation hold the true value, on simulated patients.
 
     python tests/benchmarks/coverage.py --cells cells.jsonl --out tests/benchmarks/results-coverage.md
 
-Each cell of the table is one population: how many patients have a positive image, how well the model ranks, whether the
-images of a patient resemble each other, and whether scores are tied. Positive patients have one or two positive images.
-Two models are drawn for two findings of the same patients. Cells are stored as they finish, and a later run goes on
-from there. The true values are those of one sample of 60,000 patients.
+A cell is a number of patients with a positive image, an AUC and a kind of data. Two models score two findings of the
+same patients; the second model ranks worse, and its errors resemble the first one's. Their mean is an ensemble. The
+logits are those of two normal distributions, calibrated but for a temperature of 1 / 1.2; positives are called at the
+prevalence. Cells are stored as they finish, and a later run goes on from there. All numbers of a cell come from the
+same draws, and their intervals from the functions that `zoo evaluate` calls.
+
+AUCs are true by their formula, the other numbers by a sample of 40,000 positive patients. Gaps between two random
+halves of the patients are 0.
 """
 
 from __future__ import annotations
@@ -15,206 +19,256 @@ import json
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from itertools import product
+from functools import lru_cache
 from pathlib import Path
 from statistics import NormalDist
 
 import numpy as np
 
-from zoo.evaluation.measures import Measures, Values
+from zoo.evaluation.ensembling.fitting import mean_logits
+from zoo.evaluation.measures import measures
+from zoo.evaluation.result.numbers import AT_A_POINT
 from zoo.evaluation.scores import Scores
-from zoo.evaluation.statistics.delong import auc_spread, difference_spread
-from zoo.evaluation.statistics.spreads import combined
-from zoo.evaluation.uncertainty import differences_of, mean_interval, spreads_of
+from zoo.evaluation.statistics.delong import auc_spread
+from zoo.evaluation.statistics.miscalibration import error_spread
+from zoo.evaluation.statistics.proportions import share_spread
+from zoo.evaluation.statistics.spreads import Spread, combined
+from zoo.evaluation.uncertainty import (
+    freedom_of,
+    mean_spread,
+    share_sums,
+    uncertainty_of,
+    uncertainty_of_difference,
+)
 
-RESAMPLES, LEVEL, PATIENTS = 128, 0.95, 60_000
-ALONE = (
-    "auc", "average_precision", "f1@at", "sensitivity@at", "specificity@at", "ppv@at", "brier", "log_loss", "ece",
-)  # fmt: skip
-MEANS = ("auc", "average_precision", "f1@at", "sensitivity@at", "brier", "log_loss", "ece")
-SHARED = ("auc", "average_precision")
+ALONE = ("auc", "average_precision", "brier", "log_loss", "ece")
+LEVEL, POSITIVES, FINDINGS = 0.95, 40_000, ("a", "b")
+LESS = {"other": ("auc", "average_precision", "log_loss"), "mean": ("auc", "log_loss")}
+EQUAL = np.ones(2)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of data: share of patients with a positive image, images a patient, and whether scores are rounded."""
+
+    prevalence: float = 0.2
+    images: int = 1
+    rounded: bool = False
+
+    @property
+    def alike(self) -> float:
+        """Correlation of the errors in the images of one patient."""
+        return 0.6 if self.images > 1 else 0.0
+
+
+KINDS = {
+    "Two images a patient": Kind(images=2),
+    "One image a patient": Kind(),
+    "Rare: 2 % of the patients are positive": Kind(prevalence=0.02),
+    "Tied scores": Kind(rounded=True),
+}
+SIZES, AUCS = (10, 15, 30, 60, 200), (0.75, 0.9, 0.97)
+
+#: Second model: how far its classes are apart, as a share of the first one's.
+APART = 0.85
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A population: mean numbers of patients with and without positives, AUC, form of scores, likeness of images."""
+    """A mean number of patients with a positive image, an AUC, and a kind of data."""
 
     positives: int
-    negatives: int
     auc: float
-    form: str = "normal"
-    alike: float = 0.6
-    resampled: bool = True
+    kind: str
 
 
 def cells() -> Iterator[Cell]:
-    """All cells, those with a bootstrap first."""
-    for (p, q), auc in (((30, 170), 0.9), ((8, 200), 0.75), ((30, 170), 0.97), ((8, 200), 0.97)):
-        yield Cell(p, q, auc)
-    sizes, forms = ((8, 400), (30, 150)), ("tied", "unequal", "exponential")
-    for form, (p, q), auc in product(forms, sizes, (0.9, 0.97)):
-        yield Cell(p, q, auc, form, resampled=False)
-    for (p, q), auc in product(((6, 100), (8, 400), (30, 150), (150, 500)), (0.65, 0.9, 0.97, 0.99)):
-        yield Cell(p, q, auc, resampled=False)
-    for (p, q), auc in product(sizes, (0.75, 0.97)):
-        yield Cell(p, q, auc, alike=0.0, resampled=False)
+    """All cells, the smallest first."""
+    for size in SIZES:
+        for kind in KINDS:
+            yield from (Cell(size, auc, kind) for auc in AUCS)
 
 
-def draw(cell: Cell, rng: np.random.Generator, times: float = 1.0) -> tuple[Scores, Scores]:
-    """Two models' scores of two findings, of `times` as many patients as the cell has."""
-    p, q = round(cell.positives * times), round(cell.negatives * times)
-    patients = np.repeat(np.arange(p + q), 2)
-    shared = _errors(p + q, cell.alike, rng)
-    labels, own, other = np.zeros((3, 2 * (p + q), 2))
+def draw(auc: float, kind: Kind, patients: int, rng: np.random.Generator) -> dict[str, Scores]:
+    """The two models' scores and those of their mean, of two findings."""
+    images, n = kind.images, patients * kind.images
+    identifiers = np.repeat(np.arange(patients), images)
+    shared, labels, own, other = _errors(patients, kind, rng), *np.zeros((3, n, 2))
+    prior = float(np.log(kind.prevalence / (1 - kind.prevalence)))
     for j in range(2):
-        sick = np.flatnonzero(rng.random(p + q) < p / (p + q))
-        labels[2 * sick, j] = 1
-        labels[2 * sick[rng.random(len(sick)) < 0.8] + 1, j] = 1
-        errors = (shared + _errors(p + q, cell.alike, rng)) / np.sqrt(2)
-        worse = (2 * errors + _errors(p + q, cell.alike, rng)) / np.sqrt(5)
-        own[:, j], other[:, j] = (_scores(labels[:, j], e, cell) for e in (errors, worse))
-    return tuple(Scores(x, labels, ("a", "b"), "test", patients=patients) for x in (own, other))  # type: ignore[return-value]
-
-
-def _errors(patients: int, alike: float, rng: np.random.Generator) -> np.ndarray:
-    own = np.repeat(rng.standard_normal(patients), 2)
-    return np.sqrt(alike) * own + np.sqrt(1 - alike) * rng.standard_normal(2 * patients)
-
-
-def _scores(truth: np.ndarray, errors: np.ndarray, cell: Cell) -> np.ndarray:
-    """Logits: of normal scores calibrated but for a temperature of 1 / 1.2."""
-    z = NormalDist().inv_cdf(cell.auc)
-    prior = float(np.log(cell.positives / cell.negatives))
-    if cell.form == "exponential":  # positives with a mean that is larger by a factor
-        share = np.array([NormalDist().cdf(e) for e in errors]) if len(errors) < 5000 else _normal_cdf(errors)
-        return np.log(-np.log1p(-np.clip(share, 1e-12, 1 - 1e-12)) * np.where(truth == 1, cell.auc / (1 - cell.auc), 1))
-    if cell.form == "unequal":
-        return np.where(truth == 1, np.sqrt(3.25) * z + 1.5 * errors, errors)
-    d = np.sqrt(2) * z
-    scores = d * truth + errors
-    if cell.form == "tied":
-        scores = np.round(2 * scores) / 2
-    return 1.2 * (d * scores - d * d / 2 + prior)
-
-
-def _normal_cdf(x: np.ndarray) -> np.ndarray:
-    grid = np.linspace(-7, 7, 20_001)
-    return np.interp(x, grid, [NormalDist().cdf(value) for value in grid])
-
-
-def measured(
-    cell: Cell, pair: tuple[Scores, Scores], resamples: int
-) -> tuple[dict[str, float], dict[str, list[float]]]:
-    """Every number of a draw, and the limits of its interval (unless there are no resamples)."""
-    first, other = pair
-    limit = 1 / (1 + np.exp(-np.log(cell.positives / cell.negatives)))
-    points = {"at": [float(limit)] * 2}
-    values: list[Values] = []
-    samples: list[Values] = []
-    for scores in pair:
-        made = Measures(scores, None, points)
-        values.append(made.values())
-        samples.append(made.resampled(resamples, 0) if resamples else {})
-    finding, less = values[0], {("finding", m): values[0]["finding", m] - values[1]["finding", m] for m in SHARED}
-    numbers = {m: float(finding["finding", m][0]) for m in ALONE}
-    numbers |= {f"mean {m}": float(finding["macro", m]) for m in MEANS}
-    numbers |= {f"difference {m}": float(less["finding", m][0]) for m in SHARED}
-    numbers |= {f"mean difference {m}": float(np.nanmean(less["finding", m])) for m in SHARED}
-    if not resamples:
-        return numbers, {}
-    spreads = spreads_of(first, values[0], samples[0], first.probabilities, points)
-    less_samples = {key: samples[0][key] - samples[1][key] for key in less}
-    gaps = differences_of(first, other, less, less_samples)
-    equal = np.ones(2)
-    limits = {m: spreads["finding", m][0].interval(LEVEL) for m in ALONE}
-    for m in MEANS:
-        limits[f"mean {m}"] = mean_interval(spreads["finding", m], samples[0]["finding", m], equal, LEVEL)
-    for m in SHARED:
-        limits[f"difference {m}"] = gaps["finding", m][0].interval(LEVEL)
-        limits[f"mean difference {m}"] = mean_interval(gaps["finding", m], less_samples["finding", m], equal, LEVEL)
-    return numbers, {name: list(ends) for name, ends in limits.items()}
-
-
-def areas(pair: tuple[Scores, Scores]) -> dict[str, list[float]]:
-    """The intervals that need no bootstrap: AUC, difference of two models, and gap between halves of the patients."""
-    first, other = pair
-    y, a, b, clusters = first.labels[:, 0], first.logits[:, 0], other.logits[:, 0], first.clusters
-    limits = {
-        "auc": auc_spread(y, a, clusters).interval(LEVEL),
-        "difference auc": difference_spread(y, a, b, clusters).interval(LEVEL),
+        sick = np.flatnonzero(rng.random(patients) < kind.prevalence)
+        labels[images * sick, j] = 1
+        if images > 1:
+            labels[images * sick[rng.random(len(sick)) < 0.8] + 1, j] = 1
+        errors = (shared + _errors(patients, kind, rng)) / np.sqrt(2)
+        worse = (2 * errors + _errors(patients, kind, rng)) / np.sqrt(5)
+        for logits, e, apart in ((own, errors, 1.0), (other, worse, APART)):
+            d = np.sqrt(2) * NormalDist().inv_cdf(auc) * apart
+            scores = d * labels[:, j] + e
+            scores = np.round(2 * scores) / 2 if kind.rounded else scores
+            logits[:, j] = 1.2 * (d * scores - d * d / 2 + prior)
+    found = {
+        name: Scores(z, labels, FINDINGS, "test", patients=identifiers) for name, z in (("own", own), ("other", other))
     }
-    halves = [auc_spread(y[own], a[own], clusters[own]) for own in (clusters % 2 == 0, clusters % 2 == 1)]
-    enough = all(half.enough for half in halves)
-    limits["gap auc"] = combined(halves, np.array([1.0, -1.0]), np.eye(2), LEVEL) if enough else (np.nan, np.nan)
-    return {name: list(ends) for name, ends in limits.items()}
+    mean = mean_logits(list(found.values()), np.full((2, 2), 0.5))
+    return found | {"mean": Scores(mean, labels, FINDINGS, "test", patients=identifiers)}
+
+
+def _errors(patients: int, kind: Kind, rng: np.random.Generator) -> np.ndarray:
+    own = np.repeat(rng.standard_normal(patients), kind.images)
+    return np.sqrt(kind.alike) * own + np.sqrt(1 - kind.alike) * rng.standard_normal(patients * kind.images)
+
+
+def numbers(drawn: dict[str, Scores], kind: Kind) -> dict[str, float]:
+    """Every number of a sample."""
+    values = {name: measures(scores, scores.probabilities, _points(kind)) for name, scores in drawn.items()}
+    own = values["own"]
+    found = {m: float(own["finding", m][0]) for over, m in own if over == "finding"}
+    found |= {f"mean {m}": float(own["macro", m]) for over, m in own if over == "finding"}
+    for other, compared in LESS.items():
+        for m in compared:
+            less = own["finding", m] - values[other]["finding", m]
+            found |= {f"less {other} {m}": float(less[0]), f"mean less {other} {m}": float(less.mean())}
+    y, p = drawn["own"].labels[:, 0], drawn["own"].probabilities[:, 0]
+    return found | {"calibration_in_the_large": float(np.mean(y - p))} | dict.fromkeys(GAPS, 0.0)
+
+
+GAPS = ("gap auc", "gap sensitivity", "gap ece", "mean gap auc")
+
+#: Positive images of a finding that `subgroups` asks for in a group.
+FEWEST_IN_A_GROUP = 10
+
+
+def limits(drawn: dict[str, Scores], kind: Kind) -> dict[str, tuple[float, float]]:
+    """The limits of the interval of every number of a sample; NaN where there is none."""
+    own = drawn["own"]
+    sides = {name: (scores, scores.probabilities) for name, scores in drawn.items()}
+    points = _points(kind)
+    values = {("finding", m): np.zeros(2) for m in (*ALONE, *(f"{m}@at" for m in AT_A_POINT))}  # defined: both classes
+    uncertainty = uncertainty_of(own, values, sides["own"][1], points)
+    found = {}
+    for _, m in values:
+        found[m] = uncertainty.spreads["finding", m][0].interval(LEVEL)
+        found[f"mean {m}"] = uncertainty.mean(m, EQUAL, LEVEL)
+    for other, compared in LESS.items():
+        keys = [("finding", m) for m in compared]
+        less = uncertainty_of_difference(sides["own"], sides[other], keys)
+        for over, m in keys:
+            found[f"less {other} {m}"] = less.spreads[over, m][0].interval(LEVEL)
+            found[f"mean less {other} {m}"] = less.mean(m, EQUAL, LEVEL)
+    return found | _of_groups(own, sides["own"][1], kind)
+
+
+def _of_groups(scores: Scores, p: np.ndarray, kind: Kind) -> dict[str, tuple[float, float]]:
+    """The intervals of calibration in the large, and of gaps between two halves of the patients, as in `subgroups`."""
+    y, clusters = scores.labels, scores.clusters
+    excess = mean_spread((y - p)[:, 0], clusters, int(freedom_of(y[:, 0], clusters)) + 1)
+    found = {"calibration_in_the_large": excess.interval(LEVEL)}
+    parts: dict[str, list[Spread]] = {measure: [] for measure in ("auc", "sensitivity", "ece")}
+    smallest = []
+    for half in (0, 1):
+        own = clusters % 2 == half
+        smallest.append(y[own].sum(axis=0).min())
+        sums = share_sums(y[own], p[own], clusters[own], [kind.prevalence] * 2)["sensitivity"]
+        parts["sensitivity"] += [share_spread(*both) for both in zip(sums[0].T, sums[1].T, strict=True)]
+        for j in range(2):
+            parts["auc"].append(auc_spread(y[own, j], scores.logits[own, j], clusters[own]))
+        parts["ece"].append(error_spread(y[own, 0], p[own, 0], clusters[own]))
+    if min(smallest) < FEWEST_IN_A_GROUP:
+        return found | dict.fromkeys(GAPS, (np.nan, np.nan))
+    less = np.array([1.0, -1.0])
+    for measure, spreads in parts.items():
+        both = spreads[:: len(spreads) // 2]
+        found[f"gap {measure}"] = combined(both, less, np.eye(2), LEVEL)
+    found["mean gap auc"] = combined(parts["auc"], np.array([0.5, 0.5, -0.5, -0.5]), np.eye(4), LEVEL)
+    return found
+
+
+def _points(kind: Kind) -> dict[str, list[float | None]]:
+    return {"at": [kind.prevalence] * 2}
+
+
+@lru_cache(maxsize=1)
+def truth(auc: float, kind: Kind) -> dict[str, float]:
+    """The true value of every number."""
+    rng = np.random.default_rng(1)
+    found = numbers(draw(auc, kind, round(POSITIVES / kind.prevalence), rng), kind)
+    if not kind.rounded:
+        found |= {"auc": auc, "mean auc": auc}
+    return found
 
 
 def run(cell: Cell, draws: int) -> dict[str, list[float]]:
     """Number -> share of the intervals that hold the true value, share of the draws with an interval, median width."""
-    rng = np.random.default_rng(zlib.crc32(repr(cell).encode()))
-    truth, _ = measured(cell, draw(cell, rng, PATIENTS / (cell.positives + cell.negatives)), 0)
-    truth["gap auc"] = 0.0
-    if cell.form in ("normal", "unequal", "exponential"):
-        truth["auc"] = cell.auc
-    found: dict[str, list[list[float]]] = {}
+    kind, rng = KINDS[cell.kind], np.random.default_rng(zlib.crc32(repr(cell).encode()))
+    true = truth(cell.auc, kind)
+    found: dict[str, list[tuple[float, float]]] = {}
     for _ in range(draws):
-        pair = draw(cell, rng)
-        for name, ends in (measured(cell, pair, RESAMPLES)[1] if cell.resampled else areas(pair)).items():
+        drawn = draw(cell.auc, kind, round(cell.positives / kind.prevalence), rng)
+        if not ((drawn["own"].labels == 1).any(axis=0)).all():
+            continue
+        for name, ends in limits(drawn, kind).items():
             found.setdefault(name, []).append(ends)
     result = {}
-    for name, drawn in found.items():
-        low, high = np.array(drawn).T
+    for name in sorted(found):
+        low, high = np.array(found[name]).T
         shown = ~np.isnan(low)
-        held = (low <= truth[name]) & (truth[name] <= high)
+        held = (low - 1e-6 <= true[name]) & (true[name] <= high + 1e-6)
         width = float(np.median((high - low)[shown])) if shown.any() else float("nan")
-        result[name] = [float(held[shown].mean()) if shown.any() else float("nan"), float(shown.mean()), width]
+        coverage = float(held[shown].mean()) if shown.any() else float("nan")
+        result[name] = [coverage, float(shown.sum()) / draws, width]
     return result
 
 
-def table(done: list[tuple[Cell, dict[str, list[float]]]], draws: int) -> str:
+def table(done: dict[Cell, dict[str, list[float]]], draws: int) -> str:
     """The coverage of every number in every cell, in per cent."""
     error = 100 * np.sqrt(LEVEL * (1 - LEVEL) / draws)
+    every = [value for result in done.values() for value in result.values() if value[1] > FEW]
+    outside = sum(_outside(value, draws) for value in every)
     lines = [
         "# Coverage of the intervals",
         "",
         f"Per cent of the 95 % intervals that hold the true value; {draws:,} draws a cell, so that two standard errors "
-        f"of the simulation are {2 * error:.1f} %. Cells outside 93 to 97 % by more than that are **bold**. "
-        "In parentheses: per cent of the draws with an interval, where not all have one.",
+        f"of the simulation are {2 * error:.1f} %. Figures outside 93 to 97 % by more than that are **bold**: "
+        f"{outside:,} of {len(every):,}. In parentheses: per cent of the draws with an interval, where not all have "
+        f"one; with less than {FEW:.0%}, 'too few'.",
+        "",
+        "Columns: patients with a positive image, and AUC. 'mean': over two findings. 'less other': of two models. "
+        "'less mean': a model less the mean of both. 'gap': between two halves of the patients, of groups with 10 "
+        "positive images or more. 'at': at a threshold.",
+        "",
         "Made by `python tests/benchmarks/coverage.py`, which says how the patients are drawn.",
     ]
-    for resampled in (True, False):
-        own = [(cell, result) for cell, result in done if cell.resampled == resampled]
+    for kind in KINDS:
+        own = {cell: result for cell, result in done.items() if cell.kind == kind}
         if not own:
             continue
-        names = list(own[0][1])
-        heads = [f"{c.positives} of {c.positives + c.negatives}, {c.auc}, {c.form}, {c.alike}" for c, _ in own]
-        if resampled:  # numbers down, cells across
-            lines += [
-                "",
-                "## Every number",
-                "",
-                "Columns: patients with positives of all, AUC, form, likeness of images.",
-                "",
-            ]
-            lines += [f"| | {' | '.join(heads)} |", "|---|" + "---:|" * len(own)]
-            lines += [f"| {n} | {' | '.join(_cell(result[n], error) for _, result in own)} |" for n in names]
-        else:
-            lines += ["", "## AUC, paired difference, and gap between two groups", ""]
-            lines += [f"| patients, AUC, form, likeness | {' | '.join(names)} |", "|---|" + "---:|" * len(names)]
-            lines += [
-                f"| {head} | {' | '.join(_cell(result[n], error) for n in names)} |"
-                for head, (_, result) in zip(heads, own, strict=True)
-            ]
+        heads = [f"{cell.positives}, {cell.auc}" for cell in own]
+        lines += ["", f"## {kind}", "", f"| | {' | '.join(heads)} |", "|---|" + "---:|" * len(own)]
+        for name in sorted({name for result in own.values() for name in result}, key=_order):
+            lines.append(f"| {name} | {' | '.join(_text(result[name], draws) for result in own.values())} |")
     return "\n".join(lines) + "\n"
 
 
-def _cell(result: list[float], error: float) -> str:
-    held, shown, _ = result
-    if not shown:
+#: Share of the draws with an interval below which a cell says that there are too few patients.
+FEW = 0.1
+
+
+def _outside(value: list[float], draws: int) -> bool:
+    error = np.sqrt(LEVEL * (1 - LEVEL) / (draws * value[1]))
+    return not 0.93 - 2 * error <= value[0] <= 0.97 + 2 * error
+
+
+def _order(name: str) -> tuple[int, str]:
+    return next(i for i, word in enumerate(("mean less", "mean gap", "mean", "less", "gap", "")) if word in name), name
+
+
+def _text(value: list[float], draws: int) -> str:
+    held, shown, _ = value
+    if shown < FEW:
         return "too few"
-    text = f"{100 * held:.1f}"
-    text = text if 93 - 2 * error <= 100 * held <= 97 + 2 * error else f"**{text}**"
-    return text if shown == 1 else f"{text} ({100 * shown:.0f})"
+    text = f"**{100 * held:.1f}**" if _outside(value, draws) else f"{100 * held:.1f}"
+    return text if shown > 0.995 else f"{text} ({100 * shown:.0f})"
 
 
 def main() -> None:
@@ -226,14 +280,12 @@ def main() -> None:
     parser.add_argument(
         "--share", default="0/1", help="which cells: 1/2 is every second one, beginning with the second"
     )
-    parser.add_argument("--only", choices=("bootstrap", "areas"), help="only the cells with, or without, a bootstrap")
     options = parser.parse_args()
     which, of = map(int, options.share.split("/"))
     stored = {}
     if options.cells.exists():
         stored = {row["key"]: row["result"] for row in map(json.loads, options.cells.read_text().splitlines())}
-    wanted = [cell for cell in cells() if options.only is None or cell.resampled == (options.only == "bootstrap")]
-    for cell in wanted[which::of]:
+    for cell in list(cells())[which::of]:
         key = json.dumps([asdict(cell), options.draws])
         if key in stored:
             continue
@@ -241,8 +293,8 @@ def main() -> None:
         with options.cells.open("a") as file:
             file.write(json.dumps({"key": key, "result": stored[key]}) + "\n")  # one line: several runs may share it
         print(cell, {name: round(100 * value[0], 1) for name, value in stored[key].items()}, flush=True)
-    done = [(cell, stored[key]) for cell in cells() if (key := json.dumps([asdict(cell), options.draws])) in stored]
-    options.out.write_text(table(done, options.draws), encoding="utf-8")
+        done = {c: stored[k] for c in cells() if (k := json.dumps([asdict(c), options.draws])) in stored}
+        options.out.write_text(table(done, options.draws), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def models(make_scores) -> dict[str, Scores]:
 
 @pytest.fixture(scope="module")
 def result(models):
-    return compare(models, resamples=200)
+    return compare(models)
 
 
 def test_the_mean_is_of_logits_of_probabilities_or_of_ranks(make_scores):
@@ -85,7 +85,7 @@ def test_each_pair_has_its_paired_difference(result, models):
 
 
 def test_intervals_are_those_of_the_report(result, models):
-    differences = evaluate(models, resamples=200)["differences"]["noisy"]
+    differences = evaluate(models)["differences"]["noisy"]
     ours = result["pairs"][0]
     for finding, row in ours["findings"].items():
         for limit in ("low", "high"):
@@ -104,7 +104,7 @@ def test_many_pairs_are_allowed_for_and_said(result):
 
 
 def test_equal_predictions_are_named_and_have_no_interval(models):
-    result = compare({"a": models["good"], "b": replace(models["good"], kind="scores")}, resamples=50)
+    result = compare({"a": models["good"], "b": replace(models["good"], kind="scores")})
     (pair,) = result["pairs"]
     assert pair["identical"] == list(models["good"].findings)
     assert pair["macro"]["auc"]["value"] == 0
@@ -116,7 +116,7 @@ def test_equal_predictions_are_named_and_have_no_interval(models):
 def test_a_finding_without_both_classes_is_left_out_and_counted(models):
     labels = models["good"].labels.copy()
     labels[:, 2] = 0
-    result = compare({name: replace(m, labels=labels) for name, m in models.items()}, resamples=50)
+    result = compare({name: replace(m, labels=labels) for name, m in models.items()})
     pair = result["pairs"][0]
     assert pair["findings"]["Finding 2"]["auc"]["value"] is None
     assert pair["macro"]["auc"]["findings"] == 3

@@ -5,9 +5,7 @@ import pytest
 
 from zoo.evaluation import metrics
 from zoo.evaluation.decision import Decision
-from zoo.evaluation.measures import AT_A_POINT, Measures
-from zoo.evaluation.scores import Scores
-from zoo.evaluation.statistics.intervals import bootstrap, percentiles
+from zoo.evaluation.measures import AT_A_POINT, measures
 from zoo.evaluation.statistics.reliability import calibration_error
 
 POINTS = {"half": (0.5,) * 4, "mine": (0.1, 0.2, None, 0.4)}
@@ -28,7 +26,7 @@ def decision(scores):
 
 @pytest.fixture(scope="module")
 def values(scores, decision):
-    return Measures(scores, decision, POINTS).values()
+    return measures(scores, scores.calibrated(decision), POINTS)
 
 
 def test_the_values_are_those_of_the_metrics(scores, decision, values):
@@ -38,7 +36,7 @@ def test_the_values_are_those_of_the_metrics(scores, decision, values):
         "average_precision": metrics.average_precision(scores.labels, scores.logits),
         "brier": metrics.brier(scores.labels, p),
         "log_loss": metrics.log_loss(scores.labels, p),
-        "ece": calibration_error(scores.labels, p),
+        "ece": calibration_error(scores.labels, p, scores.clusters),
     }
     for name, thresholds in POINTS.items():
         counts = metrics.confusion(scores.labels, p, thresholds)
@@ -54,7 +52,7 @@ def test_averages_equal_scikit_learn(make_scores, over, average):
     sk = pytest.importorskip("sklearn.metrics")
     scores = make_scores(300, 4, unknown=0.0)
     y, p = scores.labels, scores.probabilities
-    found = Measures(scores, None, {"half": (0.5,) * 4}).values()
+    found = measures(scores, p, {"half": (0.5,) * 4})
     options = {"average": average, "zero_division": np.nan}
     assert found[over, "auc"] == pytest.approx(sk.roc_auc_score(y, p, average=average), abs=1e-12)
     assert found[over, "average_precision"] == pytest.approx(
@@ -70,7 +68,8 @@ def test_pooled_and_weighted_by_hand(scores, decision, values):
     y, p = scores.labels[known], scores.calibrated(decision)[known]
     assert values["micro", "brier"] == pytest.approx(np.mean((p - y) ** 2))
     assert values["micro", "log_loss"] == pytest.approx(metrics.log_loss(y, p)[0])
-    assert values["micro", "ece"] == pytest.approx(calibration_error(y[:, None], p[:, None])[0])
+    clusters = np.broadcast_to(scores.clusters[:, None], known.shape)[known]
+    assert values["micro", "ece"] == pytest.approx(calibration_error(y[:, None], p[:, None], clusters)[0])
     assert values["micro", "auc"] == pytest.approx(metrics.roc_auc(y, p)[0])
     positives = scores.counts[1]
     for metric in ("auc", "brier", "ece", "sensitivity@mine"):
@@ -85,32 +84,6 @@ def test_pooled_and_weighted_by_hand(scores, decision, values):
     assert np.isnan(values["finding", "specificity@mine"][2])
 
 
-def test_a_resample_is_the_same_films_written_down_as_often_as_they_were_drawn(scores, decision):
-    drawn = []
-    bootstrap(lambda w: drawn.append(w.astype(int)) or {}, scores.clusters, resamples=6, seed=3)
-    samples = Measures(scores, decision, POINTS).resampled(6, 3)
-    for r, counts in enumerate(np.concatenate(drawn, axis=1).T):
-        rows = np.repeat(np.arange(len(scores.labels)), counts)
-        again = Measures(scores.subset(rows), decision, POINTS).values()
-        for (over, metric), value in again.items():
-            if metric != "ece":  # its bins stay those of the images, and its samples are moved
-                assert samples[over, metric][r] == pytest.approx(value, rel=1e-6, nan_ok=True), (over, metric)
-
-
-def test_resampling_is_kept_from_adding_to_a_calibration_error():
-    """Of a calibrated model the interval begins at 0; of one that is off by 0.1 it holds 0.1, with some care."""
-    rng = np.random.default_rng(0)
-    p = rng.random((2000, 12)) * 0.8 + 0.05
-    covered = []
-    for off in (0.0, 0.1):
-        labels = (rng.random(p.shape) < p + off).astype(float)
-        scores = Scores.from_probabilities(p, labels, tuple(map(str, range(12))), split="test")
-        low, high = percentiles(Measures(scores, None, {}, ranking=False).resampled(150, 0)["finding", "ece"])
-        covered.append(np.mean((low <= off) & (off <= high)))
-        assert (high < off + 0.06).all()
-    assert min(covered) >= 0.85
-
-
 def test_scores_of_unknown_scale_are_only_ranked(scores):
-    found = Measures(replace(scores, kind="scores"), None, POINTS).values()
+    found = measures(replace(scores, kind="scores"))
     assert set(found) == {(o, m) for o in ("finding", "macro", "weighted") for m in ("auc", "average_precision")}

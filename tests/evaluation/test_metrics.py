@@ -195,3 +195,19 @@ def test_equals_scikit_learn_on_real_predictions():
     assert metrics.roc_auc(labels, p) == pytest.approx(sk.roc_auc_score(labels, p, average=None), abs=1e-9)
     expected = sk.average_precision_score(labels, p, average=None)
     assert metrics.average_precision(labels, p) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("case", ["usual", "certain", "float32", "one row"])
+def test_brier_and_log_loss_under_weights_are_those_of_scikit_learn(case):
+    sk = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(0)
+    n = 1 if case == "one row" else 500
+    labels, p = (rng.random(n) < 0.3).astype(float), rng.random(n)
+    p = {"certain": np.round(p), "float32": p.astype(np.float32)}.get(case, p)
+    labels[1:][rng.random(n - 1) < 0.2] = np.nan
+    weights, known = rng.random((n, 3)) + 0.1, ~np.isnan(labels)
+    exact = p[known].astype(np.float64)  # scikit-learn works in the type that comes
+    expected = [sk.brier_score_loss(labels[known], exact, sample_weight=w, pos_label=1) for w in weights[known].T]
+    np.testing.assert_allclose(metrics.brier(labels, p, weights)[:, 0], expected, rtol=0, atol=1e-12)
+    expected = [sk.log_loss(labels[known], exact, sample_weight=w, labels=[0, 1]) for w in weights[known].T]
+    np.testing.assert_allclose(metrics.log_loss(labels, p, weights)[:, 0], expected, rtol=1e-12, atol=1e-12)

@@ -14,8 +14,6 @@ from zoo.evaluation.scores import Scores
 from zoo.evaluation.thresholds import fit_decision
 from zoo.report.results import notes
 
-RESAMPLES = 100
-
 
 @pytest.fixture(scope="module")
 def scores(make_scores) -> Scores:
@@ -32,7 +30,7 @@ def typed(scores, make_scores):
     noisy = replace(scores, logits=scores.logits + np.random.default_rng(0).normal(size=scores.logits.shape) * 3)
     ranks = replace(scores, kind="scores")
     decision = fit_decision(make_scores(), default="max_f1")
-    return evaluate({"ensemble": scores, "member": noisy, "ranks": ranks}, decision, resamples=RESAMPLES)
+    return evaluate({"ensemble": scores, "member": noisy, "ranks": ranks}, decision)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +78,7 @@ def test_differences_are_paired_and_signed(result):
 
 def test_scores_of_unknown_scale_are_only_ranked(result, scores):
     assert set(result["models"]["ranks"]["macro"]) == {"auc", "average_precision"}
-    alone = to_json(evaluate({"ranks": replace(scores, kind="scores")}, resamples=5))
+    alone = to_json(evaluate({"ranks": replace(scores, kind="scores")}))
     assert "curves" in alone
     assert not {"calibration", "cooccurrence"} & set(alone)
 
@@ -101,7 +99,7 @@ def test_other_models_have_their_default_point_alone(result):
 
 
 def test_models_are_paired_by_the_patients_of_the_first(scores):
-    result = to_json(evaluate({"a": scores, "b": replace(scores, patients=None)}, resamples=RESAMPLES))
+    result = to_json(evaluate({"a": scores, "b": replace(scores, patients=None)}))
     assert result["models"]["b"]["macro"]["auc"] == result["macro"]["auc"]
     assert result["differences"]["b"]["macro"]["auc"]["low"] is None
 
@@ -111,7 +109,7 @@ def test_calibration_before_and_after(make_scores):
         make_scores(1500, 3, split=split, seed=i, scale=3.0) for i, split in enumerate(("validation", "test"))
     )
     decision = fit_decision(validation)
-    result = to_json(evaluate({"model": test}, decision, resamples=RESAMPLES))
+    result = to_json(evaluate({"model": test}, decision))
     block = result["calibration"]
     assert (block["method"], block["split"], block["shifted"]) == ("temperature, global", "validation", False)
     for where in (block["findings"]["Finding 1"], block["macro"], block["micro"], block["weighted"]):
@@ -125,14 +123,14 @@ def test_calibration_before_and_after(make_scores):
         metrics.brier(test.labels, test.probabilities)[1]
     )
     assert block["macro"]["ece"]["difference"]["high"] < 0
-    assert evaluate({"model": test}, resamples=5).calibration is None
+    assert evaluate({"model": test}).calibration is None
 
 
 def test_fourteen_findings_of_four_models_fit_into_a_small_file(make_scores):
     validation, test = (make_scores(600, 14, split=split, seed=i) for i, split in enumerate(("validation", "test")))
     models = dict.fromkeys(("ensemble", "a", "b", "pixel baseline"), test)
     decisions = {name: fit_decision(validation) for name in ("ensemble", "a", "b")}
-    result = evaluate(models, decisions, resamples=20)
+    result = evaluate(models, decisions)
     assert len(json.dumps(to_json(result))) < 400_000
 
 
@@ -140,8 +138,8 @@ def test_the_table_says_what_it_must(typed):
     text = markdown(typed)
     assert RESEARCH_ONLY in text
     assert "300 images of" in text
-    assert "95% intervals clustered by patient, those of means with correlations from 100 resamples of patients" in text
-    old = replace(typed, interval=replace(typed.interval, method="bootstrap over patients"))
+    assert "In brackets: 95% intervals clustered by patient." in text
+    old = replace(typed, interval=replace(typed.interval, method="bootstrap over patients", resamples=100))
     assert "In brackets: 95% intervals from 100 resamples of patients, seed 0." in markdown(old)
     assert "| Finding 0 |" in text
     assert "(4 of 5)" in text
@@ -157,7 +155,7 @@ def test_an_auc_without_an_interval_is_too_few_to_tell_not_a_failure_to_learn():
     labels[2:, 0] = np.nan  # one positive and one negative: no interval
     logits = np.array([[2.0, 1.0], [-2.0, -1.0], [1.0, 1.0], [-1.0, -1.0]] * 10)
     for sign, value in ((1, 1.0), (-1, 0.0)):
-        result = evaluate({"m": Scores(sign * logits, labels, ("Few", "Many"), "test")}, resamples=RESAMPLES)
+        result = evaluate({"m": Scores(sign * logits, labels, ("Few", "Many"), "test")})
         auc = result.findings["Few"].auc
         assert (auc.value, auc.low, auc.has_interval, auc.includes(0.5), auc.excludes(0.5)) == (
             value,
@@ -174,7 +172,7 @@ def test_an_auc_without_an_interval_is_too_few_to_tell_not_a_failure_to_learn():
 
 
 def test_one_model_without_a_decision_or_patients(scores):
-    result = evaluate({"model": replace(scores, patients=None)}, resamples=RESAMPLES)
+    result = evaluate({"model": replace(scores, patients=None)})
     text = markdown(result)
     assert "patients unknown" in text
     assert "F1 at 0.5" in text
@@ -182,7 +180,7 @@ def test_one_model_without_a_decision_or_patients(scores):
 
 
 def test_one_patient_gives_numbers_without_intervals(scores):
-    result = evaluate({"model": replace(scores, patients=np.zeros(300))}, resamples=RESAMPLES)
+    result = evaluate({"model": replace(scores, patients=np.zeros(300))})
     assert result.macro.auc.value > 0.5
     assert result.macro.auc.low is None
     assert "–" in markdown(result)

@@ -16,7 +16,7 @@ def named(make_scores):
     names = ("Edema|left", "Effusion \\| right", "New\nline")
     validation, test = (replace(make_scores(200, 3, split=split), findings=names) for split in ("validation", "test"))
     decision = fit_decision(validation, default="max_f1")
-    return evaluate({"ours|1": test, "theirs": test}, {"ours|1": decision}, resamples=20)
+    return evaluate({"ours|1": test, "theirs": test}, {"ours|1": decision})
 
 
 def test_names_break_no_table(named):
@@ -46,7 +46,7 @@ def test_a_result_of_before_there_was_such_a_block_is_shown_without(named):
 
 
 def test_scores_of_unknown_scale_have_a_table_too(make_scores):
-    text = markdown(evaluate({"ranks": replace(make_scores(80, 2, split="test"), kind="scores")}, resamples=5))
+    text = markdown(evaluate({"ranks": replace(make_scores(80, 2, split="test"), kind="scores")}))
     assert "| Finding | n | Positives | AUC | AP |" in text
     assert "F1" not in text
 
@@ -66,5 +66,5 @@ def test_the_probed_models_own_heads_are_named_with_n_and_interval_and_whether_t
 
 def test_a_comparison_without_numbers_is_a_dash(make_scores):
     scores = replace(make_scores(60, 2, split="test"), patients=np.zeros(60))
-    text = markdown(evaluate({"a": scores}, resamples=5))
+    text = markdown(evaluate({"a": scores}))
     assert "nan" not in text.lower()

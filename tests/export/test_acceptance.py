@@ -80,7 +80,7 @@ def test_the_loss_of_auc_by_hand():
     plain = np.array([[-2.0, -2, 2], [-1, 1, 1], [1, -1, -1], [2, 2, -2]])
     int8 = plain.copy()
     int8[[1, 2], 0] = plain[[2, 1], 0]  # two images change places: 3 of 4 pairs stay in order, two decisions turn
-    lost = acceptance.loss(found, table, plain, int8, "test", resamples=20)
+    lost = acceptance.loss(found, table, plain, int8, "test")
     assert lost.auc == 1.0
     assert lost.auc_int8 == pytest.approx((0.75 + 1 + 1) / 3)
     assert lost.auc_loss.value == pytest.approx(0.25 / 3)
@@ -95,7 +95,7 @@ def test_a_decision_without_thresholds_cannot_be_kept():
     table[list(FINDINGS3)] = [[0, 0, 1], [1, 1, 0]]
     logits = np.array([[0.0, 1, 2], [1, 2, 3]])
     with pytest.raises(ValueError, match="thresholds"):
-        acceptance.loss(found, table, logits, logits, "test", resamples=20)
+        acceptance.loss(found, table, logits, logits, "test")
 
 
 # The images

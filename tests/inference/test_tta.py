@@ -104,10 +104,10 @@ def test_the_effect_is_paired_and_stated():
     alone = Scores(clean + rng.normal(0, 2, clean.shape), labels, ("Edema", "Mass"), "validation")
     averaged = replace(alone, logits=clean + rng.normal(0, 0.7, clean.shape), tta=SPEC)
     decision = fit_decision(averaged)
-    found = effect_of_tta(averaged, alone, decision, resamples=100)
+    found = effect_of_tta(averaged, alone, decision)
     assert found.log_loss_low <= found.log_loss <= found.log_loss_high < 0
     assert 0 < found.auc_low <= found.auc <= found.auc_high
-    same = effect_of_tta(averaged, replace(averaged, tta=None), decision, resamples=50)
+    same = effect_of_tta(averaged, replace(averaged, tta=None), decision)
     assert (same.auc, same.n) == (0.0, 200)
     (said,) = tta_note(replace(decision, tta_effect=found))
     assert "3 views: the image, mirrored, scale 1.1; 3 times the work" in said

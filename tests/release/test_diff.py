@@ -24,7 +24,7 @@ def metrics(seed=0, split_hash="0" * 64, n=60):
     rng = np.random.default_rng(seed)
     labels = (np.random.default_rng(7).random((n, 3)) < 0.4).astype(np.float32)
     scores = Scores(rng.normal(0, 1, labels.shape) + labels, labels, FINDINGS3, "test", split_hash)
-    return evaluate({"tiny-ensemble": scores}, resamples=20)
+    return evaluate({"tiny-ensemble": scores})
 
 
 def provenance(**recipe):

@@ -44,7 +44,7 @@ def folder(tmp_path_factory):
     }
     return tiny_release(
         tmp_path_factory.mktemp("releases") / "tiny",
-        metrics=evaluate({"tiny-ensemble": scores}, resamples=20),
+        metrics=evaluate({"tiny-ensemble": scores}),
         provenance=provenance,
         license="cc-by-4.0",
         card="---\nlicense: cc-by-4.0\n---\n# tiny\n",

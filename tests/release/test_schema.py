@@ -58,7 +58,7 @@ def scores(seed, kind="logits", split="test"):
 @pytest.fixture(scope="module")
 def metrics():
     model, other = scores(0), scores(0, kind="scores")
-    return to_json(evaluate({"tiny-ensemble": model, "baseline": other}, resamples=20))
+    return to_json(evaluate({"tiny-ensemble": model, "baseline": other}))
 
 
 @pytest.fixture(scope="module")
@@ -125,9 +125,7 @@ def test_limits_are_those_of_the_readers():
 def test_metrics_of_every_kind_are_valid():
     tuned = Decision(FINDINGS3, (1.3,))
     for first in ("logits", "scores"):
-        result = evaluate(
-            {"a": scores(1, first), "b": scores(1)}, {"a": tuned} if first == "logits" else None, resamples=20
-        )
+        result = evaluate({"a": scores(1, first), "b": scores(1)}, {"a": tuned} if first == "logits" else None)
         assert result.findings["No Finding"].auc.value is None
         assert problems_of("metrics", to_json(result)) == []
     assert problems_of("metrics", {}) == []

@@ -46,7 +46,12 @@ def add(commands: Any) -> None:
     holds = "CSV files, one a reader: the ids of --predictions, and a column of 0 and 1 for each finding read"
     sub.add_argument("--readers", type=Path, nargs="+", default=[], help=holds)
     _add_decision(sub)
-    sub.add_argument("--resamples", type=number(int, 2), default=2000, help="bootstrap resamples (default: 2000)")
+    sub.add_argument(
+        "--resamples",
+        type=number(int, 2),
+        default=2000,
+        help="bootstrap resamples for margins of readers (default: 2000)",
+    )
     sub.add_argument(
         "--seed", type=number(int, 0), default=0, help="seed of resamples and --validation-share (default: 0)"
     )

@@ -10,18 +10,15 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from zoo.core.errors import EvaluationError, UnknownNameError
-from zoo.evaluation.measures import group_columns, measure_group
 from zoo.evaluation.metrics import roc_auc
 from zoo.evaluation.result import Estimate, Estimates, Mean, Measure
 from zoo.evaluation.result.checks import Comparison, Pair
 from zoo.evaluation.result.numbers import Resampling
 from zoo.evaluation.scores import Scores
-from zoo.evaluation.statistics.delong import difference_spread
-from zoo.evaluation.statistics.intervals import Interval, bootstrap
+from zoo.evaluation.statistics.intervals import Interval
 from zoo.evaluation.statistics.ranking import mean_ranks
 from zoo.evaluation.statistics.ratios import mean_over_findings
-from zoo.evaluation.statistics.spreads import Spread
-from zoo.evaluation.uncertainty import mean_interval
+from zoo.evaluation.uncertainty import Uncertainty, uncertainty_of_difference
 
 How: TypeAlias = Literal["logits", "probabilities", "ranks"]
 HOW: tuple[How, ...] = ("logits", "probabilities", "ranks")
@@ -69,15 +66,11 @@ def ensemble(members: Sequence[Scores], how: How = "logits") -> Scores:
     )
 
 
-def compare(
-    scores_by_model: Mapping[str, Scores], *, resamples: int = 2000, seed: int = 0, level: float = 0.95
-) -> Comparison:
+def compare(scores_by_model: Mapping[str, Scores], *, level: float = 0.95) -> Comparison:
     """Compares the AUC of each pair of models on the same rows.
 
     Args:
         scores_by_model: Name -> scores, on the same rows, labels and findings.
-        resamples: Number of resamples of the bootstrap over patients; all models see the same ones.
-        seed: Seed of the resamples.
         level: Confidence level.
 
     Returns:
@@ -90,36 +83,21 @@ def compare(
     >>> labels = np.array([[1], [0]] * 20)
     >>> good = Scores(np.where(labels, 1.0, -1.0), labels, ("Edema",), "test")
     >>> chance = Scores(np.zeros((40, 1)), labels, ("Edema",), "test")
-    >>> compare({"good": good, "chance": chance}, resamples=50).pairs[0].macro.auc.value
+    >>> compare({"good": good, "chance": chance}).pairs[0].macro.auc.value
     0.5
     """
     _check_alike(scores_by_model)
     if len(scores_by_model) < 2:
         raise EvaluationError(f"a comparison needs two models or more, got {len(scores_by_model)}")
-    first = next(iter(scores_by_model.values()))
-    everybody = np.arange(len(first.labels))
-    columns = {
-        name: group_columns(scores, None, (None,) * len(scores.findings), everybody)
-        for name, scores in scores_by_model.items()
-    }
-    samples = bootstrap(
-        lambda weights: {name: measure_group(own, weights, 1)[:, 0] for name, own in columns.items()},
-        first.clusters,
-        resamples=resamples,
-        seed=seed,
-    )
     both = list(combinations(scores_by_model, 2))
-    pairs = [
-        _pair((a, b), (scores_by_model[a], scores_by_model[b]), samples[a] - samples[b], level, len(both))
-        for a, b in both
-    ]
+    pairs = [_pair((a, b), (scores_by_model[a], scores_by_model[b]), level, len(both)) for a, b in both]
     told_apart = tuple(
         (pair.a, pair.b) if (pair.macro.auc.value or 0) > 0 else (pair.b, pair.a)
         for pair in pairs
         if pair.macro.get("auc_joint").excludes(0)
     )
     return Comparison(
-        Resampling(resamples=resamples, seed=seed, level=level),
+        Resampling(resamples=0, level=level),
         1 - (1 - level) / len(pairs),
         tuple(pairs),
         told_apart,
@@ -127,12 +105,11 @@ def compare(
     )
 
 
-def _pair(names: tuple[str, str], scores: tuple[Scores, Scores], samples: np.ndarray, level: float, pairs: int) -> Pair:
+def _pair(names: tuple[str, str], scores: tuple[Scores, Scores], level: float, pairs: int) -> Pair:
     a, b = scores
     values = roc_auc(a.labels, a.logits) - roc_auc(b.labels, b.logits)
-    spreads = [
-        difference_spread(*columns, a.clusters) for columns in zip(a.labels.T, a.logits.T, b.logits.T, strict=True)
-    ]
+    uncertainty = uncertainty_of_difference((a, None), (b, None), [("finding", "auc")])
+    spreads = uncertainty.spreads["finding", "auc"]
     n, positives = a.counts
     intervals = [
         Interval(*numbers)
@@ -143,23 +120,22 @@ def _pair(names: tuple[str, str], scores: tuple[Scores, Scores], samples: np.nda
         for finding, interval in zip(a.findings, intervals, strict=True)
     }
     same = tuple(f for j, f in enumerate(a.findings) if np.array_equal(a.logits[:, j], b.logits[:, j]))
-    macro = _macro(spreads, samples, (int(n.sum()), int(positives.sum())), level, pairs)
+    macro = _macro(uncertainty, values, (int(n.sum()), int(positives.sum())), level, pairs)
     return Pair(*names, findings, macro, same)
 
 
 def _macro(
-    spreads: Sequence[Spread], samples: np.ndarray, counts: tuple[int, int], level: float, pairs: int
+    uncertainty: Uncertainty, values: np.ndarray, counts: tuple[int, int], level: float, pairs: int
 ) -> Estimates:
     """The mean over findings, with its own interval and with the one adjusted for the number of pairs."""
-    value, used = (a.item() for a in mean_over_findings(np.array([spread.value for spread in spreads])))
-    equal = np.ones(len(spreads))
+    value, used = (a.item() for a in mean_over_findings(values))
     intervals = {
-        name: mean_interval(spreads, samples, equal, at)
+        name: uncertainty.mean("auc", np.ones(len(values)), at)
         for name, at in (("auc", level), ("auc_joint", 1 - (1 - level) / pairs))
     }
     return Estimates(
         {
-            Measure(name): Mean.over(Estimate.from_interval(Interval(value, *limits, *counts)), int(used), len(spreads))
+            Measure(name): Mean.over(Estimate.from_interval(Interval(value, *limits, *counts)), int(used), len(values))
             for name, limits in intervals.items()
         }
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 
 from zoo.core.errors import EvaluationError
 from zoo.evaluation import curves
 from zoo.evaluation.decision import Decision
-from zoo.evaluation.measures import Measures, Values
+from zoo.evaluation.measures import Values, measures
 from zoo.evaluation.result import Estimate, Estimates, Evaluation, Mean, Measure, ModelNumbers
 from zoo.evaluation.result.evaluation import Calibration, Change, Point
 from zoo.evaluation.result.numbers import Resampling
@@ -19,7 +20,7 @@ from zoo.evaluation.scores import Scores
 from zoo.evaluation.statistics.intervals import Interval
 from zoo.evaluation.tables import RESEARCH_ONLY as RESEARCH_ONLY
 from zoo.evaluation.tables import markdown as markdown
-from zoo.evaluation.uncertainty import Spreads, differences_of, mean_interval, resampled, spreads_of
+from zoo.evaluation.uncertainty import Uncertainty, uncertainty_of, uncertainty_of_difference
 
 #: Metrics that can be compared between two models with different thresholds and calibration.
 _SHARED = ("auc", "average_precision")
@@ -27,13 +28,14 @@ _SHARED = ("auc", "average_precision")
 #: Metrics that calibration changes.
 _CALIBRATED = ("log_loss", "brier", "ece")
 
+#: Scores, and calibrated probabilities unless their scale is unknown.
+_Side: TypeAlias = tuple[Scores, np.ndarray | None]
+
 
 def evaluate(
     scores_by_model: Mapping[str, Scores],
     decision: Decision | Mapping[str, Decision] | None = None,
     *,
-    resamples: int = 2000,
-    seed: int = 0,
     level: float = 0.95,
 ) -> Evaluation:
     """Evaluates one model, and compares others with it, on the same rows.
@@ -46,8 +48,6 @@ def evaluate(
             compared with it, and need the same rows, labels and findings.
         decision: The first model's decision, or model -> decision. A model without a decision is evaluated at
             temperature 1 and threshold 0.5.
-        resamples: Number of bootstrap resamples.
-        seed: Seed of the resamples.
         level: Confidence level.
 
     Returns:
@@ -61,7 +61,7 @@ def evaluate(
 
     >>> labels = np.array([[1], [0]] * 20)
     >>> scores = Scores(np.where(labels, 1.0, -1.0), labels, ("Edema",), "test")
-    >>> result = evaluate({"model": scores}, resamples=50)
+    >>> result = evaluate({"model": scores})
     >>> result.macro.auc.value, result.patients
     (1.0, 40)
     """
@@ -69,23 +69,21 @@ def evaluate(
     decisions = decision if isinstance(decision, Mapping) else {main: decision} if decision else {}
     first, own = scores_by_model[main], decisions.get(main)
     values: dict[str, Values] = {}
-    samples: dict[str, Values] = {}
     numbers: dict[str, ModelNumbers] = {}
-    scores_by_model = {model: replace(scores, patients=first.patients) for model, scores in scores_by_model.items()}
+    sides: dict[str, _Side] = {}
     for model, scores in scores_by_model.items():
-        # The same seed draws the same patients for every model.
         points = _points(scores, decisions.get(model), model == main)
-        measures = Measures(scores, decisions.get(model), points)
-        values[model], samples[model] = measures.values(), measures.resampled(resamples, seed)
         p = scores.calibrated(decisions.get(model)) if scores.kind == "logits" else None
-        spreads = spreads_of(scores, values[model], samples[model], p, points)
-        numbers[model] = _numbers(scores, values[model], samples[model], spreads, level)
-    others = {model: scores for model, scores in scores_by_model.items() if model != main}
+        sides[model] = replace(scores, patients=first.patients), p
+        values[model] = measures(sides[model][0], p, points)
+        numbers[model] = _numbers(
+            first, values[model], uncertainty_of(sides[model][0], values[model], p, points), level
+        )
+    others = [model for model in scores_by_model if model != main]
     calibration = None
     if own is not None and first.kind == "logits":
-        before = Measures(first, None, {}, ranking=False)
-        pair = (before.values(), values[main]), (before.resampled(resamples, seed), samples[main])
-        calibration = _calibration(first, own, *pair, level)
+        before = first, first.probabilities
+        calibration = _calibration(own, (before, sides[main]), values[main], level)
     drawn, cooccurrence = curves.of(first, own)
     return Evaluation(
         model=main,
@@ -94,15 +92,14 @@ def evaluate(
         n=len(first.labels),
         patients=int(first.clusters.max()) + 1,
         patients_known=first.patients is not None,
-        interval=Resampling(resamples=resamples, seed=seed, level=level),
+        interval=Resampling(resamples=0, level=level),
         temperature=tuple(own.temperature) if own is not None else (1.0,),
         default_point=own.default if own is not None else None,
         points=_points_of(own),
         **vars(numbers[main]),
         models={model: numbers[model] for model in others},
         differences={
-            model: _difference((first, scores), (values[main], values[model]), (samples[main], samples[model]), level)
-            for model, scores in others.items()
+            model: _difference((sides[main], sides[model]), (values[main], values[model]), level) for model in others
         },
         calibration=calibration,
         curves=drawn,
@@ -154,22 +151,21 @@ def _less(a: Values, b: Values, metrics: Sequence[str]) -> Values:
     return {key: a[key] - b[key] for key in a if key in b and key[1] in metrics}
 
 
-def _numbers(scores: Scores, values: Values, samples: Values, spreads: Spreads, level: float) -> ModelNumbers:
+def _numbers(scores: Scores, values: Values, uncertainty: Uncertainty, level: float) -> ModelNumbers:
     """One model's numbers for each finding and averaged over findings."""
     n, positives = scores.counts
     by_finding: list[dict[Measure, Estimate]] = [{} for _ in scores.findings]
     averages: dict[str, dict[Measure, Estimate]] = {}
     for (over, metric), value in values.items():
-        measure, own = Measure.parse(metric), spreads["finding", metric]
+        measure, own = Measure.parse(metric), uncertainty.spreads["finding", metric]
         if over == "finding":
             for j, row in enumerate(by_finding):
                 row[measure] = _short(Interval(value[j], *own[j].interval(level), n[j], positives[j]))
             continue
         if over == "micro":
-            low, high = spreads[over, metric][0].interval(level)
+            low, high = uncertainty.spreads[over, metric][0].interval(level)
         else:
-            weights = positives if over == "weighted" else np.ones(len(own))
-            low, high = mean_interval(own, samples["finding", metric], weights, level)
+            low, high = uncertainty.mean(metric, positives if over == "weighted" else np.ones(len(own)), level)
         used = int(np.sum(~np.isnan(values["finding", metric])))
         average = _short(Interval(float(value), float(low), float(high), n.sum(), positives.sum()))
         averages.setdefault(over, {})[measure] = Mean.over(average, used, len(scores.findings))
@@ -180,7 +176,7 @@ def _numbers(scores: Scores, values: Values, samples: Values, spreads: Spreads, 
 
 
 def _short(interval: Interval) -> Estimate:
-    """Rounds the limits outwards to six decimals: resampling gives no more digits, and they would fill the file."""
+    """Rounds the limits outwards to six decimals: more would tell nothing, and fill the file."""
     number = Estimate.from_interval(interval)
     low, high = (
         None if limit is None else outwards(round(limit * 1e6, 3)) / 1e6
@@ -189,29 +185,21 @@ def _short(interval: Interval) -> Estimate:
     return replace(number, low=low, high=high)
 
 
-def _difference(
-    scores: tuple[Scores, Scores], values: tuple[Values, Values], samples: tuple[Values, Values], level: float
-) -> ModelNumbers:
+def _difference(sides: tuple[_Side, _Side], values: tuple[Values, Values], level: float) -> ModelNumbers:
     """The first model minus the second, paired."""
-    first, other = scores
-    less, resampled_less = _less(*values, _SHARED), _less(*samples, _SHARED)
-    return _numbers(first, less, resampled_less, differences_of(first, other, less, resampled_less), level)
+    less = _less(*values, _SHARED)
+    return _numbers(sides[0][0], less, uncertainty_of_difference(*sides, list(less)), level)
 
 
-def _calibration(
-    scores: Scores, decision: Decision, values: tuple[Values, Values], samples: tuple[Values, Values], level: float
-) -> Calibration:
-    """The effect of calibration, from the numbers before and after it."""
-    origin = decision.temperature_origin
-    before, after, difference = (
-        _numbers(scores, value, sample, resampled(scores, value, sample), level)
-        for value, sample in (
-            (_some(values[0], _CALIBRATED), _some(samples[0], _CALIBRATED)),
-            (_some(values[1], _CALIBRATED), _some(samples[1], _CALIBRATED)),
-            (_less(*values[::-1], _CALIBRATED), _less(*samples[::-1], _CALIBRATED)),
-        )
-    )
-    stages = (before, after, difference)
+def _calibration(decision: Decision, sides: tuple[_Side, _Side], after: Values, level: float) -> Calibration:
+    """The effect of calibration: numbers before and after it, and after minus before."""
+    origin, scores = decision.temperature_origin, sides[0][0]
+    stages = []
+    values = measures(*sides[0], ranking=False), _some(after, _CALIBRATED)
+    for side, own in zip(sides, values, strict=True):
+        stages.append(_numbers(scores, own, uncertainty_of(side[0], own, side[1]), level))
+    less = _less(*values[::-1], _CALIBRATED)
+    stages.append(_numbers(scores, less, uncertainty_of_difference(*sides[::-1], list(less)), level))
     return Calibration(
         origin.recipe if origin else "not fitted",
         origin.split if origin else "none",

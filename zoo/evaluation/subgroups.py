@@ -14,17 +14,20 @@ import numpy as np
 
 from zoo.core.errors import EvaluationError
 from zoo.evaluation.decision import Decision
-from zoo.evaluation.measures import group_columns, measure_group
+from zoo.evaluation.measures import IN_A_GROUP, group_measures
 from zoo.evaluation.result import Estimate, Estimates, Mean, Measure
 from zoo.evaluation.result.groups import Gap, Gaps, Group, Grouping, LargestGap, MeanGap, Refused, Subgroups, Within
 from zoo.evaluation.result.numbers import Resampling
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.statistics.counts import known_counts
 from zoo.evaluation.statistics.delong import auc_spread
-from zoo.evaluation.statistics.intervals import Interval, bootstrap
+from zoo.evaluation.statistics.influences import share_influence
+from zoo.evaluation.statistics.intervals import Interval
+from zoo.evaluation.statistics.miscalibration import error_spread
+from zoo.evaluation.statistics.proportions import share_spread
 from zoo.evaluation.statistics.ratios import mean_over_findings, weighted_mean
-from zoo.evaluation.statistics.spreads import Spread, combined, correlations
-from zoo.evaluation.uncertainty import SCALES, freedom_of, share_spreads
+from zoo.evaluation.statistics.spreads import FEWEST, Spread, combined, correlation_of
+from zoo.evaluation.uncertainty import contributions, freedom_of, mean_spread, share_sums
 from zoo.labels.facts import is_unknown
 
 #: Largest number of groups; a grouping with more is usually a number that was not divided into bands.
@@ -58,13 +61,11 @@ def subgroups(
     point: str | None = None,
     min_positives: int = 10,
     min_negatives: int = 10,
-    resamples: int = 2000,
-    seed: int = 0,
     level: float = 0.95,
 ) -> Subgroups:
     """Measures AUC, sensitivity, specificity and calibration of one model in each group, and the largest gaps.
 
-    All groups use the same resamples of the patients, so the gap between groups that share patients is paired.
+    The gap between groups that share patients is paired.
     The intervals are those of the report (docs/concepts/intervals.md).
 
     Args:
@@ -74,8 +75,6 @@ def subgroups(
         point: Name of the operating point; the decision's default if None.
         min_positives: A finding with fewer positive labels in a group is not evaluated there; at least 1.
         min_negatives: The same for negative labels.
-        resamples: Number of bootstrap resamples.
-        seed: Seed of the resamples.
         level: Confidence level.
 
     Returns:
@@ -91,7 +90,7 @@ def subgroups(
 
     >>> labels = np.array([[1], [0]] * 40)
     >>> scores = Scores(np.where(labels, 1.0, -1.0), labels, ("Edema",), "test")
-    >>> found = subgroups(scores, {"sex": np.repeat(["F", "M"], 40)}, resamples=20)
+    >>> found = subgroups(scores, {"sex": np.repeat(["F", "M"], 40)})
     >>> found.groupings["sex"].groups["F"].macro.auc.value
     1.0
     """
@@ -106,24 +105,17 @@ def subgroups(
     p = scores.calibrated(decision) if scores.kind == "logits" else None
     if p is not None:
         metrics += (f"sensitivity@{point}", f"specificity@{point}", "ece", "calibration_in_the_large")
-    columns = {key: group_columns(scores, p, thresholds, own, smallest) for key, own in rows.items()}
-
-    def statistic(weights: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
-        return {key: measure_group(own, weights, len(metrics)) for key, own in columns.items()}
-
-    values = statistic(np.ones((len(scores.labels), 1)))
-    samples = bootstrap(statistic, scores.clusters, resamples=resamples, seed=seed)
     found = {}
     for key, own in rows.items():
         counts = np.stack(known_counts(scores.labels[own]))
-        drawn, value = samples[key], values[key][0]
-        spreads = _spreads(scores, p, thresholds, own, metrics, value, drawn)
-        found[key] = _Group(scores.findings, len(own), counts, metrics, value, drawn, spreads, level)
+        value = group_measures(scores, p, thresholds, own, smallest)
+        patients, shared, spreads = _uncertainty(scores, p, thresholds, own, value)
+        found[key] = _Group(scores.findings, len(own), counts, metrics, value, patients, shared, spreads, level)
     everybody = found["", ""]
     return Subgroups(
         point,
         *smallest,
-        Resampling(resamples=resamples, seed=seed, level=level),
+        Resampling(resamples=0, level=level),
         everybody.result(),
         {
             grouping: _grouping(
@@ -136,10 +128,11 @@ def subgroups(
 
 @dataclass(frozen=True, eq=False)
 class _Group:
-    """One group's numbers: counts (2, k) of known labels and positives, values (metrics, k), samples (r, metrics, k).
+    """One group's numbers: counts (2, k) of known labels and positives, and values (metrics, k).
 
-    `spreads` are the uncertainty of the values, for each metric and finding. A value is NaN where the group is too
-    small or the metric is undefined.
+    `spreads` are the uncertainty of the values, for each metric and finding, and `shared` what each of the group's
+    `patients` (c,) contributes to them: (c, k) for each metric. A value is NaN where the group is too small or the
+    metric is undefined.
     """
 
     findings: tuple[str, ...]
@@ -147,7 +140,8 @@ class _Group:
     counts: np.ndarray
     metrics: tuple[str, ...]
     values: np.ndarray
-    samples: np.ndarray
+    patients: np.ndarray
+    shared: Sequence[np.ndarray]
     spreads: Sequence[Sequence[Spread]]
     level: float
 
@@ -237,9 +231,13 @@ def _within(groups: Sequence[_Group], everybody: _Group) -> Within | None:
         return None
     level = everybody.level
     values = weighted_mean(np.stack([group.values[0] for group in groups]), pairs, axis=0)
-    samples = weighted_mean(np.stack([group.samples[:, 0] for group in groups]), pairs[:, None], axis=0)
+    patients = np.unique(np.concatenate([group.patients for group in groups]))
+    shared = np.zeros((len(patients), len(pairs.T)))
+    for group, weights in zip(groups, pairs / np.maximum(pairs.sum(axis=0), 1.0), strict=True):
+        shared[np.searchsorted(patients, group.patients)] += weights * group.shared[0]
     spreads = [
-        _weighted([group.spreads[0][j] for group in groups], values[j], w, samples[:, j]) for j, w in enumerate(pairs.T)
+        Spread.linear(float(value), own, _fewest([group.spreads[0][j] for group in groups]))
+        for j, (value, own) in enumerate(zip(values, shared.T, strict=True))
     ]
     inside = _Group(
         everybody.findings,
@@ -247,7 +245,8 @@ def _within(groups: Sequence[_Group], everybody: _Group) -> Within | None:
         counts.sum(axis=0),
         ("auc",),
         values[None],
-        samples[:, None],
+        patients,
+        [shared],
         [spreads],
         level,
     )
@@ -258,41 +257,43 @@ def _within(groups: Sequence[_Group], everybody: _Group) -> Within | None:
     return Within(found.findings, found.macro, everybody.number(0, used), between)
 
 
-def _spreads(
+def _uncertainty(
     scores: Scores,
     probabilities: np.ndarray | None,
     thresholds: Sequence[float | None],
     own: np.ndarray,
-    metrics: Sequence[str],
     values: np.ndarray,
-    samples: np.ndarray,
-) -> list[list[Spread]]:
-    """The uncertainty of a group's values, for each metric and finding."""
-    labels, clusters = scores.labels[own], scores.clusters[own]
-    freedoms = [freedom_of(column, clusters) for column in labels.T]
-    found = [
-        [
-            Spread.resampled(float(value), drawn, freedom, SCALES.get(metric, "plain"))
-            for value, drawn, freedom in zip(values[m], samples[:, m].T, freedoms, strict=True)
-        ]
-        for m, metric in enumerate(metrics)
-    ]
-    exact = [auc_spread(y, x, clusters) for y, x in zip(labels.T, scores.logits[own].T, strict=True)]
-    known = ~np.isnan(values[0])
-    found[0] = [new if has else old for new, old, has in zip(exact, found[0], known, strict=True)]
+) -> tuple[np.ndarray, list[np.ndarray], list[list[Spread]]]:
+    """A group's patients, what each contributes to the values, and the spreads of each metric and finding."""
+    labels, logits = scores.labels[own], scores.logits[own]
+    patients, clusters = np.unique(scores.clusters[own], return_inverse=True)
+    clusters = clusters.reshape(-1)
+    shared = [contributions("auc", labels, logits, clusters)]
+    spreads = [[auc_spread(y, x, clusters) for y, x in zip(labels.T, logits.T, strict=True)]]
     if probabilities is not None:
-        shares = share_spreads(labels, probabilities[own], clusters, thresholds)
-        for m, metric in enumerate(metrics[1:3], 1):
-            defined = ~np.isnan(values[m])
-            pairs = zip(shares[metric.partition("@")[0]], found[m], defined, strict=True)
-            found[m] = [new if has else old for new, old, has in pairs]
-    return found
+        p = probabilities[own]
+        sums = share_sums(labels, p, clusters, thresholds)
+        for metric in IN_A_GROUP[1:3]:
+            part, whole = sums[metric]
+            shared.append(share_influence(part, whole))
+            spreads.append([share_spread(a, b) for a, b in zip(part.T, whole.T, strict=True)])
+        shared.append(contributions("ece", labels, p, clusters))
+        spreads.append([error_spread(y, x, clusters) for y, x in zip(labels.T, p.T, strict=True)])
+        shared.append(contributions("excess", labels, p, clusters))
+        fewest = [int(freedom_of(y, clusters)) + 1 for y in labels.T]
+        spreads.append([mean_spread(y, clusters, n) for y, n in zip((labels - p).T, fewest, strict=True)])
+    none = Spread.normal(np.nan, np.nan, 0)
+    has = ~np.isnan(values)
+    return (
+        patients,
+        shared,
+        [[s if h else none for s, h in zip(*row, strict=True)] for row in zip(spreads, has, strict=True)],
+    )
 
 
-def _weighted(parts: Sequence[Spread], value: float, weights: np.ndarray, samples: np.ndarray) -> Spread:
-    """The mean of one finding's AUCs within groups, by the resamples' standard error and the groups' freedom."""
-    freedom = sum(part.freedom for part, weight in zip(parts, weights, strict=True) if weight > 0)
-    return Spread.resampled(float(value), samples, freedom)
+def _fewest(parts: Sequence[Spread]) -> int:
+    """Enough patients for an interval, if one of the groups has enough."""
+    return FEWEST if any(part.usable and part.enough for part in parts) else 0
 
 
 def _interval(
@@ -301,14 +302,24 @@ def _interval(
     """The sum of signed means over findings, each of a group and a metric, with its interval."""
     value = sum(sign * group.mean(metric, over) for group, metric, over, sign in terms)
     parts = [group.spreads[metric][j] for group, metric, over, _ in terms for j in over]
-    samples = np.concatenate([group.samples[:, metric, over] for group, metric, over, _ in terms], axis=1)
-    weights = np.concatenate([np.full(len(over), sign / max(1, len(over))) for _, _, over, sign in terms])
     if len(parts) == 1:
         return Estimate.from_interval(Interval(value, *parts[0].interval(level), n, positives))
+    weights = np.concatenate([np.full(len(over), sign / max(1, len(over))) for _, _, over, sign in terms])
     enough = len(terms) == 1 or len(parts) > len(terms) or all(part.enough for part in parts)
-    low, high = combined(parts, weights, correlations(samples), level) if enough else (np.nan, np.nan)
+    low, high = combined(parts, weights, _correlation(terms), level) if enough else (np.nan, np.nan)
     low, high = (low, high) if high > low else (np.nan, np.nan)
     return Estimate.from_interval(Interval(value, low, high, n, positives))
+
+
+def _correlation(terms: Sequence[tuple[_Group, int, Sequence[int] | np.ndarray, float]]) -> np.ndarray:
+    """The correlation of the terms' numbers, of patients that several groups may share."""
+    patients = np.unique(np.concatenate([group.patients for group, *_ in terms]))
+    columns = []
+    for group, metric, over, _ in terms:
+        own = np.zeros((len(patients), len(over)))
+        own[np.searchsorted(patients, group.patients)] = group.shared[metric][:, over]
+        columns.append(own)
+    return correlation_of(np.concatenate(columns, axis=1))
 
 
 def _names(grouping: str, values: np.ndarray, rows: int) -> np.ndarray:

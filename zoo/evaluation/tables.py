@@ -8,7 +8,7 @@ from zoo.core.counting import counted
 from zoo.evaluation.result import HALF, Estimate, Evaluation, Mean, Measure
 from zoo.evaluation.result.checks import LeftOut
 from zoo.evaluation.result.evaluation import Calibration
-from zoo.evaluation.result.members import BY_FINDING, FITTED, GIVEN, GREEDY, RESAMPLES, UNIFORM, Members
+from zoo.evaluation.result.members import BY_FINDING, FITTED, GIVEN, GREEDY, UNIFORM, Members
 from zoo.evaluation.result.numbers import PERCENTILES, Resampling
 from zoo.evaluation.result.probing import OwnHeads, Probe
 from zoo.labels.parts import WHOLE, spoken_part
@@ -27,7 +27,7 @@ def markdown(result: Evaluation) -> str:
     >>> from zoo.evaluation.scores import Scores
     >>> labels = np.array([[1], [0]] * 20)
     >>> scores = Scores(np.where(labels, 1.0, -1.0), labels, ("Edema",), "test")
-    >>> markdown(evaluate({"model": scores}, resamples=50)).splitlines()[0]
+    >>> markdown(evaluate({"model": scores})).splitlines()[0]
     '## model, test part'
     """
     rows = f"{counted(result.n, 'image')} of {counted(result.patients, 'patient')}"
@@ -54,10 +54,12 @@ def markdown(result: Evaluation) -> str:
 
 
 def _how(interval: Resampling) -> str:
-    drawn = f"{interval.resamples:,} resamples of patients, seed {interval.seed}"
+    said, drawn = f"{interval.level:.0%} intervals", f"{interval.resamples:,} resamples of patients"
     if interval.method == PERCENTILES:
-        return f"{interval.level:.0%} intervals from {drawn}"
-    return f"{interval.level:.0%} intervals clustered by patient, those of means with correlations from {drawn}"
+        return f"{said} from {drawn}, seed {interval.seed}"
+    if not interval.resamples:
+        return f"{said} clustered by patient"
+    return f"{said} clustered by patient, those of means with correlations from {drawn}, seed {interval.seed}"
 
 
 def _finding_table(result: Evaluation) -> list[str]:
@@ -179,7 +181,7 @@ def _model_table(result: Evaluation) -> list[str]:
 def _member_tables(result: Evaluation, members: Members) -> list[str]:
     lines = [
         f"{how_weighted(members)} Log losses in nats; of the validation part beside the members, of the "
-        f"{spoken_part(result.split)} beside the weights; intervals from {RESAMPLES} resamples of patients.",
+        f"{spoken_part(result.split)} beside the weights.",
         "",
         "| Member | Weight | Greedy selection | Log loss alone | Log loss added without it | AUC lost without it |",
         "|---|---:|---:|---:|---:|---:|",
@@ -254,6 +256,8 @@ def _cell(number: Estimate, form: str = ".3f") -> str:
         return "\u2013"
     if number.low is None or number.high is None:
         return f"{number.value:{form}}"
+    if number.may_be_zero:
+        return f"{number.value:{form}} (at most {number.high:{form}})"
     return f"{number.value:{form}} [{number.low:{form}}, {number.high:{form}}]"
 
 

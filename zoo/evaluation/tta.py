@@ -6,23 +6,22 @@ import numpy as np
 
 from zoo.evaluation.calibration.fitting import TEMPERATURES
 from zoo.evaluation.decision import Decision, TtaEffect
-from zoo.evaluation.measures import Measures
+from zoo.evaluation.measures import measures
 from zoo.evaluation.scores import Scores
-from zoo.evaluation.statistics.intervals import percentiles
 from zoo.evaluation.thresholds import PointSpec, fit_decision
+from zoo.evaluation.uncertainty import uncertainty_of_difference
 
 #: Thresholds affect neither measure.
 _NO_MATTER = {"youden": PointSpec("youden")}
 
 
-def effect_of_tta(averaged: Scores, alone: Scores, decision: Decision, *, resamples: int = 1000) -> TtaEffect:
+def effect_of_tta(averaged: Scores, alone: Scores, decision: Decision) -> TtaEffect:
     """Measures the change of mean log loss and mean AUC, each side with a calibration fitted on these rows.
 
     Args:
         averaged: Scores of the validation part, averaged over views.
         alone: Scores of the same rows without.
         decision: The decision that was fitted on `averaged`.
-        resamples: Number of bootstrap resamples of patients, the same for both.
 
     Raises:
         SplitError: The scores are not of the validation part.
@@ -30,17 +29,19 @@ def effect_of_tta(averaged: Scores, alone: Scores, decision: Decision, *, resamp
     Example:
         >>> labels = np.array([[1], [0]] * 30)
         >>> alone = Scores(np.where(labels, 0.5, -0.5), labels, ("Edema",), "validation")
-        >>> effect_of_tta(alone, alone, Decision(("Edema",)), resamples=20).auc
+        >>> effect_of_tta(alone, alone, Decision(("Edema",))).auc
         0.0
     """
     plain = fit_decision(alone, calibration=TEMPERATURES, points=_NO_MATTER, default="youden", trained=decision.trained)
-    both = [Measures(scores, own, {}) for scores, own in ((averaged, decision), (alone, plain))]
-    (a, b), (drawn_a, drawn_b) = [m.values() for m in both], [m.resampled(resamples, 0) for m in both]
+    sides = [(scores, scores.calibrated(own)) for scores, own in ((averaged, decision), (alone, plain))]
+    a, b = (measures(*side) for side in sides)
+    keys = [("finding", measure) for measure in ("log_loss", "auc")]
+    uncertainty = uncertainty_of_difference(sides[0], sides[1], keys)
 
     def change(measure: str) -> tuple[float | None, float | None, float | None]:
         key = "macro", measure
-        low, high = percentiles(drawn_a[key] - drawn_b[key])
-        value, below, above = (round(float(v), 6) if np.isfinite(v) else None for v in (a[key] - b[key], low, high))
+        limits = uncertainty.mean(measure, np.ones(len(averaged.findings)), 0.95)
+        value, below, above = (round(float(v), 6) if np.isfinite(v) else None for v in (a[key] - b[key], *limits))
         return value, below, above
 
     loss, auc = change("log_loss"), change("auc")

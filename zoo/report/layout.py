@@ -155,11 +155,15 @@ def spoken(number: Estimate | None) -> str:
 
     >>> spoken(Estimate(0.8, 0.7, 0.9, 50, 10))
     '0.800 [0.700, 0.900]'
+    >>> spoken(Estimate(0.012, 0.0, 0.031, 50, 10))
+    '0.012 (at most 0.031)'
     """
     if number is None or number.value is None:
         return "undefined"
     if number.low is None:
         return decimals(number.value)
+    if number.may_be_zero:
+        return f"{decimals(number.value)} (at most {decimals(number.high)})"
     return f"{decimals(number.value)} [{decimals(number.low)}, {decimals(number.high)}]"
 
 

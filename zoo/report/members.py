@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from zoo.evaluation.result import Evaluation
-from zoo.evaluation.result.members import RESAMPLES
 from zoo.evaluation.tables import choice_name, how_weighted, worse_than_a_member
 from zoo.labels.parts import spoken_part
 from zoo.report.layout import Cell, Section, Table
@@ -39,7 +38,7 @@ def sections(result: Evaluation) -> list[Section]:
     words = (
         f"{how_weighted(block)} Greedy selection (Caruana et al. 2004) adds the member that lowers the log loss of the "
         "mean most, again and again. Without a member, the weights of the others are made to sum to 1; numbers above 0 "
-        f"in the last two columns say that the member helps. Intervals are from {RESAMPLES} resamples of patients.",
+        "in the last two columns say that the member helps.",
         *(line.replace("`", "") for line in worse_than_a_member(result)),
     )
     chosen = (

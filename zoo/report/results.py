@@ -32,8 +32,8 @@ def summary(result: Evaluation) -> Section:
     called = {measure: title for measure, title in at_point if measure in measured}
     tables = [_by_finding("Ranking and probabilities of each finding", result, free, {1: (first, 1.0)})]
     words = [
-        "Intervals are in brackets; a value without an interval was the same in every resample. Only images with a "
-        "known label of the finding are counted."
+        "Intervals are in brackets; of a value without one, the patients are too few to tell. A calibration error "
+        "whose interval begins at 0 may be 0. Only images with a known label of the finding are counted."
     ]
     if called:
         tables.append(_by_finding(f"Calls of each finding at {named(result.point)}", result, called))

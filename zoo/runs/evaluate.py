@@ -45,7 +45,7 @@ class Request:
         coherent: Whether to report the effect of projecting the probabilities to coherent ones.
         trained_on: Run folder or `split.json` of the training, to detect data leakage.
         training_images: Folder of the training images, to find copies of them by content.
-        resamples: Number of bootstrap resamples.
+        resamples: Number of bootstrap resamples of patients, for the margins of readers.
         seed: Seed of the resamples and of the validation share.
         command: Command line that reproduces the evaluation, for the report.
         by: "study" makes one row of the images of a study (`runs.by_study`), for a release on labelled images.
@@ -255,7 +255,7 @@ def _measure(
     leakage: Mapping[str, SharedNames | SameImages],
 ) -> Evaluation:
     """Computes all figures of the report."""
-    with progress.task("resampling", 2) as advance:
+    with progress.task("measuring", 2) as advance:
         drawn: Drawn = {"resamples": request.resamples, "seed": request.seed, "level": 0.95}
         result = evaluate_study(study, how=how, decision=decision, coherent=request.coherent, **drawn)
         advance()

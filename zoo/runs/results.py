@@ -65,9 +65,9 @@ def complete(
         groups: Grouping -> (n,) group of each row.
         leakage: Results of `evaluation.leakage`, by name.
     """
-    drawn, found, prevalence = result.interval, None, None
+    found, prevalence = None, None
     if groups:
-        found = subgroups(scores, groups, decision, resamples=drawn.resamples, seed=drawn.seed, level=drawn.level)
+        found = subgroups(scores, groups, decision, level=result.interval.level)
     contradictions = None
     if scores.kind == "logits":
         contradictions = coherence.contradictions(

@@ -40,7 +40,7 @@ def part(split: str, seed: int, n: int = 300) -> dict[str, Scores]:
 def chosen(weighting="uniform", **options) -> tuple[EnsembleSpec, Weighed]:
     members = tuple(MemberSpec("tiny", alias=name) for name in ("good", "fair", "noise"))
     spec = EnsembleSpec("all", members, findings=FINDINGS, weighting=weighting)
-    return spec, weigh(spec, part("validation", 1), part("test", 2), resamples=100, **options)
+    return spec, weigh(spec, part("validation", 1), part("test", 2), **options)
 
 
 def macro(scores: dict[str, Scores], weights: list[float]) -> float:
@@ -126,7 +126,7 @@ def test_members_of_one_name_share_its_weight():
     members = tuple(MemberSpec("tiny", alias=name) for name in names)
     spec = EnsembleSpec("all", members, findings=FINDINGS, weighting="fitted")
     bases = [name[:-2] for name in names]
-    found = weigh(spec, part("validation", 1), part("test", 2), bases=bases, resamples=20).spec.weighting
+    found = weigh(spec, part("validation", 1), part("test", 2), bases=bases).spec.weighting
     one = chosen("fitted")[1].spec.weighting
     assert found == tuple(weight / 2 for weight in one for _ in range(2) if isinstance(weight, float))
 
@@ -140,7 +140,7 @@ def test_one_member_has_no_weights():
 
 def test_the_report_says_what_to_do_where_equal_weights_are_worse_than_a_member():
     _, found = chosen()
-    result = report.evaluate(found.test, resamples=100)
+    result = report.evaluate(found.test)
     result = dataclasses.replace(result, members=found.members)
     assert from_json(json.loads(json.dumps(to_json(result)))) == result
     (line,) = [line for line in worse_than_a_member(result) if "good" in line]
@@ -152,9 +152,7 @@ def test_the_report_says_what_to_do_where_equal_weights_are_worse_than_a_member(
     assert "| good alone (smallest log loss on the validation part) |" in text
     (section,) = sections(result)
     assert [len(table.rows) for table in section.tables] == [3, 5]
-    fitted = dataclasses.replace(
-        report.evaluate(chosen("fitted")[1].test, resamples=100), members=chosen("fitted")[1].members
-    )
+    fitted = dataclasses.replace(report.evaluate(chosen("fitted")[1].test), members=chosen("fitted")[1].members)
     assert not [line for line in worse_than_a_member(fitted) if "good" in line]
     assert "The weights of the members were fitted on the validation part, and shrunk towards equal" in report.markdown(
         fitted

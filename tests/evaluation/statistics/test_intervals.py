@@ -163,9 +163,9 @@ def test_wilsons_interval_is_that_of_newcombes_table(hits, n, low, high):
     assert [float(limit) for limit in wilson(hits / n, n)] == pytest.approx([low, high], abs=5e-5)
 
 
-def test_a_difference_from_resamples_is_symmetric_and_may_be_negative():
-    samples = np.random.default_rng(0).normal(-0.1, 0.05, 4000)
-    low, high = Spread.resampled(-0.1, samples, 1e6).interval(0.95)
+def test_a_difference_from_contributions_is_symmetric_and_may_be_negative():
+    shares = np.random.default_rng(0).normal(0, 0.05 / np.sqrt(4000), 4000)
+    low, high = Spread.linear(-0.1, shares, 4000).interval(0.95)
     assert [low, high] == pytest.approx([-0.198, -0.002], abs=0.003)
 
 

@@ -12,12 +12,30 @@ def test_reliability_by_hand():
 
 
 def test_the_error_by_hand():
-    """Two bins of two images: gaps 0.3 and 0.2, less 0.5 * 0.5 / (2 - 1) and 0 for chance."""
+    """Two bins of two images: the product of the two gaps of each."""
     y, p = np.array([0, 1, 1, 1]), np.array([0.1, 0.3, 0.7, 0.9])
-    assert squared_error(y, p, 2) == pytest.approx((0.3**2 - 0.25 + 0.2**2) / 2)
-    assert calibration_error(y[:, None], p[:, None], 2) == [0.0]
+    assert squared_error(y, p, bins=2) == pytest.approx((0.1 * -0.7 + 0.3 * 0.1) / 2)
+    assert calibration_error(y[:, None], p[:, None], bins=2) == [0.0]
     certain = np.array([0, 0, 1, 1]), np.array([0.2, 0.2, 0.7, 0.7])
-    assert calibration_error(certain[0][:, None], certain[1][:, None], 2) == pytest.approx([np.sqrt((0.04 + 0.09) / 2)])
+    assert calibration_error(certain[0][:, None], certain[1][:, None], bins=2) == pytest.approx(
+        [np.sqrt((0.04 + 0.09) / 2)]
+    )
+
+
+def test_images_of_one_patient_are_not_compared_with_each_other():
+    """Of three images of two patients: the mean product over the two pairs of different patients."""
+    y, p = np.array([0.0, 0, 1]), np.full(3, 0.5)
+    assert squared_error(y, p, np.array([0, 0, 1])) == pytest.approx(-0.25)
+    assert squared_error(y, p) == pytest.approx((0.25 - 0.25 - 0.25) / 3)
+    rng = np.random.default_rng(0)
+    truth = rng.random((60, 300))
+    p, labels = (np.repeat(values, 2, axis=0) for values in (truth, (rng.random(truth.shape) < truth).astype(float)))
+    own, apart = (
+        np.mean([squared_error(y, x, of) for y, x in zip(labels.T, p.T, strict=True)])
+        for of in (np.repeat(np.arange(60), 2), None)
+    )
+    assert own == pytest.approx(0, abs=0.002)  # calibrated
+    assert apart > 0.01  # what a patient's images share looks like a fault
 
 
 def test_equal_probabilities_share_a_bin_in_any_order_of_rows():

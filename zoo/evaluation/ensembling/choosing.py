@@ -13,7 +13,7 @@ from zoo.config.weighting import Weights, by_finding, numbers
 from zoo.evaluation.ensembling import selection
 from zoo.evaluation.ensembling.comparing import compare_weights
 from zoo.evaluation.ensembling.fitting import FittedWeights, fit_weights, mean_logits
-from zoo.evaluation.result.members import BY_FINDING, FITTED, GIVEN, GREEDY, RESAMPLES, UNIFORM, Members, WeightFit
+from zoo.evaluation.result.members import BY_FINDING, FITTED, GIVEN, GREEDY, UNIFORM, Members, WeightFit
 from zoo.evaluation.scores import Scores
 
 
@@ -41,7 +41,6 @@ def weigh(
     *,
     trained: Sequence[bool] = (),
     bases: Sequence[str] = (),
-    resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Weighed:
     """Fits the weights on the validation part if the specification asks for it, and compares them with others.
@@ -53,8 +52,7 @@ def weigh(
         trained: Whether each finding was trained. () for all.
         bases: Name under which each member of `spec` stands in `validation` and `test`; members of one name share its
             weight equally, as those trained on different folds do. () for their own names.
-        resamples: Number of bootstrap resamples of patients for the intervals.
-        seed: Seed of the resamples and folds.
+        seed: Seed of the folds.
 
     Raises:
         SplitError: `validation` holds scores of another part.
@@ -66,7 +64,7 @@ def weigh(
     >>> parts = [{n: Scores(z, labels, ("Edema",), part) for n, z in logits.items()} for part in ("validation", "test")]
     >>> members = (MemberSpec("tiny", alias="a"), MemberSpec("tiny", alias="b"))
     >>> spec = EnsembleSpec("both", members, findings=("Edema",), weighting="fitted")
-    >>> found = weigh(spec, *parts, resamples=50)
+    >>> found = weigh(spec, *parts)
     >>> found.spec.weighting[0] > 0.7, found.members.best
     (True, 'a')
     """
@@ -91,7 +89,7 @@ def weigh(
     if used in fitted:
         spec = _stored(spec, fitted[used].weighting, [(list(held).index(n), names.count(n)) for n in names])
         validation, test = (_with_mean(part, name, shares[used]) for part in (validation, test))
-    choices, values = compare_weights(held, tested, shares, used, (alone, best), resamples=resamples, seed=seed)
+    choices, values = compare_weights(held, tested, shares, used, (alone, best))
     fit = _fit(fitted[used]) if used in fitted else None
     return Weighed(spec, validation, test, Members(used, best, values, choices, fit))
 

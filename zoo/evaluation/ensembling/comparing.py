@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
 
 from zoo.evaluation.ensembling import selection
 from zoo.evaluation.ensembling.fitting import mean_logits
-from zoo.evaluation.measures import group_columns, measure_group
+from zoo.evaluation.measures import measures
 from zoo.evaluation.metrics import roc_auc
 from zoo.evaluation.result.members import GREEDY, MemberValue, WeightChoice
 from zoo.evaluation.result.numbers import Estimate
 from zoo.evaluation.scores import Scores
-from zoo.evaluation.statistics.columns import Column
-from zoo.evaluation.statistics.intervals import Interval, bootstrap, percentiles
-from zoo.evaluation.statistics.ratios import mean_over_findings, ratio
+from zoo.evaluation.statistics.intervals import Interval
+from zoo.evaluation.statistics.ratios import mean_over_findings
+from zoo.evaluation.uncertainty import mean_spread, uncertainty_of, uncertainty_of_difference
+
+#: Confidence level.
+LEVEL = 0.95
 
 #: (members, findings) shares that sum to 1.
 Shares: TypeAlias = Sequence[Sequence[float]] | np.ndarray
@@ -29,14 +32,10 @@ def compare_weights(
     shares: Mapping[str, Shares],
     used: str,
     alone: tuple[Mapping[str, float], str],
-    *,
-    resamples: int,
-    seed: int,
 ) -> tuple[dict[str, WeightChoice], dict[str, MemberValue]]:
     """Computes what each choice of weights gives on the test part, and what each member adds.
 
-    All choices see the same resamples of patients, so differences are paired. Without a member, the weights of the
-    others are made to sum to 1.
+    Differences are paired. Without a member, the weights of the others are made to sum to 1.
 
     Args:
         validation: Member -> scores on the validation part, from which temperatures come.
@@ -44,8 +43,6 @@ def compare_weights(
         shares: Choice -> its shares.
         used: The choice in use.
         alone: Member -> log loss alone, on the validation part; and the best member.
-        resamples: Number of resamples.
-        seed: Seed of the resamples.
     """
     parts = list(validation.values()), list(test.values())
     left = {f"without {m}": _without(shares[used], i) for i, m in enumerate(validation)} if len(validation) > 1 else {}
@@ -54,10 +51,8 @@ def compare_weights(
     labels = parts[0][0].labels
     temperatures = {choice: selection.temperature(z, labels) for choice, z in held.items()}
     first = parts[1][0]
-    tested = _Sampled.of(
-        first, {c: mean_logits(parts[1], given) for c, given in every.items()}, temperatures, resamples, seed
-    )
-    fitted = _Sampled.of(parts[0][0], held, temperatures, resamples, seed, ranking=False)
+    tested = _Compared(first, {c: mean_logits(parts[1], given) for c, given in every.items()}, temperatures)
+    fitted = _Compared(parts[0][0], held, temperatures)
     choices = {
         choice: WeightChoice(
             tested.auc(choice),
@@ -90,55 +85,39 @@ def _without(shares: Shares, member: int) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class _Sampled:
-    """Mean AUC and log loss of each choice on one part: values, and samples of the bootstrap over patients."""
+class _Compared:
+    """Mean AUC over findings and log loss over all labels, of each choice on one part."""
 
-    counts: tuple[int, int]
-    values: Mapping[tuple[str, str], float]
-    samples: Mapping[tuple[str, str], np.ndarray]
-
-    @classmethod
-    def of(
-        cls,
-        first: Scores,
-        logits: Mapping[str, np.ndarray],
-        temperatures: Mapping[str, float],
-        resamples: int,
-        seed: int,
-        ranking: bool = True,
-    ) -> _Sampled:
-        k, everybody = len(first.findings), np.arange(len(first.labels))
-        columns: dict[str, list[Column | None]] = {}
-        values: dict[tuple[str, str], float] = {}
-        sums: dict[str, np.ndarray] = {}
-        known = (~np.isnan(first.labels)).sum(axis=1).astype(np.float64)
-        for choice, z in logits.items():
-            losses = selection.losses(z, first.labels, temperatures[choice])
-            sums[choice] = np.nansum(losses, axis=1)
-            values["loss", choice] = float(ratio(sums[choice].sum(), known.sum()))
-            if ranking:
-                scores = Scores(z, first.labels, first.findings, first.split)
-                columns[choice] = group_columns(scores, None, (None,) * k, everybody)
-                values["auc", choice] = float(mean_over_findings(roc_auc(first.labels, z))[0])
-
-        def statistic(weights: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
-            found = {("loss", choice): ratio(own @ weights, known @ weights) for choice, own in sums.items()}
-            areas = {c: measure_group(own, weights, 1)[:, 0] for c, own in columns.items()}
-            return found | {("auc", choice): mean_over_findings(own)[0] for choice, own in areas.items()}
-
-        n, positives = first.counts
-        samples = bootstrap(statistic, first.clusters, resamples=resamples, seed=seed)
-        return cls((int(n.sum()), int(positives.sum())), values, samples)
+    first: Scores
+    logits: Mapping[str, np.ndarray]
+    temperatures: Mapping[str, float]
 
     def auc(self, choice: str, minus: str | None = None) -> Estimate:
-        return self._estimate("auc", choice, minus)
+        """The mean AUC of a choice, or the difference of two."""
+        own, keys = self._scores(choice), [("finding", "auc")]
+        value = float(mean_over_findings(roc_auc(own.labels, own.logits))[0])
+        if minus is None:
+            found = uncertainty_of(own, measures(own))
+        else:
+            other = self._scores(minus)
+            value -= float(mean_over_findings(roc_auc(other.labels, other.logits))[0])
+            found = uncertainty_of_difference((own, None), (other, None), keys)
+        return self._estimate(value, found.mean("auc", np.ones(len(own.findings)), LEVEL))
 
     def loss(self, choice: str, minus: str | None = None) -> Estimate:
-        return self._estimate("loss", choice, minus)
+        """The log loss of a choice, or the difference of two."""
+        losses = self._losses(choice) - (0.0 if minus is None else self._losses(minus))
+        pooled = np.tile(self.first.clusters, losses.shape[1])
+        patients = int(self.first.clusters.max()) + 1
+        spread = mean_spread(losses.T.reshape(-1), pooled, patients, "log" if minus is None else "plain")
+        return self._estimate(spread.value, spread.interval(LEVEL))
 
-    def _estimate(self, measure: str, choice: str, minus: str | None) -> Estimate:
-        value, samples = self.values[measure, choice], self.samples[measure, choice]
-        if minus is not None:
-            value, samples = value - self.values[measure, minus], samples - self.samples[measure, minus]
-        low, high = (float(limit) for limit in percentiles(samples))
-        return Estimate.from_interval(Interval(value, low, high, *self.counts))
+    def _scores(self, choice: str) -> Scores:
+        return replace(self.first, logits=self.logits[choice], kind="logits")
+
+    def _losses(self, choice: str) -> np.ndarray:
+        return selection.losses(self.logits[choice], self.first.labels, self.temperatures[choice])
+
+    def _estimate(self, value: float, limits: tuple[float, float]) -> Estimate:
+        n, positives = self.first.counts
+        return Estimate.from_interval(Interval(value, *limits, int(n.sum()), int(positives.sum())))

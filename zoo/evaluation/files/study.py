@@ -141,7 +141,7 @@ def evaluate_study(
         how: What the ensemble of all models averages: "logits", "probabilities" or "ranks". None makes no ensemble.
         decision: Decision of the reported model.
         coherent: Whether to add a second model: the reported one with its probabilities from `coherence.project`.
-        resamples: Number of resamples of the bootstrap over patients.
+        resamples: Number of resamples of patients, for the margins of readers.
         seed: Seed of the resamples.
         level: Confidence level.
 
@@ -165,12 +165,12 @@ def evaluate_study(
     if coherent:
         reported[f"{main}, coherent"], projection = _projected(models[main], decision)
     drawn: Drawn = {"resamples": resamples, "seed": seed, "level": level}
-    result = report.evaluate(reported, decision, **drawn)
+    result = report.evaluate(reported, decision, level=level)
     return replace(
         result,
         kinds=dict(study.kinds),
         ensemble=EnsembleOf(how, tuple(study.scores)) if how else None,
-        comparison=compare(models, **drawn) if len(models) > 1 else None,
+        comparison=compare(models, level=level) if len(models) > 1 else None,
         readers=reader_points(models, study.readers, **drawn) if study.readers else None,
         projection=projection,
         notes=(*study.notes, *_saturated(study, how)),

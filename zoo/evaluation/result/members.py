@@ -15,9 +15,6 @@ _Share = Annotated[float, Keywords(minimum=0, maximum=1)]
 #: Names of choices of weights that are not a member's name.
 UNIFORM, FITTED, BY_FINDING, GREEDY, GIVEN = "uniform", "fitted", "fitted_per_finding", "greedy", "given"
 
-#: Resamples behind the intervals of this block: enough for what might have been, in a second.
-RESAMPLES = 500
-
 
 @dataclass(frozen=True)
 class WeightFit:

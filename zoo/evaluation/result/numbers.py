@@ -110,6 +110,15 @@ class Estimate:
         return self.has_interval and not self.includes(value)
 
     @property
+    def may_be_zero(self) -> bool:
+        """Whether the interval begins at 0, so that it is told as "at most" its upper limit.
+
+        >>> Estimate(0.012, 0.0, 0.031, n=120, positives=31).may_be_zero  # a calibration error
+        True
+        """
+        return self.low == 0 and self.high is not None
+
+    @property
     def has_interval(self) -> bool:
         """Whether there is an interval; without one nothing can be told of the difference from another value."""
         return self.low is not None and self.high is not None

@@ -48,7 +48,7 @@ def share_spread(part: np.ndarray, whole: np.ndarray) -> Spread:
     known = bool(n > 0)
 
     def limits(width: float) -> tuple[float, float]:
-        low, high = _score(value, n, width)
+        low, high = score_limits(value, n, width)
         return float(low), float(high)
 
     low, high = limits(1.0) if known else (np.nan, np.nan)
@@ -103,10 +103,15 @@ def wilson(value: np.ndarray | float, n: np.ndarray | float, level: float = 0.95
     >>> round(float(low), 3), round(float(high), 3)
     (0.404, 0.596)
     """
-    return _score(value, n, NormalDist().inv_cdf((1 + level) / 2))
+    return score_limits(value, n, NormalDist().inv_cdf((1 + level) / 2))
 
 
-def _score(value: np.ndarray | float, n: np.ndarray | float, z: float) -> tuple[np.ndarray, np.ndarray]:
+def score_limits(value: np.ndarray | float, n: np.ndarray | float, z: float) -> tuple[np.ndarray, np.ndarray]:
+    """Wilson's limits at z standard errors instead of a level.
+
+    >>> [round(float(limit), 3) for limit in score_limits(0.5, 100, 1.96)]
+    [0.404, 0.596]
+    """
     centre = (value + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(value * (1 - value) / n + z**2 / (4 * n**2))
     # At 0 and at 1 the limit equals the proportion exactly; the formula would differ by rounding.

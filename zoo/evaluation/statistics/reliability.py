@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zoo.evaluation.statistics.inputs import check_probabilities
+from zoo.evaluation.statistics.inputs import check_probabilities, distinct
 from zoo.evaluation.statistics.ratios import ratio
 
 #: Bins of equal mass.
@@ -51,16 +51,20 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS)
     return Reliability(mean[0], mean[1], n[used])
 
 
-def calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> np.ndarray:
+def calibration_error(
+    labels: np.ndarray, probabilities: np.ndarray, clusters: np.ndarray | None = None, bins: int = BINS
+) -> np.ndarray:
     """Expected calibration error over equal-mass bins, debiased; 0 is calibrated, in units of probability.
 
     The root mean square gap of probability and frequency. A calibrated model has gaps too, since each bin's frequency
-    is uncertain: their expected square is subtracted, which makes the square unbiased (Kumar, Liang, Ma 2019; Roelofs
-    et al. 2022). A square below 0 is given as 0.
+    is uncertain, so that the plain error is too large (Kumar, Liang, Ma 2019; Roelofs et al. 2022). The square is
+    therefore the mean product of the gaps of two images in one bin, which is unbiased: two images of different
+    patients, since those of one patient are wrong together. A square below 0 is given as 0.
 
     Args:
         labels: (n, k) of 1, 0 and NaN.
         probabilities: (n, k) in 0..1.
+        clusters: (n,) int, each row's patient; None treats rows as independent.
         bins: At most so many.
 
     Returns:
@@ -70,34 +74,31 @@ def calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int =
     >>> calibration_error(labels, np.full((4, 1), 0.9)).round(4).tolist()  # off by 0.4, of which chance explains some
     [0.2769]
     """
-    return error_of_square(
-        np.array([squared_error(y, p, bins) for y, p in zip(labels.T, probabilities.T, strict=True)])
-    )
+    columns = zip(labels.T, probabilities.T, strict=True)
+    return error_of_square(np.array([squared_error(y, p, clusters, bins) for y, p in columns]))
 
 
-def squared_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> float:
-    """The unbiased square of `calibration_error` for one finding (n,); it can be negative."""
-    curve = reliability(labels, probabilities, bins)
-    return float(debiased_square(curve.n, curve.observed * curve.n, curve.predicted * curve.n))
+def squared_error(
+    labels: np.ndarray, probabilities: np.ndarray, clusters: np.ndarray | None = None, bins: int = BINS
+) -> float:
+    """The unbiased square of `calibration_error` for one finding (n,); it can be negative.
 
-
-def debiased_square(n: np.ndarray, positives: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """The unbiased square of the calibration error, from sums over the rows of each bin.
-
-    Args:
-        n: (bins, ...) weight of the rows in each bin.
-        positives: (bins, ...) that of the positives among them.
-        predicted: (bins, ...) weighted sum of their probabilities.
-
-    Returns:
-        float64 (...), which may be below 0; NaN without both classes.
+    A bin that has images of one patient only has no gap of its own, and counts as 0.
     """
-    n_or_1 = np.maximum(n, 1)
-    observed = positives / n_or_1
-    chance = observed * (1 - observed) / np.maximum(n - 1, 1)
-    total, found = n.sum(axis=0), positives.sum(axis=0)
-    square = ratio(np.sum(n * ((predicted / n_or_1 - observed) ** 2 - chance), axis=0), total)
-    return np.where((found > 0) & (found < total), square, np.nan)
+    known = ~np.isnan(labels)
+    y, p = labels[known], check_probabilities(probabilities)[known]
+    if not 0 < y.sum() < len(y):
+        return np.nan
+    bin_of = bins_of(p, bins)
+    own = np.arange(len(y))
+    if clusters is not None and distinct(patients := np.asarray(clusters)[known]) < len(y):
+        own = np.unique(patients * bins + bin_of, return_inverse=True)[1].reshape(-1)  # a patient's rows in one bin
+    gap, n = np.bincount(own, p - y), np.bincount(own)
+    of = np.empty(len(n), np.int64)
+    of[own] = bin_of
+    total, rows = np.bincount(of, gap, bins), np.bincount(of, n, bins)
+    products, pairs = total**2 - np.bincount(of, gap**2, bins), rows**2 - np.bincount(of, n**2, bins)
+    return float(np.sum(rows * np.nan_to_num(ratio(products, pairs))) / len(y))
 
 
 def error_of_square(squares: np.ndarray) -> np.ndarray:

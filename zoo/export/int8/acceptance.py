@@ -114,9 +114,7 @@ def choose_images(
     return Images(calibration, tuning, compared.reset_index(drop=True), part, split_hash, notes)
 
 
-def loss(
-    found: ReleaseFolder, table: pd.DataFrame, plain: np.ndarray, int8: np.ndarray, part: Part, *, resamples: int = 1000
-) -> Loss:
+def loss(found: ReleaseFolder, table: pd.DataFrame, plain: np.ndarray, int8: np.ndarray, part: Part) -> Loss:
     """The losses of int8 against float32 on the same images.
 
     Args:
@@ -125,7 +123,6 @@ def loss(
         plain: float32 (n, findings) logits before the temperature.
         int8: The same, computed in int8.
         part: The part of the split.
-        resamples: Number of bootstrap resamples of patients.
 
     Returns:
         Macro AUC of both and its loss, and the share of threshold decisions that stay, each
@@ -139,7 +136,7 @@ def loss(
     both = {"float32": plain, "int8": int8}
     split = "test" if part == "all" else part
     scores = {name: Scores(z, labels, found.spec.findings, split, patients=patients) for name, z in both.items()}
-    macro = compare(scores, resamples=resamples).pairs[0].macro.auc
+    macro = compare(scores).pairs[0].macro.auc
     auc = {name: float(mean_over_findings(roc_auc(labels, z))[0].item()) for name, z in both.items()}
     if not np.isfinite(auc["float32"]):
         raise UsageError(

@@ -11,9 +11,9 @@ from zoo.core.progress import Progress
 from zoo.evaluation.result import Estimate
 from zoo.evaluation.result.probing import CrossValidation, Gain, LearningCurve, LearningPoint
 from zoo.evaluation.statistics.intervals import percentiles
-from zoo.evaluation.statistics.spreads import Spread
+from zoo.evaluation.statistics.spreads import Spread, correlation_of
 from zoo.evaluation.uncertainty import freedom_of, mean_interval
-from zoo.training.probes.aucs import fold_aucs
+from zoo.training.probes.aucs import fold_aucs, fold_contributions
 from zoo.training.probes.folds import cross_fit
 from zoo.training.probes.linear import Prepared
 from zoo.training.probes.power_law import fit_power_law
@@ -68,16 +68,16 @@ def cross_validate(sample: Sample, progress: Progress, seed: int = 0) -> tuple[n
         what = f"cross-validating {member} over all images"
         crossed = cross_fit(features, sample.labels, sample.fold, progress, balanced=sample.balanced, what=what)
         logits += crossed.nested()[0] / len(sample.features)
-    value, samples = fold_aucs(sample.labels, logits, sample.fold, sample.clusters, RESAMPLES, seed)
+    value, shared = fold_contributions(sample.labels, logits, sample.fold, sample.clusters)
     spreads = [
-        Spread.resampled(float(area), drawn, freedom_of(labels, sample.clusters), "logit")
-        for area, drawn, labels in zip(value, samples.T, sample.labels.T, strict=True)
+        Spread.linear(float(area), own, int(freedom_of(labels, sample.clusters)) + 1, "logit")
+        for area, own, labels in zip(value, shared.T, sample.labels.T, strict=True)
     ]
     by_finding = {
         finding: _estimate(spread.value, spread.interval(LEVEL), labels)
         for finding, spread, labels in zip(sample.findings, spreads, sample.labels.T, strict=True)
     }
-    ends = mean_interval(spreads, samples, np.ones(len(spreads)), LEVEL)
+    ends = mean_interval(spreads, correlation_of(shared), np.ones(len(spreads)), LEVEL)
     mean = _estimate(float(np.nanmean(value)), ends, sample.labels)
     folds = len(np.unique(sample.fold))
     return logits, CrossValidation(folds, len(logits), int(sample.clusters.max()) + 1, by_finding, mean)
