@@ -161,7 +161,8 @@ def own_heads(own: OwnHeads) -> str:
 def _calibration(block: Calibration) -> str:
     titles = {"log_loss": "log loss", "brier": "Brier score", "ece": "ECE"}
     changes = ", ".join(
-        f"{titles[measure.name]} {_cell(change.before, '.4f')} to {_cell(change.after, '.4f')}"
+        f"{titles[measure.name]} "
+        + " to ".join(_cell(n, ".4f", error=measure.name == "ece") for n in (change.before, change.after))
         for measure, change in block.macro.items()
     )
     if block.method == "none":
@@ -251,12 +252,13 @@ def worse_than_a_member(result: Evaluation) -> list[str]:
     return found
 
 
-def _cell(number: Estimate, form: str = ".3f") -> str:
+def _cell(number: Estimate, form: str = ".3f", *, error: bool = False) -> str:
+    """A number with its interval; of a calibration error that may be 0, "at most" its upper limit."""
     if number.value is None:
         return "\u2013"
     if number.low is None or number.high is None:
         return f"{number.value:{form}}"
-    if number.may_be_zero:
+    if error and number.may_be_zero:
         return f"{number.value:{form}} (at most {number.high:{form}})"
     return f"{number.value:{form}} [{number.low:{form}}, {number.high:{form}}]"
 

@@ -128,9 +128,12 @@ def _reliability(title: str, stages: Mapping[str, ReliabilityCurve], finding: st
     block, ece = result.calibration, Measure("ece")
     if block:
         change = (block.findings[finding] if finding else block.micro)[ece]
-        errors = [f"calibration error {stage} {spoken(n)}" for stage, n in _stages(change.before, change.after)]
+        errors = [
+            f"calibration error {stage} {spoken(n, error=True)}" for stage, n in _stages(change.before, change.after)
+        ]
     else:
-        errors = [f"calibration error {spoken((result.findings[finding] if finding else result.micro).find('ece'))}"]
+        alone = (result.findings[finding] if finding else result.micro).find("ece")
+        errors = [f"calibration error {spoken(alone, error=True)}"]
     description = f"Reliability of {title}: {', '.join(errors)}."
     return curve_panels.reliability(title, description, stages, tuple(errors))
 

@@ -150,19 +150,19 @@ def digits(value: float | None) -> str:
     return decimals(value) if value is None or value == 0 or abs(value) >= 0.0995 else f"{value:#.3g}"
 
 
-def spoken(number: Estimate | None) -> str:
-    """Formats a number with its interval for a sentence.
+def spoken(number: Estimate | None, *, error: bool = False) -> str:
+    """Formats a number with its interval for a sentence; with `error`, of a calibration error that may be 0.
 
     >>> spoken(Estimate(0.8, 0.7, 0.9, 50, 10))
     '0.800 [0.700, 0.900]'
-    >>> spoken(Estimate(0.012, 0.0, 0.031, 50, 10))
+    >>> spoken(Estimate(0.012, 0.0, 0.031, 50, 10), error=True)
     '0.012 (at most 0.031)'
     """
     if number is None or number.value is None:
         return "undefined"
     if number.low is None:
         return decimals(number.value)
-    if number.may_be_zero:
+    if error and number.may_be_zero:
         return f"{decimals(number.value)} (at most {decimals(number.high)})"
     return f"{decimals(number.value)} [{decimals(number.low)}, {decimals(number.high)}]"
 
