@@ -117,12 +117,12 @@ def test_every_number_of_a_group_is_right():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, (23, 2)).astype(np.float32)
     scores = Scores(rng.normal(size=(23, 2)), labels, ("Edema", "Fracture"), "test")
-    found = subgroups(scores, {"sex": sexes.values}, min_positives=1, min_negatives=1, resamples=20)["groupings"]["sex"]
+    found = subgroups(scores, {"sex": sexes.values}, min_positives=1, min_negatives=1)["groupings"]["sex"]
     assert {name: group["n"] for name, group in found["groups"].items()} == {"F": 8, "M": 8}
     assert found["unknown"] == 7
     assert sum(group["n"] for group in found["groups"].values()) + found["unknown"] == 23
     given = np.array(["M", None, np.nan, "NA", "unknown", pd.NaT, pd.NA, "F"] + ["M"] * 15, object)
-    assert subgroups(scores, {"sex": given}, resamples=20)["groupings"]["sex"]["unknown"] == 6
+    assert subgroups(scores, {"sex": given})["groupings"]["sex"]["unknown"] == 6
 
 
 @pytest.mark.parametrize("text", ["-1", "-999", "Removed", "de-identified", "Anonymous^Patient", "nan", "none given"])
