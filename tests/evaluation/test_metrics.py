@@ -203,7 +203,10 @@ def test_brier_and_log_loss_under_weights_are_those_of_scikit_learn(case):
     rng = np.random.default_rng(0)
     n = 1 if case == "one row" else 500
     labels, p = (rng.random(n) < 0.3).astype(float), rng.random(n)
-    p = {"certain": np.round(p), "float32": p.astype(np.float32)}.get(case, p)
+    if case == "certain":
+        p = np.round(p)
+    if case == "float32":
+        p = p.astype(np.float32)  # type: ignore[assignment]
     labels[1:][rng.random(n - 1) < 0.2] = np.nan
     weights, known = rng.random((n, 3)) + 0.1, ~np.isnan(labels)
     exact = p[known].astype(np.float64)  # scikit-learn works in the type that comes
