@@ -6,6 +6,7 @@ read; no name, number or date of a patient is.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from PIL import Image
@@ -24,8 +25,8 @@ RADIOGRAPHS = ("CR", "DX", "RG")
 #: Words of Body Part Examined (0018,0015) that a chest radiograph has.
 _CHEST = ("CHEST", "THORAX", "LUNG", "RIB", "STERNUM", "CXR", "THORACIC")
 
-#: What the UIDs that the standard itself gives begin with.
-_OF_DICOM = "1.2.840.10008."
+#: UIDs that the standard itself gives.
+_OF_DICOM = re.compile(r"1\.2\.840\.10008\.[0-9.]{1,50}")
 
 #: Transfer syntaxes whose pixels are deflated one by one, or lie on a server.
 _REFUSED = {
@@ -134,7 +135,7 @@ def _header(data: bytes, limits: Limits) -> Dataset:
     syntax = transfer_syntax(data)
     if syntax and not UID(syntax).is_transfer_syntax:
         # With a wrong length or tag, it may be an identifier.
-        named = repr(syntax[:64]) if syntax.startswith(_OF_DICOM) else shown(syntax)
+        named = repr(syntax) if _OF_DICOM.fullmatch(syntax) else shown(syntax)
         raise ImageError(f"a DICOM file in {named}, which is no transfer syntax")
     if syntax in _REFUSED:
         raise ImageError(f"a DICOM file {_REFUSED[syntax]}: save it in another transfer syntax")
