@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from benchmarks import machine, run, tables
+from benchmarks import machine, run, scale, tables
 
 pytest.importorskip("pytest_benchmark", reason="the harness is built on pytest-benchmark")
 
@@ -120,3 +120,18 @@ def test_words_choose_files(measured: tuple[Path, int]) -> None:
 )
 def test_seconds_are_read_at_a_glance(value: float, text: str) -> None:
     assert tables.seconds(value) == text
+
+
+def test_simulated_fleets_take_the_time_that_is_plain_without_trouble_and_pieces_help_against_a_slow_one():
+    good = scale.Fleet(workers=4, rate=10.0, slow_share=0.0, hours_between_failures=0.0)
+    assert scale.simulate(4000, good, None) == (100.0, 0)
+    assert scale.simulate(4000, good, 100) == (100.0, 0)
+    slow = scale.Fleet(workers=1, rate=10.0, slow_share=1.0, slow_by=4.0, hours_between_failures=0.0)
+    assert scale.simulate(1000, slow, None) == (400.0, 0)
+    mixed = scale.Fleet(workers=50, rate=10.0, slow_share=0.1, hours_between_failures=0.0)
+    fixed, pieces = (scale.simulate(500_000, mixed, piece, seed=1)[0] for piece in (None, 500))
+    assert (fixed, 1000 < pieces < 1400) == (4000.0, True)
+    failing = scale.Fleet(workers=20, rate=10.0, slow_share=0.0, hours_between_failures=1.0)
+    seconds, failures = scale.simulate(1_000_000, failing, 1000, seed=2)
+    assert 5000 < seconds < 7000
+    assert 15 < failures < 45  # 20 workers for about 1.5 hours
