@@ -75,8 +75,8 @@ def simulate(images: int, fleet: Fleet, piece: int | None, seed: int = 0) -> tup
     mean = fleet.hours_between_failures * 3600
     if piece is None:
         work = images / fleet.workers / rates
-        failures = rng.poisson(work / mean) if mean else np.zeros(fleet.workers, int)
-        return float((work + failures * fleet.restart).max()), int(failures.sum())
+        each = rng.poisson(work / mean) if mean else np.zeros(fleet.workers, int)
+        return float((work + each * fleet.restart).max()), int(each.sum())
     free = [(0.0, worker) for worker in range(fleet.workers)]
     fails = rng.exponential(mean, fleet.workers) if mean else np.full(fleet.workers, np.inf)
     left, end, failures = images, 0.0, 0

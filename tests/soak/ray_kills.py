@@ -146,7 +146,9 @@ def _kill(kind: str, chance: random.Random, cluster, nodes: list, driver: subpro
         return True
     if kind == "node":
         node = nodes.pop(chance.randrange(len(nodes)))
-        cluster.remove_node(node, allow_graceful=False)
+        # Not `Cluster.remove_node`, which tells the head first: a machine without power tells nobody.
+        node.kill_all_processes(check_alive=False, allow_graceful=False)
+        cluster.worker_nodes.discard(node)
         nodes.append(cluster.add_node(num_cpus=1))
         return True
     workers = _workers()
