@@ -22,7 +22,7 @@ ONLY ?=
 # How long to try damaged files, requests, faults and kills: make soak MINUTES=10 ONLY="images tables"
 MINUTES ?= 55
 
-.PHONY: demo test lint test-tensorflow test-jax test-once test-docs test-jax-only coverage bench soak docs wheel clean
+.PHONY: demo test lint test-tensorflow test-jax test-once test-docs test-jax-only coverage bench soak audit docs wheel clean
 
 demo: .venv/.demo
 	.venv/bin/zoo demo $(if $(DATA),--data "$(DATA)" --dataset "$(DATASET)")
@@ -78,6 +78,18 @@ bench: .venv/.bench
 soak: .venv/.test
 	cd tests && ../.venv/bin/python -m soak --minutes $(MINUTES) $(ONLY)
 
+# What is installed, as a bill of materials (CycloneDX) in build/sbom.cdx.json, and which of it has known faults: this asks
+# the package index, and fails where the index does not answer for each package.
+audit: .venv/.test .venv-audit/.ready
+	mkdir -p build
+	.venv-audit/bin/cyclonedx-py environment .venv/bin/python --pyproject pyproject.toml --output-file build/sbom.cdx.json
+	.venv-audit/bin/pip-audit --strict --skip-editable --progress-spinner off --path "$$(.venv/bin/python -c 'import site; print(site.getsitepackages()[0])')"
+
+.venv-audit/.ready:
+	test -x .venv-audit/bin/python || $(PYTHON) -m venv .venv-audit
+	.venv-audit/$(PIP) 'pip-audit>=2.9' 'cyclonedx-bom>=5'
+	touch $@
+
 # The site, in build/site: open index.html. Nothing is fetched.
 docs: .venv/.test
 	.venv/bin/mkdocs build --strict
@@ -122,4 +134,4 @@ build/release-from-tensorflow: .venv/.test tests/builders.py $(shell find zoo -n
 	touch $@
 
 clean:
-	rm -rf .venv .venv-jax build dist runs
+	rm -rf .venv .venv-jax .venv-audit build dist runs

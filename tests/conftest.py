@@ -37,7 +37,8 @@ ONCE = (
     "release/test_trained_on.py", "report", "runs/test_ablate.py", "runs/test_audit.py", "runs/test_demo.py",
     "runs/test_describe.py", "runs/test_distill.py", "runs/test_doctor.py", "runs/test_evaluate.py",
     "runs/test_leaks.py", "runs/test_plain_table.py", "runs/test_wheels.py", "service", "test_benchmarks.py",
-    "test_examples.py", "test_imports.py", "test_map.py", "test_repository.py", "test_soak.py", "test_wheel.py",
+    "test_examples.py", "test_imports.py", "test_map.py", "test_properties.py", "test_repository.py", "test_soak.py",
+    "test_wheel.py",
     "training/test_folds.py", "training/test_parallel.py", "inference/test_shards.py", "runs/test_merge.py",
     "core/test_full_disk.py", "inference/test_batch.py", "cluster",
     *(f"data/test_{name}.py" for name in (

@@ -22,7 +22,7 @@ from soak.http_damage import exchange
 from soak.mutation import Rng
 from zoo.data.images.limits import Limits
 
-AIM, SECONDS, MEMORY = 2_000, 20.0, 512 << 20
+AIM, SECONDS, MEMORY = 2_000, 60.0, 512 << 20
 
 CR, LITTLE = "1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.1.2.1"
 
