@@ -154,6 +154,12 @@ def test_a_note_of_something_else_is_not_trusted(copy, text):
         zoo.load(copy)
 
 
+def test_golden_logits_of_a_member_that_are_missing_are_told_on_reading(copy):
+    edit("parity.json", lambda d: d["logits"].pop("tiny1"))(copy)
+    with pytest.raises(ReleaseError, match="no golden logits of 'tiny1' with 3 findings"):
+        read_release(copy)
+
+
 def test_a_difference_above_the_tolerance_is_warned_of_at_every_load(copy):
     edit("parity.json", lambda d: d["logits"]["ensemble"][0].__setitem__(0, d["logits"]["ensemble"][0][0] + 0.01))(copy)
     for _ in range(2):

@@ -181,6 +181,16 @@ def check_images(folder: Path, size: int, n: int | None = None) -> None:
         )
 
 
+def check_logits(release: ReleaseFolder) -> None:
+    """Checks that there are golden logits of the ensemble and of each member, with a number for each finding.
+
+    Raises:
+        ReleaseError: Some are missing, or have another number of columns.
+    """
+    for name in ("ensemble", *(member.name for member in release.spec.members)):
+        _array(release, name)
+
+
 def predict(model: Any, golden: np.ndarray) -> np.ndarray:
     """Returns float32 logits of a few images, with the default batch size of `Predictor.predict`."""
     batch = np.zeros((_BATCH, *golden.shape[1:]), np.uint8)

@@ -46,6 +46,7 @@ def read_release(
     # All parts are read now, while the files are known to match the manifest.
     for part in ("parameters", "_decisions", "listing", "golden", "exports"):
         getattr(found, part)
+    golden.check_logits(found)
     found.json("metrics.json")  # `evaluation` takes longer to make and is seldom asked for
     _ = found.manifest_sha256
     return found
