@@ -34,6 +34,7 @@ ONCE = (
     "models/ports/test_parity_efficientnet.py", "models/test_inert_pickle.py", "models/test_safetensors_header.py",
     "models/test_torch_file.py", "node", "notebooks", "release/test_bounds.py", "release/test_card.py",
     "release/test_card_merge.py", "release/test_diff.py", "release/test_manifest.py", "release/test_schema.py",
+    "release/test_openvino_ir.py",
     "release/test_trained_on.py", "report", "runs/test_ablate.py", "runs/test_audit.py", "runs/test_demo.py",
     "runs/test_describe.py", "runs/test_distill.py", "runs/test_doctor.py", "runs/test_evaluate.py",
     "runs/test_leaks.py", "runs/test_plain_table.py", "runs/test_wheels.py", "service", "test_benchmarks.py",

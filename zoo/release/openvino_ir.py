@@ -34,6 +34,9 @@ OPERATIONS = frozenset((
 ))
 # fmt: on
 
+#: Operations that take nothing; all others take something.
+_SOURCES = ("Const", "Parameter")
+
 #: Bits per number of a constant, by element type.
 _BITS = {"f64": 64, "f32": 32, "f16": 16, "bf16": 16, "i64": 64, "i32": 32, "i8": 8, "u8": 8, "boolean": 8}
 
@@ -102,6 +105,7 @@ class _Reader:
         self.path: list[str] = []
         self.layers = 0
         self.layer: Mapping[str, str] = {}
+        self.taken = 0  # inputs of the layer
         self.shape: list[int] = []
         self.digits = ""
         self.inputs: list[tuple[str, tuple[int, ...]]] = []
@@ -125,7 +129,7 @@ class _Reader:
         elif tag == "data":
             self._data(attributes)
         elif tag == "port":
-            self.shape = []
+            self.shape, self.taken = [], self.taken + (parent == "input")
         elif tag == "dim":
             self.digits = ""
 
@@ -143,6 +147,10 @@ class _Reader:
                 raise _RefusedError(f"a tensor has more than {MAX_AXES} axes or {MAX_NUMBERS:,} numbers")
         elif tag == "port" and self.layer.get("type") == "Result":
             self.outputs.append(tuple(self.shape))
+        elif tag == "layer" and (self.layer["type"] in _SOURCES) == (self.taken > 0):
+            # OpenVINO 2026.4 ends the process at a pooling without an input.
+            some = "an input" if self.taken else "no input"
+            raise _RefusedError(f"operation {self.layer['type']} has {some}")
 
     def finish(self, image: Sequence[int], logits: Sequence[int]) -> None:
         if self.inputs != [("u8", tuple(image))]:
@@ -151,7 +159,7 @@ class _Reader:
             raise _RefusedError(f"its output must be {tuple(logits)} alone, got {self.outputs[:3]}")
 
     def _start_layer(self, attributes: dict[str, str]) -> None:
-        self.layer, self.layers = attributes, self.layers + 1
+        self.layer, self.layers, self.taken = attributes, self.layers + 1, 0
         kind, version = attributes.get("type", ""), attributes.get("version", "")
         if kind not in OPERATIONS:
             raise _RefusedError(f"operation {_shown(kind)} is not one that an export uses")
