@@ -54,3 +54,15 @@ def test_a_command_on_tensorflow_writes_nothing_to_standard_error(tmp_path):
         [sys.executable, "-m", "zoo.cli", "doctor", "--offline"], env=env, capture_output=True, text=True, timeout=300
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.tensorflow_only
+def test_the_log_of_tensorflow_tells_errors_alone(tmp_path):
+    code = (
+        "from zoo.core.quiet import quiet_tensorflow; quiet_tensorflow(); import tensorflow as tf;"
+        "tf.get_logger().warning('5 out of the last 24 calls'); tf.get_logger().error('an error')"
+    )
+    env = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=300)
+    assert "5 out of" not in done.stderr
+    assert "an error" in done.stderr

@@ -1,4 +1,4 @@
-"""Keeps TensorFlow's start-up messages off the terminal of a command.
+"""Keeps TensorFlow's messages off the terminal of a command, unless `TF_CPP_MIN_LOG_LEVEL` asks for them.
 
 TensorFlow writes a few lines to file descriptor 2 while it is imported ("oneDNN custom operations are on", "Unable to
 register cuFFT factory"), before its own log level takes effect, so nothing in Python silences them. While the module is
@@ -7,6 +7,7 @@ imported the descriptor points to a temporary file; what was written is shown af
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
@@ -19,7 +20,10 @@ from types import ModuleType
 
 
 def quiet_tensorflow() -> None:
-    """Makes a later `import tensorflow` silent, in this process.
+    """Makes a later `import tensorflow` silent, in this process, and its log tell of errors alone.
+
+    Its warnings are for those who write TensorFlow; one is that several networks were traced, of an ensemble and of each
+    member.
 
     Does nothing if TensorFlow is imported already, or if `TF_CPP_MIN_LOG_LEVEL` asks for its messages.
 
@@ -29,6 +33,7 @@ def quiet_tensorflow() -> None:
     """
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "3":
         return
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # which TensorFlow keeps at its import
     if "tensorflow" not in sys.modules and not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
 
