@@ -22,8 +22,8 @@ from types import ModuleType
 def quiet_tensorflow() -> None:
     """Makes a later `import tensorflow` silent, in this process, and its log tell of errors alone.
 
-    Its warnings are for those who write TensorFlow; one is that several networks were traced, of an ensemble and of each
-    member.
+    Its warnings are for those who write TensorFlow; one is that several networks were traced, of an ensemble and of
+    each member.
 
     Does nothing if TensorFlow is imported already, or if `TF_CPP_MIN_LOG_LEVEL` asks for its messages.
 
