@@ -68,7 +68,7 @@ def prepare(shared: Path) -> None:
     labels = pd.DataFrame((rng.random((60, 2)) < 0.5).astype(int), columns=["Atelectasis", "Edema"])
     labels.insert(0, "patient", [f"p{i // 2}" for i in range(60)])
     labels.insert(0, "image", [f"{i:03d}.png" for i in range(60)])
-    labels.to_csv(shared / "labels.csv", index=False)
+    labels.to_csv(drawn / "labels.csv", index=False)
 
 
 def _train(members: str) -> Callable[[Path, Path], None]:
