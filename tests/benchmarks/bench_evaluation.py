@@ -218,9 +218,8 @@ def evaluated() -> tuple[Scores, Decision]:
 
 def test_every_metric(compare: Callable[..., Any]) -> None:
     scores, decision = evaluated()
-    name = f"every metric with its interval from {RESAMPLES:,} resamples of patients"
     work = lambda: report.evaluate({"model": scores}, decision)  # noqa: E731
-    compare(WHOLE, name, work, items=RESAMPLES, unit="resamples/s", rounds=3)
+    compare(WHOLE, "every metric with its interval", work, unit="evaluations/s", rounds=3)
 
 
 def test_report(compare: Callable[..., Any], tmp_path: Path) -> None:
