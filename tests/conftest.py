@@ -1,6 +1,7 @@
 """One process, one backend: `KERAS_BACKEND` says which; marks of the other one are skipped with a word."""
 
 import os
+import signal
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +16,12 @@ from loopback_hub import session  # isort: skip
 
 # Keras imports huggingface_hub, which reads its environment at its import: from here on it knows the tests' Hub alone.
 session.start()
+
+# A shell that runs the tests in the background, or `nohup`, leaves these ignored, which commands respect: here, and in
+# the children of tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 pytest_plugins = ["loopback_hub.fixtures"]
 
