@@ -22,7 +22,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "zoo predict images/ --model nih-lite --out findings.csv",
         "zoo predict images/ --model ./release --runtime openvino --by study --out findings.parquet",
         "zoo predict list.parquet --model nih-lite --engine ray --out findings",
-        "zoo predict images/ --model nih-lite --out findings.csv --shard auto/8   # one of 8 tasks of a cluster",
+        "zoo predict images/ --model nih-lite --out findings.csv --shard 0/8   # one of 8 tasks; auto/8 in an array",
     ),
     "embed": ("zoo embed nih-lite images/ --out features.parquet",),
     "merge": ("zoo merge findings.csv.parts --out findings.csv",),
