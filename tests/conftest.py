@@ -97,6 +97,12 @@ def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def the_backend_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command with `--backend` names it in the environment, which the children of later tests would get."""
+    monkeypatch.setenv("KERAS_BACKEND", BACKEND)
+
+
+@pytest.fixture(autouse=True)
 def zoo_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Releases and caches of a test stay in its own folder."""
     home = tmp_path / "zoo-home"
