@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.cli.command import NOT_A_DEVICE, add_replace, command, number, refuse_existing, refuse_unused
 from zoo.core.counting import counted
 from zoo.core.errors import UsageError
+from zoo.core.paths import is_address
 
 if TYPE_CHECKING:
     from zoo.inference.predictor import Predictor
@@ -55,7 +56,7 @@ def add_engine(sub: Any) -> None:
 
 def place(text: str) -> Path | str:
     """Reads a path, or an address such as s3://bucket/images as it is."""
-    return text if "://" in text else Path(text)
+    return text if is_address(text) else Path(text)
 
 
 def predict_on_ray(options: argparse.Namespace, predictor: Predictor) -> int:

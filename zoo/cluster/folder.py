@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from zoo.core.errors import CheckpointError, StateError
 from zoo.core.files import whole_file, write_json
 from zoo.inference import parts
 from zoo.inference.parts import PartFacts, PartFormat
-from zoo.inference.resume import Mark
+from zoo.inference.resume import Mark, total
 from zoo.inference.stream import Prediction
 
 SUCCESS, UNREADABLE, _TRIES = "_SUCCESS", "_unreadable.parquet", "_tries"
@@ -89,13 +89,7 @@ class Pieces:
                     table = parts.placed(table_of(batch), np.arange(place, place + n))
                     file.write(kind.piece(table, first=not done.items))
                     failed, rejected, doubtful = batch.counts
-                    done = replace(
-                        done,
-                        items=done.items + n,
-                        failed=done.failed + failed,
-                        rejected=done.rejected + rejected,
-                        doubtful=done.doubtful + doubtful,
-                    )
+                    done = total([done, Mark(n, failed, rejected=rejected, doubtful=doubtful)])
                     place += n
             kind.done = done
             kind.whole(rows).replace(new)
@@ -140,11 +134,8 @@ class Pieces:
         none = pd.DataFrame({"image": pd.Series(dtype=str), "error": pd.Series(dtype=str)})
         with whole_file(self.folder / UNREADABLE) as new:
             pd.concat([none, *bad], ignore_index=True).to_parquet(new, index=False)
-        failed, rejected, doubtful = (
-            sum(getattr(m, name) for m in marks) for name in ("failed", "rejected", "doubtful")
-        )
-        done = Mark(sum(mark.items for mark in marks), failed, rejected=rejected, doubtful=doubtful)
-        counts = {"images": done.items, "unreadable": failed, "rejected": rejected, "doubtful": doubtful}
+        done = total(marks)
+        counts = {"images": done.items, "unreadable": done.failed, "rejected": done.rejected, "doubtful": done.doubtful}
         write_json(self.folder / SUCCESS, {"model": model, "parts": self.count, **counts, "job": dict(self.job)})
         self.forget_tries()
         return done

@@ -10,9 +10,8 @@ from typing import Any
 from zoo.core.counting import counted
 from zoo.core.csv import read_columns
 from zoo.core.errors import ImageError, TableError
-from zoo.core.paths import IMAGE_EXTENSIONS
+from zoo.core.paths import IMAGE_EXTENSIONS, is_address
 from zoo.data.images.listing import find_images
-from zoo.inference.remote import is_address
 from zoo.inference.writers import require_parquet
 from zoo.labels.columns import IMAGE_IDS
 

@@ -25,7 +25,7 @@ from zoo.core.progress import Progress
 from zoo.inference.shards import Shard, share_of
 from zoo.inference.writers import require_parquet
 from zoo.runs.predict import findings_job
-from zoo.runs.writing import Counts, printable
+from zoo.runs.writing import Counts, printable_batch
 
 if TYPE_CHECKING:
     from zoo.inference.predictor import Predictor
@@ -124,7 +124,7 @@ def score_on_ray(
         sent = pickle.dumps((predictor, pieces, batch_size, wide, point))
         _score(sent, pieces, left, paths, workers or Workers(), progress)
     done = pieces.finish(f"{predictor.name} (manifest {predictor.manifest_sha256})")
-    return Counts(done.items, done.failed, done.rejected, done.doubtful)
+    return Counts.of(done)
 
 
 class ScorePieces:
@@ -158,9 +158,7 @@ class ScorePieces:
         return len(paths)
 
     def _table(self, batch: Prediction) -> Any:
-        from dataclasses import replace
-
-        batch = replace(batch, names=printable(batch.names), errors=printable(batch.errors))
+        batch = printable_batch(batch)
         return self._predictor.wide_table(batch) if self._wide else self._predictor.table(batch, self._point)
 
 

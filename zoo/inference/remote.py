@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from zoo.core.errors import ImageError
+from zoo.core.paths import is_address
 from zoo.data.images.limits import DEFAULT, Limits
 from zoo.inference.stream import Prediction
 
@@ -16,15 +17,6 @@ if TYPE_CHECKING:
 
 #: Addresses read at once, and how many images may wait for the network.
 _THREADS, _AHEAD = 8, 32
-
-
-def is_address(place: str) -> bool:
-    """Whether a place is an address, not a path.
-
-    >>> is_address("s3://bucket/a.png"), is_address("C:/images/a.png")
-    (True, False)
-    """
-    return "://" in place
 
 
 def read_address(address: str, limits: Limits = DEFAULT) -> bytes:

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -45,6 +45,17 @@ class Mark:
     crc: int = 0
     rejected: int = 0
     doubtful: int = 0
+
+
+def total(marks: Iterable[Mark]) -> Mark:
+    """Adds up the counts of items of several files, or of batches of one.
+
+    >>> total([Mark(5, 1), Mark(3, rejected=2)])
+    Mark(items=8, failed=1, size=0, crc=0, rejected=2, doubtful=0)
+    """
+    each = [(mark.items, mark.failed, mark.rejected, mark.doubtful) for mark in marks]
+    items, failed, rejected, doubtful = (sum(column) for column in zip((0, 0, 0, 0), *each, strict=True))
+    return Mark(items, failed, rejected=rejected, doubtful=doubtful)
 
 
 @dataclass

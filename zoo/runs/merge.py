@@ -16,6 +16,7 @@ from zoo.core.files import whole_file
 from zoo.core.progress import Progress
 from zoo.inference import writers
 from zoo.inference.parts import PLACE, Part, open_part
+from zoo.inference.resume import total
 
 #: Rows that are put in order at a time.
 _ROWS = writers.GROUP
@@ -75,16 +76,8 @@ def merge(places: Sequence[Path], out: Path, progress: Progress) -> Merged:
         parts.sort(key=lambda part: part.facts.index)
         with whole_file(out) as new:
             rows = _write(parts, new, kind, progress)
-    done = [part.done for part in parts]
-    return Merged(
-        len(parts),
-        parts[0].facts.units,
-        rows,
-        sum(mark.items for mark in done),
-        sum(mark.failed for mark in done),
-        sum(mark.rejected for mark in done),
-        sum(mark.doubtful for mark in done),
-    )
+    done = total(part.done for part in parts)
+    return Merged(len(parts), parts[0].facts.units, rows, done.items, done.failed, done.rejected, done.doubtful)
 
 
 def _files(places: Sequence[Path]) -> list[Path]:

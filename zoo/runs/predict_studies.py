@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ from zoo.runs.writing import (
     keep,
     no_image,
     part_of_job,
-    printable,
+    printable_batch,
     scored,
     settle,
     tell_quality,
@@ -121,9 +121,7 @@ def write_study_findings(
                 for rows, logits in piece.by_study():
                     also(rows, logits)
             held = [(path, contents.of(path)) for path in piece.paths]
-            names, errors = printable(piece.studies.names), printable(piece.studies.errors)
-            shown = replace(piece.studies, names=names, errors=errors)
-            table = _table(predictor, shown, piece.images, wide, point)
+            table = _table(predictor, printable_batch(piece.studies), piece.images, wide, point)
             if share is not None:
                 table = parts.placed(table, share.places[[place_of[name] for name in piece.studies.names]])
             failed, rejected, doubtful = piece.counts

@@ -42,6 +42,11 @@ class Counts:
     rejected: int = 0
     doubtful: int = 0
 
+    @classmethod
+    def of(cls, done: resume.Mark) -> Counts:
+        """The counts of a file of results."""
+        return cls(done.items, done.failed, done.rejected, done.doubtful)
+
 
 def write_images(
     model: Predictor | Embedder,
@@ -84,7 +89,7 @@ def write_images(
     names = Names(ids, model.limits)
     job = job_of(job, ids, share)
     if not restart and (earlier := complete(out, job, paths, progress, kind)) is not None:
-        return Counts(earlier.items, earlier.failed, earlier.rejected, earlier.doubtful)
+        return Counts.of(earlier)
     with resume.open_journal(out, job, restart=restart, whole=kind.whole) as log:
         paths = in_order(log.files, paths, out)
         settle(model, batch_size)
@@ -94,7 +99,7 @@ def write_images(
                 also(batch)
             held = [(path, contents.of(path)) for path in batch.names]
             batch = names.shown(batch)
-            batch = replace(batch, names=printable(batch.names), errors=printable(batch.errors))
+            batch = printable_batch(batch)
             table, done = table_of(batch), log.done.items
             if share is not None:
                 table = parts.placed(table, share.places[done : done + len(batch.names)])
@@ -112,7 +117,7 @@ def write_images(
     keep(out, job, log, progress)
     tell_quality(log.done, model, progress)
     names.tell(progress)
-    return Counts(log.done.items, log.done.failed, log.done.rejected, log.done.doubtful)
+    return Counts.of(log.done)
 
 
 def job_of(job: Mapping[str, str | int], ids: Ids, share: Share | None) -> dict[str, str | int]:
@@ -239,6 +244,11 @@ def settle(predictor: Predictor | Embedder, batch_size: int) -> None:
     if predictor.runtime.name == "keras" and batch_size <= FEW:
         # Keras may compute a first, small batch slightly differently, and a resumed run has another first batch.
         predictor.runtime.logits(np.zeros((FEW + 1, *2 * [predictor.image_size], 1), np.uint8))
+
+
+def printable_batch(batch: Prediction) -> Prediction:
+    """A batch whose names and errors can be written."""
+    return replace(batch, names=printable(batch.names), errors=printable(batch.errors))
 
 
 def printable(texts: Sequence[str]) -> list[str]:
