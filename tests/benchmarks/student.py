@@ -1,0 +1,189 @@
+"""What a student keeps of its teacher, and how much faster it is: `zoo distill` from phantoms to the table.
+
+    python tests/benchmarks/student.py FOLDER --out tests/benchmarks/results-student.md
+
+The teacher is an ensemble of ResNet50, EfficientNetB3 and DenseNet121 at 224 px, trained on labelled phantoms. Each
+student learns its logits on the same phantoms and on further ones without labels. All are judged on phantoms of other
+patients, which none of them saw. Every step is a command of the zoo, printed as it runs, and goes on after a kill. It
+takes some two hours on two cores.
+
+Rates are those of OpenVINO on decoded pixels: same machine, threads and batches, in turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.machine import available, environment
+
+import zoo
+from zoo.core.counting import counted
+from zoo.core.files import write_json
+from zoo.data.images.listing import list_images
+from zoo.data.images.reading import read_image
+from zoo.data.tables.reading import labels_of, read_table
+from zoo.evaluation.comparison import compare
+from zoo.evaluation.metrics import roc_auc
+from zoo.evaluation.result import Estimate
+from zoo.evaluation.result.checks import Comparison
+from zoo.evaluation.scores import Scores
+from zoo.export.int8.making import export_int8
+from zoo.release.read import read_release
+from zoo.runtimes.runtime import Runtime
+
+#: Student -> options of `zoo distill`.
+STUDENTS = {
+    "mobilenetv3small": ["--weights", "random"],
+    "efficientnetlite0": [],
+}
+LABELLED, UNLABELLED, JUDGED = 1600, 2400, 800
+SIZE, BATCH, TIMED, ROUNDS = 224, 16, 64, 5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--students", nargs="+", choices=STUDENTS, default=list(STUDENTS))
+    options = parser.parse_args()
+    folder = options.folder.resolve()
+    releases = make(folder, options.students)
+    quantised = {name: int8(folder, name) for name in options.students}
+    scores = judge(folder, releases)
+    timed = rates(folder, releases, [name for name, outcome in quantised.items() if outcome["accepted"]])
+    options.out.write_text(page(scores, timed, quantised))
+
+
+def make(folder: Path, students: Sequence[str]) -> dict[str, Path]:
+    """Draws, trains and distils; name -> release, the teacher first."""
+    for seed, (name, images) in enumerate({"films": LABELLED, "more": UNLABELLED, "judged": JUDGED}.items()):
+        if not (folder / name / "train2.csv").is_file():
+            command("phantoms", folder / name, "--images", images, "--seed", 100 + seed)
+    teacher, recipe = folder / "teacher", Path(__file__).with_name("student_teacher.py")
+    cache = ["--data-name", "phantoms", "--cache", folder / "cache"]
+    command("train", recipe, "--data", folder / "films", "--run", teacher, *cache)
+    releases = {"teacher": teacher / "release"}
+    for name in students:
+        run = folder / name
+        command("distill", teacher / "release", "--student", name, *STUDENTS[name], "--data", folder / "films",
+                "--unlabelled", folder / "more" / "train2", "--runtime", "openvino", "--logits", folder / "teacher.csv",
+                "--run", run, *cache)  # fmt: skip
+        releases[name] = run / "release"
+    return releases
+
+
+def command(*words: object) -> None:
+    """Runs a command of the zoo; it goes on where it was killed, and is quick where it is done."""
+    print("zoo", shlex.join(map(str, words)), flush=True)
+    subprocess.run([sys.executable, "-m", "zoo", *map(str, words)], check=True)
+
+
+def judge(folder: Path, releases: dict[str, Path]) -> dict[str, Scores]:
+    """What all models say of the images that none of them saw."""
+    table = read_table("competition", folder / "judged")
+    scores = {}
+    for name, release in releases.items():
+        model = zoo.load(release, runtime="openvino")
+        logits = logits_of(model.runtime, pixels(table["Image_path"]))
+        patients = table["Patient_ID"].to_numpy().astype(str)
+        scores[name] = Scores(logits, labels_of(table, model.labels), tuple(model.labels), "test", patients=patients)
+    return scores
+
+
+def pixels(paths: Iterable[str]) -> np.ndarray:
+    return np.stack([read_image(path, SIZE) for path in paths])
+
+
+def logits_of(runtime: Runtime, images: np.ndarray) -> np.ndarray:
+    return np.concatenate([runtime.logits(images[at : at + BATCH]) for at in range(0, len(images), BATCH)])
+
+
+def rates(folder: Path, releases: dict[str, Path], quantised: Sequence[str]) -> dict[tuple[str, str], float]:
+    """(Model, precision) -> images a second: the median of rounds in which each model has its turn."""
+    images = pixels(sorted(map(str, list_images(folder / "judged" / "train2")))[:TIMED])
+    asked = [(name, "float32") for name in releases] + [(name, "int8") for name in quantised]
+    runtimes = {
+        (name, precision): zoo.load(releases[name], runtime="openvino", precision=precision).runtime  # type: ignore[arg-type]
+        for name, precision in asked
+    }
+    seconds: dict[tuple[str, str], list[float]] = {key: [] for key in runtimes}
+    for runtime in runtimes.values():
+        logits_of(runtime, images)
+    for _ in range(ROUNDS):
+        for key, runtime in runtimes.items():
+            began = time.perf_counter()
+            logits_of(runtime, images)
+            seconds[key].append(time.perf_counter() - began)
+    return {key: len(images) / float(np.median(times)) for key, times in seconds.items()}
+
+
+def int8(folder: Path, student: str) -> dict[str, Any]:
+    """Whether the student's int8 export was accepted, and why; made once."""
+    told, run = folder / student / "int8.json", folder / student
+    if not told.exists():
+        made = export_int8(read_release(run / "release"), folder / "films", trained_on=run)
+        write_json(told, {"accepted": made.accepted, "lines": made.lines()})
+    found: dict[str, Any] = json.loads(told.read_text())
+    return found
+
+
+def page(scores: dict[str, Scores], timed: dict[tuple[str, str], float], quantised: dict[str, Any]) -> str:
+    """The table, and what it was measured on."""
+    teacher, facts = scores["teacher"], environment(available())
+    compared = compare(scores)
+    rows = [row(name, model, compared, timed) for name, model in scores.items()]
+    judged = f"{counted(len(teacher.labels), 'image')} of {counted(len(set(teacher.patients)), 'patient')}"
+    lines = [
+        "# A small student of the three-backbone ensemble",
+        "",
+        f"Phantoms at {SIZE} px. AUC: mean over {len(teacher.findings)} findings on {judged} that no model saw; 95 % "
+        "intervals by patient. Rates: OpenVINO on decoded pixels, as multiples of the teacher's in float32; same "
+        f"threads and batches of {BATCH}, the median of {ROUNDS} rounds in turns. Phantoms are drawn: the figures say "
+        "nothing of real radiographs.",
+        "",
+        "Made by `python tests/benchmarks/student.py`, which says how.",
+        "",
+        "| model | AUC | less the teacher's | rate, float32 | rate, int8 |",
+        "|---|---:|---:|---:|---:|",
+        *rows,
+        "",
+        *(f"- {name} in int8: {' '.join(outcome['lines'])}" for name, outcome in quantised.items()),
+        f"- labelled images {LABELLED:,}, further ones without labels {UNLABELLED:,}",
+        f"- {facts['processor']}, {facts['system']}; {facts['cores']} cores; threads: {facts['threads']}",
+        "- " + ", ".join(f"{name} {version}" for name, version in facts["packages"].items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def row(name: str, model: Scores, compared: Comparison, timed: dict[tuple[str, str], float]) -> str:
+    rate = [
+        f"{timed[name, kind] / timed['teacher', 'float32']:.1f}" if (name, kind) in timed else "-"
+        for kind in ("float32", "int8")
+    ]
+    less = next((pair.macro.auc for pair in compared.pairs if (pair.a, pair.b) == ("teacher", name)), None)
+    auc = f"{np.nanmean(roc_auc(model.labels, model.logits)):.3f}"
+    return f"| {name} | {auc} | {'-' if less is None else turned(less)} | {' | '.join(rate)} |"
+
+
+def turned(less: Estimate) -> str:
+    """The student minus the teacher, from the teacher minus the student."""
+    assert less.value is not None
+    assert less.low is not None
+    assert less.high is not None
+    return f"{-less.value:+.3f} [{-less.high:+.3f}, {-less.low:+.3f}]"
+
+
+if __name__ == "__main__":
+    main()
