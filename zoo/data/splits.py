@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -20,50 +18,14 @@ import pandas as pd
 from zoo.core.counting import counted
 from zoo.core.errors import MissingExtraError, SplitError
 from zoo.core.files import write_json
-from zoo.core.seeds import check_seed
 from zoo.core.warn import warn_user
 from zoo.data import split_file
+from zoo.data.split_spec import SplitSpec as SplitSpec  # public under this name too
+from zoo.data.split_spec import check_patients as check_patients
 from zoo.data.stratify import stratify_patients
 from zoo.data.tables.reading import labels_of
 from zoo.labels import facts
 from zoo.labels.parts import PARTS, part_of
-
-
-@dataclass(frozen=True)
-class SplitSpec:
-    """How to split a table.
-
-    Attributes:
-        by: "patient" keeps all images of a patient in one part. "image" does not and causes data leakage; it is there
-            to reproduce the original solution.
-        fractions: Shares of training, validation and test images, or () for the defaults: 0.7, 0.1 and 0.2 by patient;
-            0.8, 0.1 and 0.1 by image (the original's training part, and its validation part halved).
-        seed: Seed of the random assignment.
-
-    Raises:
-        SplitError: `by` is neither "patient" nor "image", or the fractions are not above 0 with sum 1.
-
-    Example:
-        >>> SplitSpec(by="image").shares
-        (0.8, 0.1, 0.1)
-    """
-
-    by: Literal["patient", "image"] = "patient"
-    fractions: tuple[float, ...] = ()
-    seed: int = 42
-
-    def __post_init__(self) -> None:
-        check_seed(self.seed)
-        if self.by not in ("patient", "image"):
-            raise SplitError(f"split by 'patient' or 'image', got {self.by!r}")
-        shares = self.shares
-        if len(shares) != len(PARTS) or not min(shares) > 0 or not math.isclose(sum(shares), 1.0, abs_tol=1e-6):
-            raise SplitError(f"fractions must be shares of {', '.join(PARTS)} above 0, with sum 1, got {shares}")
-
-    @property
-    def shares(self) -> tuple[float, ...]:
-        """The fractions in effect: the given ones, or the defaults of `by`."""
-        return self.fractions or {"patient": (0.7, 0.1, 0.2), "image": (0.8, 0.1, 0.1)}[self.by]
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,20 +187,6 @@ def with_training_rows(split: Split, table: pd.DataFrame) -> Split:
         names={part: tuple(table["Image_name"].iloc[rows]) for part, rows in parts.items()},
         patients={part: tuple(patients[rows]) for part, rows in parts.items()},
     )
-
-
-def check_patients(table: pd.DataFrame, spec: SplitSpec) -> None:
-    """Raises if a table cannot be split as wanted because it names no patient; costs nothing, so it is asked early.
-
-    Raises:
-        SplitError: A split by patient, and no row names one; the message says what to do.
-    """
-    if spec.by == "patient" and table["Patient_ID"].isna().all():
-        raise SplitError(
-            f"a split by patient needs Patient_ID: none of {len(table)} rows has one; add it, name its column "
-            "(--patient-column NAME), or split by image, so that images of one person may be in several parts "
-            "(--set split.by=image; by='image' in Python; --split-by image for zoo data)"
-        )
 
 
 def patients_of(table: pd.DataFrame) -> np.ndarray:

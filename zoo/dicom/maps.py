@@ -17,7 +17,7 @@ from zoo.dicom.building import SERIES, contributor, require_highdicom, when_text
 from zoo.dicom.codes import PRIVATE, private_value
 
 if TYPE_CHECKING:
-    from highdicom.pm import ParametricMap
+    from highdicom.pm import ParametricMap, RealWorldValueMapping
     from highdicom.sc import SCImage
     from highdicom.sr import CodedConcept
     from pydicom.dataset import Dataset
@@ -76,34 +76,13 @@ def parametric_map(
     """
     require_highdicom()
     from highdicom import VOILUTTransformation, pm
-    from pydicom.sr.coding import Code
 
     if not heatmaps:
         raise UsageError("a parametric map needs at least one heatmap")
-    shape = (int(source.Rows), int(source.Columns))
-    for heatmap in heatmaps:
-        values = heatmap.values
-        if values.shape != shape or not (values.min() >= 0 and values.max() <= 1):  # a NaN fails both
-            raise UsageError(
-                f"the heatmap of {heatmap.finding!r} is {values.shape} for an image {shape}, or not within 0..1"
-            )
+    _check(source, heatmaps)
     stored = np.stack([np.rint(heatmap.values * _FULL).astype(np.uint16) for heatmap in heatmaps], axis=-1)[None]
     placed, nominal = _placed(source, algorithm)
     day, time = when_text(when)
-    mappings = [
-        [
-            pm.RealWorldValueMapping(
-                lut_label=heatmap.finding[:16],
-                lut_explanation=f"Heatmap of {heatmap.finding}"[:64],
-                unit=Code("1", "UCUM", "no units"),
-                value_range=(0, _FULL),
-                slope=1.0 / _FULL,
-                intercept=0.0,
-                quantity_definition=_quantity(heatmap.method),
-            )
-        ]
-        for heatmap in heatmaps
-    ]
     made = pm.ParametricMap(
         source_images=[placed],
         pixel_array=stored,
@@ -118,7 +97,7 @@ def parametric_map(
         instance_number=1,
         **algorithm.equipment,
         contains_recognizable_visual_features=False,
-        real_world_value_mappings=mappings,
+        real_world_value_mappings=[[_mapping(heatmap)] for heatmap in heatmaps],
         voi_lut_transformations=[VOILUTTransformation(window_center=(_FULL + 1) / 2, window_width=_FULL + 1)],
         content_description=f"Heatmaps, research only{', nominal geometry' if nominal else ''}",
         content_label="HEATMAPS",
@@ -187,6 +166,32 @@ def capture(
     made.SourceImageSequence = ReferencedImageSequence([source])
     made.DerivationDescription = f"Heatmap ({heatmap.method}) of {heatmap.finding} over the image; {CAPTION}"
     return made
+
+
+def _check(source: Dataset, heatmaps: Sequence[Heatmap]) -> None:
+    shape = (int(source.Rows), int(source.Columns))
+    for heatmap in heatmaps:
+        values = heatmap.values
+        if values.shape != shape or not (values.min() >= 0 and values.max() <= 1):  # a NaN fails both
+            raise UsageError(
+                f"the heatmap of {heatmap.finding!r} is {values.shape} for an image {shape}, or not within 0..1"
+            )
+
+
+def _mapping(heatmap: Heatmap) -> RealWorldValueMapping:
+    """What the stored integers of a heatmap mean."""
+    from highdicom import pm
+    from pydicom.sr.coding import Code
+
+    return pm.RealWorldValueMapping(
+        lut_label=heatmap.finding[:16],
+        lut_explanation=f"Heatmap of {heatmap.finding}"[:64],
+        unit=Code("1", "UCUM", "no units"),
+        value_range=(0, _FULL),
+        slope=1.0 / _FULL,
+        intercept=0.0,
+        quantity_definition=_quantity(heatmap.method),
+    )
 
 
 def _placed(source: Dataset, algorithm: Algorithm) -> tuple[Dataset, bool]:

@@ -7,27 +7,19 @@ findings, since a finding that one group lacks would change its mean by itself.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
 from zoo.core.errors import EvaluationError
 from zoo.evaluation.decision import Decision
-from zoo.evaluation.measures import IN_A_GROUP, group_measures
-from zoo.evaluation.result import Estimate, Estimates, Mean, Measure
-from zoo.evaluation.result.groups import Gap, Gaps, Group, Grouping, LargestGap, MeanGap, Refused, Subgroups, Within
+from zoo.evaluation.group_numbers import GroupNumbers, interval_of
+from zoo.evaluation.result import Measure
+from zoo.evaluation.result.groups import Gap, Gaps, Grouping, LargestGap, MeanGap, Subgroups, Within
 from zoo.evaluation.result.numbers import Resampling
 from zoo.evaluation.scores import Scores
-from zoo.evaluation.statistics.counts import known_counts
-from zoo.evaluation.statistics.delong import auc_spread
-from zoo.evaluation.statistics.influences import share_influence
-from zoo.evaluation.statistics.intervals import Interval
-from zoo.evaluation.statistics.miscalibration import error_spread
-from zoo.evaluation.statistics.proportions import share_spread
 from zoo.evaluation.statistics.ratios import mean_over_findings, weighted_mean
-from zoo.evaluation.statistics.spreads import FEWEST, Spread, combined, correlation_of
-from zoo.evaluation.uncertainty import contributions, freedom_of, mean_spread, share_sums
+from zoo.evaluation.statistics.spreads import FEWEST, Spread
 from zoo.labels.facts import is_unknown
 
 #: Largest number of groups; a grouping with more is usually a number that was not divided into bands.
@@ -105,12 +97,7 @@ def subgroups(
     p = scores.calibrated(decision) if scores.kind == "logits" else None
     if p is not None:
         metrics += (f"sensitivity@{point}", f"specificity@{point}", "ece", "calibration_in_the_large")
-    found = {}
-    for key, own in rows.items():
-        counts = np.stack(known_counts(scores.labels[own]))
-        value = group_measures(scores, p, thresholds, own, smallest)
-        patients, shared, spreads = _uncertainty(scores, p, thresholds, own, value)
-        found[key] = _Group(scores.findings, len(own), counts, metrics, value, patients, shared, spreads, level)
+    found = {key: GroupNumbers.of(scores, p, thresholds, own, smallest, metrics, level) for key, own in rows.items()}
     everybody = found["", ""]
     return Subgroups(
         point,
@@ -126,56 +113,7 @@ def subgroups(
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Group:
-    """One group's numbers: counts (2, k) of known labels and positives, and values (metrics, k).
-
-    `spreads` are the uncertainty of the values, for each metric and finding, and `shared` what each of the group's
-    `patients` (c,) contributes to them: (c, k) for each metric. A value is NaN where the group is too small or the
-    metric is undefined.
-    """
-
-    findings: tuple[str, ...]
-    size: int
-    counts: np.ndarray
-    metrics: tuple[str, ...]
-    values: np.ndarray
-    patients: np.ndarray
-    shared: Sequence[np.ndarray]
-    spreads: Sequence[Sequence[Spread]]
-    level: float
-
-    def result(self) -> Group:
-        """The group's numbers."""
-        findings, refused = {}, {}
-        for j, finding in enumerate(self.findings):
-            if self.has(0)[j]:  # a finding that is not refused has both classes and therefore an AUC
-                findings[finding] = Estimates(
-                    {Measure.parse(name): self.number(m, [j]) for m, name in enumerate(self.metrics)}
-                )
-            else:
-                refused[finding] = Refused(int(self.counts[0, j]), int(self.counts[1, j]))
-        macro: dict[Measure, Estimate] = {}
-        for m, name in enumerate(self.metrics):
-            used = np.flatnonzero(self.has(m))
-            macro[Measure.parse(name)] = Mean.over(self.number(m, used), len(used), len(self.findings))
-        return Group(self.size, findings, Estimates(macro), refused)
-
-    def has(self, metric: int) -> np.ndarray:
-        """(k,) bool: the findings for which a metric is defined."""
-        return ~np.isnan(self.values[metric])
-
-    def number(self, metric: int, over: Sequence[int] | np.ndarray) -> Estimate:
-        """The mean of a metric over the findings at the given positions, with its interval."""
-        n, positives = self.counts[:, over].sum(axis=1)
-        return _interval([(self, metric, over, 1.0)], n, positives, self.level)
-
-    def mean(self, metric: int, over: Sequence[int] | np.ndarray) -> float:
-        """The mean of a metric over findings."""
-        return float(mean_over_findings(self.values[metric, over])[0])
-
-
-def _grouping(groups: Mapping[str, _Group], everybody: _Group, unknown: int) -> Grouping:
+def _grouping(groups: Mapping[str, GroupNumbers], everybody: GroupNumbers, unknown: int) -> Grouping:
     return Grouping(
         {name: group.result() for name, group in groups.items()},
         {Measure.parse(name): _gaps(groups, m, everybody) for m, name in enumerate(everybody.metrics)},
@@ -184,7 +122,7 @@ def _grouping(groups: Mapping[str, _Group], everybody: _Group, unknown: int) -> 
     )
 
 
-def _gaps(groups: Mapping[str, _Group], metric: int, everybody: _Group) -> Gaps:
+def _gaps(groups: Mapping[str, GroupNumbers], metric: int, everybody: GroupNumbers) -> Gaps:
     shared = {(a, b): np.flatnonzero(groups[a].has(metric) & groups[b].has(metric)) for a, b in combinations(groups, 2)}
     shared = {pair: over for pair, over in shared.items() if len(over)}
     if not shared:
@@ -205,7 +143,7 @@ def _gaps(groups: Mapping[str, _Group], metric: int, everybody: _Group) -> Gaps:
 
 
 def _widest(
-    groups: Mapping[str, _Group], metric: int, pairs: Mapping[tuple[str, str], np.ndarray]
+    groups: Mapping[str, GroupNumbers], metric: int, pairs: Mapping[tuple[str, str], np.ndarray]
 ) -> tuple[Gap, np.ndarray]:
     """The widest gap among pairs of groups, each pair compared over its own findings; and the findings of that pair."""
 
@@ -218,12 +156,12 @@ def _widest(
     higher, lower = (groups[name] for name in names)
     n, positives = (higher.counts + lower.counts)[:, used].sum(axis=1)
     level = 1 - (1 - higher.level) / len(pairs)
-    gap = _interval([(higher, metric, used, 1.0), (lower, metric, used, -1.0)], n, positives, level)
+    gap = interval_of([(higher, metric, used, 1.0), (lower, metric, used, -1.0)], n, positives, level)
     values = {name: groups[name].number(metric, used) for name in names}
     return Gap(**vars(gap), higher=names[0], lower=names[1], values=values, pairs=len(pairs), level=level), used
 
 
-def _within(groups: Sequence[_Group], everybody: _Group) -> Within | None:
+def _within(groups: Sequence[GroupNumbers], everybody: GroupNumbers) -> Within | None:
     """AUC within the groups, weighted by their numbers of positive-negative pairs, and the AUC over all images."""
     counts = np.stack([np.where(group.has(0), group.counts, 0) for group in groups]) if groups else np.zeros((1, 2, 1))
     pairs = (counts[:, 1] * (counts[:, 0] - counts[:, 1])).astype(np.float64)
@@ -239,7 +177,7 @@ def _within(groups: Sequence[_Group], everybody: _Group) -> Within | None:
         Spread.linear(float(value), own, _fewest([group.spreads[0][j] for group in groups]))
         for j, (value, own) in enumerate(zip(values, shared.T, strict=True))
     ]
-    inside = _Group(
+    inside = GroupNumbers(
         everybody.findings,
         sum(group.size for group in groups),
         counts.sum(axis=0),
@@ -252,74 +190,14 @@ def _within(groups: Sequence[_Group], everybody: _Group) -> Within | None:
     )
     used = np.flatnonzero(inside.has(0) & everybody.has(0))
     n, positives = everybody.counts[:, used].sum(axis=1)
-    between = _interval([(everybody, 0, used, 1.0), (inside, 0, used, -1.0)], n, positives, level)
+    between = interval_of([(everybody, 0, used, 1.0), (inside, 0, used, -1.0)], n, positives, level)
     found = inside.result()
     return Within(found.findings, found.macro, everybody.number(0, used), between)
-
-
-def _uncertainty(
-    scores: Scores,
-    probabilities: np.ndarray | None,
-    thresholds: Sequence[float | None],
-    own: np.ndarray,
-    values: np.ndarray,
-) -> tuple[np.ndarray, list[np.ndarray], list[list[Spread]]]:
-    """A group's patients, what each contributes to the values, and the spreads of each metric and finding."""
-    labels, logits = scores.labels[own], scores.logits[own]
-    patients, clusters = np.unique(scores.clusters[own], return_inverse=True)
-    clusters = clusters.reshape(-1)
-    shared = [contributions("auc", labels, logits, clusters)]
-    spreads = [[auc_spread(y, x, clusters) for y, x in zip(labels.T, logits.T, strict=True)]]
-    if probabilities is not None:
-        p = probabilities[own]
-        sums = share_sums(labels, p, clusters, thresholds)
-        for metric in IN_A_GROUP[1:3]:
-            part, whole = sums[metric]
-            shared.append(share_influence(part, whole))
-            spreads.append([share_spread(a, b) for a, b in zip(part.T, whole.T, strict=True)])
-        shared.append(contributions("ece", labels, p, clusters))
-        spreads.append([error_spread(y, x, clusters) for y, x in zip(labels.T, p.T, strict=True)])
-        shared.append(contributions("excess", labels, p, clusters))
-        fewest = [int(freedom_of(y, clusters)) + 1 for y in labels.T]
-        spreads.append([mean_spread(y, clusters, n) for y, n in zip((labels - p).T, fewest, strict=True)])
-    none = Spread.normal(np.nan, np.nan, 0)
-    has = ~np.isnan(values)
-    return (
-        patients,
-        shared,
-        [[s if h else none for s, h in zip(*row, strict=True)] for row in zip(spreads, has, strict=True)],
-    )
 
 
 def _fewest(parts: Sequence[Spread]) -> int:
     """Enough patients for an interval, if one of the groups has enough."""
     return FEWEST if any(part.usable and part.enough for part in parts) else 0
-
-
-def _interval(
-    terms: Sequence[tuple[_Group, int, Sequence[int] | np.ndarray, float]], n: int, positives: int, level: float
-) -> Estimate:
-    """The sum of signed means over findings, each of a group and a metric, with its interval."""
-    value = sum(sign * group.mean(metric, over) for group, metric, over, sign in terms)
-    parts = [group.spreads[metric][j] for group, metric, over, _ in terms for j in over]
-    if len(parts) == 1:
-        return Estimate.from_interval(Interval(value, *parts[0].interval(level), n, positives))
-    weights = np.concatenate([np.full(len(over), sign / max(1, len(over))) for _, _, over, sign in terms])
-    enough = len(terms) == 1 or len(parts) > len(terms) or all(part.enough for part in parts)
-    low, high = combined(parts, weights, _correlation(terms), level) if enough else (np.nan, np.nan)
-    low, high = (low, high) if high > low else (np.nan, np.nan)
-    return Estimate.from_interval(Interval(value, low, high, n, positives))
-
-
-def _correlation(terms: Sequence[tuple[_Group, int, Sequence[int] | np.ndarray, float]]) -> np.ndarray:
-    """The correlation of the terms' numbers, of patients that several groups may share."""
-    patients = np.unique(np.concatenate([group.patients for group, *_ in terms]))
-    columns = []
-    for group, metric, over, _ in terms:
-        own = np.zeros((len(patients), len(over)))
-        own[np.searchsorted(patients, group.patients)] = group.shared[metric][:, over]
-        columns.append(own)
-    return correlation_of(np.concatenate(columns, axis=1))
 
 
 def _names(grouping: str, values: np.ndarray, rows: int) -> np.ndarray:

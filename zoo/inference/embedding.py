@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from zoo.core.errors import StateError
-from zoo.core.process import require_own_process
 from zoo.core.warn import warn_user
 from zoo.data.images.limits import DEFAULT, Limits
 from zoo.inference import starting
-from zoo.inference.stream import Images, Prediction, stream
+from zoo.inference.stream import Images, Pipeline, Prediction, Streaming
 from zoo.runtimes.runtime import KerasRuntime, Runtime
 
 if TYPE_CHECKING:
@@ -23,8 +22,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Embedder:
-    """Computes the pooled features of a model's members; made by `embedder`.
+class Embedder(Streaming):
+    """Computes the pooled features of a model's members, as `logits` of what `stream` yields; made by `embedder`.
 
     Attributes:
         runtime: Runtime whose "logits" are the features of all members side by side, (n, features).
@@ -59,21 +58,8 @@ class Embedder:
             warn_user(f"an image without features, its row is NaN: {errors[0]}{more}")
         return np.concatenate(parts)
 
-    def stream(
-        self,
-        images: Images,
-        *,
-        batch_size: int | None = None,
-        strict: bool = False,
-        start: int = 0,
-        whole: int | None = None,
-    ) -> Iterator[Prediction]:
-        """Yields the features batch by batch, as `logits` of a `Prediction`; arguments as in `Predictor.stream`."""
-        require_own_process()
-        return stream(
-            self.runtime, images, self.image_size, self.features,
-            batch_size=batch_size, strict=strict, start=start, whole=whole, limits=self.limits,
-        )  # fmt: skip
+    def _pipeline(self) -> Pipeline:
+        return Pipeline(self.runtime, self.image_size, self.features, self.limits)
 
     def table(self, batch: Prediction) -> pd.DataFrame:
         """Converts one batch of `stream` to one row per image: image, each feature, error."""

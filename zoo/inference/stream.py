@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 
 from zoo.core.errors import ImageError, RejectedError, StateError, UsageError
+from zoo.core.process import require_own_process
 from zoo.core.warn import Threads
 from zoo.data.images.limits import DEFAULT, Limits
 from zoo.data.images.reading import read_sized
@@ -75,60 +77,84 @@ class Prediction:
         return failed, qualities.count("rejected"), qualities.count("doubtful")
 
 
-def stream(
-    runtime: Runtime,
-    images: Images,
-    size: int,
-    findings: int,
-    *,
-    batch_size: int | None = None,
-    strict: bool = False,
-    start: int = 0,
-    whole: int | None = None,
-    limits: Limits = DEFAULT,
-    trained: Sequence[bool] = (),
-    gate: Gate | None = None,
-    on_reject: OnReject = "warn",
-) -> Iterator[Prediction]:
-    """Yields the logits of images, in order, with at most two batches in memory; see `Predictor.stream`.
+@dataclass(frozen=True)
+class Pipeline:
+    """What images go through.
 
-    Args:
+    Attributes:
         runtime: Runtime that computes the logits.
-        images: One image or several; an iterable is consumed as results are requested.
         size: Height and width of the runtime's input in pixels.
-        findings: Number of logits per image.
-        batch_size: Number of images per batch; the runtime's default if None.
-        strict: True raises the first error; otherwise the image has an error and its row is NaN.
-        start: Index of the first image. After a whole number of batches of an earlier stream, the results are
-            bit-identical to those of a single stream.
-        whole: Number of images of a list of which these are a part: the results are then bit-identical to those of a
-            single stream of the list.
+        outputs: Number of logits per image.
         limits: Limits on each image.
-        trained: Whether the network was trained on each finding, all by default; the other logits become NaN.
+        trained: Whether the network was trained on each output, all by default; the other logits become NaN.
         gate: Judges each image; without one, the quality of each is "unknown".
         on_reject: "skip" gives a rejected image an error and a row of NaN, "raise" raises an error; "warn" predicts it
             (the caller counts and warns).
-
-    Raises:
-        ImageError: With `strict`, an image cannot be read.
-        RejectedError: With `on_reject="raise"`, an image is rejected.
-        UnknownNameError: There is no such `on_reject`.
-        StateError: With `strict`, a logit is not finite; or the process was forked after a model was loaded.
-        UsageTypeError: `images` or one of its items is not an image.
-        UsageError: An array is neither an image nor a stack of images; `batch_size` is below 1.
     """
+
+    runtime: Runtime
+    size: int
+    outputs: int
+    limits: Limits = DEFAULT
+    trained: Sequence[bool] = ()
+    gate: Gate | None = None
+    on_reject: OnReject = "warn"
+
+
+class Streaming(ABC):
+    """What computes numbers of images batch by batch, in order, with at most two batches in memory."""
+
+    @abstractmethod
+    def _pipeline(self) -> Pipeline: ...
+
+    def stream(
+        self,
+        images: Images,
+        *,
+        batch_size: int | None = None,
+        strict: bool = False,
+        start: int = 0,
+        whole: int | None = None,
+    ) -> Iterator[Prediction]:
+        """Yields logits batch by batch, in order; the next batch is decoded while the network processes this one.
+
+        Args:
+            images: One image or several, as `predict` accepts; an iterable is consumed as results are requested.
+            batch_size: Number of images per batch; the runtime's default if None.
+            strict: True raises the first error; otherwise the image has an error and its row is NaN.
+            start: Index of the first of `images` if they continue an earlier stream. After a whole number of batches,
+                the results are bit-identical to those of a single stream.
+            whole: Number of images of a list of which these are a part: the results are then bit-identical to those of
+                a single stream of the list.
+
+        Raises:
+            ImageError: With `strict`, an image cannot be read.
+            RejectedError: With `on_reject="raise"`, an image is rejected.
+            UnknownNameError: There is no such `on_reject`.
+            StateError: With `strict`, a logit is not finite; or the process was forked after a model was loaded.
+            UsageTypeError: `images` or one of its items is not an image.
+            UsageError: An array is neither an image nor a stack of images; `batch_size` is below 1.
+        """
+        require_own_process()
+        return _stream(self._pipeline(), images, batch_size, strict, start, whole)
+
+
+def _stream(
+    through: Pipeline, images: Images, batch_size: int | None, strict: bool, start: int, whole: int | None
+) -> Iterator[Prediction]:
+    runtime, limits, gate, on_reject = through.runtime, through.limits, through.gate, through.on_reject
     batch_size = runtime.batch_size if batch_size is None else batch_size
     if batch_size < 1:
         raise UsageError(f"batch_size must be at least 1, got {batch_size}")
     check_on_reject(on_reject)
     full = batch_size if whole is None else _full(batch_size, whole)
-    required = np.array(trained or (True,) * findings, bool)
+    required = np.array(through.trained or (True,) * through.outputs, bool)
     with Threads(os.cpu_count()) as pool:
         ready = None
         for first, chunk in _chunks(hold_each(images, limits), batch_size, start):
             # Items are held before the pool reads them, so that their owner can no longer change or close them.
             reading = [
-                (name, pool.submit(read, held, size, strict, limits, gate, on_reject, name))
+                (name, pool.submit(read, held, through.size, strict, limits, gate, on_reject, name))
                 for name, held in ((_name(held, first + i), held) for i, held in enumerate(chunk))
             ]
             if ready is not None:
@@ -149,7 +175,10 @@ def read(
     on_reject: OnReject,
     name: str,
 ) -> Read:
-    """Returns the pixels of an image, or why it has none, and the word on its quality; arguments as of `stream`."""
+    """Returns the pixels of an image, or why it has none, and the word on its quality.
+
+    Arguments as of `Pipeline` and `Streaming.stream`.
+    """
     try:
         if isinstance(held, ImageError):
             raise held

@@ -24,7 +24,7 @@ from zoo.labels.studies import studies_of_columns, study_of_folder, study_of_nam
 if TYPE_CHECKING:
     import pandas as pd
 
-    from zoo.inference.predictor import Predictor
+    from zoo.inference.scoring import Scoring
 
 #: Sources of studies that are rules, not tables.
 RULES = ("name", "folder", "header", "auto")
@@ -152,7 +152,7 @@ def join_prediction(
 
 
 def findings_by_study(
-    batches: Iterable[Prediction], predictor: Predictor, studies: Sequence[str] | str, point: str | None = None
+    batches: Iterable[Prediction], predictor: Scoring, studies: Sequence[str] | str, point: str | None = None
 ) -> pd.DataFrame:
     """Returns `Predictor.findings` by study, from the predictions of all images.
 

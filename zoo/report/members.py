@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from zoo.evaluation.result import Evaluation
+from zoo.evaluation.result.members import Members
 from zoo.evaluation.tables import choice_name, how_weighted, worse_than_a_member
 from zoo.labels.parts import spoken_part
 from zoo.report.layout import Cell, Section, Table
@@ -13,7 +14,17 @@ def sections(result: Evaluation) -> list[Section]:
     block = result.members
     if block is None:
         return []
-    members: list[tuple[Cell, ...]] = [
+    words = (
+        f"{how_weighted(block)} Greedy selection (Caruana et al. 2004) adds the member that lowers the log loss of the "
+        "mean most, again and again. Without a member, the weights of the others are made to sum to 1; numbers above 0 "
+        "in the last two columns say that the member helps.",
+        *(line.replace("`", "") for line in worse_than_a_member(result)),
+    )
+    return [Section("members", "The members", words=words, tables=(_members(block), _choices(block, result.split)))]
+
+
+def _members(block: Members) -> Table:
+    rows: list[tuple[Cell, ...]] = [
         (name, m.weight, m.greedy, m.log_loss, m.without_log_loss, m.without_auc) for name, m in block.members.items()
     ]
     head = (
@@ -24,7 +35,11 @@ def sections(result: Evaluation) -> list[Section]:
         "Log loss added without it",
         "AUC lost without it",
     )
-    choices: list[tuple[Cell, ...]] = [
+    return Table("The members; log losses in nats on the validation part", head, tuple(rows))
+
+
+def _choices(block: Members, split: str) -> Table:
+    rows: list[tuple[Cell, ...]] = [
         (
             choice_name(name, block),
             choice.auc,
@@ -34,28 +49,11 @@ def sections(result: Evaluation) -> list[Section]:
         )
         for name, choice in block.choices.items()
     ]
-    part = spoken_part(result.split)
-    words = (
-        f"{how_weighted(block)} Greedy selection (Caruana et al. 2004) adds the member that lowers the log loss of the "
-        "mean most, again and again. Without a member, the weights of the others are made to sum to 1; numbers above 0 "
-        "in the last two columns say that the member helps.",
-        *(line.replace("`", "") for line in worse_than_a_member(result)),
-    )
-    chosen = (
+    head = (
         "Weights",
         "Mean AUC",
         "Log loss",
         "AUC of those in use minus this",
         "Log loss of those in use minus this",
     )
-    return [
-        Section(
-            "members",
-            "The members",
-            words=words,
-            tables=(
-                Table("The members; log losses in nats on the validation part", head, tuple(members)),
-                Table(f"What other weights would give on the {part}", chosen, tuple(choices)),
-            ),
-        )
-    ]
+    return Table(f"What other weights would give on the {spoken_part(split)}", head, tuple(rows))

@@ -155,20 +155,7 @@ def finish(
     taught = taught or Taught()
     found = assess.assess(recipe, table, split, run, progress, read, taught.calibrated)
     facts = provenance.of_training(recipe, table, split, data_facts) | dict(taught.facts)
-    tested = table.iloc[split.rows("test")]
-    with progress.task("report", 3) as advance:
-        groups, paths = results.groups_of(tested), list(tested["Image_path"])
-        study = Study({recipe.ensemble.name: found.scores}, tested["Image_name"].to_numpy(str), groups, {}, ())
-        shared = leaks.find(study, None, progress, run / "split.json", paths=paths)
-        result = results.complete(found.result, found.scores, found.decision, groups=groups, leakage=shared)
-        result = dataclasses.replace(result, notes=taught.notes or result.notes)
-        advance()
-        wrong = results.mistakes(found.model, paths, found.scores, found.decision)
-        advance()
-        shown = results.write(
-            result, run, history=run / "history.csv", mistakes=wrong, method=results.method(found.model)
-        )
-        advance()
+    result, shown = _report(found, table.iloc[split.rows("test")], run, progress, taught)
     decisions = {name: decision.to_dict() for name, decision in found.member_decisions.items()}
     write_json(run / "decision.json", {"ensemble": found.decision.to_dict(), "members": decisions})
     write_json(run / "provenance.json", facts)
@@ -197,3 +184,23 @@ def finish(
         gate=gate,
     )
     return Outcome(run, result=result, report=shown, release=folder)
+
+
+def _report(
+    found: assess.Assessment, tested: pd.DataFrame, run: Path, progress: Progress, taught: Taught
+) -> tuple[Evaluation, Path]:
+    """Completes the evaluation of the test part and writes it."""
+    with progress.task("report", 3) as advance:
+        groups, paths = results.groups_of(tested), list(tested["Image_path"])
+        study = Study({found.spec.name: found.scores}, tested["Image_name"].to_numpy(str), groups, {}, ())
+        shared = leaks.find(study, None, progress, run / "split.json", paths=paths)
+        result = results.complete(found.result, found.scores, found.decision, groups=groups, leakage=shared)
+        result = dataclasses.replace(result, notes=taught.notes or result.notes)
+        advance()
+        wrong = results.mistakes(found.model, paths, found.scores, found.decision)
+        advance()
+        shown = results.write(
+            result, run, history=run / "history.csv", mistakes=wrong, method=results.method(found.model)
+        )
+        advance()
+    return result, shown
