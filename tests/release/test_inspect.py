@@ -24,7 +24,7 @@ from zoo.release.verify import Check, verify
 SPLIT = "5" * 64
 CHECKS = [
     *("manifest", "files", "schemas", "config", "decision", "parameters", "weights", "parity", "exports"),
-    *("trained on", "gate", "metrics", "split"),
+    *("trained on", "gate", "tested", "metrics", "split"),
     "card",
 ]
 

@@ -26,6 +26,7 @@ from zoo.inference import resume
 from zoo.inference.load import load
 from zoo.inference.resume import folder_of
 from zoo.inference.shards import Shard
+from zoo.inference.written import open_written
 from zoo.runs import predict
 from zoo.runs.merge import merge
 
@@ -129,6 +130,11 @@ def test_shards_of_a_network_merge_to_the_very_table(folder, tmp_path):
         predict.write_findings(model, [films], out, Silent(), batch_size=4, shard=Shard(i, 3))
     merge([tmp_path / "f.parquet.parts"], out, Silent())
     pd.testing.assert_frame_equal(pd.read_parquet(out), pd.read_parquet(whole), check_exact=True)
+    stated = [open_written(path).facts for path in (out, whole)]
+    assert stated[0]["manifest_sha256"] == model.manifest_sha256
+    assert {k: v for k, v in stated[0].items() if k != "ARROW:schema"} == {
+        k: v for k, v in stated[1].items() if k != "ARROW:schema"
+    }
 
 
 class Told(Silent):
@@ -213,6 +219,9 @@ def test_parquet_and_csv_say_the_same(many, tmp_path):
     assert list(packed["positive"].dropna()) == list(text["positive"].dropna())
     assert list(packed["positive"].isna()) == list(text["positive"].isna())
     assert list(packed["error"]) == list(text["error"].fillna(""))
+    stated = open_written(tmp_path / "f.parquet").facts
+    assert {"model", "manifest_sha256", "members", "runtime", "zoo", "decision", "operating point"} <= {*stated}
+    assert stated["operating point"] == "the release's own"
 
 
 def test_the_wide_form_is_a_row_for_each_film(many, tmp_path):

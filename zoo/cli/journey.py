@@ -9,7 +9,7 @@ from collections.abc import Mapping
 #: Groups of `zoo --help`, each with its commands in the order in which one needs them.
 GROUPS: dict[str, tuple[str, ...]] = {
     "Use a model": ("predict", "embed", "merge", "submit", "app", "serve", "node", "export"),
-    "Judge it, and the data": ("data", "evaluate", "audit"),
+    "Judge it, and the data": ("data", "evaluate", "monitor", "audit"),
     "Train one": ("demo", "probe", "train", "distill", "ablate", "cache", "phantoms", "kaggle"),
     "Share it": ("release", "gate", "install", "port", "publish", "verify", "diff", "catalog"),
     "Look around": ("list", "info", "doctor", "completion"),
@@ -43,6 +43,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "zoo evaluate nih-lite --data my.csv --out evaluation",
         "zoo evaluate ./release --data my.csv --fit auto --validation-share 0.5 --out recalibrated",
         "zoo evaluate --predictions theirs.csv ours.csv --labels labels.csv --out evaluation",
+    ),
+    "monitor": (
+        "zoo monitor reference.parquet june.parquet --html page.html",
+        "zoo monitor ./release june.parquet --alpha 0.01",
     ),
     "audit": ("zoo audit --data my.csv --predictions mine-run --out audit",),
     "demo": ("zoo demo",),
@@ -82,6 +86,7 @@ Exit status:
   0    done
   1    refused, or something was found wrong: one line on standard error says what to do
   2    options that do not exist or do not fit
+  3    `zoo monitor` raises an alarm
   70   a fault of this package: please report it
   75   a training command stopped cleanly before its end; the same command resumes it
   130  another command was stopped by Ctrl-C

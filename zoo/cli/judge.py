@@ -1,4 +1,4 @@
-"""Evaluating a model: `zoo evaluate`."""
+"""Judging a model: `zoo evaluate` on labelled images, `zoo monitor` on those that a site scores."""
 
 from __future__ import annotations
 
@@ -8,7 +8,17 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.cli.command import MODEL, NOT_A_DEVICE, add_by, command, number, refuse_unused, tell_replaced
+from zoo.cli.command import (
+    MODEL,
+    NOT_A_DEVICE,
+    add_by,
+    add_json,
+    command,
+    number,
+    print_json,
+    refuse_unused,
+    tell_replaced,
+)
 from zoo.cli.serving import add_runtime
 from zoo.cli.tables import add_table, named_columns, table_spec
 from zoo.core.errors import UsageError
@@ -16,9 +26,13 @@ from zoo.core.errors import UsageError
 if TYPE_CHECKING:
     from zoo.runs.evaluate import Request
 
+#: Exit status of `zoo monitor` for an alarm, which a script tells from a refusal.
+ALARM = 3
+
 
 def add(commands: Any) -> None:
-    """Adds the subcommand."""
+    """Adds the subcommands."""
+    _add_monitor(commands)
     text = "evaluate a release on labelled images, or files of predictions, with confidence intervals"
     sub = command(commands, "evaluate", _evaluate, text)
     sub.add_argument("model", nargs="?", help=f"{MODEL}; needs --data")
@@ -56,6 +70,44 @@ def add(commands: Any) -> None:
         "--seed", type=number(int, 0), default=0, help="seed of resamples and --validation-share (default: 0)"
     )
     sub.add_argument("--out", type=Path, required=True, help="folder for metrics.json and the report")
+
+
+def _add_monitor(commands: Any) -> None:
+    text = "compare the images that a site has scored with those of a reference: scores, calls, quality, features"
+    sub = command(commands, "monitor", _monitor, text)
+    sub.epilog = f"Exit status: {ALARM} for an alarm, 0 for none."
+    sub.add_argument("reference", help="table of a reference period, or name or folder of a release with scores")
+    sub.add_argument("new", type=Path, help="table of the new images, as `zoo predict` or `zoo embed` writes it")
+    sub.add_argument(
+        "--alpha",
+        type=number(float, 0.001, 0.5),
+        default=0.05,
+        help="rate of false alarms, of all distances together (default: 0.05)",
+    )
+    sub.add_argument("--seed", type=number(int, 0), default=0, help="seed of the draws (default: 0)")
+    sub.add_argument("--html", type=Path, metavar="PAGE", help="also write a page")
+    add_json(sub)
+
+
+def _monitor(options: argparse.Namespace) -> int:
+    from zoo.runs import monitor
+
+    if options.html:
+        tell_replaced(options.html)
+    found = monitor.monitor(options.reference, options.new, alpha=options.alpha, seed=options.seed)
+    if options.html:
+        from zoo.report.drift_page import write_drift_page
+
+        write_drift_page(found, options.html)
+    if options.json:
+        from zoo.config.specs import to_dict
+
+        print_json({"alarm": bool(found.alarms), **to_dict(found)})
+    else:
+        print(monitor.as_text(found))
+        page = f"Page: {options.html}   " if options.html else ""
+        print(f"{page}{NOT_A_DEVICE}")
+    return ALARM if found.alarms else 0
 
 
 def _add_decision(sub: Any) -> None:

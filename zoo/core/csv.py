@@ -7,8 +7,9 @@ import gzip
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -111,16 +112,34 @@ def read_columns(path: str | Path, *, strip: bool = True) -> CsvColumns:
     ...     dict(read_columns(path).columns)
     {'Image': ('a.png',), 'Edema': ('1',)}
     """
+    (whole,) = read_pieces(path, None, strip=strip)
+    return whole
+
+
+def read_pieces(path: str | Path, rows: int | None, *, strip: bool = True) -> Iterator[CsvColumns]:
+    """Reads a file as `read_columns` does, so many rows at a time; None reads all rows at once.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "t.csv")
+    ...     _ = path.write_text("Image,Edema\\na.png,1\\nb.png,0\\nc.png,1\\n")
+    ...     [len(piece) for piece in read_pieces(path, 2)]
+    [2, 1]
+    """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such table")
     records = _records(path, strip)
-    if len(records) < 2:
+    _, first = next(records, (0, None))
+    piece = list(islice(records, rows))
+    if first is None or not piece:
         raise TableError(f"{path}: the table has no rows")
-    header = _header(path, [field.strip() for field in records[0][1]])
-    rows = [_fit(path, line, fields, len(header)) for line, fields in records[1:]]
-    columns = dict(zip(header, zip(*rows, strict=True), strict=True))
-    return CsvColumns(path, tuple(line for line, _ in records[1:]), columns)
+    header = _header(path, [field.strip() for field in first])
+    while piece:
+        fitted = [_fit(path, line, fields, len(header)) for line, fields in piece]
+        columns = dict(zip(header, zip(*fitted, strict=True), strict=True))
+        yield CsvColumns(path, tuple(line for line, _ in piece), columns)
+        piece = list(islice(records, rows))
 
 
 def same_name(name: str) -> str:
@@ -143,7 +162,7 @@ def shortened(names: Iterable[str], most: int = 8) -> str:
     return ", ".join(map(repr, found[:most])) + more
 
 
-def _records(path: Path, strip: bool) -> list[tuple[int, list[str]]]:
+def _records(path: Path, strip: bool) -> Iterator[tuple[int, list[str]]]:
     with path.open("rb") as file:
         packed = file.read(2) == _GZIP
     # utf-8-sig, since a byte order mark would become part of the first column's name.
@@ -151,12 +170,13 @@ def _records(path: Path, strip: bool) -> list[tuple[int, list[str]]]:
     try:
         with opened(path, "rt", encoding="utf-8-sig", newline="") as text:
             reader = csv.reader(text, strict=True)
-            records = [(reader.line_num, [f.strip() for f in fields] if strip else fields) for fields in reader]
+            for fields in reader:
+                if any(map(str.strip, fields)):
+                    yield reader.line_num, [field.strip() for field in fields] if strip else fields
     except UnicodeDecodeError as error:
         raise TableError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
     except (csv.Error, EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise TableError(f"{path}: not a readable CSV file: {error}") from None
-    return [(line, fields) for line, fields in records if any(map(str.strip, fields))]
 
 
 def _header(path: Path, fields: list[str]) -> list[str]:

@@ -15,7 +15,7 @@ from zoo.gate import reference as gate
 from zoo.hub import download
 from zoo.hub.download import listing as listing
 from zoo.hub.reference import Reference, parse
-from zoo.release import manifest, trained_on
+from zoo.release import manifest, tested, trained_on
 from zoo.release.folder import ReleaseFolder
 from zoo.release.layout import FOLDER, SMALL
 from zoo.release.manifest import Listed
@@ -258,11 +258,12 @@ def _files(folder: Path, manifest_sha256: str = "") -> Mapping[str, Listed]:
 
 
 def _large(folder: Path, spec: EnsembleSpec, members: Sequence[str] | None, exports: Collection[str]) -> list[str]:
-    """The needed files besides the small ones that the release has: weights, digests, gate, requested exports."""
+    """The needed files besides the small ones: weights; digests, gate and scores if there are any; exports."""
     chosen = [m.name for m in spec.members] if members is None else [spec.member(name).name for name in members]
     weights = [f"{name}.safetensors" for name in dict.fromkeys(chosen)]
     places = tuple(f"{FOLDER}/{kind}/" for kind in exports)
-    others = [name for name in _files(folder) if name in (trained_on.FILE, gate.FILE) or name.startswith(places)]
+    optional = (trained_on.FILE, gate.FILE, tested.FILE)
+    others = [name for name in _files(folder) if name in optional or name.startswith(places)]
     return weights + others
 
 

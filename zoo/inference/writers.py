@@ -33,12 +33,13 @@ class Format(Protocol):
         ...
 
 
-def format_of(out: Path, what: str = "findings") -> Format:
+def format_of(out: Path, what: str = "findings", metadata: Mapping[str, str] | None = None) -> Format:
     """Returns the format for a file's extension.
 
     Args:
         out: The file.
         what: What is written, for the message.
+        metadata: Facts that a Parquet file keeps in its schema, name -> text.
 
     Raises:
         ValueError: The extension is neither `.csv` nor `.parquet`.
@@ -53,7 +54,7 @@ def format_of(out: Path, what: str = "findings") -> Format:
     if out.suffix != ".parquet":
         raise UsageError(f"{out}: {what} are written as .csv or .parquet, got {out.suffix or 'no ending'!r}")
     require_parquet(f"{out}: Parquet", "or write .csv")
-    return Parquet()
+    return Parquet(metadata)
 
 
 def require_parquet(what: str, hint: str = "") -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from zoo.core.errors import ReleaseError, UnknownNameError
 from zoo.gate import reference
-from zoo.release import exports, golden, layout, manifest, schema, trained_on
+from zoo.release import exports, golden, layout, manifest, schema, tested, trained_on
 from zoo.release.build import build_model
 from zoo.release.folder import ReleaseFolder
 
@@ -45,7 +45,8 @@ def check_files(subject: Subject) -> str:
     files = subject.found.files
     left_out = set()
     if subject.members is not None:
-        weights = {n for n in files if n.endswith(".safetensors")} - {layout.IMAGES, trained_on.FILE, reference.FILE}
+        others = {layout.IMAGES, trained_on.FILE, reference.FILE, tested.FILE}
+        weights = {n for n in files if n.endswith(".safetensors")} - others
         left_out = weights - {f"{name}.safetensors" for name in subject.members}
     problems = []
     for name in (n for n in files if n not in left_out):
@@ -148,6 +149,12 @@ def check_gate(subject: Subject) -> str:
     if gate is None:
         return "none that this version can use: the quality of images is unknown"
     return f"quality checks {gate}"
+
+
+def check_tested(subject: Subject) -> str:
+    """Checks the scores of the test part, which a running site is compared with."""
+    scores = subject.found.tested
+    return f"{scores}" if scores is not None else "none: `zoo monitor` needs a file of a reference period"
 
 
 def check_metrics(subject: Subject) -> str:

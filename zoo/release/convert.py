@@ -14,9 +14,11 @@ from zoo.evaluation.result import Evaluation
 from zoo.gate import reference
 from zoo.gate.reference import Reference
 from zoo.release import card, install, manifest, small_files
+from zoo.release import tested as scores
 from zoo.release.build import build_checked, load_members
 from zoo.release.layout import DType
 from zoo.release.read import read_release
+from zoo.release.tested import OwnScores
 from zoo.release.trained_on import TrainedOn
 from zoo.release.write import write_release
 
@@ -64,6 +66,7 @@ def release_of(source: str | Path, out: str | Path, *, dtype: DType | None = Non
         license or found.license,
         found.trained_on,
         found.gate,
+        found.tested,
     )
 
 
@@ -91,8 +94,9 @@ def _from_run(run: Path, out: Path, dtype: DType, license: str) -> Path:
     decision = small_files.read_decision(run, decisions.get("ensemble"), spec)
     members = small_files.read_members(run, decisions, spec)
     gate = reference.load(run / reference.FILE) if (run / reference.FILE).is_file() else None
+    tested = scores.read(run, len(spec.findings)) if (run / scores.FILE).is_file() else None
     return _write(
-        out, model, spec, decision, members, (result, provenance), dtype, license, TrainedOn.of_run(run), gate
+        out, model, spec, decision, members, (result, provenance), dtype, license, TrainedOn.of_run(run), gate, tested
     )
 
 
@@ -107,6 +111,7 @@ def _write(
     license: str,
     trained_on: TrainedOn | None,
     gate: Reference | None,
+    tested: OwnScores | None,
 ) -> Path:
     result, provenance = facts
     return write_release(
@@ -124,6 +129,7 @@ def _write(
         dtype=dtype,
         trained_on=trained_on,
         gate=gate,
+        tested=tested,
     )
 
 

@@ -23,7 +23,7 @@ from zoo.evaluation.result import Evaluation
 from zoo.gate import reference
 from zoo.gate.reference import Reference
 from zoo.models.weights.header import count_parameters
-from zoo.release import exports, layout, manifest, trained_on
+from zoo.release import exports, layout, manifest, tested, trained_on
 from zoo.release.documents import OPEN, Golden, Manifest, Storage
 from zoo.release.layout import MAX_FILES, SMALL
 from zoo.release.manifest import Listed
@@ -39,6 +39,7 @@ from zoo.release.small_files import (
     require_count,
     shown,
 )
+from zoo.release.tested import OwnScores
 from zoo.release.trained_on import TrainedOn
 
 T = TypeVar("T")
@@ -200,6 +201,14 @@ class ReleaseFolder:
         return reference.load(self.folder / reference.FILE)
 
     @cached_property
+    def tested(self) -> OwnScores | None:
+        """Scores of the test part, to compare a running site with; None if the release has none."""
+        if tested.FILE not in self.files:
+            return None
+        self.check([tested.FILE])
+        return tested.read(self.folder, len(self.spec.findings))
+
+    @cached_property
     def exports(self) -> tuple[str, ...]:
         """Names of the exports in the release, such as "openvino-int8"; `zoo.release.exports` reads them."""
         return exports.carried(self.folder, self.files)
@@ -263,7 +272,7 @@ class ReleaseFolder:
         counts = self.json(manifest.MANIFEST).get("parameters")
         members = list(islice(counts, MAX_MEMBERS)) if is_object(counts) else []
         large = (
-            name in (*SMALL, trained_on.FILE, reference.FILE)
+            name in (*SMALL, trained_on.FILE, reference.FILE, tested.FILE)
             or exports.belongs(name)
             or name in [f"{member}.safetensors" for member in members]
         )

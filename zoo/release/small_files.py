@@ -13,7 +13,7 @@ from zoo.evaluation.decision import Decision
 from zoo.evaluation.result import Evaluation, from_json
 from zoo.evaluation.untrained import marked
 from zoo.gate import reference
-from zoo.release import layout, manifest, trained_on
+from zoo.release import layout, manifest, tested, trained_on
 from zoo.release.layout import MAX_BYTES, MAX_FILES, MAX_PARAMETERS
 from zoo.release.manifest import Listed
 
@@ -39,8 +39,8 @@ def require_count(folder: Path, member: str, count: object, least: int = 0) -> N
 
 
 def max_bytes(name: str) -> int:
-    """Returns the maximum size of a file with this name; golden images, digests and gate have their own."""
-    own = {layout.IMAGES: MAX_BYTES, trained_on.FILE: trained_on.MAX_BYTES, reference.FILE: reference.MAX_BYTES}
+    """Returns the maximum size of a file with this name; golden images, digests, gate and scores have their own."""
+    own = {layout.IMAGES: MAX_BYTES, **{part.FILE: part.MAX_BYTES for part in (trained_on, reference, tested)}}
     return own[name] if name in own else manifest.max_bytes(name)
 
 

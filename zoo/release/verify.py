@@ -25,6 +25,7 @@ _CHECKS: Mapping[str, tuple[tuple[str, ...], Callable[[Subject], str]]] = {
     "exports": (("config",), checks.check_exports),
     "trained on": (("manifest",), checks.check_trained_on),
     "gate": (("manifest",), checks.check_gate),
+    "tested": (("manifest",), checks.check_tested),
     "metrics": (("config",), checks.check_metrics),
     "split": (("decision",), checks.check_split),
     "card": (("manifest",), checks.check_card),

@@ -6,6 +6,7 @@ labels.json          names of the outputs, in order
 decision.json        temperature and thresholds with their origin, for the ensemble and for each member
 metrics.json         all numbers of the evaluation, with n and interval
 gate.safetensors     what the training images look like, for checks of the quality of others, if it was fitted
+tested.safetensors   scores of images of the test part, which a running site is compared with, if there is such a part
 trained_on.safetensors   digests of the images of the training and validation parts, if they are known
 parity.json          golden logits on the images in parity.safetensors, for comparison on other backends
 README.md            the model card for people, who may edit it
@@ -34,6 +35,7 @@ from zoo.gate.reference import Reference
 from zoo.release import golden, install, manifest
 from zoo.release.documents import Storage
 from zoo.release.layout import DType
+from zoo.release.tested import OwnScores
 from zoo.release.trained_on import TrainedOn
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ def write_release(
     dtype: DType = "float32",
     trained_on: TrainedOn | None = None,
     gate: Reference | None = None,
+    tested: OwnScores | None = None,
 ) -> Path:
     """Writes a release folder in one step, all or nothing; an earlier release there is replaced.
 
@@ -70,6 +73,7 @@ def write_release(
         dtype: Number type of the stored weights. The change of the golden logits by rounding is stored.
         trained_on: Digests of the images that the model was trained on, if they are known.
         gate: What its training images look like; without it the quality of images is "unknown".
+        tested: Scores of the test part, for `zoo monitor`.
     """
     if decision.findings != spec.findings:
         raise ReleaseError(f"the decision is for {decision.findings}, the model for {spec.findings}")
@@ -94,6 +98,8 @@ def write_release(
             trained_on.write(new)
         if gate is not None:
             reference.save(gate, new / reference.FILE)
+        if tested is not None:
+            tested.write(new)
         facts = {
             "format_version": FORMAT_VERSION,
             "zoo": __version__,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -56,6 +57,8 @@ def write_findings(
         shard: Which share of the images to score. Its rows become a part (`Shard.part_of(out)`), and `runs.merge.merge`
             makes `out` of all parts.
 
+    A Parquet file states its origin in the metadata of its schema (`findings_metadata`).
+
     Raises:
         CheckpointError: An earlier call with other settings was stopped, one is still running, or images that it
             scored have changed or are gone.
@@ -64,14 +67,15 @@ def write_findings(
         UnknownNameError: No such operating point.
         ImageError: With `strict`, an image cannot be read.
     """
-    kind = writers.format_of(out)
     batch_size = predictor.runtime.batch_size if batch_size is None else batch_size
-    job = findings_job(predictor, batch_size, kind.name, wide, point)
+    job = findings_job(predictor, batch_size, writers.format_of(out).name, wide, point)
+    metadata = findings_metadata(predictor, job)
+    kind = writers.format_of(out, metadata=metadata)
     paths: Sequence[str] = find_images(sources, progress.message)
     share = None
     if shard is not None:
         share = share_of(shard, paths, study_keys(paths, [str(source) for source in sources]))
-        paths, out, kind = share.paths, shard.part_of(out), part_of_job(share, job, ids)
+        paths, out, kind = share.paths, shard.part_of(out), part_of_job(share, job, ids, metadata)
 
     def table_of(batch: Prediction) -> pd.DataFrame:
         return predictor.wide_table(batch) if wide else predictor.table(batch, point)
@@ -80,6 +84,16 @@ def write_findings(
         predictor, paths, out, kind, job, table_of, progress, batch_size=batch_size, strict=strict, restart=restart,
         ids=ids, also=also, share=share,
     )  # fmt: skip
+
+
+def findings_metadata(predictor: Predictor, job: Mapping[str, str | int]) -> dict[str, str]:
+    """What a Parquet file of findings states of its origin, for `zoo monitor` and for people."""
+    kept = ("runtime", "zoo", "decision", "operating point")
+    return {
+        "model": predictor.name,
+        "manifest_sha256": predictor.manifest_sha256,
+        "members": json.dumps(list(predictor.members)),
+    } | {name: str(job[name]) for name in kept if name in job}
 
 
 def findings_job(

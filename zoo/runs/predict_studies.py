@@ -20,7 +20,7 @@ from zoo.inference import parts, resume, studies, writers
 from zoo.inference.predictor import Predictor
 from zoo.inference.shards import Shard, share_of
 from zoo.inference.stream import Prediction
-from zoo.runs.predict import findings_job
+from zoo.runs.predict import findings_job, findings_metadata
 from zoo.runs.writing import (
     beside,
     complete,
@@ -91,9 +91,10 @@ def write_study_findings(
         UsageError: The study of an image is unknown; or as `predict.write_findings`.
         ImageError: With `strict`, an image cannot be read.
     """
-    kind = writers.format_of(out)
     batch_size = predictor.runtime.batch_size if batch_size is None else batch_size
-    job = findings_job(predictor, batch_size, f"{kind.name} by study", wide, point)
+    job = findings_job(predictor, batch_size, f"{writers.format_of(out).name} by study", wide, point)
+    metadata = findings_metadata(predictor, job)
+    kind = writers.format_of(out, metadata=metadata)
     found = find_images(sources, progress.message)
     roots = [str(one) for one in sources]
     names_of = studies.studies_of(found, source, roots, ids=ids, limits=predictor.limits)
@@ -105,7 +106,7 @@ def write_study_findings(
     share = None
     if shard is not None:
         share = share_of(shard, found, names_of.tolist(), names_of.tolist())
-        found, out, kind = list(share.paths), shard.part_of(out), part_of_job(share, job, ids)
+        found, out, kind = list(share.paths), shard.part_of(out), part_of_job(share, job, ids, metadata)
     job = job_of(job, ids, share)
     studies_here = len({study_of[path] for path in found})
     if not restart and (earlier := complete(out, job, found, progress, kind)) is not None:

@@ -36,6 +36,7 @@ from zoo.runs import leaks, probe_data, probe_network, probed, provenance, resul
 from zoo.runs.gate import fit_on_training_part
 from zoo.runs.probe_data import ProbeData
 from zoo.runs.restart import removed_on_failure
+from zoo.runs.tested import own_scores
 from zoo.training.probes import folds, learning
 from zoo.training.probes.linear import Linear
 from zoo.training.probes.spec import OUT_OF_FOLD, ProbeSpec
@@ -171,8 +172,9 @@ def _finish(
     decision, scores = decisions[ensemble.name], test[ensemble.name]
     result = _complete(report.evaluate(test, decisions), scores, decision, held, run, progress)
     result = dataclasses.replace(result, probe=facts, trained_on=_seen(before, held))
+    paths = list(held.tested["Image_path"])
     with progress.task("report", 2) as advance:
-        wrong = results.mistakes(network, list(held.tested["Image_path"]), scores, decision)
+        wrong = results.mistakes(network, paths, scores, decision)
         advance()
         shown = results.write(result, run, mistakes=wrong, method=results.method(network))
         advance()
@@ -188,6 +190,7 @@ def _finish(
         card=card.render(ensemble, result, decision=decision, provenance=origin, checks=str(gate or "")),
         trained_on=mine.joined(before) if mine is not None and before is not None else mine,
         gate=gate,
+        tested=own_scores(scores, paths, gate, ensemble.image_size, progress, origin["seed"]),
     )
     return Outcome(result, shown, folder)
 

@@ -28,6 +28,7 @@ from zoo.release.write import write_release
 from zoo.runs import leaks, provenance, results, training_data
 from zoo.runs.gate import fit_on_training_part
 from zoo.runs.restart import move_away, removed_on_failure
+from zoo.runs.tested import own_scores
 from zoo.training import assess, interruption, stages
 from zoo.training.recipe import Recipe
 
@@ -85,7 +86,7 @@ def train(
     The same call resumes a killed or stopped run; SIGTERM and Ctrl-C stop it cleanly at any time. The run folder holds
     `recipe.json`, `skipped.csv`, `split.json`, checkpoints, logs, weights, `predictions.csv`, `ensemble.json` (the
     model, with the weights of its members), `decision.json`, `metrics.json`, `provenance.json`, `gate.safetensors`,
-    `report.md`, `report.html` and `release/`.
+    `tested.safetensors`, `report.md`, `report.html` and `release/`.
 
     Args:
         recipe: The recipe.
@@ -163,6 +164,9 @@ def finish(
     gate = fit_on_training_part(table, split, recipe.ensemble.image_size, read, progress, recipe.seed)
     if gate is not None:
         reference.save(gate, run / reference.FILE)
+    kept = own_scores(found.scores, paths, gate, recipe.ensemble.image_size, progress, recipe.seed)
+    if kept is not None:
+        kept.write(run)
     folder = write_release(
         run / "release",
         found.model,
@@ -182,6 +186,7 @@ def finish(
         license=taught.license,
         trained_on=TrainedOn.of_run(run),
         gate=gate,
+        tested=kept,
     )
     return Outcome(run, result=result, report=shown, release=folder)
 

@@ -23,11 +23,15 @@ from zoo.core.errors import ZooError
 from zoo.release import golden, layout, manifest
 from zoo.release.folder import ReleaseFolder
 from zoo.release.read import read_release
+from zoo.release.tested import OwnScores
 
 AIM, SECONDS, CLOCK, MEMORY = 10_000, 10.0, "processor", 1 << 30
 
 DOCUMENTS = ("config.json", "labels.json", "decision.json", "metrics.json", layout.LOGITS, manifest.MANIFEST)
-TENSORS = ("tiny0.safetensors", "tiny1.safetensors", layout.IMAGES, "gate.safetensors", "trained_on.safetensors")
+TENSORS = (
+    *("tiny0.safetensors", "tiny1.safetensors", layout.IMAGES),
+    *("gate.safetensors", "trained_on.safetensors", "tested.safetensors"),
+)
 GRAPH = f"{layout.FOLDER}/{layout.INT8}"
 
 
@@ -62,6 +66,8 @@ def complete(folder: Path) -> Path:
     publishable_release(folder)
     for name in ("gate.safetensors", "trained_on.safetensors"):
         shutil.copyfile(home.INCLUDED / "nih-lite" / name, folder / name)
+    findings = len(read_release(folder).spec.findings)
+    OwnScores(np.zeros((3, findings), np.float32), np.arange(3, dtype=np.int32), np.zeros(3, np.uint8)).write(folder)
     agree(folder)
     found = read_release(folder)
     made = export(found, folder.parent / "graph", "openvino", batch=1, calibrated=False)
@@ -195,11 +201,11 @@ class _Judge:
     def __call__(self, folder: Path, name: str, rng: Rng) -> str:
         try:
             found = read_release(folder)
-            gate, record, metrics = found.gate, found.trained_on, found.evaluation
+            gate, record, metrics = found.gate, (found.trained_on, found.tested), found.evaluation
             self.documents(found, metrics)
             if name in ("model.xml", "model.bin", layout.FACTS):
                 self.graph(folder, found)
-            elif name not in ("gate.safetensors", "trained_on.safetensors", "metrics.json", "labels.json"):
+            elif name not in (*TENSORS[3:], "metrics.json", "labels.json"):
                 self.network(found)
             if gate is not None:
                 self.gate(gate, found.spec.image_size)

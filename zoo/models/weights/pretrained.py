@@ -71,7 +71,7 @@ def _path_of(source: str | Path) -> Path:
     if isinstance(source, str) and "/" not in source and not path.is_file():
         release = find_release(source)
         files = release.glob("*.safetensors") if release else ()
-        held = [file for file in files if file.stem not in ("parity", "trained_on", "gate")]
+        held = [file for file in files if file.stem not in ("parity", "trained_on", "gate", "tested")]
         if len(held) == 1:
             return held[0]
     return path

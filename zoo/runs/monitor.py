@@ -1,0 +1,245 @@
+"""`zoo monitor`: compares the images that a running site has scored with those of a reference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from zoo.core.counting import counted
+from zoo.core.csv import shortened
+from zoo.core.errors import ReleaseError, TableError
+from zoo.core.files import content_key
+from zoo.core.seeds import check_seed
+from zoo.evaluation.decision import Decision, positives, probabilities
+from zoo.evaluation.drift import MOST, MOST_FEATURES, Change, Drift, Period, Side, compare, independent
+from zoo.names import sources
+from zoo.release.folder import ReleaseFolder
+from zoo.release.manifest import MANIFEST
+from zoo.release.tested import QUALITIES, OwnScores
+from zoo.report.drift_page import rows_of, verdict
+from zoo.runs.periods import DOUBTFUL, REJECTED, UNREADABLE, Read, read_period
+
+#: Facts of the files that have to be equal, each with its words, and those that are only told.
+_SAME = {
+    "manifest_sha256": "the manifest's sha256", "members": "the members", "decision": "the decision's hash",
+    "operating point": "the operating point",
+}  # fmt: skip
+_TOLD = {"runtime": "runtime and precision", "zoo": "version of zoo"}
+
+_TABLES = (".csv", ".gz", ".parquet")
+
+#: Thresholds and shares in CSV have six digits.
+_ROUNDING = 1e-5
+
+
+def monitor(reference: str | Path, new: str | Path, *, alpha: float = 0.05, seed: int = 0) -> Drift:
+    """Compares scores, calls, quality and features of new images with those of a reference.
+
+    Args:
+        reference: Table of a reference period, as `zoo predict` or `zoo embed` writes it (CSV, Parquet, or the folder
+            of a cluster); or name, folder or reference of a release, whose own scores of its test part are then used.
+        new: Table of the new images, made in the same way.
+        alpha: Rate of false alarms, of all distances together.
+        seed: Of the draws and divisions.
+
+    Raises:
+        TableError: A table cannot be used, or the two are of other findings, another model or another decision.
+        ReleaseError: The release has no scores of its own.
+        EvaluationError: There are too few images.
+    """
+    check_seed(seed)
+    if _is_table(reference):
+        own = read_period(reference)
+        now = read_period(new, among=own.period.findings)
+    else:
+        found = sources.find(reference, ())
+        tested = _scores_of(found, str(reference))
+        now = read_period(new, among=found.spec.findings)
+        own, now = _of_release(found.decision, tested, found, str(reference), now)
+    notes = [*own.notes, *now.notes, *_check_same(own, now)]
+    most = MOST_FEATURES if now.members else MOST
+    drawn = []
+    for read, draw in ((own, seed), (now, seed + 1)):
+        rows = independent(read.period.units, most, draw)
+        drawn.append(replace(read.period.take(rows), features=read.features(rows)))
+        notes += _counts(read, len(rows))
+    notes += _shared_patients(own.period, now.period)
+    periods = (own.period, now.period)
+    return compare(
+        drawn[0], drawn[1], alpha=alpha, seed=seed, images=(len(periods[0]), len(periods[1])),
+        units=(len(np.unique(periods[0].units)), len(np.unique(periods[1].units))), notes=notes,
+    )  # fmt: skip
+
+
+def as_text(found: Drift) -> str:
+    """The result as a table of at most 80 columns, for a terminal."""
+    sides = (f"{side.compared:,} of {counted(side.images, 'image')} of {side.name}" for side in _sides(found))
+    lines = [f"Compared: {' against '.join(sides)}.", f"{verdict(found)}", ""]
+    lines.append(f"{'':27}{'share in %':>13}{'distance (limit)':>25}")
+    lines.append(f"{'':27}{'before   now':>13}{'KS, h, MMD':>13}{'PSI':>14}{'p':>7}")
+    for row in rows_of(found):
+        share, first, second = row.share, row.first, row.second
+        mark = "*" if row.calls is not None and row.calls.p <= found.alpha else " "
+        shares = "" if share is None else f"{100 * share[0]:.1f} {100 * share[1]:5.1f}{mark}"
+        cells = f"{shares:>14}{_cell(first):>12}{_cell(second):>14}{row.p:>7.3f}"
+        lines.append(f"{row.name[:26]:27}{cells}{'  ALARM' if row.alarm else ''}")
+    if any(change.about == "calls" for change in found.alarms):
+        lines.append("* the share of calls is beyond its limit")
+    return "\n".join([*lines, "", *(f"note: {note}" for note in found.notes)])
+
+
+def _sides(found: Drift) -> tuple[Side, Side]:
+    return found.new, found.reference
+
+
+def _cell(change: Change | None) -> str:
+    if change is None:
+        return ""
+    return f"{change.distance:.2f} ({'-' if change.limit is None else f'{change.limit:.2f}'})"
+
+
+def _is_table(reference: str | Path) -> bool:
+    path = Path(reference)
+    return path.suffix in _TABLES or path.is_file() or (path.is_dir() and not (path / MANIFEST).is_file())
+
+
+def _scores_of(found: ReleaseFolder, name: str) -> OwnScores:
+    if found.tested is None:
+        raise ReleaseError(
+            f"{name}: the release holds no scores of its test part, as releases of `zoo train` do: give a table of a "
+            "reference period instead, as `zoo predict IMAGES --out reference.parquet` writes it"
+        )
+    return found.tested
+
+
+def _of_release(decision: Decision, tested: OwnScores, found: ReleaseFolder, name: str, now: Read) -> tuple[Read, Read]:
+    """The release's own scores, and the new images with calls at the same operating point."""
+    if not now.period.findings:
+        raise TableError(
+            f"{now.period.name} holds features, and a release holds none: give features of a reference period, as "
+            "`zoo embed` writes them"
+        )
+    point = _point_of(decision, now)
+    trained = [i for i, known in enumerate(decision.trained) if known]
+    names = tuple(decision.findings[i] for i in trained)
+    chances = probabilities(tested.logits, decision)
+    words = np.array(QUALITIES)[tested.quality]
+    unknown = words == "unknown"
+    shares = {UNREADABLE: np.zeros(len(words), np.float32)}
+    if not unknown.all():
+        shares |= {word: np.where(unknown, np.nan, words == word).astype(np.float32) for word in (REJECTED, DOUBTFUL)}
+    calls = positives(chances, decision, point)[:, trained]
+    period = Period(f"{name} (its test part)", tested.patients, "patient", names, chances[:, trained], calls, shares)
+    facts = {
+        "manifest_sha256": found.manifest_sha256,
+        "decision": content_key(decision.to_dict(), 16),
+    }
+    own = Read(period, facts=facts, thresholds=now.thresholds)
+    if now.period.calls is None and set(now.period.findings) == set(names) and now.kind == "probabilities":
+        whole = np.full((len(now.period), len(decision.findings)), np.nan, np.float32)
+        whole[:, [decision.findings.index(one) for one in now.period.findings]] = now.period.scores
+        at = [decision.findings.index(one) for one in now.period.findings]
+        made = positives(whole, decision, point)[:, at]
+        said = f"{now.period.name} holds no calls: they were made at {point!r}, the release's own operating point"
+        now = replace(now, period=replace(now.period, calls=made), notes=(*now.notes, said))
+    return own, now
+
+
+def _point_of(decision: Decision, now: Read) -> str:
+    """The operating point that made the calls of a table; the release's own for a table without calls."""
+    if not now.thresholds:
+        return decision.default
+    for name, point in decision.operating_points.items():
+        own = dict(zip(decision.findings, point.thresholds, strict=True))
+        if all(_equal(own.get(finding), limit) for finding, limit in now.thresholds.items()):
+            return name
+    raise TableError(
+        f"{now.period.name}: its thresholds are those of no operating point of the release "
+        f"({', '.join(decision.operating_points)}): it was made with another decision or release"
+    )
+
+
+def _equal(one: float | None, other: float) -> bool:
+    return one is not None and bool(np.isclose(one, other, rtol=_ROUNDING, atol=0))
+
+
+def _check_same(own: Read, now: Read) -> Iterator[str]:
+    """Refuses tables that cannot be compared; yields what is told of the others."""
+    one, other = own.period, now.period
+    both = f"{one.name} and {other.name}"
+    for fact, words in _SAME.items():
+        theirs, ours = own.facts.get(fact, ""), now.facts.get(fact, "")
+        # A cluster's parts state the beginning of the hash.
+        length = min(len(theirs), len(ours)) if fact == "manifest_sha256" else None
+        if theirs and ours and theirs[:length] != ours[:length]:
+            raise TableError(
+                f"{both} differ in {words}: {theirs[:60]} and {ours[:60]}: a comparison needs one model and decision"
+            )
+    if bool(one.findings) != bool(other.findings) or bool(own.members) != bool(now.members):
+        raise TableError(f"{both}: one holds {_held(own)}, the other {_held(now)}: compare tables of one kind")
+    missing, extra = set(one.findings) - set(other.findings), set(other.findings) - set(one.findings)
+    if missing or extra:
+        raise TableError(
+            f"{both} have other findings: only the first has {shortened(sorted(missing)) or 'none'}, only the second "
+            f"{shortened(sorted(extra)) or 'none'}"
+        )
+    if own.kind != now.kind:
+        raise TableError(f"{both}: one holds {own.kind}, the other {now.kind}")
+    sizes = [{member: len(headers) for member, headers in read.members.items()} for read in (own, now)]
+    if sizes[0] != sizes[1]:
+        raise TableError(f"{both} have features of other members: {sizes[0]} and {sizes[1]}")
+    for finding in one.findings:
+        before, after = own.thresholds.get(finding), now.thresholds.get(finding)
+        if before is not None and after is not None and not _equal(before, after):
+            raise TableError(
+                f"{both} have another threshold of {finding!r}: {before:.6g} and {after:.6g}: the calls of both need "
+                "one decision"
+            )
+    yield from _told(own, now)
+
+
+def _held(read: Read) -> str:
+    return " and ".join(word for word, held in (("scores", read.period.findings), ("features", read.members)) if held)
+
+
+def _told(own: Read, now: Read) -> Iterator[str]:
+    one, other = own.period, now.period
+    if silent := [read.period.name for read in (own, now) if not read.facts.get("manifest_sha256")]:
+        yield f"no model is stated in {' and '.join(silent)}, so that both are of one was not checked (CSV states none)"
+    for fact, words in _TOLD.items():
+        before, after = own.facts.get(fact), now.facts.get(fact)
+        if before and after and before != after:
+            yield f"{words} differ: {before} and {after}; that alone may change scores a little"
+    if one.findings and (one.calls is None or other.calls is None):
+        yield "calls are not compared: not both tables hold them"
+    for word in sorted({*one.shares} ^ {*other.shares}):
+        yield f"{word} images are not compared: not both sides know how many"
+    if one.unit != other.unit:
+        yield f"{one.name} is compared by {one.unit}, {other.name} by {other.unit}"
+
+
+def _counts(read: Read, compared: int) -> Iterator[str]:
+    """What one image of each unit was, and what has no scores."""
+    period, units = read.period, len(np.unique(read.period.units))
+    if period.unit == "image":
+        yield (
+            f"{period.name}: patients are not known, so each image is taken for a patient of its own; where patients "
+            "have several images, false alarms are more frequent than stated (a column 'Patient ID' tells them)"
+        )
+    elif units < len(period):
+        of = f"{counted(len(period), 'image')} of {counted(units, period.unit)}"
+        yield f"{period.name}: {of}, of which one each is drawn"
+    if compared < units:
+        yield f"{period.name}: {compared:,} of {units:,} are compared, drawn at random"
+    missing = np.isnan(period.scores).any(axis=1).sum() if period.findings else 0
+    if missing:
+        yield f"{period.name}: images without a score of each finding (NaN): {missing:,} of {len(period):,}"
+
+
+def _shared_patients(one: Period, other: Period) -> Iterator[str]:
+    named = one.unit == other.unit == "patient" and one.units.dtype.kind == other.units.dtype.kind == "U"
+    if named and (shared := len(np.intersect1d(one.units, other.units))):
+        yield f"{counted(shared, 'patient is', 'patients are')} in both tables, which makes the comparison cautious"
