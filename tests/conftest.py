@@ -47,7 +47,8 @@ ONCE = (
     "runs/test_leaks.py", "runs/test_plain_table.py", "runs/test_wheels.py", "service", "test_benchmarks.py",
     "test_examples.py", "test_imports.py", "test_map.py", "test_properties.py", "test_repository.py", "test_soak.py",
     "test_wheel.py", "release/test_tested.py", "runs/test_monitor.py",
-    "training/test_folds.py", "training/test_parallel.py", "inference/test_shards.py", "runs/test_merge.py",
+    "training/test_folds.py", "training/test_parallel.py", "training/test_replicas.py",
+    "inference/test_shards.py", "runs/test_merge.py",
     "core/test_full_disk.py", "inference/test_batch.py", "cluster",
     *(f"data/test_{name}.py" for name in (
         "cache", "competition", "contents", "damaged_dicom", "decode", "depth", "dicom", "dicom_header", "duplicates",

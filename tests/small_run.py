@@ -105,7 +105,7 @@ def _values_digest(path: Path) -> str:
 
 def kill_at(point: str) -> None:
     """Lets this process end itself by SIGKILL when it comes to `point`: "function" or "function:nth call"."""
-    from zoo.training import checkpoint, fitting, loop
+    from zoo.training import checkpoint, keeping, loop
 
     name, _, count = point.partition(":")
     places: dict[str, tuple[Any, str, bool]] = {
@@ -114,7 +114,7 @@ def kill_at(point: str) -> None:
         "before_rename": (Path, "rename", False),
         "after_rename": (checkpoint, "_verify", False),
         "while_deleting": (checkpoint.shutil, "rmtree", False),
-        "best_weights": (fitting, "save_weights", True),
+        "best_weights": (keeping, "save_weights", True),
         "between_stages": (loop, "fit_job", False),
     }
     owner, attribute, after = places[name]

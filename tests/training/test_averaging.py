@@ -72,20 +72,20 @@ def weights_of(recipe, path):
 
 def test_a_run_saves_the_average_of_its_last_epochs_and_resumes_to_the_same(tmp_path, monkeypatch):
     pytest.importorskip("tensorflow", reason="training needs TensorFlow's data pipeline")
-    from zoo.training import fitting
+    from zoo.training import keeping
     from zoo.training.stages import train
 
     table = make_table(tmp_path / "images")
     stage = dataclasses.replace(STAGE, unfreeze_top=6, last_weights="last.weights.h5")
     recipe = make_recipe(stages=(stage,))
     kept = []
-    save = fitting.save_weights
+    save = keeping.save_weights
 
     def saving(model, path):
         kept.append((path.name, [np.array(w) for w in model.get_weights()]))
         save(model, path)
 
-    monkeypatch.setattr(fitting, "save_weights", saving)
+    monkeypatch.setattr(keeping, "save_weights", saving)
     train(recipe, table, split_of(table, recipe), tmp_path / "whole")
     files = ["stage1.epoch-0002.weights.h5", "stage1.epoch-0003.weights.h5", "last.weights.h5", "stage1.weights.h5"]
     assert [name for name, _ in kept] == files
@@ -95,7 +95,7 @@ def test_a_run_saves_the_average_of_its_last_epochs_and_resumes_to_the_same(tmp_
     for a, b, c, now in zip(second, third, last, weights_of(recipe, tmp_path / "whole/stage1.weights.h5"), strict=True):
         np.testing.assert_allclose(now, (a.astype(np.float64) + b) / 2, rtol=1e-6, atol=1e-7)
         assert np.array_equal(b, c)
-    monkeypatch.setattr(fitting, "save_weights", save)
+    monkeypatch.setattr(keeping, "save_weights", save)
     original = averaging.set_average
     monkeypatch.setattr(averaging, "set_average", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):

@@ -2,6 +2,7 @@ import dataclasses
 import os
 import shutil
 import signal
+from itertools import count
 
 import h5py
 import keras
@@ -128,11 +129,11 @@ def test_best_weights_are_a_copy_of_the_best_epoch_not_of_the_last(table, tmp_pa
     """Weights kept by reference would be the last ones."""
     aucs, snapshots = iter([0.6, 0.9, 0.7]), []
 
-    def validate(self):
-        snapshots.append([np.array(w) for w in self.model.get_weights()])
+    def validate(model, *_):
+        snapshots.append([np.array(w) for w in model.get_weights()])
         return {"val_loss": 1.0, "val_auc": next(aucs)}
 
-    monkeypatch.setattr(fitting._Fitting, "_validate", validate)
+    monkeypatch.setattr(fitting, "validate", validate)
     recipe = make_recipe(stages=(dataclasses.replace(STAGE, last_weights="last.weights.h5"),))
     result = train(recipe, table, split_of(table, recipe), tmp_path)
     assert [row["best"] for row in result.history] == [0.6, 0.9, 0.9]
@@ -146,22 +147,22 @@ def test_best_weights_are_a_copy_of_the_best_epoch_not_of_the_last(table, tmp_pa
 
 def test_early_stopping_and_plateau_remember_across_a_restart(table, tmp_path, monkeypatch):
     """Keras' BackupAndRestore forgets `wait`: a run stopped in between would train longer."""
-    values = [0.9, 0.8, 0.7, 0.6, 0.5]
+    values, epochs = [0.9, 0.8, 0.7, 0.6, 0.5], count()
 
-    def validate(self):
-        epoch = self.position.epoch
+    def validate(*_):
+        epoch = next(epochs)
         if interrupt and epoch == 1:
             os.kill(os.getpid(), signal.SIGTERM)
         return {"val_loss": 1.0 + epoch, "val_auc": values[epoch]}
 
-    monkeypatch.setattr(fitting._Fitting, "_validate", validate)
+    monkeypatch.setattr(fitting, "validate", validate)
     recipe = make_recipe(stages=(dataclasses.replace(STAGE, epochs=5, reduce_lr_patience=2),))
     split, interrupt = split_of(table, recipe), False
     whole = train(recipe, table, split, tmp_path / "whole")
     assert len(whole.history) == 4
     rates = [row["learning_rate"] for row in whole.history]
     np.testing.assert_allclose(rates, [3e-3, 3e-3, 3e-3, 1.5e-3], rtol=1e-6)
-    interrupt = True
+    interrupt, epochs = True, count()
     first = train(recipe, table, split, tmp_path / "parts")
     assert (first.stopped, len(first.history)) == ("SIGTERM", 2)
     interrupt = False

@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import MethodType
 from typing import Any
 
 import keras
@@ -54,6 +55,19 @@ def batches_seen(optimizer: keras.optimizers.Optimizer) -> int:
         0
     """
     return int(keras.ops.convert_to_numpy(optimizer._iterations))
+
+
+def layers_within(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """Lists a layer and all layers that it is made of, at any depth.
+
+    There is no public way: `Model.layers` holds those of a model, and a layer that is no model has no such list. Uses
+    `Layer._flatten_layers`.
+
+    Example:
+        >>> [type(layer).__name__ for layer in layers_within(keras.Sequential([keras.layers.Dropout(0.5)]))]
+        ['Sequential', 'Dropout']
+    """
+    return list(layer._flatten_layers())
 
 
 def variable_position(optimizer: keras.optimizers.Optimizer, variable: Any) -> int:
@@ -106,6 +120,30 @@ def forget_kernels() -> None:
         from tensorflow.python.eager import context
 
         context.context().clear_kernel_cache()
+
+
+def local_apply(optimizer: Any) -> Callable[[Sequence[Any], Sequence[Any]], None]:
+    """Returns a function that applies gradients to the variables of one replica of TensorFlow's MirroredStrategy.
+
+    Keras' optimizer for TensorFlow speaks to all replicas at several places, some of them inside a condition, which
+    TensorFlow refuses; it sums gradients only after they were clipped, accumulated and tested for overflow. The
+    function does what an optimizer does without replicas; the caller sums the gradients and calls it in
+    `tf.distribute.StrategyExtended.update`, once for each replica.
+
+    There is no public way. Puts the methods of `BaseOptimizer` in the place of `_backend_update_step`,
+    `_apply_weight_decay` and `_backend_increment_gradient_accumulators` of this optimizer, and uses
+    `LossScaleOptimizer._common_apply`.
+
+    Args:
+        optimizer: A built optimizer on TensorFlow, which is changed; or a `LossScaleOptimizer` of one.
+    """
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    plain = next(cls for cls in type(inner).__mro__ if cls.__name__ == "BaseOptimizer")
+    for name in ("_backend_update_step", "_apply_weight_decay", "_backend_increment_gradient_accumulators"):
+        setattr(inner, name, MethodType(getattr(plain, name), inner))
+    apply: Callable[[Sequence[Any], Sequence[Any]], None]
+    apply = optimizer.apply if inner is optimizer else optimizer._common_apply
+    return apply
 
 
 #: Initializer classes are shared by the whole process, so only one thread at a time may replace their methods.

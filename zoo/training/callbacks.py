@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from zoo.training import mirrored
 from zoo.training.nonfinite import MOST_SKIPPED, NotFinite, applied_steps
 from zoo.training.recipe import Stage
 
@@ -61,7 +62,7 @@ class StepCallback(keras.callbacks.Callback):
         """Restores the running sums of the epoch's loss."""
         if self._trackers:
             for variable, value in zip(self.model.metrics_variables, self._trackers, strict=True):
-                variable.assign(value)
+                mirrored.set_value(variable, value)
         self._remember()
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
@@ -86,7 +87,7 @@ class StepCallback(keras.callbacks.Callback):
         """Under loss scaling, keeps the running sums of the loss, and the number of steps that were not skipped."""
         self._applied = applied_steps(self.model.optimizer)
         if self._applied is not None:
-            self._sound = [np.array(keras.ops.convert_to_numpy(v)) for v in self.model.metrics_variables]
+            self._sound = [mirrored.value_of(variable) for variable in self.model.metrics_variables]
 
     def _after_scaled_step(self, loss: float) -> float:
         """Counts a skipped step, and takes its loss out of the mean if it is not finite; returns the mean."""
@@ -96,7 +97,7 @@ class StepCallback(keras.callbacks.Callback):
             raise NotFinite(self.step, f"the gradient of {self._skipped} steps in a row, which were skipped,")
         if skipped and not math.isfinite(loss):
             for variable, value in zip(self.model.metrics_variables, self._sound, strict=True):
-                variable.assign(value)
+                mirrored.set_value(variable, value)
             loss = float(self.model.get_metrics_result()["loss"])
         self._remember()
         return loss

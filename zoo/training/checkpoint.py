@@ -22,6 +22,7 @@ from safetensors.numpy import load_file, save_file
 from zoo.core.errors import CheckpointError
 from zoo.core.files import recover_inside, sha256, whole_folder
 from zoo.core.warn import warn_user
+from zoo.training import mirrored
 
 VARIABLES, STATE, CHECKSUMS = "variables.safetensors", "state.json", "sha256.json"
 
@@ -189,7 +190,7 @@ def variables_of(model: keras.Model) -> dict[str, keras.Variable]:
 
 def collect(model: keras.Model) -> dict[str, np.ndarray]:
     """Copies the value of each variable in `variables_of`."""
-    return {k: np.array(keras.ops.convert_to_numpy(v)) for k, v in variables_of(model).items()}
+    return {k: mirrored.value_of(v) for k, v in variables_of(model).items()}
 
 
 def restore(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
@@ -200,14 +201,14 @@ def restore(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
     """
     variables = variables_of(model)
     for name in {**variables, **arrays}:
-        here = _form(variables[name]) if name in variables else "nothing"
+        here = _form(mirrored.value_of(variables[name])) if name in variables else "nothing"
         saved = _form(arrays[name]) if name in arrays else "nothing"
         if here != saved:
             raise CheckpointError(
                 f"the checkpoint belongs to another model: {name} is {saved} in the checkpoint and {here} in this model"
             )
     for name, variable in variables.items():
-        variable.assign(arrays[name])
+        mirrored.set_value(variable, arrays[name])
 
 
 def _form(value: Any) -> str:

@@ -50,9 +50,14 @@ def precision(name: str) -> Iterator[Precision]:
         keras.config.set_dtype_policy(before)
 
 
-def jit_compile() -> bool | Literal["auto"]:
-    """Returns `jit_compile` for `Model.compile`: off for TensorFlow on a CPU, where XLA takes minutes to no benefit."""
-    return False if require_tested("training") == "tensorflow" and _capability() is None else "auto"
+def jit_compile(count: int = 1) -> bool | Literal["auto"]:
+    """Returns `jit_compile` for `Model.compile` on `count` devices.
+
+    Off for TensorFlow on a CPU, where XLA takes minutes to no benefit, and on several devices: replicas of a
+    MirroredStrategy speak to each other in the middle of a step, which XLA cannot compile.
+    """
+    off = require_tested("training") == "tensorflow" and (count > 1 or _capability() is None)
+    return False if off else "auto"
 
 
 def build_graphs_quickly() -> None:

@@ -11,7 +11,7 @@ from zoo.core.errors import ImageError
 from zoo.core.progress import Progress
 from zoo.data.images.reading import read_image
 from zoo.data.pipeline import training_batches
-from zoo.training import devices
+from zoo.training import devices, replicas
 from zoo.training.recipe import Recipe
 
 #: Images per second that a T4 trains with three backbones at 224 px in float16; an estimate that was not measured.
@@ -39,7 +39,7 @@ def starves(recipe: Recipe, paths: Sequence[str], progress: Progress) -> bool:
     if capability is None:
         return False
     devices.leave_gpu_to_the_backend()
-    need, rate = needed_rate(recipe, capability), input_rate(recipe, paths)
+    need, rate = needed_rate(recipe, capability) * replicas.count(recipe.devices), input_rate(recipe, paths)
     starved = rate < _HEADROOM * need
     progress.message(
         f"input: this machine decodes {rate:,.0f} images/s, and the device trains about {need:,.0f} images/s (an "

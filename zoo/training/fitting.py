@@ -10,16 +10,16 @@ import keras
 import numpy as np
 
 from zoo.core.errors import TrainingError
-from zoo.core.files import sha256
 from zoo.data.pipeline import image_errors
-from zoo.evaluation.metrics import roc_auc
-from zoo.training import averaging, checkpoint, devices, nonfinite
-from zoo.training.building import build, save_weights
+from zoo.training import checkpoint, devices, mirrored, nonfinite
+from zoo.training.building import build
 from zoo.training.callbacks import StepCallback, callback_states, epoch_callbacks, restore_callbacks
 from zoo.training.jobs import Job, Position
+from zoo.training.keeping import Kept
 from zoo.training.nonfinite import NotFinite
 from zoo.training.optimizers import averaged_weights, build_optimizer, skipped_steps
 from zoo.training.surroundings import Surroundings
+from zoo.training.validation import validate
 
 
 def fit_job(job: Job, around: Surroundings, position: Position, arrays: Mapping[str, np.ndarray] | None) -> str:
@@ -115,18 +115,21 @@ class _Fitting:
     ) -> None:
         self.job, self.around, self.position = job, around, position
         self.steps = around.examples.steps(job.stage)
-        self.model = build(job, arrays is None, position.weights)
-        self._unfreeze()
         stage = nonfinite.slowed(job.stage, position.back_offs)
-        self.model.compile(
-            optimizer=build_optimizer(self.model, stage, self.steps * stage.epochs),
-            loss=around.loss,
-            jit_compile=devices.jit_compile(),
-            # `build_optimizer` has already added loss scaling if the dtype policy needs it.
-            auto_scale_loss=False,
-        )
+        with mirrored.scope(around.devices):
+            self.model = build(job, arrays is None, position.weights)
+            self._unfreeze()
+            self.model.compile(
+                optimizer=build_optimizer(self.model, stage, self.steps * stage.epochs),
+                loss=around.loss,
+                jit_compile=devices.jit_compile(around.devices),
+                # `build_optimizer` has already added loss scaling if the dtype policy needs it.
+                auto_scale_loss=False,
+            )
+        mirrored.prepare(self.model)
         if arrays is not None:
             checkpoint.restore(self.model, arrays)
+        self.kept = Kept(job, around, position, self.model)
         self.callbacks = epoch_callbacks(stage, self.model, around.logs / job.title.replace(" ", "-"))
         self._saved_at = time.monotonic()
 
@@ -166,7 +169,7 @@ class _Fitting:
             "skipped_steps": skipped_steps(self.model.optimizer, (position.epoch + 1) * self.steps),
         }
         with averaged_weights(self.model):
-            logs |= self._validate()
+            logs |= validate(self.model, self.around, self.job.stage)
             self._keep(logs["val_auc"])
         self.model.stop_training = False
         self.callbacks.on_epoch_end(position.epoch, dict(logs))
@@ -180,7 +183,7 @@ class _Fitting:
     def _train(self) -> bool:
         """Runs the remaining steps of the epoch; returns False if it was stopped before the end (and saved)."""
         position, model = self.position, self.model
-        trackers = [np.array(keras.ops.convert_to_numpy(v)) for v in model.metrics_variables] if position.step else []
+        trackers = [mirrored.value_of(v) for v in model.metrics_variables] if position.step else []
         callback = StepCallback(position.step, trackers, self._report, self._due, self._save_step)
         with image_errors():
             model.fit(
@@ -213,42 +216,13 @@ class _Fitting:
         self.around.save(arrays)
         self._saved_at = time.monotonic()
 
-    def _validate(self) -> dict[str, float]:
-        """Computes loss and mean AUC over the whole validation part, not as a mean over batches."""
-        examples = self.around.examples
-        labels = examples.validation_labels
-        with image_errors():
-            logits = self.model.predict(examples.validation_batches(self.job.stage), verbose=0)[: len(labels)]
-        if not np.isfinite(logits).all():
-            raise NotFinite(0, "the network gives NaN or infinite logits of validation images")
-        targets = labels if examples.validation_targets is None else examples.validation_targets
-        loss = float(self.around.loss(targets, logits))
-        if not np.isfinite(loss):
-            raise NotFinite(0, f"the metric val_loss is {loss}")
-        return {"val_loss": loss, "val_auc": float(np.nanmean(roc_auc(labels, logits)))}
-
     def _keep(self, val_auc: float) -> None:
         """Saves the weights if they are the best so far, or if they are to be averaged at the end of the stage."""
-        stage, folder = self.job.stage, self.job.folder
-        better = self.position.best is None or val_auc > self.position.best
+        position = self.position
+        better = position.best is None or val_auc > position.best
         if better:
-            self.position.best = val_auc
-        if better and stage.average_last is None:
-            self._save_best()
-        epoch = self.position.epoch
-        chosen = averaging.best_epochs({**self._aucs(), epoch: val_auc}, stage)
-        if averaging.is_averaged(stage, epoch) or epoch in chosen:
-            save_weights(self.model, averaging.epoch_file(folder, stage, epoch))
-
-    def _save_best(self) -> None:
-        path = self.job.folder / self.job.stage.best_weights
-        save_weights(self.model, path)
-        self.position.weights[f"{self.job.member}/{path.name}"] = sha256(path)
-
-    def _aucs(self) -> dict[int, float]:
-        """Epoch (from 0) of the job -> its val_auc, of the finished epochs."""
-        rows = [row for row in self.position.history if row["job"] == self.job.title]
-        return {row["epoch"] - 1: row["val_auc"] for row in rows}
+            position.best = val_auc
+        self.kept.keep(val_auc, better)
 
     def _finish_epoch(self) -> None:
         position, stage = self.position, self.job.stage
@@ -256,46 +230,9 @@ class _Fitting:
         position.callbacks = callback_states(self.callbacks)
         finished = self.model.stop_training or position.epoch == stage.epochs
         if finished:
-            if stage.last_weights:
-                with averaged_weights(self.model):
-                    save_weights(self.model, self.job.folder / stage.last_weights)
-            if stage.average_last is not None:
-                self._save_average()
-            if stage.soup is not None:
-                self._save_soup()
+            self.kept.finish()
             position.next_job()
         self.save()
         if finished and (stage.soup or stage.average_last):
             self.save()  # so that the checkpoint before the newest does not need the files of epochs either
-        if stage.soup is not None or (finished and stage.average_last is not None):
-            # Only after the checkpoint that no longer needs them.
-            averaging.forget_epochs(
-                self.job.folder, stage, () if finished else averaging.best_epochs(self._aucs(), stage)
-            )
-
-    def _save_soup(self) -> None:
-        """Saves the greedy soup of the best epochs as the best weights and reports its loss and AUC."""
-        folder, stage, epochs = self.job.folder, self.job.stage, averaging.best_epochs(self._aucs(), self.job.stage)
-        with image_errors():
-            soup = averaging.set_soup(
-                self.model, folder, stage, epochs, self._last_batches(), lambda: self._validate()["val_auc"]
-            )
-        chosen = ", ".join(str(epoch + 1) for epoch in soup)
-        self._replace_best(f"greedy soup of epochs {chosen}, tried {len(epochs)}")
-
-    def _save_average(self) -> None:
-        """Saves the average of the last epochs as the best weights and reports its loss and AUC."""
-        with image_errors():
-            averaging.set_average(self.model, self.job.folder, self.job.stage, self._last_batches())
-        self._replace_best(f"mean of the weights of the last {self.job.stage.average_last} epochs")
-
-    def _last_batches(self) -> Any:
-        job, stage = self.job, self.job.stage
-        return self.around.examples.batches(stage, job.seed, job.first_epoch + stage.epochs - 1, 0)
-
-    def _replace_best(self, what: str) -> None:
-        logs = self._validate()
-        self._save_best()
-        self.around.progress.message(
-            f"{self.job.title}: {what}: val_loss {logs['val_loss']:.4f}, val_auc {logs['val_auc']:.4f}"
-        )
+        self.kept.forget(finished)  # only after the checkpoint that no longer needs them

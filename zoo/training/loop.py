@@ -56,6 +56,7 @@ class Work:
         parts: Fold of a job -> what it learns from.
         identity: What must be equal for the work to be resumed (`resuming.identity_of`).
         who: Name of the member that is trained, "" for all of them.
+        devices: Number of devices that share each batch.
     """
 
     jobs: tuple[Job, ...]
@@ -65,6 +66,7 @@ class Work:
     parts: Mapping[int, Part]
     identity: Mapping[str, Any]
     who: str = ""
+    devices: int = 1
 
     def checkpoints(self) -> Checkpoints:
         """The checkpoints of this work."""
@@ -130,6 +132,7 @@ def run(
             progress=progress,
             save=save,
             saved=saved,
+            devices=work.devices,
         )
 
     arounds = {fold: around(part) for fold, part in work.parts.items()}

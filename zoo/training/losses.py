@@ -11,6 +11,7 @@ from keras import ops
 
 from zoo.core.errors import TableError, UnknownNameError, UsageError
 from zoo.core.warn import warn_user
+from zoo.training import mirrored
 
 Form = Literal["both_terms", "positive_only"]
 
@@ -88,9 +89,10 @@ class FindingLoss(keras.losses.Loss):
         weights = 1.0 if self.label_weights is None else ops.convert_to_tensor(self.label_weights, "float32")
         absent_weights = weights if self.form == "both_terms" else 1.0
         costs = labels * weights * present + (1.0 - labels) * absent_weights * absent
-        mask = ops.cast(known, "float32")
-        images = ops.cast(ops.shape(y_pred)[0], "float32")
-        return ops.sum(ops.where(known, costs, 0.0), axis=-1) * (images / ops.maximum(ops.sum(mask), 1.0))
+        # Of the whole batch: its parts on several devices have different numbers of known labels.
+        images = mirrored.total(ops.cast(ops.shape(y_pred)[0], "float32"))
+        labelled = mirrored.total(ops.sum(ops.cast(known, "float32")))
+        return ops.sum(ops.where(known, costs, 0.0), axis=-1) * (images / ops.maximum(labelled, 1.0))
 
     def _check(self, y_true: Any, y_pred: Any) -> None:
         if len(y_pred.shape) != 2 or len(y_true.shape) != 2 or y_true.shape[-1] != y_pred.shape[-1]:

@@ -45,6 +45,9 @@ class Recipe:
             members that were trained without them (out-of-fold).
         members: "joint" trains the mean of all members as one graph, "separate" one member after the other, "parallel"
             each member in a process of its own, as many at a time as there are cores or GPUs.
+        devices: Number of devices (GPUs, TPU cores) that share each batch, or "all" that there are. Batch sizes are of
+            the whole batch and must be a multiple of it; the loss of each step is that of one device, with batch norm
+            over the whole batch. Not with `members="parallel"`, whose processes have one device each.
         tta: Views whose logits are averaged in every prediction (test-time augmentation), with which the decision is
             fitted; None for the image alone. Mirrored views need `augment.flip_left_right`.
         seed: Seed of initial weights, dropout, image order and augmentation.
@@ -74,6 +77,7 @@ class Recipe:
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
     members: Literal["joint", "separate", "parallel"] = "joint"
     folds: int = 0
+    devices: int | Literal["all"] = 1
     tta: TtaSpec | None = None
     seed: int = 42
     checkpoint_minutes: float = 15.0
@@ -99,6 +103,13 @@ class Recipe:
             raise RecipeError(f"recipe {self.name!r}: folds and snapshots need members 'separate' or 'parallel'")
         if self.stages[-1].snapshot:
             raise RecipeError(f"recipe {self.name!r}: the last stage has no snapshot, since it gives the member itself")
+        if self.devices != 1 and self.members == "parallel":
+            raise RecipeError(
+                f"recipe {self.name!r}: devices must be 1 with members='parallel', whose processes have one each, got "
+                f"{self.devices!r}: use members='separate'"
+            )
+        if self.devices != "all":
+            self.check_devices(self.devices)
         for stage in self.stages:
             stage.check_overrides(self.ensemble.members, self.members == "joint")
         if (last := self.stages[-1]).image_size not in (None, self.ensemble.image_size):
@@ -123,6 +134,21 @@ class Recipe:
             raise RecipeError(
                 f"recipe {self.name!r}: checkpoint_minutes must be above 0, got {self.checkpoint_minutes}"
             )
+
+    def check_devices(self, count: int) -> None:
+        """Checks that batches can be divided among `count` devices.
+
+        Raises:
+            RecipeError: They cannot; the message names the stage.
+        """
+        if count < 1:
+            raise RecipeError(f"recipe {self.name!r}: devices must be 1 or more, or 'all', got {count}")
+        for stage in self.stages:
+            if stage.batch_size % count:
+                raise RecipeError(
+                    f"stage {stage.name!r}: batch_size must be a multiple of the {count} devices that share a batch, "
+                    f"got {stage.batch_size}"
+                )
 
 
 def load_recipe(name_or_path: str | Path) -> Recipe:

@@ -23,10 +23,14 @@ from zoo.training.jobs import Position
 from zoo.training.recipe import Recipe
 
 #: Fields that do not affect the trained weights: a run may be resumed with other values of them. Weights of the
-#: members that are no numbers train the plain mean; they are fitted afterwards.
+#: members that are no numbers train the plain mean; they are fitted afterwards. The number of devices, which may be
+#: "all", is compared as the identity knows it.
 FREE_FIELDS = frozenset(
-    {"checkpoint_minutes", "cache", "fill_missing", "table.images", "ensemble.weighting", "teaching.teacher"}
+    {"checkpoint_minutes", "cache", "fill_missing", "table.images", "ensemble.weighting", "teaching.teacher", "devices"}
 )
+
+#: What a checkpoint is of that does not say how many devices it was trained on.
+ONE = "1 device"
 
 #: File in the run folder that records the data of the run.
 DATA = "data.json"
@@ -54,7 +58,7 @@ def refuse_changes(recipe: Recipe, data: DataIdentity, run_dir: Path) -> None:
         refuse_other_data(before, data, run_dir)
 
 
-def identity_of(recipe: Recipe, split: Split, precision: str, data: DataIdentity) -> dict[str, Any]:
+def identity_of(recipe: Recipe, split: Split, precision: str, data: DataIdentity, devices: str = ONE) -> dict[str, Any]:
     """What must be equal for a run to be resumed, and the versions, of which a change gives a warning."""
     versions = {"zoo": __version__, "keras": keras.__version__, "backend": keras.config.backend()}
     return {
@@ -62,6 +66,7 @@ def identity_of(recipe: Recipe, split: Split, precision: str, data: DataIdentity
         "split": split.hash,
         "data": data.key,
         "precision": precision,
+        "devices": devices,
         "versions": versions,
     }
 
@@ -108,6 +113,12 @@ def compare(saved: Mapping[str, Any], now: Mapping[str, Any], recipe: Recipe, ru
         raise CheckpointError(
             f"{run_dir} was trained in {saved['precision']}, but this device would use {now['precision']}: "
             "resume it on a similar device, or use a new run folder"
+        )
+    before, here = (identity.get("devices", ONE) for identity in (saved, now))  # older ones know of one alone
+    if before != here:
+        raise CheckpointError(
+            f"{run_dir} was trained on {before}, and would go on with {here}, which adds numbers in another order: use "
+            "as many (devices in the recipe), or a new run folder or --replace"
         )
     for name, version in saved["versions"].items():
         if version != now["versions"].get(name):

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from zoo.config.specs import to_dict
+from zoo.core.counting import counted
 from zoo.core.errors import CheckpointError
 from zoo.core.files import write_text
 from zoo.core.progress import Progress, Silent
@@ -23,7 +24,7 @@ from zoo.data.images.reading import Reader, read_image
 from zoo.data.splits import Split
 from zoo.models.ensemble import Ensemble
 from zoo.models.weights.files import uninitialized
-from zoo.training import devices, folds, interruption, loop, parallel, resuming
+from zoo.training import devices, folds, interruption, loop, parallel, replicas, resuming
 from zoo.training.building import save_weights
 from zoo.training.examples import Examples
 from zoo.training.interruption import Interruption
@@ -101,10 +102,12 @@ def train(
     """
     run_dir, progress = Path(run_dir), progress or Silent()
     run_dir.mkdir(parents=True, exist_ok=True)
+    replicas.prepare(recipe.devices)
     with (
         _locked(run_dir),
         interruption.watch(max_hours) as watch,
         devices.precision(recipe.precision) as precision,
+        replicas.sharing(recipe) as count,
     ):
         devices.leave_gpu_to_the_backend()
         whole, parts = _parts(recipe, table, split, read, teacher)
@@ -112,9 +115,9 @@ def train(
             progress.message(note)
         data = data or DataIdentity.of(table, recipe.ensemble.findings)
         resuming.refuse_changes(recipe, data, run_dir)
-        identity = resuming.identity_of(recipe, split, precision, data)
+        identity = resuming.identity_of(recipe, split, precision, data, counted(count, "device"))
         jobs = tuple(plan(recipe, run_dir))
-        work = Work(jobs, run_dir, run_dir, recipe, parts, identity)
+        work = Work(jobs, run_dir, run_dir, recipe, parts, identity, devices=count)
         write = partial(_write_inputs, run_dir, recipe, split, whole.weights, data)
         stopped, history = (
             _side_by_side(work, write, watch, progress)

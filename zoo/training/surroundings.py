@@ -28,6 +28,7 @@ class Surroundings:
         progress: Receives steps, epochs and messages.
         save: Writes a checkpoint of the given variables and the run's position.
         saved: Reads the newest checkpoint, or the one of the epoch's start (True): position, and variables or None.
+        devices: Number of devices that share each batch.
     """
 
     examples: Examples
@@ -38,3 +39,4 @@ class Surroundings:
     progress: Progress
     save: Callable[[Mapping[str, np.ndarray]], None]
     saved: Callable[[bool], tuple[Position, Mapping[str, np.ndarray] | None] | None]
+    devices: int = 1

@@ -1,0 +1,93 @@
+"""How many devices a run trains on: each step, they share one batch and make the step that one device would make.
+
+The batch is split by rows, and its order and augmentation are those of one device. On JAX a step is a function of the
+whole batch, whose arrays Keras lays over the devices (`keras.distribution.DataParallel`); on TensorFlow each device
+computes its rows, and `mirrored` makes one step of theirs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Literal
+
+import keras
+
+from zoo.core.backend import require_tested
+from zoo.core.counting import counted
+from zoo.core.errors import UsageError
+from zoo.training.recipe import Recipe
+
+
+def prepare(devices: int | Literal["all"]) -> None:
+    """Divides a CPU into several devices, which is possible only before the backend is first used.
+
+    They share its cores: it shows that a recipe trains on several devices, and is not faster. GPUs are not divided.
+
+    Args:
+        devices: As in the recipe; nothing is done for 1 and "all".
+    """
+    if devices in ("all", 1):
+        return
+    with suppress(RuntimeError):  # in use already: `sharing` counts what there is
+        if require_tested("training") == "tensorflow":
+            import tensorflow as tf
+
+            parts = [tf.config.LogicalDeviceConfiguration()] * int(devices)
+            tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], parts)
+        elif "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+            import jax
+
+            jax.config.update("jax_num_cpu_devices", int(devices))
+
+
+@contextmanager
+def sharing(recipe: Recipe) -> Iterator[int]:
+    """Context in which models are trained on the recipe's devices; yields their number.
+
+    Raises:
+        UsageError: There are fewer.
+        RecipeError: The batch size of a stage is no multiple of their number.
+    """
+    shared = count(recipe.devices)
+    recipe.check_devices(shared)
+    if shared == 1 or keras.config.backend() != "jax":
+        yield shared
+        return
+    devices = keras.distribution.list_devices()[:shared]
+    with keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False).scope():
+        yield shared
+
+
+def count(wanted: int | Literal["all"]) -> int:
+    """Returns the number of devices for a recipe's `devices`.
+
+    Raises:
+        UsageError: There are fewer.
+
+    Example:
+        >>> count(1)
+        1
+    """
+    if wanted == 1:
+        return 1
+    kind, found = _tensorflow_devices() if require_tested("training") == "tensorflow" else _jax_devices()
+    if wanted != "all" and wanted > found:
+        raise UsageError(
+            f"the recipe wants devices={wanted}, and {keras.config.backend()} finds {counted(found, kind)}"
+        )
+    return found if wanted == "all" else wanted
+
+
+def _tensorflow_devices() -> tuple[str, int]:
+    import tensorflow as tf
+
+    gpus = tf.config.list_logical_devices("GPU")
+    return ("GPU", len(gpus)) if gpus else ("CPU", len(tf.config.list_logical_devices("CPU")))
+
+
+def _jax_devices() -> tuple[str, int]:
+    import jax
+
+    return jax.devices()[0].platform.upper(), jax.device_count()
