@@ -74,7 +74,7 @@ test-jax-only: .venv-jax/.ready build/release-from-tensorflow
 bench: .venv/.bench
 	.venv/bin/python tests/benchmarks/run.py $(ONLY)
 
-# Goes on where its journals in build/soak end; tests/soak/results.md holds the totals.
+# Goes on where tests/soak/totals.json ends, on any machine: commit it after a call, with results.md, which it is read in.
 soak: .venv/.test
 	cd tests && ../.venv/bin/python -m soak --minutes $(MINUTES) $(ONLY)
 

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from typing import Any
 from benchmarks.machine import environment
 
 from . import page
-from .journal import Entry, Journal
+from .journal import Entry, append
+from .totals import Soaked, Totals, soaked
 from .trials import KINDS, PASSED, Kind, kind_of
 from .watching import ROOT, Worker
 
@@ -30,15 +32,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--trial", type=int, help="one trial alone, which is not noted")
     parser.add_argument("--to", type=int, default=0, help="so many trials of each kind; by default its aim, then more")
     parser.add_argument("--journals", type=Path, default=ROOT / "build" / "soak")
-    parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results.md")
+    parser.add_argument("--results", type=Path, default=Path(__file__).parent, help="folder of the totals")
     options = parser.parse_args(arguments)
     chosen = [kind_of(name) for name in options.kinds or here()]
     if options.trial is not None:
         return alone(chosen[0], options.trial, options.journals / "alone")
-    end = time.monotonic() + 60 * options.minutes
-    status = soak(chosen, options.journals, end, options.to)
-    page.write(options.results, options.journals)
-    print(page.totals(options.journals), options.results, sep="\n")
+    end, totals = time.monotonic() + 60 * options.minutes, options.results / "totals.json"
+    so_far = soaked(totals, options.journals)
+    status = soak(chosen, so_far, options.journals, end, options.to)
+    so_far.write(totals)
+    page.write(options.results / "results.md", so_far)
+    print(page.lines(so_far), options.results / "results.md", sep="\n")
     return status
 
 
@@ -54,36 +58,40 @@ def alone(kind: Kind, number: int, folder: Path) -> int:
     return int(entry.verdict != PASSED)
 
 
-def soak(kinds: list[Kind], journals: Path, end: float, to: int) -> int:
+def soak(kinds: list[Kind], so_far: Soaked, journals: Path, end: float, to: int) -> int:
     """Gives each kind its turns until `end`, the one that is farthest from its aim first; 1 where a trial failed."""
-    noted = {kind.name: Journal(journals / f"{kind.name}.jsonl") for kind in kinds}
-    for kind in kinds:
-        noted[kind.name].begin({**facts(), "aim": kind.aim})
-    failed, again = 0, {name: sorted(entry.trial for entry in journal.failed) for name, journal in noted.items()}
+    noted = {kind.name: so_far.kinds.setdefault(kind.name, Totals(kind.aim)) for kind in kinds}
+    failed, again = 0, {name: sorted(totals.failed) for name, totals in noted.items()}
+    begun: set[str] = set()
     while time.monotonic() < end:
-        left = [kind for kind in kinds if again[kind.name] or not to or len(noted[kind.name].last) < to]
+        left = [kind for kind in kinds if again[kind.name] or not to or noted[kind.name].trials < to]
         if not left:
             break
-        kind = min(left, key=lambda kind: len(noted[kind.name].last) / (to or kind.aim))
+        kind = min(left, key=lambda kind: noted[kind.name].trials / to if to else noted[kind.name].units / kind.aim)
+        if kind.name not in begun:
+            begun.add(kind.name)
+            call = {**facts(), "aim": kind.aim}
+            so_far.begin(kind.name, call)
+            append(journals / f"{kind.name}.jsonl", {"call": call})
         failed += turn(kind, noted[kind.name], again[kind.name], end, to, journals, len(kinds) == 1)
     return int(failed > 0)
 
 
-def turn(
-    kind: Kind, journal: Journal, again: list[int], end: float, to: int, journals: Path, whole: bool = False
-) -> int:
+def turn(kind: Kind, totals: Totals, again: list[int], end: float, to: int, journals: Path, whole: bool = False) -> int:
     """Runs trials of one kind for its turn, or until `end`; how many failed."""
-    failed, tried = 0, len(journal.entries)
+    failed = tried = 0
     with Worker(kind, journals / f"work-{kind.name}-{os.getpid()}") as worker:
         worker.start()
         end = min(end, time.monotonic() + (math.inf if whole else max(TURN, kind.turn)))
-        while time.monotonic() < end and (again or not to or len(journal.last) < to):
-            entry = worker.run(again.pop(0) if again else journal.following)
-            journal.add(entry)
+        while time.monotonic() < end and (again or not to or totals.trials < to):
+            entry = worker.run(again.pop(0) if again else totals.trials)
+            append(journals / f"{kind.name}.jsonl", asdict(entry))
+            totals.note(entry)
+            tried += 1
             if entry.verdict != PASSED:
                 failed += 1
                 report(kind, entry)
-    print(f"{kind.name}: {len(journal.entries) - tried} trials, {len(journal.last)} of {kind.aim} in all", flush=True)
+    print(f"{kind.name}: {tried} trials; {totals.units} of {kind.aim} in all", flush=True)
     return failed
 
 

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from .trials import PASSED
 
 
 @dataclass(frozen=True)
@@ -22,6 +19,7 @@ class Entry:
         what: What was tried and what came of it, or the end of the traceback.
         seconds: How long it took.
         mb: Memory that it took beyond what was there before, in MiB.
+        units: How many it holds of what the aim counts.
     """
 
     trial: int
@@ -29,70 +27,31 @@ class Entry:
     what: str
     seconds: float = 0.0
     mb: int = 0
+    units: int = 1
 
 
-class Journal:
-    """Reads what was tried, and appends to it.
-
-    A line that a kill has cut off is passed over. Several processes may append at a time.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.entries: list[Entry] = []
-        #: The last entry of each trial.
-        self.last: dict[int, Entry] = {}
-        self.calls: list[dict[str, Any]] = []
-        for line in path.read_text().splitlines() if path.exists() else ():
-            try:
-                found = json.loads(line)
-            except json.JSONDecodeError:
-                continue
-            if "call" in found:
-                self.calls.append(found["call"])
-            else:
-                self._note(Entry(**found))
-
-    def begin(self, facts: dict[str, Any]) -> None:
-        """Notes on what the trials that follow run."""
-        self.calls.append(facts)
-        self._append({"call": facts})
-
-    def add(self, entry: Entry) -> None:
-        self._note(entry)
-        self._append(asdict(entry))
-
-    def _note(self, entry: Entry) -> None:
-        self.entries.append(entry)
-        self.last[entry.trial] = entry
-
-    def _append(self, value: dict[str, Any]) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+def read(path: Path) -> tuple[list[Entry], list[dict[str, Any]]]:
+    """The trials of a journal, and the calls that made it. A line that a kill has cut off is passed over."""
+    entries, calls = [], []
+    for line in path.read_text().splitlines() if path.exists() else ():
         try:
-            size = os.fstat(handle).st_size
-            torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
-            os.write(handle, b"\n" * torn + json.dumps(value).encode() + b"\n")
-        finally:
-            os.close(handle)
+            found = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if "call" in found:
+            calls.append(found["call"])
+        else:
+            entries.append(Entry(**found))
+    return entries, calls
 
-    @property
-    def failed(self) -> list[Entry]:
-        """The trials whose last verdict is a failure."""
-        return [entry for entry in self.last.values() if entry.verdict != PASSED]
 
-    @property
-    def mended(self) -> int:
-        """Trials that failed once and pass since."""
-        once = {entry.trial for entry in self.entries if entry.verdict != PASSED}
-        return len(once) - len(self.failed)
-
-    @property
-    def counts(self) -> Counter[str]:
-        """How often each verdict is the last of a trial."""
-        return Counter(entry.verdict for entry in self.last.values())
-
-    @property
-    def following(self) -> int:
-        """The first number that was not tried: trials are tried in order."""
-        return len(self.last)
+def append(path: Path, value: dict[str, Any]) -> None:
+    """Adds a line: the fields of an `Entry`, or {"call": facts}. Several processes may append at a time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        size = os.fstat(handle).st_size
+        torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
+        os.write(handle, b"\n" * torn + json.dumps(value).encode() + b"\n")
+    finally:
+        os.close(handle)

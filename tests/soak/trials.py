@@ -12,8 +12,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-#: Runs the trial of a number, and says what was tried and what came of it.
-Trial: TypeAlias = Callable[[int, np.random.Generator], str]
+#: Runs the trial of a number, and says what was tried and what came of it; and, where a trial holds several of what the
+#: aim of its kind counts, how many.
+Trial: TypeAlias = Callable[[int, np.random.Generator], str | tuple[str, int]]
 
 SEED = 17
 

@@ -39,9 +39,10 @@ def main(module: str, folder: str) -> None:
 def run(kind: Kind, trial: Trial, number: int) -> dict[str, object]:
     """One trial, as the fields of a `journal.Entry`."""
     clock = time.process_time if kind.clock == "processor" else time.monotonic
-    before, began = reset_peak(), clock()
+    before, began, units = reset_peak(), clock(), 1
     try:
-        verdict, what = PASSED, trial(number, rng_of(kind.name, number))
+        found = trial(number, rng_of(kind.name, number))
+        verdict, (what, units) = PASSED, (found, 1) if isinstance(found, str) else found
     except Missed as missed:
         verdict, what = missed.verdict, str(missed)
     except BaseException:  # noqa: BLE001  (whatever leaves the package is what is looked for)
@@ -49,7 +50,14 @@ def run(kind: Kind, trial: Trial, number: int) -> dict[str, object]:
     took, more = clock() - began, max(0, peak() - before)
     if verdict == PASSED and more > kind.memory:
         verdict, what = MEMORY, f"{what} (took {more >> 20} MiB)"
-    return {"trial": number, "verdict": verdict, "what": what, "seconds": round(took, 3), "mb": more >> 20}
+    return {
+        "trial": number,
+        "verdict": verdict,
+        "what": what,
+        "seconds": round(took, 3),
+        "mb": more >> 20,
+        "units": units,
+    }
 
 
 def reset_peak() -> int:
