@@ -1,6 +1,8 @@
 """int8 may stand in for float32 only within two limits, measured on images that it was not calibrated on."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,10 +11,12 @@ import pytest
 from builders import FINDINGS3, tiny_spec
 from exported import export_facts, loss
 
+from zoo.config.tta import TtaSpec
 from zoo.core.errors import ReleaseError, SplitError
+from zoo.core.progress import Silent
 from zoo.data.phantoms.drawing import make_phantoms
 from zoo.evaluation.decision import Decision, OperatingPoint, Origin
-from zoo.export.int8 import acceptance
+from zoo.export.int8 import acceptance, making
 from zoo.release import exports
 from zoo.release.manifest import write_json
 
@@ -133,3 +137,39 @@ def test_too_few_images_are_refused(tmp_path):
     make_phantoms(tmp_path, 2, size=48, n_test=0, broken=0)
     with pytest.raises(SplitError, match="at least 2"):
         acceptance.choose_images(tmp_path, "competition")
+
+
+def test_what_is_compared_is_the_mean_over_the_views_of_the_decision(monkeypatch):
+    class Left:
+        """The logit is the brightness of the left edge."""
+
+        name, precision, batch_size = "openvino", "float32", 1
+
+        def __init__(self, *_, **__):
+            pass
+
+        def logits(self, pixels, full=0):
+            return pixels[:, :, 0].astype(np.float32).mean(axis=(1, 2))[:, None]
+
+    pixels = np.zeros((1, 4, 4, 1), np.uint8)
+    pixels[:, :, 0], pixels[:, :, -1] = 10, 30
+    compared = {}
+
+    def read(found, table, progress, what, compute):
+        logits = {name: run(pixels) for name, run in compute.items()}
+        return making._Read(table, pixels, logits, ())
+
+    def held(found, table, plain, int8, part):
+        compared["both"] = plain.item(), int8.item()
+        return loss(0.0, 1.0)
+
+    monkeypatch.setattr(making, "OpenVinoRuntime", Left)
+    monkeypatch.setattr(making, "native", lambda: ("float32",))
+    monkeypatch.setattr(making, "_read", read)
+    monkeypatch.setattr(making.acceptance, "loss", held)
+    table = pd.DataFrame({"Image_name": ["a"]})
+    images = acceptance.Images(table, table, table, "test")
+    for tta, expected in ((None, 10.0), (TtaSpec(flip_left_right=True), 20.0)):
+        found = SimpleNamespace(decision=replace(decision(), tta=tta))
+        making._compare(found, Path(), Left(), images, Silent())
+        assert compared["both"] == (expected, expected)

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+from zoo.config.tta import TtaSpec
 from zoo.core.errors import ExportError
 from zoo.evaluation.decision import Decision, OperatingPoint, Origin
 from zoo.export import exporting
 from zoo.export.decisions import kept
+from zoo.release import golden
 
 FINDINGS = ("Edema", "Fracture")
 
@@ -85,3 +87,18 @@ def test_what_the_export_divided_its_logits_by_is_undone():
     arguments = 16, (3.0,), "bfloat16", decision(0.55, 0.55)  # 0.574 is positive; the sigmoid of 0.1 would not be
     run = Network(np.float32([0.1, 0.1])).predict_on_batch
     assert exporting.hold_against_keras(network, run, *arguments).decisions_kept == 1.0
+
+
+def test_bfloat16_is_accepted_by_the_mean_over_the_views_that_predict_takes():
+    network = Network([0.1, 0.1])
+
+    def run(images):
+        """Right for the images themselves, wrong for what is mirrored."""
+        known = {image.tobytes() for image in (*golden.images(16), *exporting.fresh_images(16))}
+        wrong = [image.tobytes() not in known for image in images]
+        return network.predict_on_batch(images) - np.float32(0.8) * np.float32(wrong)[:, None]
+
+    arguments = network, run, 16, (1.0,), "bfloat16"
+    assert exporting.hold_against_keras(*arguments, decision(0.5, 0.5)).decisions_kept == 1.0
+    with pytest.raises(ExportError, match="24 of 24 decisions change"):
+        exporting.hold_against_keras(*arguments, decision(0.5, 0.5, tta=TtaSpec(flip_left_right=True)))

@@ -10,7 +10,7 @@ from builders import tiny_release
 import zoo
 from zoo.config.tta import TtaSpec
 from zoo.core.errors import UsageError
-from zoo.data.tta import views
+from zoo.data.tta import over_the_image, views
 from zoo.evaluation.decision import Decision, probabilities
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.thresholds import fit_decision
@@ -112,3 +112,44 @@ def test_the_effect_is_paired_and_stated():
     (said,) = tta_note(replace(decision, tta_effect=found))
     assert "3 views: the image, mirrored, scale 1.1; 3 times the work" in said
     assert f"the mean AUC by {found.auc:+.4f} [{found.auc_low:+.4f}, {found.auc_high:+.4f}]" in said
+
+
+def test_a_map_of_each_view_is_laid_back_over_the_image():
+    spec = TtaSpec(True, scales=(1.25, 0.8), shifts=(0.1,))
+    rows, columns = np.mgrid[:40, :40]
+    blob = 255 * np.exp(-((rows - 17) ** 2 + (columns - 25) ** 2) / 30.0)
+    seen = [view[0, ..., 0].astype(np.float32) for view in views(np.rint(blob).astype(np.uint8)[None, ..., None], spec)]
+    assert len(seen) == spec.count == 8
+    peaks = {np.unravel_index(view.argmax(), view.shape) for view in seen}
+    assert len(peaks) == 8  # each view shows it elsewhere
+    laid = over_the_image(seen, spec, (40, 40))
+    assert np.unravel_index(laid.argmax(), laid.shape) == (17, 25)
+    # The enlarged view shows it on 1.25^2 of the area, the reduced one on 0.8^2.
+    np.testing.assert_allclose(laid, blob * (6 + 1.25**2 + 0.8**2) / 8, atol=5)
+    # Maps of any size: here of an image twice as wide as the network's.
+    wide = over_the_image([np.repeat(view, 2, axis=1) for view in seen], spec, (40, 40))
+    np.testing.assert_allclose(wide.sum(), 2 * laid.sum(), rtol=0.02)
+
+
+def test_what_a_view_does_not_show_gets_nothing_from_it():
+    spec = TtaSpec(shifts=(0.25,))
+    laid = over_the_image([np.ones((8, 8), np.float32)] * 5, spec, (8, 8))
+    assert laid[4, 4] == 1.0
+    np.testing.assert_allclose(laid[0, 4], 4 / 5)  # the view that is moved up has lost the first rows
+    np.testing.assert_allclose(laid[0, 0], 3 / 5)
+
+
+def test_an_explanation_is_of_the_logit_that_is_predicted(model, pixels):
+    flip = TtaSpec(flip_left_right=True)
+    mirrored = model.with_decision(replace(model.decision, tta=flip))
+    image, finding = pixels[0], model.labels[0]
+    found, plain = mirrored.explain(image, finding), model.explain(image, finding)
+    other = model.explain(np.ascontiguousarray(image[:, ::-1]), finding)
+    assert abs(found.logit - plain.logit) > 1e-4
+    assert found.logit == pytest.approx((plain.logit + other.logit) / 2, abs=1e-5)
+    assert found.probability == pytest.approx(mirrored.predict(image)[0, 0], abs=1e-5)
+    np.testing.assert_allclose(found.raw, (plain.raw + other.raw[:, ::-1]) / 2, atol=1e-5)
+    np.testing.assert_array_equal(found.members["tiny0"], plain.members["tiny0"])
+    undecided = model.with_tta(flip).explain(image, finding)
+    assert undecided.logit == pytest.approx(found.logit, abs=1e-6)
+    assert undecided.probability == pytest.approx(model.with_tta(flip).predict(image)[0, 0], abs=1e-5)

@@ -4,6 +4,9 @@ An ensemble's logit is the weighted mean of its members' logits. Its map is ther
 the same weights, each enlarged to the image: for CAM that is the ensemble's own CAM, exactly. A member's map is not
 scaled to its own maximum first, since that would give a member that saw nothing as loud a voice as one that is sure.
 Members may cancel each other, so negative parts are cut off (the ReLU of Grad-CAM) after the mean.
+
+Where a decision averages logits over views of the image (test-time augmentation), the map is the mean of the maps of
+the views, each laid back over the image, for the same reason; logit and probability are those of `predict`.
 """
 
 from __future__ import annotations
@@ -15,10 +18,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from zoo.config.tta import TtaSpec
 from zoo.core.errors import UsageError
 from zoo.data.images.limits import DEFAULT, Limits
 from zoo.data.images.reading import read_image
 from zoo.data.images.sources import ImageSource, hold, one_image
+from zoo.data.tta import over_the_image, views
 from zoo.evaluation.decision import Decision, probabilities
 from zoo.explain.cam import class_maps
 from zoo.explain.gradients import feature_maps, head_gradients
@@ -46,7 +51,7 @@ class Explanation:
         method: One of `zoo.explain.cam.METHODS`.
         index: The finding's column.
         finding: Its name, or "".
-        members: Name -> float32 (rows, columns): each member's raw map on its own grid.
+        members: Name -> float32 (rows, columns): each member's raw map on its own grid, of the image without views.
     """
 
     image: np.ndarray
@@ -77,6 +82,7 @@ def explain(
     *,
     findings: Sequence[str] = (),
     decision: Decision | None = None,
+    tta: TtaSpec | None = None,
     limits: Limits = DEFAULT,
 ) -> Explanation:
     """Explains one finding on one image, in the image's own geometry.
@@ -87,7 +93,8 @@ def explain(
         index: The finding's column.
         method: "gradcam", "gradcam++" or "layercam", for any head; "cam" for GAP heads.
         findings: Names of the columns; those of the decision by default.
-        decision: Temperature for the probability; the plain sigmoid without it.
+        decision: Calibration for the probability, and views; the plain sigmoid without it.
+        tta: Views to average over; those of the decision, if there is one.
         limits: What the image may cost at most.
 
     Raises:
@@ -98,7 +105,9 @@ def explain(
     Example:
         >>> explain(model, "image.jpg", 3).save("edema.png")  # doctest: +SKIP
     """
-    (found,) = explain_images(model, [image], [index], method, findings=findings, decision=decision, limits=limits)
+    (found,) = explain_images(
+        model, [image], [index], method, findings=findings, decision=decision, tta=tta, limits=limits
+    )
     return found
 
 
@@ -110,6 +119,7 @@ def explain_images(
     *,
     findings: Sequence[str] = (),
     decision: Decision | None = None,
+    tta: TtaSpec | None = None,
     limits: Limits = DEFAULT,
 ) -> list[Explanation]:
     """Explains one finding on each of many images, each in its own geometry; the network runs for all of them at once.
@@ -134,7 +144,7 @@ def explain_images(
     pixels = [read_image(one, size, channels, limits) for one in held]
     if len({one.shape for one in pixels}) > 1:
         raise UsageError("a model of any image size explains images of one size at a time")
-    return list(_explain(model, np.stack(pixels), whole, np.asarray(indices), method, findings, decision))
+    return list(_explain(model, np.stack(pixels), whole, np.asarray(indices), method, findings, decision, tta=tta))
 
 
 def explain_findings(
@@ -191,7 +201,7 @@ def explain_batch(
         indices: (n,) column of each image's finding.
         method: "gradcam", "gradcam++" or "layercam", for any head; "cam" for GAP heads.
         findings: Names of the columns; those of the decision by default.
-        decision: Temperature for the probabilities; the plain sigmoid without it.
+        decision: Calibration for the probabilities, and views; the plain sigmoid without it.
         batch_size: Images to the network at once.
 
     Returns:
@@ -239,41 +249,45 @@ def _explain(
     findings: Sequence[str],
     decision: Decision | None,
     batch_size: int = 16,
+    tta: TtaSpec | None = None,
 ) -> Iterator[Explanation]:
     """One explanation an image, each at its own size; one image is explained for all of `indices`."""
     members, weights = members_of(model)
     names = tuple(findings) or (decision.findings if decision is not None else ())
     check(members, indices, method, names, decision)
+    spec = tta if decision is None else decision.tta
     for start in range(0, len(indices), batch_size):
         rows = slice(start, start + batch_size)
         # A short last batch is padded, so that only one shape is compiled.
         wanted = _fill(indices[rows], min(batch_size, len(indices)))
         filled = pixels if len(pixels) == 1 else _fill(pixels[rows], len(wanted))
-        own = {member.name: _member_maps(member, filled, wanted, method) for member in members}
-        logits = np.einsum("mnf,mf->nf", np.stack([z for z, _ in own.values()]), weights)
+        seen = [_of_members(members, view, wanted, method) for view in views(filled, spec)]
+        logits = np.mean([np.einsum("mnf,mf->nf", np.stack(z), weights) for z, _ in seen], axis=0)
         chances = probabilities(logits, decision)
         for i, (image, index) in enumerate(zip(images[rows], indices[rows], strict=True)):
-            grids = {name: maps[i] for name, (_, maps) in own.items()}
-            raw = _mean([enlarge(grid, image.shape) for grid in grids.values()], weights[:, index])
+            large = [[enlarge(grid[i], image.shape) for grid in grids] for _, grids in seen]
+            maps = [np.tensordot(weights[:, index], np.stack(of_view), axes=1) for of_view in large]
+            raw = maps[0] if spec is None else over_the_image(maps, spec, pixels.shape[1:3])
+            grids = {member.name: grid[i] for member, grid in zip(members, seen[0][1], strict=True)}
             yield Explanation(
                 image, _heatmap(raw), raw, float(logits[i, index]), float(chances[i, index]),
                 method, int(index), names[index] if names else "", grids,
             )  # fmt: skip
 
 
-def _member_maps(
-    member: Classifier, pixels: np.ndarray, indices: np.ndarray, method: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Logits (n, findings) and maps (n, rows, columns) of one member."""
-    features = feature_maps(member.backbone, pixels)
-    if len(features) < len(indices):
-        features = np.repeat(features, len(indices), axis=0)
-    logits, gradients = head_gradients(member.head, features, indices)
-    return logits, class_maps(member.head, features, gradients, indices, method, member.name)
-
-
-def _mean(values: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
-    return np.tensordot(weights, np.stack(values), axes=1)
+def _of_members(
+    members: Sequence[Classifier], pixels: np.ndarray, indices: np.ndarray, method: str
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Logits (n, findings) and maps (n, rows, columns) of each member."""
+    logits, maps = [], []
+    for member in members:
+        features = feature_maps(member.backbone, pixels)
+        if len(features) < len(indices):
+            features = np.repeat(features, len(indices), axis=0)
+        found, gradients = head_gradients(member.head, features, indices)
+        logits.append(found)
+        maps.append(class_maps(member.head, features, gradients, indices, method, member.name))
+    return logits, maps
 
 
 def _heatmap(raw: np.ndarray) -> np.ndarray:

@@ -27,6 +27,7 @@ from zoo.release.export_facts import Acceptance, ExportFacts, GraphFacts, KerasC
 from zoo.release.exports import Export
 from zoo.release.folder import ReleaseFolder
 from zoo.release.layout import Format, Precision
+from zoo.runtimes.averaged import mean_over_views
 
 if TYPE_CHECKING:
     from zoo.models.ensemble import Ensemble
@@ -202,7 +203,8 @@ def hold_against_keras(
         size: Height and width of the images in pixels.
         temperature: What the export divides the logits by.
         precision: Its number type; int8 has no tolerance here, since it is accepted on other images.
-        decision: If given, the export is accepted by what becomes of this decision, not by the size of its logits.
+        decision: If given, the export is accepted by what becomes of this decision, over its views, and not by the
+            size of its logits.
 
     Returns:
         The entry "check" of `export.json`.
@@ -213,7 +215,8 @@ def hold_against_keras(
     import keras
 
     images = np.concatenate([golden.images(size), fresh_images(size)])
-    expected = golden.predict(model, images) / np.asarray(temperature, np.float32)
+    divisor = np.asarray(temperature, np.float32)
+    expected = golden.predict(model, images) / divisor
     got = np.asarray(run(images), np.float32)
     backend = keras.config.backend()
     if got.shape != expected.shape or not np.isfinite(got).all():
@@ -223,8 +226,11 @@ def hold_against_keras(
         )
     difference, largest = float(np.abs(got - expected).max()), float(np.abs(expected).max())
     if decision is not None:
-        divisor = np.asarray(temperature, np.float32)
-        kept = decisions.kept(decision, expected * divisor, got * divisor)
+        exact, other = expected, got
+        if decision.tta is not None:
+            exact = mean_over_views(lambda view: golden.predict(model, view), images, decision.tta) / divisor
+            other = mean_over_views(run, images, decision.tta)
+        kept = decisions.kept(decision, exact * divisor, other * divisor)
         if reasons := kept.beyond():
             raise ExportError(
                 f"the export was not written: in {precision}, over {counted(len(images), 'image')}, {reasons}; use "

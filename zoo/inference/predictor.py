@@ -182,6 +182,8 @@ class Predictor(Scoring):
             finding: One of `labels`.
             method: "gradcam", "gradcam++" or "layercam"; "cam" for GAP heads. See `zoo.explain.cam`.
 
+        With views (`tta`), the map is the mean of those of the views, each laid back over the image.
+
         Returns:
             Heatmap in the coordinates of the image; `.save("map.png")` writes it as an overlay on the image.
 
@@ -199,7 +201,9 @@ class Predictor(Scoring):
         index, names, decision = self.labels.index(finding), self.labels, self.decision
         if not self.trained[index]:
             raise UsageError(f"{finding!r} was not trained: its logit has nothing to explain")
-        return explain(self.model, image, index, method, findings=names, decision=decision, limits=self.limits)
+        return explain(
+            self.model, image, index, method, findings=names, decision=decision, tta=self.tta, limits=self.limits
+        )
 
     def with_decision(self, decision: Decision | str | Path) -> Predictor:
         """Returns the model with another decision: a fitted one, or the path of a file that `zoo evaluate` wrote.

@@ -121,7 +121,8 @@ def mistakes(
     files, columns = [paths[row] for row, _, _ in wrong], [j for _, j, _ in wrong]
     overlays: list[np.ndarray | None] = [None] * len(wrong)
     if heatmaps and model and wrong:
-        overlays = [e.overlay() for e in explain_images(model, files, columns, METHOD, findings=scores.findings)]
+        made = explain_images(model, files, columns, METHOD, findings=scores.findings, tta=scores.tta)
+        overlays = [e.overlay() for e in made]
     return [
         Mistake(Path(file).name, scores.findings[j], label, float(chances[row, j]), read_image(file)[..., 0], overlay)
         for file, (row, j, label), overlay in zip(files, wrong, overlays, strict=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from zoo.config.tta import TtaSpec
@@ -22,9 +24,16 @@ class AveragedRuntime:
         self.name, self.precision, self.batch_size = runtime.name, runtime.precision, runtime.batch_size
 
     def logits(self, pixels: np.ndarray, full: int = 0) -> np.ndarray:
-        """See `zoo.runtimes.runtime.Runtime`. The mean is taken in float64."""
-        total = sum(np.asarray(self._runtime.logits(view, full), np.float64) for view in views(pixels, self.spec))
-        return np.asarray(total / self.spec.count, np.float32)
+        """See `zoo.runtimes.runtime.Runtime`."""
+        return mean_over_views(lambda view: self._runtime.logits(view, full), pixels, self.spec)
+
+
+def mean_over_views(logits: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray, spec: TtaSpec | None) -> np.ndarray:
+    """Returns the mean of the logits of all views, float32, taken in float64; those of the images without a `spec`."""
+    if spec is None:
+        return logits(pixels)
+    total = sum(np.asarray(logits(view), np.float64) for view in views(pixels, spec))
+    return np.asarray(total / spec.count, np.float32)
 
 
 def averaged(runtime: Runtime, spec: TtaSpec | None) -> Runtime:

@@ -27,6 +27,7 @@ from zoo.release.export_facts import Acceptance, GraphFacts, ImagesOfPart, Keras
 from zoo.release.exports import Export
 from zoo.release.folder import ReleaseFolder
 from zoo.release.layout import INT8
+from zoo.runtimes.averaged import averaged
 from zoo.runtimes.openvino_runtime import OpenVinoRuntime, core, native
 
 #: Share of decisions that accuracy-aware quantisation tries to keep: above the limit, which holds on other images.
@@ -160,6 +161,7 @@ def _quantise(found: ReleaseFolder, plain: Any, reference: OpenVinoRuntime, imag
 
     def measured(model: Any) -> tuple[float, np.ndarray]:
         logits, move = run(model, len(tuning))
+        # On the images alone, also where the decision has views: this only leads the search, `_compare` accepts.
         return acceptance.share_kept(found.decision, expected, logits), move
 
     tried, patterns = [], quantising.left_in_float(plain, found.spec)
@@ -198,7 +200,8 @@ def _compare(
     started: dict[str, OpenVinoRuntime] = {
         rest: OpenVinoRuntime(folder / "model.xml", "int8", rest=rest) for rest in rests
     }
-    compute = {"": reference.logits, **{rest: runtime.logits for rest, runtime in started.items()}}
+    # What `predict` computes: the mean over the views of the decision.
+    compute = {name: averaged(run, found.decision.tta).logits for name, run in {"": reference, **started}.items()}
     read = _read(found, images.compared, progress, "comparison", compute)
     runs = {rest: acceptance.loss(found, read.table, read.logits[""], read.logits[rest], images.part) for rest in rests}
     notes = [*images.notes, *read.notes]
