@@ -187,7 +187,7 @@ command does. In percent of the runs, with Wilson's 95 % interval.
 | --- | ---: | ---: | ---: | ---: |
 {false}
 
-The same where patients are not known, so that each image is taken for a patient of its own: the stated rate does not
+The same where patients are not known, so that each image is taken for a patient of its own: the stated rate need not
 hold, and the command says so.
 
 | images | patients, reference | patients, new | alarms at `--alpha 0.05` | at 0.01 |

@@ -52,6 +52,8 @@ def test_one_row_of_each_patient_is_drawn_and_each_of_its_rows_may_be_it():
     assert all(sorted(units[list(rows)]) == ["a", "b", "c"] for rows in drawn)
     assert {row for rows in drawn for row in rows} == set(range(6))
     assert {len(independent(units, 2, seed)) for seed in range(9)} == {2}
+    many = np.array(["a"] * 99 + ["b"])
+    assert 20 < sum(many[independent(many, 1, seed)][0] == "b" for seed in range(60)) < 40
 
 
 def test_a_low_rate_has_enough_divisions_to_be_reached():

@@ -14,6 +14,7 @@ import pytest
 import zoo
 from zoo.cli import main
 from zoo.release.read import read_release
+from zoo.release.tested import QUALITIES
 
 pytest.importorskip("tensorflow", reason="training reads its images through tf.data")
 pytest.importorskip("sklearn", reason="the pixel baseline is scikit-learn's")
@@ -93,6 +94,17 @@ def test_what_the_test_part_shares_with_training_is_counted_and_a_release_names_
     parts = json.loads((run / "split.json").read_text())["parts"]
     record = read_release(run / "release").trained_on
     assert (len(record.train), len(record.validation)) == (parts["train"]["n"], parts["validation"]["n"])
+
+
+def test_the_release_keeps_the_logits_of_the_test_part_in_another_order(run):
+    rows = pd.read_csv(run / "predictions.csv")
+    rows = rows[rows["split"] == "test"]
+    own = read_release(run / "release").tested
+    wanted = rows.filter(like="logit_").to_numpy(np.float32)
+    assert np.allclose(np.sort(own.logits, axis=0), np.sort(wanted, axis=0), rtol=1e-5)
+    assert len(np.unique(own.patients)) == rows["Patient_ID"].nunique()
+    assert (own.quality == QUALITIES.index("ok")).any()
+    assert (run / "tested.safetensors").read_bytes() == (run / "release" / "tested.safetensors").read_bytes()
 
 
 def test_broken_films_are_skipped_and_named(run, films):

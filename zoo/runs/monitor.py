@@ -109,7 +109,7 @@ def _is_table(reference: str | Path) -> bool:
 def _scores_of(found: ReleaseFolder, name: str) -> OwnScores:
     if found.tested is None:
         raise ReleaseError(
-            f"{name}: the release holds no scores of its test part, as releases of `zoo train` do: give a table of a "
+            f"{name}: the release holds no scores of its test part (`zoo train` writes them now): give a table of a "
             "reference period instead, as `zoo predict IMAGES --out reference.parquet` writes it"
         )
     return found.tested
