@@ -156,7 +156,8 @@ def finish(
     taught = taught or Taught()
     found = assess.assess(recipe, table, split, run, progress, read, taught.calibrated)
     facts = provenance.of_training(recipe, table, split, data_facts) | dict(taught.facts)
-    result, shown = _report(found, table.iloc[split.rows("test")], run, progress, taught)
+    tested = table.iloc[split.rows("test")]
+    result, shown = _report(found, tested, run, progress, taught)
     decisions = {name: decision.to_dict() for name, decision in found.member_decisions.items()}
     write_json(run / "decision.json", {"ensemble": found.decision.to_dict(), "members": decisions})
     write_json(run / "provenance.json", facts)
@@ -164,6 +165,7 @@ def finish(
     gate = fit_on_training_part(table, split, recipe.ensemble.image_size, read, progress, recipe.seed)
     if gate is not None:
         reference.save(gate, run / reference.FILE)
+    paths = list(tested["Image_path"])
     kept = own_scores(found.scores, paths, gate, recipe.ensemble.image_size, progress, recipe.seed)
     if kept is not None:
         kept.write(run)
