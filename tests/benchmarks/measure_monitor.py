@@ -4,7 +4,7 @@
 
 Scores, calls, verdicts of the quality checks and features of two periods are drawn; between them nothing differs, or
 one thing does. Each run draws both periods anew and compares them as the command does. `--runs` is the number of runs
-of a row (250: 20 minutes on two free cores, with `--processes 2`).
+of a row (250: 45 minutes with `--processes 2` on two cores that had other work).
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ def test_the_command_gives_a_table_a_page_json_and_a_status(tmp_path, old, capsy
     assert cli.main(["monitor", str(old), str(other), "--html", str(page)]) == 3
     out = capsys.readouterr().out
     assert "not a medical device" in out
-    assert [line.split()[0] for line in out.splitlines() if line.endswith("  ALARM")] == [FINDINGS3[1].split()[0]]
+    assert [line.split()[0] for line in out.splitlines() if line.endswith(" ALARM")] == [FINDINGS3[1].split()[0]]
     assert max(map(len, out.split("\n\n")[1].splitlines())) <= 88
     text = page.read_text()
     assert "ALARM" in text

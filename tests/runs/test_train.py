@@ -103,7 +103,7 @@ def test_the_release_keeps_the_logits_of_the_test_part_in_another_order(run):
     wanted = rows.filter(like="logit_").to_numpy(np.float32)
     assert np.allclose(np.sort(own.logits, axis=0), np.sort(wanted, axis=0), rtol=1e-5)
     assert len(np.unique(own.patients)) == rows["Patient_ID"].nunique()
-    assert (own.quality == QUALITIES.index("ok")).any()
+    assert (own.quality == QUALITIES.index("unknown")).all()  # too few patients for quality checks
     assert (run / "tested.safetensors").read_bytes() == (run / "release" / "tested.safetensors").read_bytes()
 
 

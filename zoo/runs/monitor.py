@@ -75,17 +75,17 @@ def monitor(reference: str | Path, new: str | Path, *, alpha: float = 0.05, seed
 
 
 def as_text(found: Drift) -> str:
-    """The result as a table of at most 80 columns, for a terminal."""
+    """The result as a table for one screen of a terminal."""
     sides = (f"{side.compared:,} of {counted(side.images, 'image')} of {side.name}" for side in _sides(found))
     lines = [f"Compared: {' against '.join(sides)}.", f"{verdict(found)}", ""]
-    lines.append(f"{'':27}{'share in %':>13}{'distance (limit)':>25}")
-    lines.append(f"{'':27}{'before   now':>13}{'KS, h, MMD':>13}{'PSI':>14}{'p':>7}")
+    lines.append(f"{'':27}{'share in %':>13}{'distance (limit)':>27}")
+    lines.append(f"{'':27}{'before   now':>13}{'KS, h, MMD':>15}{'PSI':>16}{'p':>7}")
     for row in rows_of(found):
         share, first, second = row.share, row.first, row.second
         mark = "*" if row.calls is not None and row.calls.p <= found.alpha else " "
         shares = "" if share is None else f"{100 * share[0]:.1f} {100 * share[1]:5.1f}{mark}"
-        cells = f"{shares:>14}{_cell(first):>12}{_cell(second):>14}{row.p:>7.3f}"
-        lines.append(f"{row.name[:26]:27}{cells}{'  ALARM' if row.alarm else ''}")
+        cells = f"{shares:>14}{_cell(first):>14}{_cell(second):>16}{row.p:>7.3f}"
+        lines.append(f"{row.name[:26]:27}{cells}{' ALARM' if row.alarm else ''}")
     if any(change.about == "calls" for change in found.alarms):
         lines.append("* the share of calls is beyond its limit")
     return "\n".join([*lines, "", *(f"note: {note}" for note in found.notes)])
@@ -98,7 +98,9 @@ def _sides(found: Drift) -> tuple[Side, Side]:
 def _cell(change: Change | None) -> str:
     if change is None:
         return ""
-    return f"{change.distance:.2f} ({'-' if change.limit is None else f'{change.limit:.2f}'})"
+    # Of many images limits are small.
+    digits = 2 if change.limit is None or change.limit >= 0.1 else 3 if change.limit >= 0.01 else 4
+    return f"{change.distance:.{digits}f} ({'-' if change.limit is None else f'{change.limit:.{digits}f}'})"
 
 
 def _is_table(reference: str | Path) -> bool:
