@@ -168,6 +168,9 @@ def test_patients_studies_and_unknown_patients(tmp_path):
         assert f"new.csv: 40 images of {of}, of which one each is drawn" in found.notes
     studies = table.rename(columns={"image": "study"})
     assert read_period(written(studies, tmp_path / "studies.csv")).period.unit == "study"
+    own = pd.DataFrame({"study": [f"s{i}" for i in range(30)], "images": 2, "Spots": np.linspace(0, 1, 30)})
+    by_study = read_period(written(own, tmp_path / "own.csv")).period
+    assert (by_study.findings, by_study.unit) == (("Spots",), "study")
     few = written(table.assign(**{"Patient ID": [f"p{i % 19}" for i in image]}), tmp_path / "few.csv")
     with pytest.raises(EvaluationError, match="19 independent images"):
         monitor(tmp_path / "old.csv", few)
@@ -181,6 +184,16 @@ def test_missing_scores_and_shared_patients_are_counted(tmp_path, old):
     assert "new.parquet: images without a score of each finding (NaN): 2 of 60" in notes
     assert any(note.startswith("10 patients are in both tables") for note in notes)
     assert any(note.startswith("no model is stated in new.parquet") for note in notes)
+
+
+def test_a_damaged_table_is_refused_in_one_line(tmp_path, old):
+    whole = old.read_bytes()
+    cut, torn = tmp_path / "cut.parquet", tmp_path / "torn.parquet"
+    cut.write_bytes(whole[: len(whole) // 2])
+    torn.write_bytes(whole[:100] + bytes(300) + whole[400:])
+    for path, said in ((cut, "cannot be read as Parquet"), (torn, "damaged")):
+        with pytest.raises(TableError, match=said):
+            monitor(old, path)
 
 
 def test_a_folder_of_a_cluster_is_read_when_it_is_complete_and_a_part_alone_is_not(tmp_path, old):

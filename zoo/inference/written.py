@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 
 from zoo.core.csv import CsvColumns, read_pieces
 from zoo.core.errors import TableError
-from zoo.inference.parts import PLACE
+from zoo.inference.parts import PLACE, open_part
 from zoo.inference.writers import require_parquet
 
 #: A piece has about so many cells; the columns are told from so many rows.
@@ -78,7 +77,7 @@ class Written:
                 if (names := _names(opened)) != self.headers:
                     raise TableError(f"{file}: its columns are not those of {self._files[0].name}: {', '.join(names)}")
                 rows = min(most, max(1, _CELLS // max(len(headers), 1)))
-                for batch in opened.iter_batches(rows, columns=list(headers)):
+                for batch in _batches(file, opened, rows, headers):
                     yield _Batch(file, start, batch)
                     start += len(batch)
 
@@ -105,8 +104,10 @@ def open_written(path: str | Path) -> Written:
         return Written(path, tuple(next(read_pieces(path, 1)).columns), {}, files)
     require_parquet(f"{path}: Parquet")
     with _parquet(files[0]) as opened:
-        facts = {key.decode(): value.decode() for key, value in (opened.metadata.metadata or {}).items()}
-        return Written(path, _names(opened), _origin(path, facts), files)
+        stated = (opened.metadata.metadata or {}).items()
+        facts = {key.decode(errors="replace"): value.decode(errors="replace") for key, value in stated}
+        names = _names(opened)
+    return Written(path, names, _origin(path, files[0], facts), files)
 
 
 def _files(path: Path) -> tuple[Path, ...]:
@@ -115,21 +116,25 @@ def _files(path: Path) -> tuple[Path, ...]:
             raise FileNotFoundError(f"{path}: no such table")
         return (path,)
     if not (path / _SUCCESS).is_file():
-        raise TableError(f"{path}: a folder without {_SUCCESS} is no complete table of `zoo predict --engine ray`")
+        raise TableError(
+            f"{path}: a folder without manifest.json is no release, and one without {_SUCCESS} no complete table of "
+            "`zoo predict --engine ray`"
+        )
     if not (files := tuple(sorted(path.glob("part-*.parquet")))):
         raise TableError(f"{path}: holds no part of a table")
     return files
 
 
-def _origin(path: Path, facts: dict[str, str]) -> Mapping[str, str]:
+def _origin(path: Path, first: Path, facts: dict[str, str]) -> Mapping[str, str]:
     """The facts of a file; those of a cluster's folder stand in its parts."""
-    part = facts.pop(_PART, None)
-    if part is None:
+    if _PART not in facts:
         return facts
     if not path.is_dir():
         raise TableError(f"{path}: one part of a table: make the whole of it with `zoo merge`")
-    job = json.loads(part)["job"]
-    return facts | {"manifest_sha256": str(job["model"]), "decision": str(job["decision"])}
+    with open_part(first) as part:
+        job = part.facts.job
+    stated = {"manifest_sha256": job.get("model"), "decision": job.get("decision"), "runtime": job.get("runtime")}
+    return {name: str(fact) for name, fact in stated.items() if fact}
 
 
 def _parquet(path: Path) -> Any:
@@ -140,6 +145,16 @@ def _parquet(path: Path) -> Any:
         return pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
         raise TableError(f"{path}: cannot be read as Parquet: {next(iter(str(error).splitlines()), '')}") from None
+
+
+def _batches(path: Path, opened: Any, rows: int, headers: Sequence[str]) -> Iterator[Any]:
+    """Yields the rows of a file, which may turn out to be damaged."""
+    import pyarrow as pa
+
+    try:
+        yield from opened.iter_batches(rows, columns=list(headers))
+    except (pa.ArrowException, OSError) as error:
+        raise TableError(f"{path}: damaged: {next(iter(str(error).splitlines()), '')}") from None
 
 
 def _names(opened: Any) -> tuple[str, ...]:

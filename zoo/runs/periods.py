@@ -215,6 +215,9 @@ def _wide(
 ) -> Read:
     """A row per image, with findings or features as columns."""
     kind, notes, image = "probabilities", tuple[str, ...](), images.image
+    # Beside custom findings any other number would be taken for one.
+    facts = {*images.headers, head.header("images")}
+    head = CsvColumns(head.path, head.lines, {h: texts for h, texts in head.columns.items() if h not in facts})
     try:
         chosen = prediction_columns(head, "auto", None, {*among})
         headers, kind, notes = chosen.headers, "logits" if chosen.are_logits else kind, chosen.notes
