@@ -1,23 +1,26 @@
 """python tests/devices_run.py FOLDER     trains a tiny network on one device, then on two; prints what came of it.
 
 On two devices it is also stopped in the middle of its second epoch and resumed, and resumed on one.
+
+python tests/devices_run.py FOLDER process     the same as one of two processes, as the environment names them
 """
 
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 from small_run import digest, make_recipe, make_table, split_of
 
 from zoo.core.errors import CheckpointError
 from zoo.core.keras_compat import layers_within
 from zoo.core.progress import Silent
-from zoo.training import callbacks, checkpoint, fitting, mirrored, replicas, stages
+from zoo.training import callbacks, checkpoint, fitting, mirrored, processes, replicas, stages
 from zoo.training.interruption import Interruption
 from zoo.training.jobs import plan
 from zoo.training.optimizers import build_optimizer
@@ -87,6 +90,7 @@ def main(folder: Path) -> dict[str, Any]:
     callbacks.REPORT_EVERY = 0.0
     replicas.prepare(2)
     table = make_table(folder / "films", 140)
+    table.to_pickle(folder / "table.pickle")
 
     def train(name: str, devices: int) -> tuple[str, Losses]:
         recipe, told = recipe_on(devices), Losses()
@@ -104,12 +108,27 @@ def main(folder: Path) -> dict[str, Any]:
             refused = str(error)
         train("resumed", 2)
     return {
+        "backend": keras.config.backend(),
         "curves": curves,
         "stopped": stopped,
         "refused": refused,
         "ends": [digest(folder / "two"), digest(folder / "resumed")],
         "random": random_states(folder),
     }
+
+
+def together(folder: Path) -> dict[str, Any]:
+    """One of two processes with one device each; the second alone is told to stop, and both do."""
+    callbacks.REPORT_EVERY = 0.0
+    replicas.prepare(2)
+    recipe, told = recipe_on(2), Losses()
+    table = pd.read_pickle(folder / "table.pickle")
+    split = split_of(table, recipe)
+    with without_dropout(), stopped_after(14) if processes.number() == 1 else nullcontext():
+        stopped = stages.train(recipe, table, split, folder / "processes", progress=told).stopped
+    found = {"losses": told.losses, "stopped": stopped, "number": processes.number()}
+    processes.leave()
+    return found
 
 
 def random_states(folder: Path) -> list[list[Any]]:
@@ -128,4 +147,4 @@ def random_states(folder: Path) -> list[list[Any]]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(Path(sys.argv[1]))))
+    print(json.dumps((main if len(sys.argv) == 2 else together)(Path(sys.argv[1]))))

@@ -56,6 +56,7 @@ HOMES = {
         "core/compilation.py",
         "models/convolutions.py",
         "training/devices.py",
+        "training/processes.py",
         "training/replicas.py",
         "explain/gradients.py",
     },

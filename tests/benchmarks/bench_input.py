@@ -185,7 +185,7 @@ def labels_of(n: int) -> tuple[np.ndarray, np.ndarray]:
 
 def as_defined(paths: list[str], spec: AugmentSpec, found: SimpleNamespace) -> None:
     """the first batch is that of decoder, order and draws"""
-    from zoo.data.pipeline import epoch_draws, epoch_order
+    from zoo.data.epochs import epoch_draws, epoch_order
 
     rows = epoch_order(len(paths), SEED, EPOCH)[:BATCH]
     images = np.stack([read_image(paths[row], SIZE) for row in rows])

@@ -13,7 +13,7 @@ pytest.importorskip("tensorflow", reason="TensorFlow, which makes the batches, i
 import keras
 
 from zoo.core.errors import ImageError
-from zoo.data import cache, pipeline
+from zoo.data import cache, epochs, pipeline
 from zoo.data.augment import DEFAULT, NONE, ORIGINAL, AugmentSpec, augment
 from zoo.data.cache import cache_images
 from zoo.data.images.reading import read_image
@@ -65,7 +65,7 @@ def test_pixels_are_a_function_of_seed_epoch_and_row(files, labels):
     spec = AugmentSpec(rotation=5.0, targeted_noise=9.0, targeted_noise_probability=1.0)
     for x, y in collect(pipeline.training_batches(files, labels, **KNOBS | {"augment": spec}, targeted=targeted)):
         for pixels, row in zip(x, y[:, 0].astype(int), strict=True):
-            draws = pipeline.epoch_draws(N, 7, 0)[[row]]
+            draws = epochs.epoch_draws(N, 7, 0)[[row]]
             expected = augment(read_image(files[row], SIZE)[None], draws, spec, targeted[[row]])
             np.testing.assert_array_equal(pixels, expected[0])
 
@@ -97,7 +97,7 @@ def test_a_resumed_epoch_sees_each_image_once_whatever_it_reads_from(files, labe
     after = collect(pipeline.training_batches(files, labels, **KNOBS, start_step=start, read=cached.read))
     rows = [int(row) for _, y in before + after for row in y[:, 0]]
     assert len(rows) == len(set(rows)) == N // 4 * 4
-    assert rows == list(pipeline.epoch_order(N, 7, 0))[: len(rows)]
+    assert rows == list(epochs.epoch_order(N, 7, 0))[: len(rows)]
 
 
 def test_evaluation_reads_from_a_cache(files, labels, cached, monkeypatch):
@@ -121,19 +121,19 @@ def test_another_epoch_or_seed_is_another_order_and_other_pixels(files, labels):
     )
     for other in (epoch, seed):
         assert any((y != y2).any() for (_, y), (_, y2) in zip(base, other, strict=True))
-    orders = {tuple(pipeline.epoch_order(N, s, e)) for s in range(4) for e in range(4)}
+    orders = {tuple(epochs.epoch_order(N, s, e)) for s in range(4) for e in range(4)}
     assert len(orders) == 16
-    assert pipeline.epoch_order(N, 7, 0).dtype == np.int64
+    assert epochs.epoch_order(N, 7, 0).dtype == np.int64
 
 
 def test_order_and_augmentation_draw_from_different_streams():
     order = np.random.Generator(np.random.PCG64([7, 0, 2])).permutation(N)
-    assert list(pipeline.epoch_order(N, 7, 0)) != list(order)
+    assert list(epochs.epoch_order(N, 7, 0)) != list(order)
 
 
 def test_an_images_draws_do_not_depend_on_how_many_there_are():
-    np.testing.assert_array_equal(pipeline.epoch_draws(1000, 7, 3)[:5], pipeline.epoch_draws(5, 7, 3))
-    streams = {pipeline.epoch_draws(5, s, e).tobytes() for s in range(3) for e in range(3)}
+    np.testing.assert_array_equal(epochs.epoch_draws(1000, 7, 3)[:5], epochs.epoch_draws(5, 7, 3))
+    streams = {epochs.epoch_draws(5, s, e).tobytes() for s in range(3) for e in range(3)}
     assert len(streams) == 9
 
 
@@ -281,10 +281,10 @@ def test_mixup_mixes_neighbours_of_the_order_whatever_the_batch_size(batch_size)
         augment=AugmentSpec(mixup=0.4), read=read,
     )  # fmt: skip
     images, labels = (np.concatenate(part) for part in zip(*batches.as_numpy_iterator(), strict=True))
-    order = pipeline.epoch_order(n, 3, 1)
-    partners, shares = pipeline.epoch_pairs(n, 3, 1, 0.4)
+    order = epochs.epoch_order(n, 3, 1)
+    partners, shares = epochs.epoch_pairs(n, 3, 1, 0.4)
     assert [partners[order[i]] for i in range(n)] == [order[i ^ 1] for i in range(n)]
-    assert pipeline.epoch_pairs(n + 1, 3, 1, 0.4)[1][:n].tolist() == shares.tolist()
+    assert epochs.epoch_pairs(n + 1, 3, 1, 0.4)[1][:n].tolist() == shares.tolist()
     for place, row in enumerate(order):
         share, other = shares[row], partners[row]
         assert abs(float(images[place].mean()) - (share * values[row] + (1 - share) * values[other])) <= 0.51
@@ -293,8 +293,22 @@ def test_mixup_mixes_neighbours_of_the_order_whatever_the_batch_size(batch_size)
 
 
 def test_mixup_shares_are_drawn_from_the_beta_distribution():
-    shares = pipeline.epoch_pairs(20001, 0, 0, 0.4)[1]
+    shares = epochs.epoch_pairs(20001, 0, 0, 0.4)[1]
     assert abs(shares.mean() - 0.5) < 0.01
     assert abs(shares.var() - 0.25 / 1.8) < 0.003  # 1 / (4 (2 alpha + 1))
-    partners = pipeline.epoch_pairs(20001, 0, 0, 0.4)[0]
+    partners = epochs.epoch_pairs(20001, 0, 0, 0.4)[0]
     assert np.sum(partners == np.arange(20001)) == 1  # the last of an odd number
+
+
+@pytest.mark.parametrize("spec", [DEFAULT, AugmentSpec(mixup=0.4)])
+def test_processes_that_share_a_batch_have_its_rows_between_them(files, labels, spec):
+    options = KNOBS | {"augment": spec}
+    whole = collect(pipeline.training_batches(files, labels, **options))
+    parts = [collect(pipeline.training_batches(files, labels, **options, share=(i, 2))) for i in (0, 1)]
+    assert_same(
+        [tuple(np.concatenate(pair) for pair in zip(*both, strict=True)) for both in zip(*parts, strict=True)], whole
+    )
+    images = [x.numpy() for x in pipeline.evaluation_batches(files[:8], None, image_size=SIZE, batch_size=4)]
+    second = pipeline.evaluation_batches(files[:8], None, image_size=SIZE, batch_size=4, share=(1, 2))
+    for all_rows, rows in zip(images, second, strict=True):
+        np.testing.assert_array_equal(rows.numpy(), all_rows[2:])

@@ -3,11 +3,13 @@
 import dataclasses
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from small_run import make_recipe
@@ -15,7 +17,8 @@ from small_run import make_recipe
 from zoo.config.codec import from_dict
 from zoo.config.specs import to_dict
 from zoo.core.errors import RecipeError, UsageError
-from zoo.training import replicas
+from zoo.training import processes, replicas
+from zoo.training.processes import ADDRESS, COUNT, NUMBER, Told
 from zoo.training.recipe import Recipe, Stage, apply_overrides
 
 pytest.importorskip("tensorflow", reason="training needs TensorFlow's data pipeline")
@@ -23,19 +26,31 @@ pytest.importorskip("tensorflow", reason="training needs TensorFlow's data pipel
 SCRIPT = Path(__file__).parents[1] / "devices_run.py"
 
 
-@pytest.fixture(scope="module", params=["tensorflow", "jax"])
-def made(request, tmp_path_factory) -> Any:
-    pytest.importorskip(request.param)
-    folder = tmp_path_factory.mktemp(request.param)
-    process = subprocess.run(
-        [sys.executable, str(SCRIPT), str(folder)],
-        env={**os.environ, "KERAS_BACKEND": request.param, "PYTHONPATH": str(SCRIPT.parents[1])},
-        capture_output=True,
+def start(backend: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), *arguments],
+        env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(SCRIPT.parents[1]), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
     )
-    assert process.returncode == 0, process.stderr[-2000:]
-    return json.loads(process.stdout.splitlines()[-1])
+
+
+def told_by(process: subprocess.Popen[str]) -> Any:
+    output, errors = process.communicate()
+    assert process.returncode == 0, errors[-2000:]
+    return json.loads(output.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("devices")
+
+
+@pytest.fixture(scope="module", params=["tensorflow", "jax"])
+def made(request, folder) -> Any:
+    pytest.importorskip(request.param)
+    return told_by(start(request.param, str(folder / request.param)))
 
 
 def test_the_losses_of_twenty_steps_are_those_of_one_device(made):
@@ -58,6 +73,45 @@ def test_dropout_is_random_on_each_device_and_a_checkpoint_knows_it(made):
     assert len(before) == 3
     if isinstance(before[0][0], list):  # TensorFlow: a state for each device, so that they drop differently
         assert all(first != second for first, second in before)
+
+
+def test_two_processes_take_the_steps_of_one_device_and_stop_together(made, folder):
+    if made["backend"] != "jax":
+        pytest.skip("several processes are JAX's")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    both = [
+        start("jax", str(folder / "jax"), "process", **{ADDRESS: address, COUNT: "2", NUMBER: str(number)})
+        for number in (0, 1)
+    ]
+    for number, found in enumerate(map(told_by, both)):
+        assert (found["number"], found["stopped"]) == (number, "SIGTERM")
+        assert 10 < len(found["losses"]) < 20
+        np.testing.assert_allclose(found["losses"], made["curves"][0][: len(found["losses"])], rtol=1e-4)
+    run = folder / "jax/processes"
+    state = json.loads(sorted(run.glob("checkpoint/[0-9]*/state.json"))[-1].read_bytes())
+    assert state["identity"]["devices"] == "2 devices of 2 processes"
+    assert sorted(path.name for path in run.glob("*.h5")) == ["stage1.epoch-0001.weights.h5", "stage1.weights.h5"]
+
+
+def test_what_the_environment_says_of_other_processes(monkeypatch):
+    for name in (ADDRESS, COUNT, NUMBER, "SLURM_STEP_NODELIST", "SLURM_NTASKS", "TPU_WORKER_HOSTNAMES"):
+        monkeypatch.delenv(name, raising=False)
+    assert processes.told() is None
+    monkeypatch.setenv("SLURM_NTASKS", "2")  # of an allocation: this process is no task of a step
+    assert processes.told() is None
+    monkeypatch.setenv("SLURM_STEP_NODELIST", "node[1-2]")
+    assert processes.told() == Told(count=2)
+    monkeypatch.setenv(ADDRESS, "node1:1234,node2:1234")
+    monkeypatch.setenv(COUNT, "2")
+    with pytest.raises(UsageError, match=r"needs two whole numbers beside it, .* got '2' and None"):
+        processes.told()
+    monkeypatch.setenv(NUMBER, "1")
+    assert processes.told() == Told("node1:1234", 2, 1)
+    monkeypatch.setattr(keras.config, "backend", lambda: "tensorflow")
+    with pytest.raises(UsageError, match="train together on JAX alone, and the backend is tensorflow"):
+        processes.join(2)
 
 
 def test_another_number_of_devices_is_refused_at_a_resume(made):

@@ -18,13 +18,11 @@ import tensorflow as tf
 
 from zoo.core.errors import ImageError, UsageError
 from zoo.core.warn import Threads
-from zoo.data.augment import DRAWS, AugmentSpec
+from zoo.data import epochs
+from zoo.data.augment import AugmentSpec
 from zoo.data.augment import augment as augment_images
 from zoo.data.images.reading import Reader, read_image
 from zoo.data.mixing import mixup as mix_pairs
-
-# Third word of a generator's seed, so that order and augmentation use different random streams.
-_ORDER, _AUGMENT, _MIX = 1, 2, 3
 
 #: Parts of a batch per thread, so that a thread that finishes early takes over another part.
 _PARTS = 4
@@ -45,6 +43,7 @@ def training_batches(
     drop_remainder: bool = True,
     workers: int | None = None,
     read: Reader = read_image,
+    share: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Makes one epoch of shuffled, augmented batches in which each image occurs once.
 
@@ -65,9 +64,10 @@ def training_batches(
         drop_remainder: Whether to leave out the last batch if it is smaller.
         workers: Number of decoding threads; the number of processors by default.
         read: Reads the pixels of one file: `zoo.data.images.reading.read_image`, or the `read` of a cache.
+        share: (i, n) for the i-th (from 0) of n equal parts of the rows of each batch, for one of n processes.
 
     Returns:
-        Dataset of (uint8 (b, image_size, image_size, channels), float32 (b, k)).
+        Dataset of (uint8 (b, image_size, image_size, channels), float32 (b, k)); b is `batch_size` / n.
 
     Raises:
         ValueError: Lengths differ, there is not one whole batch, or `start_step` is beyond the epoch's end.
@@ -92,7 +92,7 @@ def training_batches(
     on_batch = _batch_augmentation(augment, (seed, epoch))
 
     def batch(step: int) -> list[np.ndarray]:
-        rows = _kept_order(n, seed, epoch)[step * batch_size : (step + 1) * batch_size]
+        rows = _own(_kept_order(n, seed, epoch)[step * batch_size : (step + 1) * batch_size], share)
         draws = _kept_draws(n, seed, epoch)
 
         def load(part: np.ndarray) -> np.ndarray:
@@ -107,7 +107,7 @@ def training_batches(
         mixed = mix_pairs(images[own], images[others], shares)
         return [*on_batch(mixed, mix_pairs(known[rows], known[partners], shares))]
 
-    leading = batch_size if drop_remainder else None
+    leading = batch_size // share[1] if drop_remainder else None
     shapes = [(leading, image_size, image_size, channels), (leading, known.shape[1])]
     return _dataset(batch, start_step, steps, shapes)
 
@@ -121,6 +121,7 @@ def evaluation_batches(
     channels: int = 1,
     workers: int | None = None,
     read: Reader = read_image,
+    share: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Makes batches of all images in the given order, without augmentation; the last batch may be smaller.
 
@@ -132,6 +133,7 @@ def evaluation_batches(
         channels: 1 (grey) or 3 (RGB).
         workers: Number of decoding threads; the number of processors by default.
         read: Reads the pixels of one file.
+        share: Part of the rows of each batch, as in `training_batches`.
 
     Returns:
         Dataset of (uint8 (b, image_size, image_size, channels), float32 (b, k)), or of the images alone.
@@ -147,57 +149,12 @@ def evaluation_batches(
         return np.stack([read(str(files[row]), image_size, channels) for row in part])
 
     def batch(step: int) -> list[np.ndarray]:
-        rows = np.arange(step * batch_size, min(n, (step + 1) * batch_size))
+        rows = _own(np.arange(step * batch_size, min(n, (step + 1) * batch_size)), share)
         images = _in_parts(load, rows, workers)
         return [images] if known is None else [images, known[rows]]
 
     pixels = (None, image_size, image_size, channels)
     return _dataset(batch, 0, steps, [pixels] if known is None else [pixels, (None, known.shape[1])])
-
-
-def epoch_order(n: int, seed: int, epoch: int) -> np.ndarray:
-    """Returns the order of `n` images in an epoch: int64 permutation (n,), a pure function of its arguments.
-
-    Example:
-        >>> sorted(epoch_order(4, seed=42, epoch=0).tolist())
-        [0, 1, 2, 3]
-    """
-    return _generator(seed, epoch, _ORDER).permutation(n).astype(np.int64)
-
-
-def epoch_draws(n: int, seed: int, epoch: int) -> np.ndarray:
-    """Returns the random numbers for the augmentation of `n` images in an epoch.
-
-    A row is a pure function of (seed, epoch, row) and does not depend on `n`.
-
-    Returns:
-        float64 (n, k) in [0, 1), with the k columns of `augment.DRAWS`.
-
-    Example:
-        >>> bool((epoch_draws(2, seed=42, epoch=0) == epoch_draws(3, seed=42, epoch=0)[:2]).all())
-        True
-    """
-    return _generator(seed, epoch, _AUGMENT).random((n, len(DRAWS)))
-
-
-def epoch_pairs(n: int, seed: int, epoch: int, alpha: float) -> tuple[np.ndarray, np.ndarray]:
-    """Returns with which image each of `n` images is mixed in an epoch (MixUp), and its own share of the mixture.
-
-    Neighbours in the order of the epoch are partners of each other, so that batches of even size hold both; the last of
-    an odd number stays as it is. Like the order, pairs and shares do not depend on the size of the batches.
-
-    Returns:
-        int64 (n,), index of each image's partner, and float64 (n,) in [0, 1], drawn from Beta(alpha, alpha).
-
-    Example:
-        >>> partners, shares = epoch_pairs(4, seed=42, epoch=0, alpha=0.2)
-        >>> partners[partners].tolist(), bool(((0 <= shares) & (shares <= 1)).all())
-        ([0, 1, 2, 3], True)
-    """
-    order = epoch_order(n, seed, epoch)
-    partners, places = np.arange(n), np.arange(n // 2 * 2)
-    partners[order[places]] = order[places ^ 1]
-    return partners, _generator(seed, epoch, _MIX).beta(alpha, alpha, n)
 
 
 def steps_per_epoch(n: int, batch_size: int, drop_remainder: bool = True) -> int:
@@ -230,9 +187,9 @@ def image_errors() -> Iterator[None]:
 # TensorFlow keeps every function passed to a dataset until the process ends, so there is one more after each epoch.
 # The functions above therefore hold only what all epochs share: order and random numbers come from small caches, and
 # there is one thread pool.
-_kept_order = lru_cache(maxsize=2)(epoch_order)
-_kept_draws = lru_cache(maxsize=2)(epoch_draws)
-_kept_pairs = lru_cache(maxsize=2)(epoch_pairs)
+_kept_order = lru_cache(maxsize=2)(epochs.epoch_order)
+_kept_draws = lru_cache(maxsize=2)(epochs.epoch_draws)
+_kept_pairs = lru_cache(maxsize=2)(epochs.epoch_pairs)
 
 
 @cache
@@ -276,8 +233,10 @@ def _batch_augmentation(
     return batch_augmentation(spec.kerascv, spec.kerascv_strength, seed)
 
 
-def _generator(*words: int) -> np.random.Generator:
-    return np.random.Generator(np.random.PCG64(list(words)))
+def _own(rows: np.ndarray, share: tuple[int, int]) -> np.ndarray:
+    part, parts = share
+    size = len(rows) // parts
+    return rows[part * size : (part + 1) * size]
 
 
 def _by_position(paths: Sequence[str | Path]) -> Sequence[str | Path]:

@@ -13,7 +13,7 @@ import pandas as pd
 from zoo.config.specs import to_dict
 from zoo.core.files import write_json
 from zoo.core.process import require_own_process
-from zoo.core.progress import Progress
+from zoo.core.progress import Progress, Silent
 from zoo.data import splits
 from zoo.data.images.reading import Reader, read_image
 from zoo.data.tables.several import DataSet
@@ -29,7 +29,7 @@ from zoo.runs import leaks, provenance, results, training_data
 from zoo.runs.gate import fit_on_training_part
 from zoo.runs.restart import move_away, removed_on_failure
 from zoo.runs.tested import own_scores
-from zoo.training import assess, interruption, stages
+from zoo.training import assess, interruption, processes, replicas, stages
 from zoo.training.recipe import Recipe
 
 
@@ -40,7 +40,7 @@ class Outcome:
     Attributes:
         run: Folder of the run.
         stopped: Why it stopped before its end, "" if it is done; the same command resumes it.
-        result: The evaluation, as written to `metrics.json`; None if stopped.
+        result: The evaluation, as written to `metrics.json`; None if stopped, and in a process that is not the first.
         report: Path of the report; None if stopped.
         release: Folder of the release; None if stopped.
     """
@@ -106,8 +106,11 @@ def train(
         StateError: This process was forked from one that had already loaded or trained a model.
     """
     require_own_process()
+    replicas.prepare(recipe.devices)
+    if processes.number():
+        progress = Silent()
     if restart:
-        move_away(run, progress)
+        processes.by_first(lambda: move_away(run, progress))
     try:
         with interruption.at_once():
             return _train(recipe, data, run, progress, dataset, data_name, max_hours, cache)
@@ -125,13 +128,19 @@ def _train(
     max_hours: float | None,
     cache: Path | None,
 ) -> Outcome:
-    with removed_on_failure(run, progress):
-        held = training_data.prepare(recipe, data, dataset, run, progress, cache)
+    def prepare() -> training_data.Prepared:
+        with removed_on_failure(run, progress):
+            return training_data.prepare(recipe, data, dataset, run, progress, cache)
+
+    held, helps = processes.in_turn(prepare), processes.number() > 0
     recipe, table, split, read = held.recipe, held.table, held.split, held.read
     tell_random(recipe, progress)
     result = stages.train(recipe, table, split, run, max_hours=max_hours, progress=progress, read=read, data=held.data)
     if result.stopped:
         return Outcome(run, stopped=result.stopped)
+    processes.leave()
+    if helps:
+        return Outcome(run)
     return finish(recipe, table, split, run, progress, held.facts(data_name), read)
 
 

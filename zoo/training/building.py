@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 import keras
@@ -11,6 +12,7 @@ from zoo.core.errors import WeightsError
 from zoo.core.files import sha256, whole_file
 from zoo.models.ensemble import Ensemble
 from zoo.models.weights.files import uninitialized
+from zoo.training import processes
 from zoo.training.jobs import Job
 
 
@@ -38,7 +40,8 @@ def build(job: Job, fresh: bool = True, known: Mapping[str, str] | None = None) 
     keras.utils.set_random_seed(job.seed)
     if fresh and start is None:
         return Ensemble.from_spec(job.spec, start=True)
-    with uninitialized():
+    # JAX compares what several processes put on their devices, and NaN differs from NaN.
+    with uninitialized() if processes.count() == 1 else nullcontext():
         model = Ensemble.from_spec(job.spec)
     if start is not None:
         model.load_weights(start)
@@ -46,7 +49,14 @@ def build(job: Job, fresh: bool = True, known: Mapping[str, str] | None = None) 
 
 
 def save_weights(model: keras.Model, path: Path) -> None:
-    """Writes the model's weights to a `.weights.h5` file, atomically and without the optimizer."""
+    """Writes the model's weights to a `.weights.h5` file, atomically and without the optimizer.
+
+    Of several processes the first one does, and the others wait for it.
+    """
+    processes.by_first(lambda: _save_weights(model, path))
+
+
+def _save_weights(model: keras.Model, path: Path) -> None:
     # Keras would include the optimizer of a compiled model, which makes the file three times as large.
     optimizer, model.optimizer = getattr(model, "optimizer", None), None
     try:

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from zoo.training import mirrored
+from zoo.training import mirrored, processes
 from zoo.training.nonfinite import MOST_SKIPPED, NotFinite, applied_steps
 from zoo.training.recipe import Stage
 
@@ -110,7 +110,7 @@ def epoch_callbacks(stage: Stage, model: keras.Model, logs: Path) -> keras.callb
     `model.stop_training`.
     """
     callbacks: list[keras.callbacks.Callback] = []
-    if find_spec("tensorboard") is not None:
+    if find_spec("tensorboard") is not None and processes.number() == 0:
         # First in the list, so that it logs the learning rate of this epoch and not the one reduced after it.
         callbacks.append(keras.callbacks.TensorBoard(str(logs), write_graph=False))
     if stage.early_stopping_patience is not None:

@@ -15,7 +15,7 @@ from zoo.data.images.reading import Reader, read_image
 from zoo.data.splits import Split
 from zoo.data.tables import reading
 from zoo.labels import uncertain
-from zoo.training import teaching
+from zoo.training import processes, teaching
 from zoo.training.recipe import Recipe, Stage
 
 
@@ -104,8 +104,11 @@ class Examples:
         """Number of batches per epoch; the last, incomplete batch is left out."""
         return pipeline.steps_per_epoch(len(self.paths), stage.batch_size)
 
-    def batches(self, stage: Stage, seed: int, epoch: int, start_step: int) -> Any:
-        """Training batches of an epoch (counted over the whole run), beginning at `start_step`."""
+    def batches(self, stage: Stage, seed: int, epoch: int, start_step: int, whole: bool = False) -> Any:
+        """Training batches of an epoch (counted over the whole run), beginning at `start_step`.
+
+        One of several processes gets its rows of each batch, unless it wants the whole.
+        """
         return pipeline.training_batches(
             self.paths,
             self.labels,
@@ -117,6 +120,7 @@ class Examples:
             targeted=self.targeted,
             start_step=start_step,
             read=self.read,
+            share=(0, 1) if whole else processes.share(),
         )
 
     def image_size(self, stage: Stage) -> int:
@@ -129,7 +133,12 @@ class Examples:
         missing = -len(self.validation_paths) % batch_size
         paths = self.validation_paths + self.validation_paths[-1:] * missing
         return pipeline.evaluation_batches(
-            paths, None, image_size=self.image_size(stage), batch_size=batch_size, read=self.read
+            paths,
+            None,
+            image_size=self.image_size(stage),
+            batch_size=batch_size,
+            read=self.read,
+            share=processes.share(),
         )
 
 

@@ -11,7 +11,7 @@ from zoo.core.errors import ImageError
 from zoo.core.progress import Progress
 from zoo.data.images.reading import read_image
 from zoo.data.pipeline import training_batches
-from zoo.training import devices, replicas
+from zoo.training import devices, processes, replicas
 from zoo.training.recipe import Recipe
 
 #: Images per second that a T4 trains with three backbones at 224 px in float16; an estimate that was not measured.
@@ -39,11 +39,12 @@ def starves(recipe: Recipe, paths: Sequence[str], progress: Progress) -> bool:
     if capability is None:
         return False
     devices.leave_gpu_to_the_backend()
-    need, rate = needed_rate(recipe, capability) * replicas.count(recipe.devices), input_rate(recipe, paths)
+    here = replicas.count(recipe.devices) // processes.count()
+    need, rate = needed_rate(recipe, capability) * here, input_rate(recipe, paths)
     starved = rate < _HEADROOM * need
+    who = "the device trains" if here == 1 else f"its {here} devices train"
     progress.message(
-        f"input: this machine decodes {rate:,.0f} images/s, and the device trains about {need:,.0f} images/s (an "
-        "estimate): "
+        f"input: this machine decodes {rate:,.0f} images/s, and {who} about {need:,.0f} images/s (an estimate): "
         + (f"below {_HEADROOM:g} times that rate, so the images are cached" if starved else "no cache is needed")
     )
     return starved

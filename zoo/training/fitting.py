@@ -11,7 +11,7 @@ import numpy as np
 
 from zoo.core.errors import TrainingError
 from zoo.data.pipeline import image_errors
-from zoo.training import checkpoint, devices, mirrored, nonfinite
+from zoo.training import checkpoint, devices, mirrored, nonfinite, processes
 from zoo.training.building import build
 from zoo.training.callbacks import StepCallback, callback_states, epoch_callbacks, restore_callbacks
 from zoo.training.jobs import Job, Position
@@ -202,7 +202,8 @@ class _Fitting:
     def _due(self) -> str:
         if self.around.interruption.reason:
             return "stop"
-        return "save" if time.monotonic() - self._saved_at >= 60 * self.around.checkpoint_minutes else ""
+        due = time.monotonic() - self._saved_at >= 60 * self.around.checkpoint_minutes
+        return "save" if processes.largest(due) else ""
 
     def _save_step(self, step: int) -> None:
         self.position.step = step

@@ -7,7 +7,7 @@ from typing import Any
 from zoo.core.files import sha256
 from zoo.data.pipeline import image_errors
 from zoo.models.ensemble import Ensemble
-from zoo.training import averaging
+from zoo.training import averaging, processes
 from zoo.training.building import save_weights
 from zoo.training.jobs import Job, Position
 from zoo.training.optimizers import averaged_weights
@@ -53,7 +53,7 @@ class Kept:
         stage = self.job.stage
         if stage.soup is not None or (finished and stage.average_last is not None):
             kept = () if finished else averaging.best_epochs(self._aucs(), stage)
-            averaging.forget_epochs(self.job.folder, stage, kept)
+            processes.by_first(lambda: averaging.forget_epochs(self.job.folder, stage, kept))
 
     def _save_best(self) -> None:
         path = self.job.folder / self.job.stage.best_weights
@@ -83,7 +83,7 @@ class Kept:
 
     def _last_batches(self) -> Any:
         job, stage = self.job, self.job.stage
-        return self.around.examples.batches(stage, job.seed, job.first_epoch + stage.epochs - 1, 0)
+        return self.around.examples.batches(stage, job.seed, job.first_epoch + stage.epochs - 1, 0, whole=True)
 
     def _scores(self) -> dict[str, float]:
         return validate(self.model, self.around, self.job.stage)

@@ -16,7 +16,7 @@ import numpy as np
 
 from zoo.core.files import write_text
 from zoo.core.progress import Progress
-from zoo.training import resuming
+from zoo.training import processes, resuming
 from zoo.training.checkpoint import Checkpoints
 from zoo.training.distillation import DistillationLoss
 from zoo.training.examples import Examples
@@ -109,11 +109,14 @@ def run(
     """
     checkpoints = work.checkpoints()
 
-    def save(variables: Mapping[str, np.ndarray]) -> None:
+    def write(variables: Mapping[str, np.ndarray]) -> None:
         write_history(work.folder, position.history)
         # The start of an epoch is kept for a stage that may have to repeat it.
         pin = position.step == 0 and any(job.stage.back_offs for job in work.jobs)
         checkpoints.save(variables, {"identity": work.identity, "position": dataclasses.asdict(position)}, pin=pin)
+
+    def save(variables: Mapping[str, np.ndarray]) -> None:
+        processes.by_first(lambda: write(variables))
 
     def saved(pinned: bool) -> tuple[Position, Mapping[str, np.ndarray] | None] | None:
         snapshot = checkpoints.pinned() if pinned else checkpoints.load()

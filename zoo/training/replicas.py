@@ -17,29 +17,42 @@ import keras
 from zoo.core.backend import require_tested
 from zoo.core.counting import counted
 from zoo.core.errors import UsageError
+from zoo.training import processes
 from zoo.training.recipe import Recipe
 
 
 def prepare(devices: int | Literal["all"]) -> None:
-    """Divides a CPU into several devices, which is possible only before the backend is first used.
+    """Joins the other processes of the run, if there are any, and divides a CPU into as many devices as are missing.
 
-    They share its cores: it shows that a recipe trains on several devices, and is not faster. GPUs are not divided.
+    Call it before the backend is first used; later, nothing can be divided. The parts of a CPU share its cores: they
+    show that a recipe trains on several devices, and are not faster. GPUs are not divided.
 
     Args:
-        devices: As in the recipe; nothing is done for 1 and "all".
+        devices: As in the recipe; nothing is done for 1, and nothing divided for "all".
+
+    Raises:
+        UsageError: The other processes cannot be joined.
     """
-    if devices in ("all", 1):
+    if devices == 1:
         return
+    if devices != "all":
+        _divide_cpu(devices)
+    processes.join(devices)
+
+
+def _divide_cpu(devices: int) -> None:
+    others = processes.told()
+    own = devices // ((others and others.count) or 1)
     with suppress(RuntimeError):  # in use already: `sharing` counts what there is
         if require_tested("training") == "tensorflow":
             import tensorflow as tf
 
-            parts = [tf.config.LogicalDeviceConfiguration()] * int(devices)
+            parts = [tf.config.LogicalDeviceConfiguration()] * devices
             tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], parts)
-        elif "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+        elif own > 1 and "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
             import jax
 
-            jax.config.update("jax_num_cpu_devices", int(devices))
+            jax.config.update("jax_num_cpu_devices", own)
 
 
 @contextmanager
@@ -77,7 +90,23 @@ def count(wanted: int | Literal["all"]) -> int:
         raise UsageError(
             f"the recipe wants devices={wanted}, and {keras.config.backend()} finds {counted(found, kind)}"
         )
+    if processes.count() > 1 and wanted not in ("all", found):
+        raise UsageError(
+            f"the recipe wants devices={wanted}, and the {processes.count()} processes of this run have {found}: use "
+            "all of them"
+        )
     return found if wanted == "all" else wanted
+
+
+def named(shared: int) -> str:
+    """Names the devices of a run, as its checkpoints know them.
+
+    Example:
+        >>> named(2)
+        '2 devices'
+    """
+    together = f" of {counted(processes.count(), 'process', 'processes')}" if processes.count() > 1 else ""
+    return f"{counted(shared, 'device')}{together}"
 
 
 def _tensorflow_devices() -> tuple[str, int]:

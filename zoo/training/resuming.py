@@ -85,7 +85,7 @@ def resume(
         who: Name of the member that the checkpoints are of, "" for all of them.
 
     Raises:
-        CheckpointError: Recipe, split, data or precision differ; the message names what does.
+        CheckpointError: Recipe, split, data, precision or devices differ; the message names what does.
     """
     snapshot = checkpoints.load()
     if snapshot is None:
@@ -101,7 +101,7 @@ def compare(saved: Mapping[str, Any], now: Mapping[str, Any], recipe: Recipe, ru
     """Compares the identity of a checkpoint with that of the run as it would be resumed.
 
     Raises:
-        CheckpointError: Recipe, split, data or precision differ; the message names what does.
+        CheckpointError: Recipe, split, data, precision or devices differ; the message names what does.
     """
     _refuse_recipe(saved["recipe"], recipe, run_dir)
     for what, key in saved.get("data", {}).items():

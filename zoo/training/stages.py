@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,6 @@ import numpy as np
 import pandas as pd
 
 from zoo.config.specs import to_dict
-from zoo.core.counting import counted
 from zoo.core.errors import CheckpointError
 from zoo.core.files import write_text
 from zoo.core.progress import Progress, Silent
@@ -24,13 +24,14 @@ from zoo.data.images.reading import Reader, read_image
 from zoo.data.splits import Split
 from zoo.models.ensemble import Ensemble
 from zoo.models.weights.files import uninitialized
-from zoo.training import devices, folds, interruption, loop, parallel, replicas, resuming
+from zoo.training import devices, folds, interruption, loop, parallel, processes, replicas, resuming
 from zoo.training.building import save_weights
 from zoo.training.examples import Examples
 from zoo.training.interruption import Interruption
 from zoo.training.jobs import member_folder, plan
 from zoo.training.loop import LabelWeights, Part, Work
 from zoo.training.losses import label_weights
+from zoo.training.processes import Agreed
 from zoo.training.recipe import Recipe
 
 #: One row per epoch.
@@ -107,7 +108,6 @@ def train(
         _locked(run_dir),
         interruption.watch(max_hours) as watch,
         devices.precision(recipe.precision) as precision,
-        replicas.sharing(recipe) as count,
     ):
         devices.leave_gpu_to_the_backend()
         whole, parts = _parts(recipe, table, split, read, teacher)
@@ -115,17 +115,18 @@ def train(
             progress.message(note)
         data = data or DataIdentity.of(table, recipe.ensemble.findings)
         resuming.refuse_changes(recipe, data, run_dir)
-        identity = resuming.identity_of(recipe, split, precision, data, counted(count, "device"))
-        jobs = tuple(plan(recipe, run_dir))
-        work = Work(jobs, run_dir, run_dir, recipe, parts, identity, devices=count)
-        write = partial(_write_inputs, run_dir, recipe, split, whole.weights, data)
-        stopped, history = (
-            _side_by_side(work, write, watch, progress)
-            if recipe.members == "parallel"
-            else _here(work, write, watch, progress)
-        )
+        with replicas.sharing(recipe) as count:
+            identity = resuming.identity_of(recipe, split, precision, data, replicas.named(count))
+            jobs = tuple(plan(recipe, run_dir))
+            work = Work(jobs, run_dir, run_dir, recipe, parts, identity, devices=count)
+            write = partial(_write_inputs, run_dir, recipe, split, whole.weights, data)
+            stopped, history = (
+                _side_by_side(work, write, watch, progress)
+                if recipe.members == "parallel"
+                else _here(work, write, watch, progress)
+            )
         if not stopped and recipe.members != "joint":
-            merge_members(recipe, run_dir)
+            processes.by_first(lambda: merge_members(recipe, run_dir))
     return RunResult(
         run_dir=run_dir,
         stopped=stopped,
@@ -141,9 +142,12 @@ def train(
 def _here(work: Work, write: Callable[[], None], watch: Interruption, progress: Progress) -> tuple[str, History]:
     """Runs all jobs in this process; returns why they stopped, or "", and the history."""
     devices.build_graphs_quickly()
-    position, arrays = work.resume(progress)
-    write()
-    return loop.run(work, position, arrays, watch, progress), position.history
+    position, arrays = processes.in_turn(lambda: work.resume(progress))
+    processes.require_same(json.dumps([dataclasses.asdict(position), work.identity], sort_keys=True), "runs")
+    processes.by_first(write)
+    return loop.run(
+        work, position, arrays, Agreed(watch) if processes.count() > 1 else watch, progress
+    ), position.history
 
 
 def _side_by_side(
@@ -186,6 +190,9 @@ def _parts(
 
 @contextmanager
 def _locked(run_dir: Path) -> Iterator[None]:
+    if processes.number():
+        yield  # the first process holds the lock for all
+        return
     try:
         with filelock.FileLock(run_dir / ".lock", timeout=0):
             yield

@@ -7,6 +7,7 @@ import numpy as np
 
 from zoo.data.pipeline import image_errors
 from zoo.evaluation.metrics import roc_auc
+from zoo.training import processes
 from zoo.training.nonfinite import NotFinite
 from zoo.training.stage import Stage
 from zoo.training.surroundings import Surroundings
@@ -28,8 +29,10 @@ def validate(model: keras.Model, around: Surroundings, stage: Stage) -> dict[str
     """
     examples = around.examples
     labels = examples.validation_labels
+    batches = examples.validation_batches(stage)
     with image_errors():
-        logits = model.predict(examples.validation_batches(stage), verbose=0)[: len(labels)]
+        found = model.predict(batches, verbose=0) if processes.count() == 1 else processes.predict(model, batches)
+    logits = found[: len(labels)]
     if not np.isfinite(logits).all():
         raise NotFinite(0, "the network gives NaN or infinite logits of validation images")
     targets = labels if examples.validation_targets is None else examples.validation_targets
