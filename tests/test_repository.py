@@ -38,13 +38,15 @@ def test_the_citation_names_this_version_and_licence() -> None:
     assert citation["license"] == "Apache-2.0"
 
 
-def test_the_hosted_matrix_has_every_python_and_backend_and_the_oldest_versions() -> None:
-    matrix = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text("utf-8"))["jobs"]["matrix"]["strategy"][
-        "matrix"
-    ]
-    assert matrix["python"] == ["3.11", "3.12", "3.13"]
-    assert matrix["backend"] == ["tensorflow", "jax"]
-    assert [row["versions"] for row in matrix["include"]] == ["oldest", "oldest"]
+def test_the_hosted_matrix_has_every_python_and_backend_and_the_oldest_and_newest_versions() -> None:
+    jobs = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text("utf-8"))["jobs"]
+    assert jobs["matrix"]["strategy"]["matrix"] == {
+        "python": ["3.11", "3.12", "3.13"],
+        "backend": ["tensorflow", "jax"],
+    }
+    assert jobs["versions"]["strategy"]["matrix"] == {"versions": ["oldest", "newest"]}
+    assert jobs["versions"]["steps"][-1]["run"] == "make test-${{ matrix.versions }}"
+    assert "test-oldest test-newest: test-%: .venv-%/.ready" in (ROOT / "Makefile").read_text("utf-8")
 
 
 def test_a_release_is_published_without_a_stored_token() -> None:

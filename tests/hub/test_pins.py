@@ -1,10 +1,13 @@
 """Names of the user's own for releases on a Hub."""
 
 import json
+import shutil
 import threading
+from dataclasses import replace
 
 import pytest
 from builders import tiny_release
+from publishable import rewrite
 
 import zoo
 from zoo.core.errors import HubError, IntegrityError, ReleaseError, UnknownNameError
@@ -116,6 +119,23 @@ def test_a_reference_is_checked_and_then_pinned(hub, folder, commit):
     info = zoo.info("mine")
     assert (info.repo, info.revision, info.members, info.installed) == (REPO, newer, ("tiny0", "tiny1"), "")
     assert "mine" in zoo.list_models(kind="ensemble")
+
+
+def test_a_release_signed_anew_with_another_threshold_is_another_one_which_a_pin_refuses(hub, folder, commit, tmp_path):
+    pin = pins.add_reference("mine", f"hf://{REPO}")
+    other = shutil.copytree(folder, tmp_path / "other")
+
+    def change(data):
+        data["ensemble"]["operating_points"]["max_f1"]["thresholds"][0] = 0.35
+
+    rewrite(other, "decision.json", change)
+    moved = hub.store.plant(REPO, other)
+    first = lambda name: sources.find(name).decision.operating_points["max_f1"].thresholds[0]  # noqa: E731
+    assert first(f"hf://{REPO}@{moved}") == 0.35
+    assert first("mine") != 0.35
+    pins.add("mine", replace(pin, revision=moved), replace=True)
+    with pytest.raises(IntegrityError, match=r"manifest\.json"):
+        sources.find("mine")
 
 
 def test_what_cannot_be_loaded_is_not_pinned(hub, folder, commit):

@@ -60,8 +60,8 @@ def batches_seen(optimizer: keras.optimizers.Optimizer) -> int:
 def layers_within(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     """Lists a layer and all layers that it is made of, at any depth.
 
-    There is no public way: `Model.layers` holds those of a model, and a layer that is no model has no such list. Uses
-    `Layer._flatten_layers`.
+    There is no public way: `Model.layers` holds those of a model, and a layer that is no model has no such list.
+    Uses `Layer._flatten_layers`.
 
     Example:
         >>> [type(layer).__name__ for layer in layers_within(keras.Sequential([keras.layers.Dropout(0.5)]))]
@@ -130,9 +130,8 @@ def local_apply(optimizer: Any) -> Callable[[Sequence[Any], Sequence[Any]], None
     function does what an optimizer does without replicas; the caller sums the gradients and calls it in
     `tf.distribute.StrategyExtended.update`, once for each replica.
 
-    There is no public way. Puts the methods of `BaseOptimizer` in the place of `_backend_update_step`,
-    `_apply_weight_decay` and `_backend_increment_gradient_accumulators` of this optimizer, and uses
-    `LossScaleOptimizer._common_apply`.
+    There is no public way. Uses `LossScaleOptimizer._common_apply`, and puts the methods of `BaseOptimizer` in the
+    place of `_backend_update_step`, `_apply_weight_decay` and `_backend_increment_gradient_accumulators`.
 
     Args:
         optimizer: A built optimizer on TensorFlow, which is changed; or a `LossScaleOptimizer` of one.

@@ -113,7 +113,8 @@ def _write(order: Mapping[str, Any], path: Path) -> None:
     logits = network(keras.ops.cast(pixels, "float32"))
     scaled = keras.layers.Rescaling(1 / np.asarray(order["temperature"], "float32"), name="logits")(logits)
     format = {"litert": "litert", "saved_model": "tf_saved_model"}[order["format"]]
-    keras.Model(pixels, scaled).export(path, format=format, verbose=False)
+    # As text: Keras 3.14 takes no Path for "litert".
+    keras.Model(pixels, scaled).export(str(path), format=format, verbose=False)
 
 
 def _run_litert(path: Path, images: np.ndarray) -> np.ndarray:

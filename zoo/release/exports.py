@@ -13,7 +13,16 @@ from zoo.core.errors import RecipeError, ReleaseError
 from zoo.release import manifest, openvino_ir
 from zoo.release.documents import OPEN
 from zoo.release.export_facts import ExportFacts, Loss
-from zoo.release.layout import EXPORT_VERSION, FACTS, FILES, FOLDER, INT8, MAX_AUC_LOSS, MIN_DECISIONS_KEPT
+from zoo.release.layout import (
+    EXPORT_VERSION,
+    FACTS,
+    FILES,
+    FOLDER,
+    INT8,
+    MAX_AUC_LOSS,
+    MAX_INT8_DIFFERENCE,
+    MIN_DECISIONS_KEPT,
+)
 from zoo.release.manifest import Listed
 
 
@@ -141,12 +150,18 @@ def check_carried(
 
 
 def check_accepted(facts: ExportFacts, where: Path) -> None:
-    """Refuses an int8 export whose stated losses exceed the limits."""
+    """Refuses an int8 export whose stated losses, or difference from Keras, exceed the limits."""
     if facts.acceptance is None:
         raise ReleaseError(f"{where}: it does not say that int8 was accepted")
     for name, run in facts.acceptance.runs.items():
         if reasons := beyond(run):
             raise ReleaseError(f"{where}: int8 with {name[:20]!r} was not acceptable: {'; '.join(reasons)}")
+    difference = facts.check.difference * max(facts.temperature)
+    if not difference <= MAX_INT8_DIFFERENCE:
+        raise ReleaseError(
+            f"{where}: it states that a logit of int8 differs by {difference:.3g} from Keras, more than "
+            f"{MAX_INT8_DIFFERENCE:g}: use precision 'float32' or 'auto'"
+        )
 
 
 def beyond(run: Loss) -> list[str]:

@@ -27,10 +27,10 @@ AIM, SECONDS, MEMORY, TURN = 200, 3000.0, 4 << 30, 900.0
 #: How often a trial kills, by what the start of a life costs; more than 300 kills in all of them.
 KILLS = {"spool": 12, "cache": 8, "publish": 6, "predict csv": 4, "predict parquet": 4, "embed": 4}
 
-#: The work of the trials, in turn; what takes long comes less often.
+#: The work of the trials, in turn; what takes long comes less often, and late.
 TURNS = (
-    "spool", "cache", "train joint", "publish", "embed", "train separate", "predict csv", "probe", "train parallel",
-    "spool", "export", "cache", "predict parquet", "publish", "spool", "embed", "cache", "train joint", "spool",
+    "spool", "cache", "train joint", "publish", "embed", "train separate", "predict csv", "probe", "export",
+    "predict parquet", "spool", "cache", "publish", "spool", "embed", "cache", "train parallel", "spool", "train joint",
     "cache",
 )  # fmt: skip
 

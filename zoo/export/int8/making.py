@@ -119,6 +119,7 @@ def export_int8(
         size, findings = found.spec.image_size, len(found.spec.findings)
         openvino_ir.check(new / "model.xml", (new / "model.bin").stat().st_size, size, findings)
         made = exporting.finish(new, facts, _check(network, new, facts), result)
+        exports.check_accepted(made, new)
     if out is not None:
         _write_calibrated(found, network, quantised, result, out)
     ours = carry and found.root is None
