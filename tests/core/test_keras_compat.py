@@ -126,8 +126,8 @@ def test_no_later_version_than_the_one_checked_is_installed_or_allowed():
         bounds = [r for r in requirements[library] if r.split(">")[0].split("[")[0] in (library, f"{library}-cpu")]
         assert bounds
         assert all(bound.split(";")[0].endswith(f",<{major}.{minor + 1}") for bound in bounds), bounds
-    installed, checked = (list(map(int, v.split(".")[:2])) for v in (version("keras"), keras_compat.CHECKED["keras"]))
-    assert installed <= checked
+    installed, newest = (list(map(int, v.split(".")[:2])) for v in (version("keras"), keras_compat.CHECKED["keras"]))
+    assert installed <= newest
 
 
 def test_every_use_states_what_it_uses_and_why():
