@@ -139,15 +139,17 @@ def test_objects_that_cannot_be_attributed_are_refused(tmp_path):
 def test_unreadable_images_are_kept_aside_with_the_reason(tmp_path):
     kept = Kept()
     with node(tmp_path / "spool", kept) as running:
-        assert (
-            store(running.port, film("1.5", 1), film("1.5", 2, Modality="CT"), film("1.6", 3, Modality="MR")) == [0] * 3
-        )
-        until(lambda: running.spool.counts() == {"receiving": 0, "waiting": 0, "done": 1, "aside": 2})
+        cut_off = film("1.5", 4, Rows=400)  # more than it has pixels for
+        films = (film("1.5", 1), film("1.5", 2, Modality="CT"), film("1.6", 3, Modality="MR"), cut_off)
+        assert store(running.port, *films) == [0] * 4
+        until(lambda: running.spool.counts() == {"receiving": 0, "waiting": 0, "done": 1, "aside": 3})
         reasons = sorted(path.read_text()[:30] for path in running.spool.aside.glob("*.txt"))
-        assert reasons == ["a DICOM file of modality 'CT',", "a DICOM file of modality 'MR',"]
+        assert reasons == [
+            "a DICOM file of modality 'CT',", "a DICOM file of modality 'MR',", "a DICOM file that is damaged (",
+        ]  # fmt: skip
     report, _ = sent(kept)
     texts = [item.TextValue for item in report.ContentSequence if item.ValueType == "TEXT"]
-    assert any("1 of 2 images could not be read" in text for text in texts)
+    assert any("2 of 3 images could not be read" in text for text in texts)
 
 
 def test_an_archive_that_fails_is_tried_again_and_gets_the_same_objects(tmp_path):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from zoo.core.errors import ImageError
 from zoo.core.files import whole_folder, write_json
+from zoo.data.images.decode import DECODE_ERRORS
 from zoo.data.images.dicom import decode_dicom
 from zoo.data.images.limits import Limits
 from zoo.data.images.sources import file_bytes
@@ -53,6 +54,11 @@ def unreadable(image: Path, limits: Limits) -> str:
         source_of(image, limits)
     except ImageError as error:
         return str(error).removeprefix(f"{image}: ")
+    except DECODE_ERRORS as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the disk, not of the image
+        # Not the message, which may have values of a header.
+        return f"a DICOM file that is damaged ({type(error).__name__})"
     return ""
 
 

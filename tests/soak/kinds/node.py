@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import queue
 import struct
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pydicom
 from dicoms import radiograph
 from noded import Kept, node, stub
 from pynetdicom import AE, evt
+from pynetdicom.dimse_primitives import C_STORE
 
 from soak import Trial, Wrong, mutation
 from soak.damaged_images import damaged
@@ -117,15 +119,8 @@ def _objects(port: int, number: int, rng: Rng) -> str:
     content = _film(study, 1)
     found, done = damaged(content, "dicom", [content], rng)
     body = found[content.find(b"\x08\x00") :] if rng.random() < 0.5 else found[_start(content) :]
-    ae = AE(ae_title="TESTS")
-    ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = SECONDS / 4
-    ae.add_requested_context(CR, [LITTLE])
-    association = ae.associate("127.0.0.1", port, ae_title="ZOO")
-    if not association.is_established:
-        raise Wrong(f"{done}: no association")
-    status = _send(association, body, f"{study}.2.1")
-    association.release() if association.is_established else association.abort()
-    return f"object, {done}: {'taken' if status == 0 else 'refused' if status else 'no answer'}"
+    status = _sent(port, body, f"{study}.2.1")
+    return f"object, {done}: {'taken' if status == 0 else 'refused' if status else 'cut off'}"
 
 
 def _start(content: bytes) -> int:
@@ -133,16 +128,31 @@ def _start(content: bytes) -> int:
     return 132 + 12 + struct.unpack_from("<I", content, 132 + 8)[0]
 
 
-def _send(association: Any, body: bytes, uid: str) -> int | None:
-    from pynetdicom.dimse_primitives import C_STORE
-
+def _sent(port: int, body: bytes, uid: str) -> int | None:
+    """The status of a C-STORE of these bytes; None where the node ended the connection instead."""
+    # The thread of an association reads each answer, and nobody waits for it: its event is the public way to see it.
+    answers: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+    handlers: list[Any] = [
+        (evt.EVT_DIMSE_RECV, lambda event: answers.put(int(event.message.command_set.Status))),
+        (evt.EVT_CONN_CLOSE, lambda event: answers.put(None)),
+    ]
+    ae = AE(ae_title="TESTS")
+    ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = SECONDS / 4
+    ae.add_requested_context(CR, [LITTLE])
+    association = ae.associate("127.0.0.1", port, ae_title="ZOO", evt_handlers=handlers)
+    if not association.is_established:
+        raise Wrong("no association")
     request = C_STORE()
     request.MessageID, request.Priority = 1, 2
     request.AffectedSOPClassUID, request.AffectedSOPInstanceUID = CR, uid
     request.DataSet = io.BytesIO(body)
-    association.dimse.send_msg(request, association.accepted_contexts[0].context_id)
-    _, answer = association.dimse.get_msg(block=True)
-    return None if answer is None else int(answer.Status)
+    try:
+        association.dimse.send_msg(request, association.accepted_contexts[0].context_id)
+        return answers.get(timeout=SECONDS / 4)
+    except queue.Empty:
+        raise Wrong(f"neither an answer nor an end within {SECONDS / 4:g} s") from None
+    finally:
+        association.abort()
 
 
 def _results(running: Any, kept: Kept, number: int, done: str) -> None:
