@@ -44,6 +44,37 @@ def test_a_stated_log_level_is_obeyed(tmp_path):
     assert _imported(tmp_path, TF_CPP_MIN_LOG_LEVEL="0").stderr == "written below Python\nafterwards\n"
 
 
+def test_the_library_silences_the_import_that_it_causes_and_no_other(tmp_path):
+    (tmp_path / "tensorflow.py").write_text(STAND_IN.format("level = os.environ.get('TF_CPP_MIN_LOG_LEVEL')"))
+    path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])
+    env = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"} | {"PYTHONPATH": path}
+
+    def run(code: str, **more: str) -> tuple[str, str]:
+        code = f"import os, sys; from zoo.core.quiet import quiet_start\n{code}"
+        done = subprocess.run([sys.executable, "-c", code], env=env | more, capture_output=True, text=True)
+        return done.stdout.strip(), done.stderr
+
+    ours = "with quiet_start():\n import tensorflow\nprint(tensorflow.level, os.environ.get('TF_CPP_MIN_LOG_LEVEL'))"
+    assert run(ours) == ("2 None", "")
+    assert run(ours, TF_CPP_MIN_LOG_LEVEL="1") == ("1 1", "written below Python\n")
+    theirs = "with quiet_start():\n pass\nimport tensorflow; print(tensorflow.level, len(sys.meta_path))"
+    shown, said = run(theirs)
+    assert (shown.split()[0], said) == ("None", "written below Python\n")
+    nested = "with quiet_start():\n with quiet_start():\n  import tensorflow\nprint(tensorflow.level)"
+    assert run(nested) == ("2", "")
+
+
+@pytest.mark.tensorflow_only
+def test_loading_a_model_in_python_writes_nothing_to_standard_error(tmp_path):
+    if not find_spec("tensorflow"):
+        pytest.skip("without TensorFlow")
+    env = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    env |= {"KERAS_BACKEND": "tensorflow", "ZOO_HOME": str(tmp_path)}
+    code = "import zoo; zoo.load('nih-lite')"
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.tensorflow_only
 def test_a_command_on_tensorflow_writes_nothing_to_standard_error(tmp_path):
     if not find_spec("tensorflow"):

@@ -200,3 +200,10 @@ def test_rot90_of_an_oblong_image_is_refused():
 def test_draws_of_another_shape_are_refused():
     with pytest.raises(ValueError, match=r"2 images need draws of \(2, 14\), got \(1, 14\)"):
         augment(np.zeros((2, 8, 8, 1), np.uint8), np.zeros((1, len(DRAWS))), DEFAULT)
+
+
+def test_images_are_mixed_in_one_way():
+    for one in ({"mixup": 0.2}, {"kerascv": "mixup"}, {"mixup": 0.2, "kerascv": "randaugment"}):
+        AugmentSpec(**one)
+    with pytest.raises(RecipeError, match="mix each image twice"):
+        AugmentSpec(mixup=0.2, kerascv="mixup")

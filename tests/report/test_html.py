@@ -12,9 +12,10 @@ from PIL import Image
 from report.page import Page
 
 from zoo.evaluation.report import RESEARCH_ONLY
-from zoo.evaluation.result import from_json, to_json
+from zoo.evaluation.result import Estimate, from_json, to_json
 from zoo.report.drawing import DARK, LIGHT
-from zoo.report.html import write_report
+from zoo.report.html import environment, write_report
+from zoo.report.layout import Table
 
 #: Shown without being a result: the ends of a scale, and the middle one that is a threshold and chance.
 CONSTANTS = (0, 0.5, 1)
@@ -243,3 +244,16 @@ def test_without_matplotlib_it_says_what_to_install(bare, tmp_path, monkeypatch)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"pip install 'xrayslam-zoo\[report\]'"):
         write_report(from_json(bare), tmp_path)
+
+
+def test_a_calibration_error_is_told_with_the_most_that_it_may_be():
+    numbers = ((0.0, 0.0, 0.052), (0.1, 0.06, 0.14), (0.0, None, None))
+    rows = tuple((f"row {i}", Estimate(*number, 90, 20)) for i, number in enumerate(numbers))
+    macros = environment().get_template("macros.jinja").module
+
+    def told(errors):
+        page = macros.table_of(Table("t", ("Finding", "Calibration error"), rows, errors=errors), "t")
+        return " ".join(re.sub(r"<[^>]+>", " ", page).split())
+
+    assert told((1,)).endswith("row 0 0.000 (at most 0.052) row 1 0.100 [0.060, 0.140] row 2 too few")
+    assert told(()).endswith("row 0 0.000 [0.000, 0.052] row 1 0.100 [0.060, 0.140] row 2 0.000")

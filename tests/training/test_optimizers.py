@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 
 import keras
 import numpy as np
@@ -80,6 +81,28 @@ def test_average_of_weights_is_shown_in_the_block_alone():
     for a, b in zip(before, values(model), strict=True):
         np.testing.assert_array_equal(a, b)
     model.fit(x, y, batch_size=4, shuffle=False, verbose=0)
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_the_average_moves_after_each_batch_also_after_those_that_accumulate(accumulate):
+    model = make_model()
+    optimizer = build_optimizer(model, dataclasses.replace(STAGE, ema_momentum=0.8, accumulate=accumulate), 20)
+    rng = np.random.default_rng(2)
+    seen = []
+    for _ in range(3 * accumulate):
+        optimizer.apply([rng.normal(size=v.shape).astype("float32") for v in values(model)])
+        seen.append(values(model))
+    steps = seen[accumulate - 1 :: accumulate]  # the weights change with these batches alone
+    assert all((a[0] != b[0]).any() for a, b in itertools.pairwise(steps))
+    assert all((later[0] == steps[0][0]).all() for later in seen[accumulate - 1 : 2 * accumulate - 1])
+    # Until the first optimizer step is counted, the average is the weights themselves.
+    average = seen[accumulate - 1]
+    for weights in seen[accumulate:]:
+        average = [0.8 * a + 0.2 * w for a, w in zip(average, weights, strict=True)]
+    model.compile(optimizer)
+    with averaged_weights(model):
+        for shown, expected in zip(values(model), average, strict=True):
+            np.testing.assert_allclose(shown, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_without_an_average_the_block_changes_nothing():

@@ -1,4 +1,4 @@
-"""Keeps TensorFlow's messages off the terminal of a command, unless `TF_CPP_MIN_LOG_LEVEL` asks for them.
+"""Keeps TensorFlow's messages off the terminal, unless `TF_CPP_MIN_LOG_LEVEL` asks for them.
 
 TensorFlow writes a few lines to file descriptor 2 while it is imported ("oneDNN custom operations are on", "Unable to
 register cuFFT factory"), before its own log level takes effect, so nothing in Python silences them. While the module is
@@ -36,6 +36,25 @@ def quiet_tensorflow() -> None:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # which TensorFlow keeps at its import
     if "tensorflow" not in sys.modules and not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
+
+
+@contextmanager
+def quiet_start() -> Iterator[None]:
+    """Makes the first `import tensorflow` silent if it happens inside the block; its log starts at errors.
+
+    For functions of the library, which must not change how TensorFlow speaks to a program that imports it by itself.
+    """
+    if "tensorflow" in sys.modules or "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        yield
+        return
+    finder = _Finder()
+    sys.meta_path.insert(0, finder)
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+        os.environ.pop("TF_CPP_MIN_LOG_LEVEL", None)
 
 
 class _Finder(MetaPathFinder):

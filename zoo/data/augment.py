@@ -41,7 +41,7 @@ class AugmentSpec:
         mixup: Alpha of MixUp (Zhang et al. 2018, arXiv:1710.09412), applied to whole images after the steps above; see
             `zoo.data.mixing`. It is reproducible, unlike KerasCV's.
         kerascv: One of KerasCV's augmentations, applied to whole batches after the steps above. It uses its own random
-            generator, so runs are no longer reproducible bit for bit.
+            generator, so runs are no longer reproducible bit for bit. Its MixUp is refused beside `mixup`.
         kerascv_strength: RandAugment's magnitude (0..1), or MixUp's alpha (Zhang et al. 2018).
 
     Raises:
@@ -71,6 +71,11 @@ class AugmentSpec:
             value, highest = getattr(self, name), _HIGHEST.get(name, 1.0)
             if not 0.0 <= value <= highest:
                 raise RecipeError(f"augment.{name} must be 0 to {highest:g}, got {value}")
+        if self.mixup and self.kerascv == "mixup":
+            raise RecipeError(
+                "augment.mixup and augment.kerascv='mixup' would mix each image twice: keep augment.mixup alone, which "
+                "is reproducible"
+            )
         for name in ("contrast", "targeted_saturation"):
             low, high = getattr(self, f"{name}_low"), getattr(self, f"{name}_high")
             if low > high:

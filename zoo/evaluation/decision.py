@@ -79,7 +79,7 @@ def positives(probabilities: np.ndarray, decision: Decision, point: str | None =
 class TtaEffect:
     """What averaging over views changes on the validation part: with views minus without, before calibration.
 
-    The limits are of the paired 95 % interval under a bootstrap of patients.
+    The limits are of the paired 95 % interval, clustered by patient (docs/concepts/intervals.md).
 
     Attributes:
         log_loss: Change of the mean log loss over findings; below 0 is better.

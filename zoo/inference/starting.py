@@ -16,6 +16,7 @@ from zoo.core import compilation, home
 from zoo.core.errors import ExportError, MissingExtraError, ReleaseError, UnknownNameError, UsageError
 from zoo.core.files import content_key, write_text
 from zoo.core.process import require_own_process
+from zoo.core.quiet import quiet_start
 from zoo.export import exporting, graph_cache
 from zoo.inference import choosing
 from zoo.names import sources
@@ -85,6 +86,7 @@ _LIBRARIES = {"openvino": "openvino", "onnx": "onnxruntime"}
 INT8_SLACK = 0.25
 
 
+@quiet_start()
 def start(name: str | Path, options: LoadOptions) -> tuple[Runtime, ReleaseFolder]:
     """Returns the runtime and the release that it runs; raises the errors of `zoo.load`."""
     require_own_process()
@@ -144,6 +146,7 @@ def openvino(name: str | Path, found: ReleaseFolder, members: Sequence[str] | No
     return started
 
 
+@quiet_start()
 def start_features(name: str, options: LoadOptions) -> tuple[Runtime, dict[str, int]]:
     """Returns a runtime of the pooled features of a release on "openvino" or "onnx", and the sizes by member.
 

@@ -113,7 +113,8 @@ def _table(name: str, grouping: Grouping, everybody: Group) -> Table:
         for group, block in groups.items()
     ]
     head = (name, "Images", *(title(measure) for measure in measures), "Too few images for")
-    return Table(f"Means over findings by {name}", head, tuple(rows))
+    errors = [i for i, measure in enumerate(measures, 2) if measure.name == "ece"]
+    return Table(f"Means over findings by {name}", head, tuple(rows), errors=errors)
 
 
 def _gap_table(name: str, grouping: Grouping) -> Table | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -27,6 +27,7 @@ class Table:
         rows: Rows of as many cells as `head`.
         last_is_mean: Whether the last row is the mean of the others.
         bars: Column -> range of the bars that show its intervals; a bar that reaches below 0.5 has a mark there.
+        errors: Columns of calibration errors: one that may be 0 is told with the most that it may be.
         folded: Whether the table is closed until the reader opens it (it is always printed).
 
     >>> sorted(Table("Labels", ("Finding", "n"), (("Edema", 3),)).text_columns)
@@ -38,6 +39,7 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     last_is_mean: bool = False
     bars: Mapping[int, tuple[float, float]] | None = None
+    errors: Collection[int] = ()
     folded: bool = False
 
     @property

@@ -58,7 +58,8 @@ def _words(curve: LearningCurve) -> list[str]:
         f"Mean AUC over {len(curve.findings)} findings by the number of patients in training. The fitted power law is "
         f"1 \u2212 AUC = {curve.floor:.3f} + {curve.scale:.3g} \u00d7 patients^\u2212{curve.exponent:.2f}. Twice the "
         f"{counted(most, 'patient')} would add {decimals(gain.value)} [{decimals(gain.low)}, {decimals(gain.high)}]"
-        + ("." if shown else ": these data do not show that more patients help."),
+        + ("." if shown else ": these data do not show that more patients help.")
+        + " The intervals of this section's curve are percentiles of resamples of patients.",
         f"Patients needed in addition for a gain of {'; '.join(parts)}. "
         f"Nothing is said beyond {counted(curve.horizon, 'patient')}.",
     ]

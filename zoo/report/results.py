@@ -33,7 +33,8 @@ def summary(result: Evaluation) -> Section:
     tables = [_by_finding("Ranking and probabilities of each finding", result, free, {1: (first, 1.0)})]
     words = [
         "Intervals are in brackets; of a value without one, the patients are too few to tell. A calibration error "
-        "whose interval begins at 0 may be 0. Only images with a known label of the finding are counted."
+        "that may be 0 is shown with the most that it may be. Only images with a known label of the finding are "
+        "counted."
     ]
     if called:
         tables.append(_by_finding(f"Calls of each finding at {named(result.point)}", result, called))
@@ -137,7 +138,8 @@ def readers(result: Evaluation) -> Section:
         words=(
             "A reader is a point in the ROC plane. If the point lies below the curve, the model has the higher "
             "sensitivity at the reader's false positive rate. It is significantly below or above if the interval of "
-            "the distance excludes 0. A reader whose own readings went into the labels appears better than elsewhere.",
+            f"the distance excludes 0 (percentiles of {block.interval.resamples:,} resamples of patients). A reader "
+            "whose own readings went into the labels appears better than elsewhere.",
         ),
         tables=(
             *sides,
@@ -160,7 +162,8 @@ def _by_finding(
     ]
     rows.append(("Mean over findings", *(result.macro.get(*measure) for measure in columns), "", ""))
     head = ("Finding", *columns.values(), "Positives", "Images")
-    return Table(caption, head, tuple(rows), last_is_mean=True, bars=bars)
+    errors = [i for i, measure in enumerate(columns, 1) if measure.name == "ece"]
+    return Table(caption, head, tuple(rows), last_is_mean=True, bars=bars, errors=errors)
 
 
 def _threshold(result: Evaluation) -> str:

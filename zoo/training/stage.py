@@ -59,7 +59,8 @@ class Stage:
         min_learning_rate: Lower end of "plateau" and "warmup_cosine".
         accumulate: Batches whose gradients are accumulated into one optimizer step.
         ema_momentum: Momentum of the moving average of the weights. If set, the average is validated and saved in
-            place of the weights.
+            place of the weights. Keras updates it after each batch, also after those that only accumulate gradients:
+            with `accumulate` = k, the momentum of one optimizer step is `ema_momentum ** k`.
         average_last: Number of last epochs whose weights are averaged (SWA, Izmailov et al. 2018). If set, the average
             is saved as the best weights, whatever its val_auc; `early_stopping_patience` must then be None.
         back_offs: How often, at most, the stage halves its learning rate and repeats the epoch from its start when a
