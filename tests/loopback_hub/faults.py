@@ -70,7 +70,10 @@ class Faults:
         return fault
 
     def clear(self) -> None:
+        """Forgets all orders; a body that drips comes whole at once."""
         with self._lock:
+            for fault in self._faults:
+                fault.rate = 0
             self._faults.clear()
 
     def strike(self, method: str, path: str) -> Fault | None:

@@ -144,13 +144,13 @@ def faulty_pieces(true: Iterator[bytes], length: int, fault: Fault | None) -> It
             return
         if kind == "corrupt" and 0 <= here < len(piece):
             piece = piece[:here] + bytes([piece[here] ^ 0xFF]) + piece[here + 1 :]
-        if kind == "drip" and fault:
-            step = max(1, fault.rate // 20)
-            for i in range(0, len(piece), step):
-                yield piece[i : i + step]
-                time.sleep(step / fault.rate)
-        else:
-            yield piece
+        sent = 0
+        while kind == "drip" and fault and sent < len(piece) and (rate := fault.rate):
+            step = max(1, rate // 20)
+            yield piece[sent : sent + step]
+            sent += step
+            time.sleep(step / rate)
+        yield piece[sent:]
 
 
 def _header_text(value: str) -> str:

@@ -27,6 +27,7 @@ processes), which the parent watches: a worker that dies or hangs fails the tria
 journal `build/soak/KIND.jsonl` has a line for each trial. At the end of a call what it holds is added to
 `tests/soak/totals.json`, from which `results.md` is written: commit both, and the next call goes on from there on any
 machine. A trial is counted once, by its number; a failed one is tried again at the next call. `MINUTES=0` only adds up.
+Files of the tree must not change meanwhile: processes import some of them late, and releases hold a hash of the code.
 """
 
 from .trials import Executed, Lost, Trial, Wrong

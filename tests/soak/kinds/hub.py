@@ -147,11 +147,11 @@ def _load(server: Server, first: Path, second: Path, rng: Rng) -> str:
         done = f"two at once, {done}"
     else:
         found = [_call(lambda: pull(name))]
+    server.faults.clear()  # the calls have ended: what the client still reads in the background need not drip
     _settle()
     for one in found:
         _whole(one, first, second)
     told = "loaded" if not isinstance(found[0], Exception) else "refused"
-    server.faults.clear()
     if unwritable:
         constants.HF_HUB_CACHE = cache
         if told == "loaded":

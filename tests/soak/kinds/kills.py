@@ -29,9 +29,8 @@ KILLS = {"spool": 12, "cache": 8, "publish": 6, "predict csv": 4, "predict parqu
 
 #: The work of the trials, in turn; what takes long comes less often, and late.
 TURNS = (
-    "spool", "cache", "train joint", "publish", "embed", "train separate", "predict csv", "probe", "export",
-    "predict parquet", "spool", "cache", "publish", "spool", "embed", "cache", "train parallel", "spool", "train joint",
-    "cache",
+    "spool", "cache", "train joint", "publish", "embed", "train separate", "predict csv", "spool", "predict parquet",
+    "export", "publish", "cache", "spool", "embed", "probe", "cache", "spool", "train joint", "train parallel", "cache",
 )  # fmt: skip
 
 BACKENDS = ("tensorflow", "jax")
