@@ -141,6 +141,10 @@ def random_states(folder: Path) -> list[list[Any]]:
         before = checkpoint.collect(model)
         checkpoint.restore(model, {name: np.zeros_like(value) for name, value in before.items()})
         checkpoint.restore(model, before)
+    with mirrored.scope(2):  # of a second strategy, messages would be taken for those of the first one
+        assert getattr(keras.Model(model.input, model.output), "distribute_strategy", 0) is getattr(
+            model, "distribute_strategy", 0
+        )
     named = checkpoint.variables_of(model)
     states = [name for name, variable in named.items() if variable.path.endswith("seed_generator_state")]
     return [[values[name].tolist() for name in states] for values in (before, checkpoint.collect(model))]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from typing import Any
 
 import keras
@@ -26,10 +27,17 @@ def scope(count: int) -> AbstractContextManager[Any]:
     """Context in which a model and its optimizer are made for `count` devices; without effect for one, or on JAX."""
     if count == 1 or keras.config.backend() != "tensorflow":
         return nullcontext()
+    scope: AbstractContextManager[Any] = _strategy(count).scope()
+    return scope
+
+
+@cache
+def _strategy(count: int) -> Any:
+    """One strategy for all models of a process: two would number their messages alike, and take each other's."""
     import tensorflow as tf
 
     kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
-    return tf.distribute.MirroredStrategy([f"{kind}:{i}" for i in range(count)]).scope()
+    return tf.distribute.MirroredStrategy([f"{kind}:{i}" for i in range(count)])
 
 
 def total(value: Any) -> Any:
