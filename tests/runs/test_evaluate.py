@@ -300,3 +300,15 @@ def test_a_predictor_explains_a_finding_by_name(tmp_path):
     assert seen.save(tmp_path / "edema.png").stat().st_size > 100
     with pytest.raises(KeyError, match="did you mean 'Edema'"):
         predictor.explain(film, "Oedema")
+
+
+def test_the_members_of_a_release_have_their_table_where_a_part_is_fitted_on(tmp_path):
+    folder = tiny_release(tmp_path / "release")
+    make_phantoms(tmp_path / "data", 40, seed=5)
+    command = ["evaluate", str(folder), "--data", str(tmp_path / "data"), "--out", str(tmp_path / "out"), *FAST]
+    assert main([*command, "--fit", "auto", "--validation-share", "0.5"]) == 0
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text())["members"]
+    assert list(found["members"]) == ["tiny0", "tiny1"]
+    assert {"uniform", "fitted", "greedy", found["best"]} <= set(found["choices"])
+    assert all(member["without_auc"]["n"] > 0 and member["log_loss"] > 0 for member in found["members"].values())
+    assert "The members" in (tmp_path / "out" / "report.html").read_text("utf-8")

@@ -20,16 +20,18 @@ from zoo.data.tables.spec import TableSpec
 from zoo.evaluation.calibration.prior_shift import shift_decision
 from zoo.evaluation.comparison import How
 from zoo.evaluation.decision import Decision
+from zoo.evaluation.ensembling.choosing import weigh
 from zoo.evaluation.files.study import Drawn, Study, evaluate_study, read_files, with_ensemble
 from zoo.evaluation.refit import Fit, refit
 from zoo.evaluation.result import Evaluation
 from zoo.evaluation.result.checks import SameImages, SharedNames
+from zoo.evaluation.scores import Scores
 from zoo.inference import load
 from zoo.inference.starting import Choice, RuntimeName
 from zoo.labels.parts import WHOLE
 from zoo.runs import leaks, results, seen_before
 from zoo.runs.by_study import by_study
-from zoo.runs.scoring import score
+from zoo.runs.scoring import Scored, score
 
 
 @dataclass(frozen=True)
@@ -114,13 +116,15 @@ def evaluate_release(
         request: Options of the evaluation.
     """
     model = load.load(name, runtime=runtime, precision=precision)
-    scored = score(model, data, dataset, progress, columns)
+    # The weights that other choices would give are fitted on validation data, so the members need some.
+    by_member = len(model.members) > 1 and runtime == "keras" and request.fit is not None and request.by == "image"
+    scored = score(model, data, dataset, progress, columns, by_member=by_member)
     study, path_of, study_of = scored.study, scored.path_of, scored.study_of
-    validation = None
+    validation, others = None, scored
     if request.validation:
         if len(request.validation) != 1:
             raise UsageError(f"--validation is one folder of images for a release, got {len(request.validation)}")
-        others = score(model, request.validation[0], dataset, progress, columns)
+        others = score(model, request.validation[0], dataset, progress, columns, by_member=by_member)
         validation, study_of = others.study, {**others.study_of, **study_of}
     validation, study = _parts(study, validation, request)
     paths = [path_of[image] for image in study.ids]
@@ -139,12 +143,22 @@ def evaluate_release(
     )
     # Without a fit the table is not divided: it is no part of the split that the model was trained with.
     result = result if fit else replace(result, split=WHOLE)
+    if by_member and validation is not None:
+        parts = _by_member(model.name, others, validation), _by_member(model.name, scored, study)
+        result = replace(result, members=weigh(model.spec, *parts, trained=model.trained, seed=request.seed).members)
     scores = study.scores[model.name]
     network = model.model if runtime == "keras" else None
     wrong = results.mistakes(network, paths, scores, decision)
     method = results.method(network) if network is not None else ""
     shown = results.write(result, out, mistakes=wrong, method=method, command=request.command)
     return Evaluated(result, shown, _keep(decision, out, request))
+
+
+def _by_member(name: str, scored: Scored, part: Study) -> dict[str, Scores]:
+    """The ensemble and its members -> scores of a part of the images that were scored."""
+    own, row_of = part.scores[name], {image: row for row, image in enumerate(scored.study.ids)}
+    rows = [row_of[image] for image in part.ids]
+    return {name: own} | {member: replace(own, logits=z[rows]) for member, z in scored.members.items()}
 
 
 def evaluate_predictions(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from zoo.evaluation.result.checks import LeftOut, Unusable
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.untrained import left_out
 from zoo.gate.verdict import Tally
+from zoo.inference.by_member import ByMember
 from zoo.inference.predictor import Predictor
 from zoo.runs import results
 
@@ -39,16 +40,24 @@ class Scored:
         path_of: Image -> its file.
         study_of: Image -> the examination it belongs to; see `zoo.data.studies`.
         left_out: Images of the table that have no scores; None if there are none.
+        members: Member -> its logits (rows of `study`, findings), if they were asked for.
     """
 
     study: Study
     path_of: Mapping[str, str]
     study_of: Mapping[str, str]
     left_out: LeftOut | None = None
+    members: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def score(
-    model: Predictor, data: Path, dataset: str | None, progress: Progress, columns: TableSpec | None = None
+    model: Predictor,
+    data: Path,
+    dataset: str | None,
+    progress: Progress,
+    columns: TableSpec | None = None,
+    *,
+    by_member: bool = False,
 ) -> Scored:
     """Scores the readable images of a table, and notes what was left out.
 
@@ -58,6 +67,7 @@ def score(
         dataset: Format of the table; None to find it out by the names of the files.
         progress: Receives the progress after each image.
         columns: Names of the columns, for a table of one's own.
+        by_member: Whether to keep the logits of each member too; only on Keras, where they cost nothing.
     """
     tables.home_of(data)
     dataset = tables.dataset_of(data, dataset, columns=columns)
@@ -67,7 +77,7 @@ def score(
     progress.message(f"{data}: read as {dataset!r}")
     parts, errors, tally = [], [], Tally()
     with progress.task(f"scoring {counted(len(table), 'image')}", len(table)) as advance:
-        for batch in model.stream(table["Image_path"]):
+        for batch in (ByMember.of(model) if by_member else model).stream(table["Image_path"]):
             parts.append(batch.logits)
             errors += batch.errors
             tally.add(batch.names, batch.verdicts)
@@ -75,6 +85,7 @@ def score(
                 advance()
     reasons = dict(zip(table["Image_path"], map(_reason, errors), strict=True))
     logits = np.concatenate(parts)[[not error for error in errors]]
+    logits, *each = np.split(logits, logits.shape[1] // len(model.labels), axis=1)
     table, unreadable = tables.drop_unreadable(table, reasons)
     patients = None if table["Patient_ID"].isna().all() else patients_of(table).astype(str)
     logits, labels, untrained = left_out(logits, tables.labels_of(table, model.labels), model.labels, model.trained)
@@ -95,7 +106,8 @@ def score(
     ids = table["Image_name"].to_numpy(str)
     study = Study({model.name: scores}, ids, results.groups_of(table), {model.name: "logits"}, tuple(notes))
     files, studies = table["Image_path"].tolist(), studies_of(table)[0].tolist()
-    return Scored(study, dict(zip(ids, files, strict=True)), dict(zip(ids, studies, strict=True)), out)
+    members = dict(zip(model.members, (np.where(np.isnan(logits), np.nan, z) for z in each), strict=bool(each)))
+    return Scored(study, dict(zip(ids, files, strict=True)), dict(zip(ids, studies, strict=True)), out, members)
 
 
 def _reason(error: str) -> str:
