@@ -1,12 +1,15 @@
 """How often the intervals of an evaluation hold the true value, on simulated patients.
 
-    python tests/benchmarks/coverage.py --cells cells.jsonl --out tests/benchmarks/results-coverage.md
+    python tests/benchmarks/coverage.py
+
+Writes `results-coverage.md`. Cells are kept in `coverage-cells.jsonl` as they finish, and the next run goes on from
+there; each takes about a minute of one core.
 
 A cell is a number of patients with a positive image, an AUC and a kind of data. Two models score two findings of the
 same patients; the second model ranks worse, and its errors resemble the first one's. Their mean is an ensemble. The
 logits are those of two normal distributions, calibrated but for a temperature of 1 / 1.2; positives are called at the
-prevalence. Cells are stored as they finish, and a later run goes on from there. All numbers of a cell come from the
-same draws, and their intervals from the functions that `zoo evaluate` calls.
+prevalence. All numbers of a cell come from the same draws, and their intervals from the functions that `zoo evaluate`
+calls.
 
 AUCs are true by their formula, the other numbers by a sample of 40,000 positive patients. Gaps between two random
 halves of the patients are 0.
@@ -228,10 +231,10 @@ def table(done: dict[Cell, dict[str, list[float]]], draws: int) -> str:
     lines = [
         "# Coverage of the intervals",
         "",
-        f"Per cent of the 95 % intervals that hold the true value; {draws:,} draws a cell, so that two standard errors "
-        f"of the simulation are {2 * error:.1f} %. Figures outside 93 to 97 % by more than that are **bold**: "
-        f"{outside:,} of {len(every):,}. In parentheses: per cent of the draws with an interval, where not all have "
-        f"one; with less than {FEW:.0%}, 'too few'.",
+        f"{len(done)} of {sum(1 for _ in cells())} cells are done. Per cent of the 95 % intervals that hold the true "
+        f"value; {draws:,} draws a cell, so that two standard errors of the simulation are {2 * error:.1f} %. Figures "
+        f"outside 93 to 97 % by more than that are **bold**: {outside:,} of {len(every):,}. In parentheses: per cent "
+        f"of the draws with an interval, where not all have one; with less than {FEW:.0%}, 'too few'.",
         "",
         "Columns: patients with a positive image, and AUC. 'mean': over two findings. 'less other': of two models. "
         "'less mean': a model less the mean of both. 'gap': between two halves of the patients, of groups with 10 "
@@ -273,9 +276,10 @@ def _text(value: list[float], draws: int) -> str:
 
 def main() -> None:
     """Runs the cells that are missing, and writes the table after each."""
+    here = Path(__file__).parent
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cells", type=Path, required=True, help="file that holds the finished cells")
-    parser.add_argument("--out", type=Path, required=True, help="the table")
+    parser.add_argument("--cells", type=Path, default=here / "coverage-cells.jsonl", help="the finished cells")
+    parser.add_argument("--out", type=Path, default=here / "results-coverage.md", help="the table")
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument(
         "--share", default="0/1", help="which cells: 1/2 is every second one, beginning with the second"
@@ -289,7 +293,7 @@ def main() -> None:
         key = json.dumps([asdict(cell), options.draws])
         if key in stored:
             continue
-        stored[key] = run(cell, options.draws)
+        stored[key] = {name: [round(float(x), 4) for x in value] for name, value in run(cell, options.draws).items()}
         with options.cells.open("a") as file:
             file.write(json.dumps({"key": key, "result": stored[key]}) + "\n")  # one line: several runs may share it
         print(cell, {name: round(100 * value[0], 1) for name, value in stored[key].items()}, flush=True)

@@ -1,4 +1,4 @@
-"""The teacher of `student.py`: the demo's three networks at 224 px, trained at 64 px first.
+"""The teacher of `student.py`: the demo's three networks trained at 64 px first, then at 224 px or another size.
 
 zoo train tests/benchmarks/student_teacher.py --data phantoms/
 """

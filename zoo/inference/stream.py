@@ -205,7 +205,7 @@ def infer(
         runtime: Runtime that computes the logits.
         images: Name of each image, and what `read` returned for it.
         required: bool (findings,), whether the network was trained on each finding.
-        full: Images of a full batch, for runtimes that compile a program for each shape.
+        full: Images of a full batch, see `Runtime.logits`.
         strict: True raises `StateError` for logits that are not finite.
     """
     names = [name for name, _ in images]

@@ -28,7 +28,8 @@ def function(model: Any, few: int = 0) -> Function:
 
     Returns:
         A function of uint8 pixels (n, height, width, channels) and the number of images of a full batch, which returns
-        float32 logits (n, findings). Where a program is compiled for each shape, a short batch is padded to a full one.
+        float32 logits (n, findings). A short batch is padded to a full one: the last bits of an image do not depend on
+        how many others are computed with it, and few shapes are compiled.
 
     Example:
         >>> pixels = keras.Input((8, 8, 1), dtype="uint8")
@@ -55,11 +56,7 @@ def _on_tensorflow(model: Any, few: int) -> Function:
         first, called = not called, True
         # By the size of a full batch, not of this one: a resumed run may begin with the short last batch.
         run = _operations if first and max(full, len(pixels)) <= few else graph
-        n = len(pixels)
-        if n == 1 and full > 1:
-            # TensorFlow multiplies a single row by another algorithm: its last bits would depend on how a list is cut.
-            pixels = np.concatenate([pixels, pixels])
-        return np.asarray(run(tf.constant(pixels)), np.float32)[:n]
+        return np.asarray(run(tf.constant(_filled(pixels, full))), np.float32)[: len(pixels)]
 
     def _operations(x: Any) -> Any:
         return model(x, training=False)
@@ -99,14 +96,12 @@ def _by_keras(model: Any) -> Callable[[np.ndarray], Any]:
 
 
 def _of_fixed_shapes(run: Callable[[np.ndarray], Any]) -> Function:
-    """Pads short batches to the full number, so that few shapes are compiled, each by one thread."""
+    """Each shape is compiled by one thread."""
     compiled: set[int] = set()
     compiling = threading.Lock()
 
     def call(pixels: np.ndarray, full: int) -> np.ndarray:
-        n = len(pixels)
-        if n < full:
-            pixels = np.concatenate([pixels, np.zeros((full - n, *pixels.shape[1:]), np.uint8)])
+        n, pixels = len(pixels), _filled(pixels, full)
         if len(pixels) in compiled:
             return np.asarray(run(pixels), np.float32)[:n]
         with compiling, compilation.kept():
@@ -115,3 +110,9 @@ def _of_fixed_shapes(run: Callable[[np.ndarray], Any]) -> Function:
         return logits
 
     return call
+
+
+def _filled(pixels: np.ndarray, full: int) -> np.ndarray:
+    """A batch with black images at its end, if it is short."""
+    missing = full - len(pixels)
+    return np.concatenate([pixels, np.zeros((missing, *pixels.shape[1:]), np.uint8)]) if missing > 0 else pixels

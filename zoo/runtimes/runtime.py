@@ -34,8 +34,8 @@ class Runtime(Protocol):
 
         Args:
             pixels: uint8 (n, image_size, image_size, 1) grey levels, n >= 1.
-            full: Images of a full batch where this may be a short one: a runtime that compiles a program for each shape
-                fills it up to that, so that there is one.
+            full: Images of a full batch where this may be a short one: a runtime whose last bits or compiled programs
+                depend on the number of images fills it up to that.
 
         Returns:
             float32 (n, findings).
