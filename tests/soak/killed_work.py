@@ -162,7 +162,8 @@ def _spool(folder: Path, shared: Path) -> None:
                 mark = confirmed / f"{study}-{number}"
                 if not mark.exists():
                     values = np.random.default_rng(10 * study + number).integers(0, 256, (40, 48))
-                    spool.take(f"1.2.{study}", f"1.2.{study}.{number}", radiograph(values, number=number + 1))
+                    content = radiograph(values, study=f"1.2.{study}", number=number + 1)
+                    spool.take(f"1.2.{study}", f"1.2.{study}.{number}", content)
                     mark.touch()
 
         # The study that a kill cut in two first: without a quiet time its half would be a study.
