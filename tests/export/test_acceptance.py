@@ -52,11 +52,11 @@ def test_a_stated_loss_beyond_the_limits_is_refused(tmp_path):
             exports.check_accepted(export_facts(runs), tmp_path)
 
 
-@pytest.mark.parametrize("difference, temperature", [(1e6, 1.0), (1.1, 2.0), (float("nan"), 1.0)])
+@pytest.mark.parametrize("difference, temperature", [(1e6, 1.0), (5.1, 2.0), (float("nan"), 1.0)])
 def test_a_release_may_not_allow_itself_any_logit(tmp_path, difference, temperature):
     facts = export_facts({"float32": loss(0.0, 1.0)})
     check = replace(facts.check, difference=difference)
-    with pytest.raises(ReleaseError, match=r"a logit of int8 differs by .* more than 2: use precision"):
+    with pytest.raises(ReleaseError, match=r"a logit of int8 differs by .* more than 10: use precision"):
         exports.check_accepted(replace(facts, check=check, temperature=(temperature,)), tmp_path)
 
 
