@@ -251,8 +251,8 @@ def test_the_ported_ensemble_is_the_mean_of_those_that_give_a_finding(server, im
     got = model.model.predict(images[..., None], verbose=0)
     for finding, column in (("Pleural Effusion", 0), ("Fracture", 3)):
         expected = (first[:, column] + other[:, column]) / 2
-        np.testing.assert_allclose(got[:, FINDINGS.index(finding)], expected, atol=1e-4)
-    np.testing.assert_allclose(got[:, FINDINGS.index("Edema")], other[:, 2], atol=1e-4)
+        np.testing.assert_allclose(got[:, FINDINGS.index(finding)], expected, rtol=1e-6, atol=1e-4)
+    np.testing.assert_allclose(got[:, FINDINGS.index("Edema")], other[:, 2], rtol=1e-6, atol=1e-4)
     given = {"Pleural Effusion", "Fracture", "Edema"}
     assert set(model.spec.untrained) == set(FINDINGS) - given
     assert np.isnan(model.predict(images)).all(axis=0).tolist() == [f not in given for f in FINDINGS]
