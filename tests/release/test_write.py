@@ -109,6 +109,7 @@ def test_weights_of_another_head_are_refused_in_words(copy):
         ("labels.json", lambda d: d["findings"].reverse(), "order"),
         ("decision.json", lambda d: d["ensemble"]["findings"].reverse(), "order"),
         ("decision.json", lambda d: d["ensemble"].update(temperature=[-1.0]), "temperature"),
+        ("decision.json", lambda d: d["members"].update(ghost=d["ensemble"]), "'ghost' is no member"),
         (
             "decision.json",
             lambda d: d["ensemble"]["operating_points"]["max_f1"]["thresholds"].__setitem__(0, 1.5),

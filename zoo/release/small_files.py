@@ -62,6 +62,10 @@ def read_members(folder: Path, decisions: Mapping[str, Any], spec: EnsembleSpec)
     alone = decisions.get("members", {})
     if not isinstance(alone, dict):
         raise ReleaseError(f"{folder / 'decision.json'}: members must be an object, got {type(alone).__name__}")
+    names = [member.name for member in spec.members]
+    for name in alone:
+        if name not in names:
+            raise ReleaseError(f"{folder / 'decision.json'}: {name!r} is no member: the members are {', '.join(names)}")
     return {name: read_decision(folder, data, spec) for name, data in alone.items()}
 
 
