@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from zoo.config.specs import to_dict
 from zoo.core import files
+from zoo.core.errors import ReleaseError
 from zoo.evaluation.report import evaluate
 from zoo.evaluation.scores import Scores
 from zoo.release import manifest
@@ -191,6 +192,12 @@ def test_what_lies_beside_a_snapshot_is_within_its_root(copy, tmp_path):
     assert (stray.name, stray.files) == ("", ())
     assert "'manifest.json' leads outside" in stray.problems[-1]
     assert all(check.ok for check in verify(snapshot, root=tmp_path / "cache"))
+
+
+def test_metrics_of_other_findings_are_refused_when_they_are_read(copy):
+    rewrite(copy, "metrics.json", lambda d: d["findings"].pop(FINDINGS3[0]))
+    with pytest.raises(ReleaseError, match="its findings are not the model's"):
+        _ = read_release(copy).evaluation
 
 
 def test_a_broken_release_still_tells_what_it_can(copy):

@@ -164,8 +164,6 @@ def check_metrics(subject: Subject) -> str:
     _require(bool(split), "provenance names no split, so the numbers are of unknown images")
     stated = _short(metrics.split_hash)
     _require(metrics.split_hash == split, f"they are of split {stated}, the provenance is of {_short(split)}")
-    same = tuple(metrics.findings) == subject.found.spec.findings
-    _require(same, "their findings are not the model's, or in another order")
     return f"{metrics.split} part of split {_short(split)}, n {metrics.n}, {len(metrics.findings)} findings"
 
 

@@ -177,7 +177,10 @@ class ReleaseFolder:
     @cached_property
     def evaluation(self) -> Evaluation | None:
         """Contents of `metrics.json`; None if nothing was evaluated."""
-        return read_evaluation(self.json("metrics.json"))
+        found = read_evaluation(self.json("metrics.json"))
+        if found is not None and tuple(found.findings) != self.spec.findings:
+            raise ReleaseError(f"{self.folder / 'metrics.json'}: its findings are not the model's, or in another order")
+        return found
 
     @cached_property
     def golden(self) -> Golden:
