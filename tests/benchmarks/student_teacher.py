@@ -5,25 +5,26 @@ zoo train tests/benchmarks/student_teacher.py --data phantoms/
 
 from dataclasses import replace
 
-from zoo.training.recipe import Stage, load_recipe
+from zoo.training.recipe import load_recipe
 
 _demo = load_recipe("xrayslam_demo")
+_small = replace(_demo.stages[0], name="small", image_size=64, best_weights="small.weights.h5")
 
 recipe = replace(
     _demo,
     name="student-teacher",
     ensemble=replace(_demo.ensemble, name="student-teacher", image_size=224),
     stages=(
-        replace(_demo.stages[0], name="small", image_size=64, best_weights="small.weights.h5"),
-        Stage(
+        _small,
+        replace(
+            _small,
             name="large",
+            image_size=None,
             epochs=2,
-            batch_size=16,
             learning_rate=5e-4,
-            weight_decay=1e-6,
-            schedule="warmup_cosine",
             warmup_steps=20,
-            early_stopping_patience=None,
+            overrides={},
+            best_weights="large.weights.h5",
         ),
     ),
 )

@@ -111,7 +111,7 @@ def test_torch_is_refused_by_name_where_nothing_tests_it(installed):
 )
 def test_tensorflow_is_asked_for_onednn_unless_the_user_has_chosen(installed, monkeypatch, machine, before, after):
     installed("tensorflow")
-    monkeypatch.setattr(backend.platform, "machine", lambda: machine)
+    monkeypatch.setattr(backend.os, "uname", lambda: SimpleNamespace(machine=machine))
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
     if before is not None:
         monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", before)

@@ -64,26 +64,24 @@ def test_the_library_silences_the_import_that_it_causes_and_no_other(tmp_path):
     assert run(nested) == ("2", "")
 
 
-@pytest.mark.tensorflow_only
-def test_loading_a_model_in_python_writes_nothing_to_standard_error(tmp_path):
+def _on_tensorflow(home: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """Python with TensorFlow, whose messages the caller has not asked for."""
     if not find_spec("tensorflow"):
         pytest.skip("without TensorFlow")
     env = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
-    env |= {"KERAS_BACKEND": "tensorflow", "ZOO_HOME": str(tmp_path)}
-    code = "import zoo; zoo.load('nih-lite')"
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=300)
+    env |= {"KERAS_BACKEND": "tensorflow", "ZOO_HOME": str(home)}
+    return subprocess.run([sys.executable, *arguments], env=env, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.tensorflow_only
+def test_loading_a_model_in_python_writes_nothing_to_standard_error(tmp_path):
+    done = _on_tensorflow(tmp_path, "-c", "import zoo; zoo.load('nih-lite')")
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.tensorflow_only
 def test_a_command_on_tensorflow_writes_nothing_to_standard_error(tmp_path):
-    if not find_spec("tensorflow"):
-        pytest.skip("without TensorFlow")
-    env = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
-    env |= {"KERAS_BACKEND": "tensorflow", "ZOO_HOME": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-m", "zoo.cli", "doctor", "--offline"], env=env, capture_output=True, text=True, timeout=300
-    )
+    done = _on_tensorflow(tmp_path, "-m", "zoo.cli", "doctor", "--offline")
     assert (done.returncode, done.stderr) == (0, "")
 
 

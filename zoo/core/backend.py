@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import sys
 from importlib.util import find_spec
 
@@ -44,7 +43,9 @@ def choose(name: str | None = None) -> None:
         found = next((b for b in BACKENDS if find_spec(b) is not None), None)
         if found is not None:
             os.environ["KERAS_BACKEND"] = found
-    if platform.machine() in ("x86_64", "AMD64"):
+    # `platform.machine` says the same, and takes a tenth of the time in which the package is imported.
+    machine = os.uname().machine if hasattr(os, "uname") else os.environ.get("PROCESSOR_ARCHITECTURE")
+    if machine in ("x86_64", "AMD64"):
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 

@@ -10,14 +10,43 @@ Grad-CAM++ has no such unit: its weights are relative (at most half of CAM's, fo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 
 from zoo.core.errors import UnknownNameError, UsageError
+from zoo.explain.gradients import feature_maps, head_gradients
+from zoo.models.classifier import Classifier
 from zoo.models.heads import GAPHead
 
 #: "cam" needs a GAP head; the other methods work with any differentiable head.
 METHODS = ("cam", "gradcam", "gradcam++", "layercam")
+
+
+def maps_of_members(
+    members: Sequence[Classifier], pixels: np.ndarray, indices: np.ndarray, method: str
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Computes logits and maps of each member of an ensemble.
+
+    Args:
+        members: The members.
+        pixels: uint8 (n, h, w, channels), or one image that is explained for all of `indices`.
+        indices: int (n,), the finding that each image is explained for.
+        method: As in `class_maps`.
+
+    Returns:
+        For each member float32 (n, findings) logits, and float32 (n, rows, columns) maps on its own grid.
+    """
+    logits, maps = [], []
+    for member in members:
+        features = feature_maps(member.backbone, pixels)
+        if len(features) < len(indices):
+            features = np.repeat(features, len(indices), axis=0)
+        found, gradients = head_gradients(member.head, features, indices)
+        logits.append(found)
+        maps.append(class_maps(member.head, features, gradients, indices, method, member.name))
+    return logits, maps
 
 
 def class_maps(

@@ -20,13 +20,13 @@ from PIL import Image
 
 from zoo.config.tta import TtaSpec
 from zoo.core.errors import UsageError
+from zoo.data.images.arrays import filled_up
 from zoo.data.images.limits import DEFAULT, Limits
 from zoo.data.images.reading import read_image
 from zoo.data.images.sources import ImageSource, hold, one_image
 from zoo.data.tta import over_the_image, views
 from zoo.evaluation.decision import Decision, probabilities
-from zoo.explain.cam import class_maps
-from zoo.explain.gradients import feature_maps, head_gradients
+from zoo.explain.cam import maps_of_members
 from zoo.explain.overlay import ALPHA, save_png
 from zoo.explain.overlay import overlay as lay_over
 from zoo.explain.subject import check, input_of, members_of
@@ -259,9 +259,9 @@ def _explain(
     for start in range(0, len(indices), batch_size):
         rows = slice(start, start + batch_size)
         # A short last batch is padded, so that only one shape is compiled.
-        wanted = _fill(indices[rows], min(batch_size, len(indices)))
-        filled = pixels if len(pixels) == 1 else _fill(pixels[rows], len(wanted))
-        seen = [_of_members(members, view, wanted, method) for view in views(filled, spec)]
+        wanted = filled_up(indices[rows], min(batch_size, len(indices)))
+        filled = pixels if len(pixels) == 1 else filled_up(pixels[rows], len(wanted))
+        seen = [maps_of_members(members, view, wanted, method) for view in views(filled, spec)]
         logits = np.mean([np.einsum("mnf,mf->nf", np.stack(z), weights) for z, _ in seen], axis=0)
         chances = probabilities(logits, decision)
         for i, (image, index) in enumerate(zip(images[rows], indices[rows], strict=True)):
@@ -275,27 +275,8 @@ def _explain(
             )  # fmt: skip
 
 
-def _of_members(
-    members: Sequence[Classifier], pixels: np.ndarray, indices: np.ndarray, method: str
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Logits (n, findings) and maps (n, rows, columns) of each member."""
-    logits, maps = [], []
-    for member in members:
-        features = feature_maps(member.backbone, pixels)
-        if len(features) < len(indices):
-            features = np.repeat(features, len(indices), axis=0)
-        found, gradients = head_gradients(member.head, features, indices)
-        logits.append(found)
-        maps.append(class_maps(member.head, features, gradients, indices, method, member.name))
-    return logits, maps
-
-
 def _heatmap(raw: np.ndarray) -> np.ndarray:
     peak = raw.max()
     if not peak > _ROUNDING * np.abs(raw).max():
         return np.zeros_like(raw)
     return np.maximum(raw, 0) / peak
-
-
-def _fill(values: np.ndarray, length: int) -> np.ndarray:
-    return np.concatenate([values, np.zeros((length - len(values), *values.shape[1:]), values.dtype)])

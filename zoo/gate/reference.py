@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo.core.errors import ReleaseError, WeightsError
+from zoo.core.errors import ReleaseError
 from zoo.gate.changes import GROUPS, KINDS
 from zoo.gate.descriptor import FEATURES, describe, reduce
 from zoo.gate.tones import Tones, check, check_size, measure
 from zoo.gate.verdict import Verdict
-from zoo.models.weights.header import read_header
+from zoo.models.weights.header import read_release_header
 
 #: File of a release.
 FILE = "gate.safetensors"
@@ -153,10 +153,7 @@ def load(path: Path) -> Reference | None:
     """
     from safetensors import safe_open
 
-    try:
-        header = read_header(path)
-    except WeightsError as error:
-        raise ReleaseError(str(error)) from None
+    header = read_release_header(path)
     if (size := path.stat().st_size) > MAX_BYTES:
         raise ReleaseError(f"{path}: {size:,} bytes are too many for this file (at most {MAX_BYTES:,})")
     found = {name: (tensor.dtype, tensor.shape) for name, tensor in header.items()}

@@ -16,12 +16,12 @@ from safetensors.numpy import load_file, save_file
 from zoo._version import __version__
 from zoo.config.specs import to_dict
 from zoo.core import home
-from zoo.core.errors import ReleaseError, WeightsError
+from zoo.core.errors import ReleaseError
 from zoo.core.files import content_key, write_json
 from zoo.core.warn import warn_user
 from zoo.data.images.reading import read_image
 from zoo.data.phantoms.drawing import draw_phantom
-from zoo.models.weights.header import read_header
+from zoo.models.weights.header import read_release_header
 from zoo.release import manifest
 from zoo.release.documents import Golden
 from zoo.release.layout import IMAGES, LIMIT, LOGITS, MAX_IMAGES
@@ -169,10 +169,7 @@ def check_images(folder: Path, size: int, n: int | None = None) -> None:
     Raises:
         ReleaseError: The images are not uint8 (n, size, size, 1), or the file has other content.
     """
-    try:
-        header = read_header(folder / IMAGES)
-    except WeightsError as error:
-        raise ReleaseError(str(error)) from None
+    header = read_release_header(folder / IMAGES)
     found = [(name, tensor.dtype, tensor.shape) for name, tensor in header.items()]
     many = found[0][2][0] if found and found[0][2] else 0
     if not 1 <= many <= MAX_IMAGES or found != [("images", "U8", (n or many, size, size, 1))]:

@@ -13,8 +13,9 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from zoo.core.counting import counted
-from zoo.core.errors import ReleaseError, WeightsError
-from zoo.models.weights.header import read_header
+from zoo.core.errors import ReleaseError
+from zoo.gate.verdict import Quality
+from zoo.models.weights.header import read_release_header
 
 FILE = "tested.safetensors"
 
@@ -22,8 +23,8 @@ FILE = "tested.safetensors"
 MAX_IMAGES, MAX_LOGITS = 20_000, 2**20
 MAX_BYTES = 4 * MAX_LOGITS + 5 * MAX_IMAGES + 2**16
 
-#: What a number in `quality` stands for.
-QUALITIES = ("ok", "doubtful", "rejected", "unknown")
+#: What a number in `quality` stands for: all words of the quality checks.
+QUALITIES: tuple[Quality, ...] = ("ok", "doubtful", "rejected", "unknown")
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,10 +81,7 @@ def read(folder: Path, findings: int) -> OwnScores:
         ReleaseError: It holds other tensors, types or shapes, numbers that are not finite, or unknown words.
     """
     path = folder / FILE
-    try:
-        header = read_header(path)
-    except WeightsError as error:
-        raise ReleaseError(str(error)) from None
+    header = read_release_header(path)
     found = {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in header.items()}
     n = next(iter(found.get("patients", ("", ()))[1]), 0)
     wanted = {"logits": ("F32", (n, findings)), "patients": ("I32", (n,)), "quality": ("U8", (n,))}

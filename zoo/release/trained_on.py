@@ -16,9 +16,9 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from zoo.core.counting import counted
-from zoo.core.errors import ReleaseError, WeightsError
+from zoo.core.errors import ReleaseError
 from zoo.core.warn import warn_user
-from zoo.models.weights.header import read_header
+from zoo.models.weights.header import read_release_header
 
 FILE = "trained_on.safetensors"
 
@@ -116,10 +116,7 @@ def read(folder: Path) -> TrainedOn:
         ReleaseError: It has other contents than two sorted lists of at most `MAX_IMAGES` numbers together.
     """
     path = folder / FILE
-    try:
-        header = read_header(path)
-    except WeightsError as error:
-        raise ReleaseError(str(error)) from None
+    header = read_release_header(path)
     kinds = {name: (tensor.dtype, len(tensor.shape)) for name, tensor in header.items()}
     count = sum(tensor.size for tensor in header.values())
     if kinds != dict.fromkeys(_PARTS, ("U64", 1)) or count > MAX_IMAGES:

@@ -20,7 +20,7 @@ from zoo.release.folder import ReleaseFolder
 from zoo.release.manifest import MANIFEST
 from zoo.release.tested import QUALITIES, OwnScores
 from zoo.report.drift_page import rows_of, verdict
-from zoo.runs.periods import DOUBTFUL, REJECTED, UNREADABLE, Read, read_period
+from zoo.runs.periods import UNREADABLE, Read, quality_shares, read_period
 
 #: Facts of the files that have to be equal, each with its words, and those that are only told.
 _SAME = {
@@ -129,10 +129,7 @@ def _of_release(decision: Decision, tested: OwnScores, found: ReleaseFolder, nam
     names = tuple(decision.findings[i] for i in trained)
     chances = probabilities(tested.logits, decision)
     words = np.array(QUALITIES)[tested.quality]
-    unknown = words == "unknown"
-    shares = {UNREADABLE: np.zeros(len(words), np.float32)}
-    if not unknown.all():
-        shares |= {word: np.where(unknown, np.nan, words == word).astype(np.float32) for word in (REJECTED, DOUBTFUL)}
+    shares = {UNREADABLE: np.zeros(len(words), np.float32)} | quality_shares(words)
     calls = positives(chances, decision, point)[:, trained]
     period = Period(f"{name} (its test part)", tested.patients, "patient", names, chances[:, trained], calls, shares)
     facts = {

@@ -15,17 +15,16 @@ from zoo.core.errors import TableError
 from zoo.evaluation.drift import Period, Unit
 from zoo.evaluation.files.long_form import UNTRAINED
 from zoo.evaluation.files.rows import patients_of
-from zoo.gate.verdict import Quality
 from zoo.inference.written import Piece, Written, open_written
 from zoo.labels.columns import IMAGE_IDS, PATIENTS, STUDIES
 from zoo.labels.facts import LABEL_WORDS
 from zoo.labels.schemas import prediction_columns
 from zoo.labels.studies import studies_of_columns, study_of_name
+from zoo.release.tested import QUALITIES
 
 #: Names of the facts of images.
 UNREADABLE, REJECTED, DOUBTFUL = "unreadable", "rejected", "doubtful"
 
-_QUALITIES: dict[str, Quality] = {"ok": "ok", "doubtful": "doubtful", "rejected": "rejected", "unknown": "unknown"}
 _FEATURE = re.compile(r"(.+)_(\d{4,})")
 
 
@@ -88,6 +87,18 @@ def read_period(path: str | Path, *, among: Sequence[str] = ()) -> Read:
     return _wide(source, head, images, members, among)
 
 
+def quality_shares(words: np.ndarray) -> dict[str, np.ndarray]:
+    """Which images the quality checks rejected and doubted: 1, 0 and NaN; {} if nothing is known of any image.
+
+    >>> {word: share.tolist() for word, share in quality_shares(np.array(["ok", "rejected", "unknown"])).items()}
+    {'rejected': [0.0, 1.0, nan], 'doubtful': [0.0, 0.0, nan]}
+    """
+    unknown = (words == "unknown") | (words == "")
+    if unknown.all():
+        return {}
+    return {word: np.where(unknown, np.nan, words == word).astype(np.float32) for word in (REJECTED, DOUBTFUL)}
+
+
 class _Images:
     """Facts of images, collected in the order in which images first appear."""
 
@@ -120,8 +131,8 @@ class _Images:
         if self._quality is not None:
             words = np.array(piece.texts(self._quality), object)[rows]
             for row, word in zip(rows.tolist(), words, strict=True):
-                if word not in _QUALITIES and word.lower() not in MISSING:
-                    raise piece.error(row, self._quality, f"{word!r} is none of {', '.join(_QUALITIES)}")
+                if word not in QUALITIES and word.lower() not in MISSING:
+                    raise piece.error(row, self._quality, f"{word!r} is none of {', '.join(QUALITIES)}")
             self._qualities.append(words)
         for header, texts_of in ((self._patient, self._patients), (self._study, self._studies)):
             if header is not None:
@@ -133,12 +144,7 @@ class _Images:
         if self._errors:
             found[UNREADABLE] = np.concatenate(self._errors).astype(np.float32)
         if self._qualities:
-            words = np.concatenate(self._qualities)
-            unknown = (words == "unknown") | (words == "")
-            if not unknown.all():
-                found |= {
-                    word: np.where(unknown, np.nan, words == word).astype(np.float32) for word in (REJECTED, DOUBTFUL)
-                }
+            found |= quality_shares(np.concatenate(self._qualities))
         return found
 
     def units(self) -> tuple[np.ndarray, Unit]:

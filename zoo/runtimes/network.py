@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from zoo.core import compilation
+from zoo.data.images.arrays import filled_up
 
 #: uint8 (n, height, width, channels) and the number of images of a full batch -> float32 (n, findings).
 Function = Callable[[np.ndarray, int], np.ndarray]
@@ -56,7 +57,7 @@ def _on_tensorflow(model: Any, few: int) -> Function:
         first, called = not called, True
         # By the size of a full batch, not of this one: a resumed run may begin with the short last batch.
         run = _operations if first and max(full, len(pixels)) <= few else graph
-        return np.asarray(run(tf.constant(_filled(pixels, full))), np.float32)[: len(pixels)]
+        return np.asarray(run(tf.constant(filled_up(pixels, full))), np.float32)[: len(pixels)]
 
     def _operations(x: Any) -> Any:
         return model(x, training=False)
@@ -101,7 +102,7 @@ def _of_fixed_shapes(run: Callable[[np.ndarray], Any]) -> Function:
     compiling = threading.Lock()
 
     def call(pixels: np.ndarray, full: int) -> np.ndarray:
-        n, pixels = len(pixels), _filled(pixels, full)
+        n, pixels = len(pixels), filled_up(pixels, full)
         if len(pixels) in compiled:
             return np.asarray(run(pixels), np.float32)[:n]
         with compiling, compilation.kept():
@@ -110,9 +111,3 @@ def _of_fixed_shapes(run: Callable[[np.ndarray], Any]) -> Function:
         return logits
 
     return call
-
-
-def _filled(pixels: np.ndarray, full: int) -> np.ndarray:
-    """A batch with black images at its end, if it is short."""
-    missing = full - len(pixels)
-    return np.concatenate([pixels, np.zeros((missing, *pixels.shape[1:]), np.uint8)]) if missing > 0 else pixels

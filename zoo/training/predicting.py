@@ -12,6 +12,7 @@ import pandas as pd
 
 from zoo.config.tta import TtaSpec
 from zoo.core.progress import Progress
+from zoo.data.images.arrays import filled_up
 from zoo.data.images.reading import Reader, read_image
 from zoo.data.tta import views
 from zoo.models.ensemble import Ensemble
@@ -85,8 +86,7 @@ def _over_views(
     for batch in batches:
         images = np.asarray(batch)
         # TensorFlow would trace the network again for the last batch alone.
-        filled = np.concatenate([images, np.zeros((size - len(images), *images.shape[1:]), images.dtype)])
-        each = [model.predict_on_batch(view) for view in ([filled] if tta is None else views(filled, tta))]
+        each = [model.predict_on_batch(view) for view in views(filled_up(images, size), tta)]
         for name, parts in found.items():
             mean = np.mean([np.asarray(logits[name], np.float64) for logits in each], axis=0)
             parts.append(mean[: len(images)])

@@ -88,3 +88,13 @@ def _in_8_bits(array: np.ndarray) -> np.ndarray:
     if high <= 1:
         raise ImageError(f"values in {low:g}..{high:g}, but pixels are 0..255: is it 0..1? Multiply by 255")
     return np.ascontiguousarray(np.rint(array)).astype(np.uint8)
+
+
+def filled_up(values: np.ndarray, length: int) -> np.ndarray:
+    """Returns a batch with zeros behind its last row, such as black images, if it is shorter than `length`.
+
+    >>> filled_up(np.array([3, 4]), 3).tolist()
+    [3, 4, 0]
+    """
+    missing = length - len(values)
+    return np.concatenate([values, np.zeros((missing, *values.shape[1:]), values.dtype)]) if missing > 0 else values

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.core.errors import WeightsError
+from zoo.core.errors import ReleaseError, WeightsError
 from zoo.core.file_kinds import UNKNOWN, looks_like
 
 #: Limits that are checked before memory is taken. The main ensemble's three members have 1,447 tensors together, in
@@ -81,6 +81,14 @@ def read_header(path: str | Path) -> dict[str, TensorInfo]:
         kind = looks_like(path)
         seems = "" if kind in (UNKNOWN, "a safetensors file") else f" (it is {kind})"
         raise WeightsError(f"{path} is not a readable safetensors file{seems}: {error}") from None
+
+
+def read_release_header(path: str | Path) -> dict[str, TensorInfo]:
+    """Reads the header of a file of a release, as `read_header` does; its errors are `ReleaseError`."""
+    try:
+        return read_header(path)
+    except WeightsError as error:
+        raise ReleaseError(str(error)) from None
 
 
 def count_parameters(path: str | Path) -> int:
