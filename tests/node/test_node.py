@@ -6,6 +6,7 @@ import select
 import shutil
 import socket
 import struct
+import threading
 import warnings
 
 import numpy as np
@@ -17,7 +18,7 @@ pytest.importorskip("highdicom", reason="needs the extra node")
 
 from dicoms import dicom, radiograph  # noqa: E402
 from noded import Kept, dcmtk, every_step, node, stub, until  # noqa: E402
-from pynetdicom import AE  # noqa: E402
+from pynetdicom import AE, evt  # noqa: E402
 
 from zoo.cli import main  # noqa: E402
 from zoo.cli.serving import log_lines  # noqa: E402
@@ -127,6 +128,26 @@ def test_associations_and_connections_are_bounded(tmp_path, monkeypatch):
         for one in idle:
             one.close()
         until(lambda: store(running.port, film()) == [0])
+
+
+def test_a_connection_that_ends_or_breaks_the_order_of_messages_frees_its_place(tmp_path, monkeypatch):
+    printed = []
+    monkeypatch.setattr(threading, "excepthook", printed.append)
+    monkeypatch.setattr("zoo.node.receiving._FIRST", 3600)
+    spoken = []
+    with node(tmp_path / "spool", Kept(), associations=2) as running:
+        ae = AE(ae_title="TESTS")
+        ae.add_requested_context("1.2.840.10008.1.1")
+        handlers = [(evt.EVT_DATA_SENT, lambda event: spoken.append(event.data))]
+        ae.associate("127.0.0.1", running.port, ae_title="ZOO", evt_handlers=handlers).release()
+        request, release = spoken
+        until(lambda: not running.receiver._server.ae.active_associations)
+        for said in (b"", b"GET / HTTP/1.1", request[:40], release, request + request, request[:74] + release) * 4:
+            with socket.create_connection(("127.0.0.1", running.port)) as sock:
+                sock.sendall(said)
+            until(lambda: not running.receiver._server.ae.active_associations)
+        until(lambda: store(running.port, film()) == [0])
+    assert printed == []
 
 
 def test_objects_that_cannot_be_attributed_are_refused(tmp_path):

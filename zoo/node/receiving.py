@@ -136,6 +136,7 @@ class Receiver:
     def _opened(self, event: Event) -> None:
         """Bounds what is read from a connection before pynetdicom has it whole in memory."""
         association = event.assoc
+        self._guard(association)
         socket: Any = association.dul.socket  # of pynetdicom: what it reads has been decrypted
         socket.socket.settimeout(_IDLE)  # or half a message, or half a handshake, would occupy a thread for ever
         receive, most = socket.recv, _CUT_OFF * self._limits.bytes + _LARGEST_PIECE
@@ -156,6 +157,24 @@ class Receiver:
                 raise
 
         socket.recv = bounded
+
+    def _guard(self, association: Any) -> None:
+        """Ends an association with its connection, whatever was sent."""
+        provider = association.dul
+        act = provider.state_machine.do_action
+
+        def guarded(event: str) -> None:
+            try:
+                act(event)
+            except Exception:  # noqa: BLE001  (of any kind: pynetdicom would end its thread with it, and print it)
+                provider.kill_dul()
+                self._count("connections ended: messages damaged or out of order")
+                _LOG.warning("a connection was ended: its messages are damaged or out of order")
+            if provider.state_machine.current_state == "Sta1" and association.requestor.primitive is None:
+                # Its thread waits for a first message, and would occupy a place until `_FIRST` is over.
+                provider.to_user_queue.put(None)
+
+        provider.state_machine.do_action = guarded
 
     def _count(self, what: str) -> None:
         with self._counting:
