@@ -14,7 +14,7 @@ DOCTEST := --doctest-modules --doctest-ignore-import-errors zoo
 JAX_ONLY := release/test_write.py hub/test_pull.py hub/test_road.py explain data/test_images.py data/test_decode.py test_backends.py test_package.py inference/test_predictor.py names/test_registry.py runs/test_predict.py
 # What is run with the oldest and the newest versions that pyproject.toml takes: private parts of Keras, pixels and DICOM,
 # training, releases, exports and every runtime, tables, the service, the page and the node; and on JAX what it has alone.
-VERSIONS := core/test_keras_compat.py data/test_decode.py data/test_dicom.py data/test_plain.py dicom training/test_stages.py export/test_exporting.py export/test_onnx_model.py export/test_int8.py inference/test_starting.py inference/test_writers.py release/test_write.py hub/test_pull.py service/test_answers.py app/test_analysis.py node/test_node.py
+VERSIONS := test_versions.py core/test_keras_compat.py data/test_decode.py data/test_dicom.py data/test_plain.py dicom training/test_stages.py export/test_exporting.py export/test_onnx_model.py export/test_int8.py inference/test_starting.py inference/test_writers.py release/test_write.py hub/test_pull.py service/test_answers.py app/test_analysis.py node/test_node.py
 VERSIONS_JAX := training/test_stages.py $(filter-out data/%,$(JAX_ONLY))
 VERSIONS_EXTRAS := cpu,train,jax,serve,parquet,dicom,node,api,app
 # EfficientNet-Lite0 with its weights of ImageNet, for tests/models/ports.
@@ -82,6 +82,7 @@ test-oldest test-newest: test-%: .venv-%/.ready
 	cd tests && KERAS_BACKEND=tensorflow ../.venv-$*/$(PYTEST) $(VERSIONS)
 	cd tests && KERAS_BACKEND=jax ../.venv-$*/$(PYTEST) $(VERSIONS_JAX)
 
+test-oldest: export ZOO_OLDEST_EXTRAS := $(VERSIONS_EXTRAS)
 .venv-oldest/.ready: RESOLUTION := lowest-direct
 .venv-newest/.ready: RESOLUTION := highest
 .venv-oldest/.ready .venv-newest/.ready: .venv-%/.ready: pyproject.toml
@@ -99,11 +100,9 @@ soak: .venv/.test
 	cd tests && ../.venv/bin/python -m soak --minutes $(MINUTES) $(ONLY)
 
 # What is installed, as a bill of materials (CycloneDX) in build/sbom.cdx.json, and which of it has known faults: this asks
-# the package index, and fails where the index does not answer for each package.
+# the package index, and fails where a distribution stands in no bill or got no answer.
 audit: .venv/.test .venv-audit/.ready
-	mkdir -p build
-	.venv-audit/bin/cyclonedx-py environment .venv/bin/python --pyproject pyproject.toml --output-file build/sbom.cdx.json
-	.venv-audit/bin/pip-audit --strict --skip-editable --progress-spinner off --path "$$(.venv/bin/python -c 'import site; print(site.getsitepackages()[0])')"
+	.venv-audit/bin/python tests/audit.py .venv/bin/python build
 
 .venv-audit/.ready:
 	test -x .venv-audit/bin/python || $(PYTHON) -m venv .venv-audit
