@@ -121,17 +121,18 @@ def _kill_the_starting_process(films, run):
 @pytest.mark.parametrize(
     "members, cores, gpus, share",
     [
-        (3, 2, (), Share(2, 1)),
-        (3, 1, (), Share(1, 1)),
-        (2, 7, (), Share(2, 3)),
-        (3, 8, ("0", "1"), Share(2, 4, ("0", "1"))),
-        (1, 8, ("5", "6"), Share(1, 8, ("5",))),
+        (3, 2, (), Share(2, (1, 1, 2))),
+        (3, 1, (), Share(1, (1, 1, 1))),
+        (2, 7, (), Share(2, (3, 3))),
+        (6, 4, (), Share(4, (1, 1, 1, 1, 2, 2))),
+        (3, 8, ("0", "1"), Share(2, (4, 4, 8), ("0", "1"))),
+        (1, 8, ("5", "6"), Share(1, (8,), ("5",))),
     ],
 )
 def test_cores_and_gpus_are_shared_out(members, cores, gpus, share):
     assert Share.of(members, cores, gpus) == share
-    environment = children._environment(share.threads, "5" if gpus else "")
-    assert environment["TF_NUM_INTRAOP_THREADS"] == environment["NPROC"] == str(share.threads)
+    environment = children._environment(share.threads[-1], "5" if gpus else "")
+    assert environment["TF_NUM_INTRAOP_THREADS"] == environment["NPROC"] == str(share.threads[-1])
     assert environment.get("CUDA_VISIBLE_DEVICES") == ("5" if gpus else os.environ.get("CUDA_VISIBLE_DEVICES"))
 
 

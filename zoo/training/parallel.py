@@ -1,9 +1,9 @@
 """Members trained by processes side by side: one process for each member, as many at a time as cores or GPUs allow.
 
 Each process (`zoo.training.member`) keeps checkpoints in the folder of its member. This one starts them, shows their
-progress, asks them to stop, and reports the end of one that died. They are started anew and never forked. Each gets the
-same number of threads, its share of the cores. That number decides the order in which a CPU adds numbers, hence the
-last bits of the weights: it is stored with the checkpoints, and a resumed run keeps it on any number of cores.
+progress, asks them to stop, and reports the end of one that died. They are started anew and never forked. Each has its
+share of the cores as threads. That number decides the order in which a CPU adds numbers, hence the last bits of the
+weights: it is stored with the checkpoints, and a resumed run keeps it on any number of cores.
 """
 
 from __future__ import annotations
@@ -37,25 +37,26 @@ class Share:
 
     Attributes:
         at_a_time: Number of processes at a time.
-        threads: Threads of each.
+        threads: Threads of each member. Where the last ones are fewer than run at a time, all cores are theirs.
         gpus: Name of the GPU of each process; () on a CPU.
 
     Example:
         >>> Share.of(members=3, cores=8)
-        Share(at_a_time=3, threads=2, gpus=())
-        >>> Share.of(members=3, cores=2, gpus=("0",))
-        Share(at_a_time=1, threads=2, gpus=('0',))
+        Share(at_a_time=3, threads=(2, 2, 2), gpus=())
+        >>> Share.of(members=3, cores=2)
+        Share(at_a_time=2, threads=(1, 1, 2), gpus=())
     """
 
     at_a_time: int
-    threads: int
+    threads: tuple[int, ...]
     gpus: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, members: int, cores: int, gpus: Sequence[str] = ()) -> Share:
         """Shares cores and GPUs out among members."""
         at_a_time = min(members, len(gpus) or cores)
-        return cls(at_a_time, max(1, cores // at_a_time), tuple(gpus[:at_a_time]))
+        beside = (min(at_a_time, members - i + i % at_a_time) for i in range(members))
+        return cls(at_a_time, tuple(max(1, cores // count) for count in beside), tuple(gpus[:at_a_time]))
 
 
 @dataclass(frozen=True)
@@ -99,11 +100,11 @@ def prepare(work: Work, progress: Progress) -> Members:
             begun = one.begun()
         if begun is not None:
             saved, position = begun
-            threads = saved.get("threads", threads)
+            threads = tuple(saved["threads"])
             done |= {one.who: position.history} if position.job >= len(one.jobs) else {}
     if len(done) < len(works):
-        progress.message(_told(share, threads, len(works) - len(done)))
-    identity = {**work.identity, "threads": threads}
+        progress.message(_told(share, threads, [i for i, one in enumerate(works) if one.who not in done]))
+    identity = {**work.identity, "threads": list(threads)}
     works = [dataclasses.replace(one, identity=identity) for one in works]
     return Members(tuple(works), dataclasses.replace(share, threads=threads), done)
 
@@ -146,8 +147,12 @@ class _Crew:
         self.reason = ""
         self.failure: ZooError | None = None
         self._share, self._progress = members.share, progress
-        self._waiting = [work for work in members.works if work.who not in members.done]
-        self.unfinished = {work.who for work in self._waiting}
+        self._waiting = [
+            (work, threads)
+            for work, threads in zip(members.works, members.share.threads, strict=True)
+            if work.who not in members.done
+        ]
+        self.unfinished = {work.who for work, _ in self._waiting}
         self._running: dict[str, Child] = {}
         self._events: Events = queue.Queue()
         self._gpus = list(members.share.gpus)
@@ -158,9 +163,9 @@ class _Crew:
 
     def start_more(self) -> None:
         while self._waiting and len(self._running) < self._share.at_a_time:
-            work = self._waiting.pop(0)
+            work, threads = self._waiting.pop(0)
             gpu = self._gpus.pop(0) if self._gpus else ""
-            self._running[work.who] = Child(work, self._share.threads, gpu, self._events)
+            self._running[work.who] = Child(work, threads, gpu, self._events)
 
     def listen(self) -> None:
         """Handles what has been told, or waits for it a moment."""
@@ -205,13 +210,22 @@ class _Crew:
         self.reason = "error"
 
 
-def _told(share: Share, threads: int, left: int) -> str:
+def _told(share: Share, threads: Sequence[int], left: Sequence[int]) -> str:
+    """How the members that are left, by their place, are trained."""
     device = "GPU" if share.gpus else "processor core"
-    each = f"with {counted(threads, 'thread')} each"
-    if share.at_a_time == 1 and left > 1:
-        told = f"one {device} is free: {left} members are trained one after the other, {each}"
+    each = _threads([threads[i] for i in left])
+    if share.at_a_time == 1 and len(left) > 1:
+        told = f"one {device} is free: {len(left)} members are trained one after the other, {each}"
     else:
-        told = f"{counted(left, 'member')} in processes of their own, {min(left, share.at_a_time)} at a time, {each}"
+        side_by_side = min(len(left), share.at_a_time)
+        told = f"{counted(len(left), 'member')} in processes of their own, {side_by_side} at a time, {each}"
     if threads != share.threads:
-        told += f" (as the run began, so that it ends bit for bit the same; this machine would give {share.threads})"
+        given = _threads([share.threads[i] for i in left]).removeprefix("with ")
+        told += f" (as the run began, so that it ends bit for bit the same; this machine would give {given})"
     return told
+
+
+def _threads(numbers: Sequence[int]) -> str:
+    if len(set(numbers)) == 1:
+        return f"with {counted(numbers[0], 'thread')} each"
+    return f"with {', '.join(map(str, numbers))} threads"
