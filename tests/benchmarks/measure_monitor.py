@@ -21,7 +21,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from zoo.evaluation.drift import MOST, Drift, Period, compare, independent
+from zoo.evaluation.drift import Drift, compare
+from zoo.evaluation.period import MOST, Period, independent
 from zoo.evaluation.statistics.proportions import wilson
 from zoo.labels.findings import FINDINGS
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from zoo.core.errors import EvaluationError
-from zoo.evaluation.drift import LEAST, Period, compare, independent
-from zoo.evaluation.statistics.permutation import divisions, largest
+from zoo.core.errors import EvaluationError, UsageError
+from zoo.evaluation.drift import LEAST, compare
+from zoo.evaluation.period import Period, independent
+from zoo.evaluation.statistics.permutation import largest, orders
 
 
 def period(rng, n, shift=0.0, rejected=0.03, features=0.0, name="period"):
@@ -71,11 +72,46 @@ def test_too_few_images_and_nothing_in_common_are_refused():
         compare(Period("old", np.arange(30)), Period("new", np.arange(30)))
 
 
-def test_the_given_division_is_the_first_and_the_others_keep_its_size():
-    blocks = list(divisions(90, 20, 100, seed=0))
+@pytest.mark.parametrize("alpha", [0, 0.0001, 0.6, float("nan")])
+def test_a_rate_out_of_range_is_refused(alpha):
+    rng = np.random.default_rng(5)
+    with pytest.raises(UsageError, match=r"alpha is a rate of false alarms from 0\.001 to 0\.5, got"):
+        compare(period(rng, 50), period(rng, 50), alpha=alpha)
+
+
+def test_what_few_images_of_a_side_have_is_not_compared_and_said():
+    rng = np.random.default_rng(7)
+    old, new = period(rng, 50), period(rng, 50)
+    new.scores[LEAST - 1 :, 1] = np.nan
+    new.features["m"][LEAST:] = np.nan
+    found = compare(old, new)
+    assert {(c.about, c.name) for c in found.changes} >= {("scores", "a"), ("calls", "b"), ("features", "m")}
+    assert ("scores", "b") not in {(c.about, c.name) for c in found.changes}
+    assert found.notes == (f"not compared, since fewer than {LEAST} values of a side are known: b (scores, 50 and 19)",)
+    new.scores[:], new.calls[:], new.features["m"][:], new.shares["rejected"][:] = [np.nan] * 4
+    with pytest.raises(EvaluationError, match=f"nothing in common .* none is known for {LEAST} images on both sides"):
+        compare(old, new)
+
+
+def test_a_value_that_one_side_knows_of_fewer_images_raises_no_more_alarms_and_hides_none():
+    rng = np.random.default_rng(8)
+
+    def one(n, known, shift=0.0, rejected=0.02):
+        found = period(rng, n, shift, rejected)
+        found.scores[known:, :], found.shares["rejected"][known:] = np.nan, np.nan
+        return Period("one", found.units, findings=found.findings, scores=found.scores, shares=found.shares)
+
+    alarms = sum(bool(compare(one(100, 100), one(100, 20), seed=seed).alarms) for seed in range(40))
+    assert alarms <= 6  # 5 % of 40; beyond it with a probability of 1 in 300
+    found = compare(one(4000, 400), one(100, 100, rejected=0.15))
+    assert [alarm.name for alarm in found.alarms] == ["rejected"]
+
+
+def test_the_given_order_is_the_first_and_the_others_are_of_all_rows():
+    blocks = list(orders(90, 100, seed=0))
     assert sum(block.shape[1] for block in blocks) == 101
-    assert blocks[0][:, 0].tolist() == [False] * 70 + [True] * 20
-    assert all((block.sum(axis=0) == 20).all() for block in blocks)
+    assert blocks[0][:, 0].tolist() == list(range(90))
+    assert all((np.sort(block, axis=0) == np.arange(90)[:, None]).all() for block in blocks)
 
 
 def test_what_never_varies_is_no_alarm_and_does_not_hide_one():

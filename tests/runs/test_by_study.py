@@ -21,7 +21,7 @@ RULE = StudyRule(("mean", "max", "mean"), "validation", studies=7)
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory):
-    spec = tiny_spec(1)
+    spec = tiny_spec(2)
     folder = tmp_path_factory.mktemp("release") / "tiny"
     return write_release(folder, tiny_ensemble(spec), spec, Decision(spec.findings, studies=RULE))
 
@@ -78,6 +78,9 @@ def test_each_row_is_a_study_and_its_auc_is_that_of_joined_logits(release, data,
 def test_the_rule_is_fitted_on_the_validation_part_with_the_decision(release, data, tmp_path, capsys):
     metrics = evaluated(release, data, tmp_path, "--fit", "temperature", "--validation-share", "0.5")
     assert (metrics["n"], metrics["patients"]) == (40, 20)
+    assert "table of the members is left out: it is made by image" in " ".join(metrics["notes"])
+    assert "table of the members is left out: it is made by image" in capsys.readouterr().out
+    assert "table of the members is left out: it is made by image" in (tmp_path / "report.html").read_text("utf-8")
     decision = Decision.from_dict(json.loads((tmp_path / "decision.json").read_text()))
     assert decision.studies is not None
     assert (decision.studies.split, decision.studies.studies) == ("validation", 20)

@@ -19,7 +19,7 @@ from zoo.evaluation.decision import Decision
 from zoo.labels.findings import FINDINGS
 from zoo.release.read import read_release
 from zoo.release.trained_on import TrainedOn
-from zoo.runs import seen_before
+from zoo.runs import evaluate, seen_before
 
 FAST = ["--resamples", "20"]
 
@@ -312,3 +312,6 @@ def test_the_members_of_a_release_have_their_table_where_a_part_is_fitted_on(tmp
     assert {"uniform", "fitted", "greedy", found["best"]} <= set(found["choices"])
     assert all(member["without_auc"]["n"] > 0 and member["log_loss"] > 0 for member in found["members"].values())
     assert "The members" in (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert evaluate._no_members("keras", "image") == ()
+    (said,) = evaluate._no_members("openvino", "image")
+    assert said.startswith("the table of the members is left out: runtime 'openvino' computes their mean alone")

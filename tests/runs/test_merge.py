@@ -5,6 +5,8 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import standin
 
@@ -12,7 +14,7 @@ from zoo.cli import main
 from zoo.core.errors import CheckpointError, TableError, UsageError
 from zoo.core.progress import Silent
 from zoo.evaluation.studies.rule import StudyRule
-from zoo.inference import resume
+from zoo.inference import parts, resume
 from zoo.inference.embedding import Embedder
 from zoo.inference.shards import Shard
 from zoo.runs.embed import write_features
@@ -237,3 +239,23 @@ def test_the_commands(films, tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         main([*command, str(out), "--shard", "2/2"])
     assert "there is no shard 2 of 2: give I/N" in capsys.readouterr().err
+
+
+def test_more_parts_than_a_process_may_have_files_open(tmp_path, monkeypatch):
+    resource = pytest.importorskip("resource", reason="a limit of Linux and macOS")
+    table, folder, count = pd.DataFrame({"image": ["a"], "probability": [0.5]}), tmp_path / "parts", 24
+    folder.mkdir()
+    for i in range(count):
+        kind = parts.PartFormat(parts.PartFacts(i, count, count, 1, {}))
+        (tmp_path / "rows").write_bytes(kind.piece(parts.placed(table.copy(), np.array([i])), first=True))
+        kind.whole(tmp_path / "rows").replace(folder / f"part-{i}.parquet")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    opened = max(int(path.name) for path in Path("/dev/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (opened + 10, before[1]))
+    try:
+        assert merge([folder], tmp_path / "whole.csv", Silent()).rows == count
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (16, 32))
+    with pytest.raises(UsageError, match=r"24 parts are read at once, .* lets a process open 32 files: raise"):
+        merge([folder], tmp_path / "whole.csv", Silent())

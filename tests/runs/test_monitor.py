@@ -1,6 +1,7 @@
 """`zoo monitor`: tables of every form against each other and against a release; what is refused, counted and told."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,13 +11,13 @@ import pytest
 from builders import FINDINGS3, tiny_release
 
 from zoo import cli
-from zoo.core.errors import EvaluationError, ReleaseError, TableError
+from zoo.core.errors import EvaluationError, ReleaseError, TableError, UsageError
 from zoo.inference import parts
 from zoo.inference.parts import PartFacts
 from zoo.release.install import carry
 from zoo.release.read import read_release
 from zoo.release.tested import FILE, OwnScores
-from zoo.runs.monitor import as_text, monitor
+from zoo.runs.monitor import _with_calls, as_text, monitor
 from zoo.runs.periods import read_period
 
 K = len(FINDINGS3)
@@ -176,11 +177,58 @@ def test_patients_studies_and_unknown_patients(tmp_path):
         monitor(tmp_path / "old.csv", few)
 
 
+def test_who_the_patients_are_is_said_where_it_is_not_known(tmp_path, old):
+    table = long_table(n=40, name="image{}.png")
+    image = np.repeat(np.arange(40), K)
+    mixed = written(table.assign(Patient=["" if i < 4 else f"p{i}" for i in image]), tmp_path / "mixed.csv")
+    assert "mixed.csv: images whose patient is not known, each taken for one of its own: 4" in monitor(old, mixed).notes
+    studies = written(table.assign(Study=["" if i < 3 else f"s{i}" for i in image]), tmp_path / "studies.csv")
+    notes = monitor(old, studies).notes
+    assert "studies.csv: images whose study is not known, each taken for one of its own: 3" in notes
+    assert any(note.startswith("studies.csv: patients are not known, but studies are; where pat") for note in notes)
+
+
+def test_rows_of_studies_are_compared_with_rows_of_studies(tmp_path, old):
+    table = long_table(seed=1, name="{:08d}_000").rename(columns={"image": "study"})
+    studies = written(table.assign(images=2), tmp_path / "studies.parquet")
+    with pytest.raises(TableError, match="one holds probabilities, the other probabilities of studies"):
+        monitor(old, studies)
+    assert not monitor(studies, studies).alarms
+
+
+def test_steps_of_an_isotonic_calibration_are_equal_in_csv_and_parquet(tmp_path):
+    def stepped(seed):
+        steps = np.array([0.0123456789, 0.123456789, 1 / 3, 7 / 9], np.float32)
+        chances = steps[np.random.default_rng(seed).integers(0, 4, 60 * K)]
+        return long_table(seed=seed).assign(probability=chances, positive=chances >= steps[2], threshold=steps[2])
+
+    old, new = written(stepped(0), tmp_path / "old.parquet"), stepped(1)
+    found = [monitor(old, written(new, tmp_path / f"new.{end}")) for end in ("csv", "parquet")]
+    assert found[0].changes == found[1].changes
+    assert not found[0].alarms
+
+
+def test_operating_points_of_another_name_with_the_same_thresholds_are_one(tmp_path):
+    points = ("the release's own", "half")
+    one, other = (
+        written(long_table(seed=i), tmp_path / f"{i}.parquet", **{"operating point": point})
+        for i, point in enumerate(points)
+    )
+    assert not monitor(one, other).alarms
+
+
+def test_a_table_that_is_not_there_is_told_before_a_release_is_fetched(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none\.parquet"):
+        monitor("hf://nobody/nothing", tmp_path / "none.parquet")
+
+
 def test_missing_scores_and_shared_patients_are_counted(tmp_path, old):
     table = long_table(seed=1)
     table.loc[:4, "probability"] = np.nan  # of two images
     table["image"] = table["image"].where(table.index >= 30, long_table()["image"])
-    notes = monitor(old, written(table, tmp_path / "new.parquet")).notes
+    found = monitor(old, written(table, tmp_path / "new.parquet"))
+    notes = found.notes
+    assert f"n: 60 before, 60 now\nn of {', '.join(FINDINGS3[:2])}: 60 before, 58 now" in as_text(found)
     assert "new.parquet: images without a score of each finding (NaN): 2 of 60" in notes
     assert any(note.startswith("10 patients are in both tables") for note in notes)
     assert any(note.startswith("no model is stated in new.parquet") for note in notes)
@@ -213,6 +261,9 @@ def test_a_folder_of_a_cluster_is_read_when_it_is_complete_and_a_part_alone_is_n
     single = monitor(old, written(table, tmp_path / "single.parquet"))
     assert found.changes == single.changes
     assert not any("no model is stated" in note for note in found.notes)
+    (folder / "part-00001.parquet").unlink()
+    with pytest.raises(UsageError, match="of 2 shards, 1 part came, and shard 1 is missing"):
+        monitor(old, folder)
 
 
 def test_a_release_is_the_reference_by_the_scores_of_its_test_part(tmp_path):
@@ -233,6 +284,12 @@ def test_a_release_is_the_reference_by_the_scores_of_its_test_part(tmp_path):
     changed = monitor(folder, far)
     assert {alarm.about for alarm in changed.alarms} == {"scores", "calls"}
     assert any("they were made at" in note for note in changed.notes)
+    third = replace(decision.point(), thresholds=(1 / 3,) * K)
+    low = written(wide_of(long_table(seed=1)).assign(**{FINDINGS3[1]: np.float32(1 / 3)}), tmp_path / "third.csv")
+    called = _with_calls(
+        read_period(low), replace(decision, operating_points={decision.default: third}), decision.default
+    )
+    assert called.period.calls[:, called.period.findings.index(FINDINGS3[1])].all()
     with pytest.raises(TableError, match="thresholds are those of no operating point of the release"):
         monitor(folder, written(long_table(seed=1, threshold=0.31), tmp_path / "other.csv"))
     with pytest.raises(TableError, match="manifest's sha256"):

@@ -2,68 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal, Self
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
 from zoo.core.counting import counted
-from zoo.core.errors import EvaluationError
+from zoo.core.errors import EvaluationError, UsageError
+from zoo.evaluation.period import Period, Unit
 from zoo.evaluation.statistics import distances, permutation
-
-#: What a row of a period is drawn from: all rows of one patient or one study resemble each other.
-Unit = Literal["patient", "study", "image"]
 
 Measure = Literal["KS", "PSI", "h", "MMD"]
 
-#: With fewer independent images on either side nothing is compared.
+#: With fewer independent images on either side nothing is compared, and nothing of which fewer are known.
 LEAST = 20
-
-#: At most so many of them are compared on either side, and so many where features are.
-MOST, MOST_FEATURES = 20_000, 2_000
 
 #: Random divisions, and how many of them are beyond the limit at least: the fewer, the lower the power.
 _DIVISIONS, _TAIL = 499, 20
 
-
-@dataclass(frozen=True, eq=False)
-class Period:
-    """Images of one period, a row each.
-
-    Attributes:
-        name: What they are called in results.
-        units: (n,) which patient, study or image each row is of, as numbers or text.
-        unit: What `units` tell apart.
-        findings: The k findings.
-        scores: float (n, k) probabilities or other scores, NaN where there is none; (n, 0) without findings.
-        calls: (n, k) of 1, 0 and NaN (not decided), or None if decisions are not known.
-        shares: Facts of images, such as "rejected by the quality checks" -> (n,) of 1, 0 and NaN.
-        features: Member -> float (n, f) features, NaN for an image without.
-    """
-
-    name: str
-    units: np.ndarray
-    unit: Unit = "image"
-    findings: tuple[str, ...] = ()
-    scores: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))
-    calls: np.ndarray | None = None
-    shares: Mapping[str, np.ndarray] = field(default_factory=dict)
-    features: Mapping[str, np.ndarray] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.units)
-
-    def take(self, rows: np.ndarray) -> Self:
-        """Selects rows by position."""
-        return replace(
-            self,
-            units=self.units[rows],
-            scores=self.scores[rows],
-            calls=None if self.calls is None else self.calls[rows],
-            shares={name: values[rows] for name, values in self.shares.items()},
-            features={name: values[rows] for name, values in self.features.items()},
-        )
+#: Named in a note.
+_NAMED = 6
 
 
 @dataclass(frozen=True)
@@ -145,30 +105,6 @@ class Drift:
         return tuple(sorted((c for c in self.changes if c.p <= self.alpha), key=lambda c: c.p))
 
 
-def independent(units: np.ndarray, most: int, seed: int) -> np.ndarray:
-    """Draws one row of each unit at random, of at most `most` units.
-
-    One row, since rows of a patient resemble each other, and sides may differ in how many rows a patient has: then
-    neither rows nor whole patients can be exchanged between them.
-
-    Args:
-        units: (n,) unit of each row.
-        most: Largest number of rows that are drawn.
-        seed: Of the draw.
-
-    Returns:
-        int64, the positions of the rows, ascending.
-
-    >>> sorted(np.array(["a", "a", "b"])[independent(np.array(["a", "a", "b"]), 9, 0)].tolist())
-    ['a', 'b']
-    """
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(units))
-    _, first = np.unique(units[order], return_index=True)
-    # Units are drawn apart from rows, since one with many rows comes first more often.
-    return np.sort(order[first[rng.permutation(len(first))[:most]]])
-
-
 def compare(
     reference: Period,
     new: Period,
@@ -184,14 +120,16 @@ def compare(
     Args:
         reference: Images of the reference.
         new: The new images, with the same findings, facts and members.
-        alpha: Rate of false alarms, of all distances together, in 0..1.
+        alpha: Rate of false alarms, of all distances together, from 0.001 to 0.5.
         seed: Of the divisions.
         images: Numbers of images of both sides before rows were drawn, for the result.
         units: Numbers of their units.
         notes: Sentences for the result.
 
     Raises:
-        EvaluationError: The periods have no finding, fact or member in common, or one has fewer than `LEAST` rows.
+        EvaluationError: The periods have no finding, fact or member in common of which both know `LEAST` rows, or one
+            has fewer rows.
+        UsageError: `alpha` is out of range.
 
     >>> rng = np.random.default_rng(0)
     >>> old = Period("old", np.arange(300), findings=("Edema",), scores=rng.normal(size=(300, 1)))
@@ -200,61 +138,101 @@ def compare(
     >>> [(change.measure, change.p) for change in found.alarms]
     [('KS', 0.002), ('PSI', 0.002)]
     """
+    if not 0.001 <= alpha <= 0.5:
+        raise UsageError(f"alpha is a rate of false alarms from 0.001 to 0.5, got {alpha!r}")
     for period in (reference, new):
         if len(period) < LEAST:
             raise EvaluationError(
                 f"{period.name}: {counted(len(period), 'independent image')}, and a comparison needs {LEAST} or more: "
                 "wait for more images or take a longer period"
             )
-    columns = _columns(reference, new)
+    both = _columns(reference, new)
+    columns = [column for column in both if min(column.counts) >= LEAST]
     if not columns:
-        raise EvaluationError(f"{reference.name} and {new.name} have nothing in common that can be compared")
+        raise EvaluationError(
+            f"{reference.name} and {new.name} have nothing in common that can be compared: of {len(both)} findings, "
+            f"facts and members none is known for {LEAST} images on both sides"
+        )
     count = max(_DIVISIONS, int(np.ceil(_TAIL / alpha)) - 1)
-    blocks = permutation.divisions(len(reference) + len(new), len(new), count, seed)
+    blocks = permutation.orders(len(reference) + len(new), count, seed)
     found = np.concatenate([np.concatenate([column.distances(block) for column in columns]) for block in blocks], 1)
     tested = permutation.largest(found, alpha)
     named = [(column, measure) for column in columns for measure in column.measures]
-    changes = tuple(
-        column.change(measure, float(found[i, 0]), tested, i, len(reference))
-        for i, (column, measure) in enumerate(named)
-    )
+    changes = tuple(column.change(measure, float(found[i, 0]), tested, i) for i, (column, measure) in enumerate(named))
     all_images, all_units = images or (len(reference), len(new)), units or (len(reference), len(new))
     before, after = (
         Side(period.name, total, known, period.unit, len(period))
         for period, total, known in zip((reference, new), all_images, all_units, strict=True)
     )
-    return Drift(before, after, alpha, count, seed, changes, tuple(notes))
+    return Drift(before, after, alpha, count, seed, changes, (*notes, *_left_out(both)))
+
+
+def _left_out(columns: Sequence[_Column]) -> Iterator[str]:
+    """What has too few known values, in a sentence."""
+    few = [f"{c.name} ({c.about}, {c.counts[0]:,} and {c.counts[1]:,})" for c in columns if min(c.counts) < LEAST]
+    if few:
+        more = f" and {len(few) - _NAMED} more" if len(few) > _NAMED else ""
+        yield f"not compared, since fewer than {LEAST} values of a side are known: {', '.join(few[:_NAMED])}{more}"
 
 
 @dataclass(frozen=True, eq=False)
 class _Column:
-    """Values of both sides, of which one or two distances are taken; `kernel` is of the rows in `known`."""
+    """Values of both sides, of which one or two distances are taken.
+
+    Attributes:
+        about: See `Change`.
+        name: See `Change`.
+        values: (n, ...) of both sides, the reference first.
+        known: bool (n,).
+        first: Number of rows of the reference.
+    """
 
     about: Literal["scores", "calls", "quality", "features"]
     name: str
-    known: np.ndarray
     values: np.ndarray
-    measures: tuple[Measure, ...]
+    known: np.ndarray
+    first: int
 
-    def distances(self, new: np.ndarray) -> np.ndarray:
-        """Returns (measures, b) for divisions (n, b)."""
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """The distances that are taken."""
         if self.about == "scores":
-            return np.stack(distances.of_distributions(self.values, new))
-        if self.about == "features":
-            return distances.of_kernel(self.values, new[self.known])[None]
-        return distances.of_shares(self.values, new)[None]
+            return "KS", "PSI"
+        return ("MMD",) if self.about == "features" else ("h",)
 
-    def change(self, measure: Measure, distance: float, tested: permutation.Adjusted, i: int, n: int) -> Change:
-        """The i-th distance as a result; the first `n` rows are the reference's."""
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Numbers of known values of both sides."""
+        return int(self.known[: self.first].sum()), int(self.known[self.first :].sum())
+
+    @cached_property
+    def kernel(self) -> np.ndarray:
+        """Similarity of the known rows of features."""
+        return distances.gaussian_kernel(self.values[self.known])
+
+    def distances(self, order: np.ndarray) -> np.ndarray:
+        """Returns (measures, b) for divisions by orders (n, b): the last known rows are new, as many as are given.
+
+        Were the last rows of all new, fewer of them might be known than in the given division, and chance be larger.
+        """
+        places, first = order[self.known], self.counts[0]
+        new = places >= (first if self.known.all() else np.partition(places, first, axis=0)[first])
+        if self.about == "scores":
+            return np.stack(distances.of_distributions(self.values[self.known], new))
+        if self.about == "features":
+            return distances.of_kernel(self.kernel, new)[None]
+        return distances.of_shares(self.values[self.known], new)[None]
+
+    def change(self, measure: Measure, distance: float, tested: permutation.Adjusted, i: int) -> Change:
+        """The i-th distance as a result."""
         limit = float(tested.limit[i])
-        number = int(self.known[:n].sum()), int(self.known[n:].sum())
         middle: list[float | None] = [None, None]
-        if measure in ("KS", "h") and all(number):
+        if measure in ("KS", "h"):
             of = np.median if measure == "KS" else np.mean
-            middle = [float(of(part[~np.isnan(part)])) for part in (self.values[:n], self.values[n:])]
+            middle = [float(of(part[~np.isnan(part)])) for part in np.split(self.values, [self.first])]
         return Change(
             self.about, self.name, measure, distance, float(tested.usual[i]),
-            limit if np.isfinite(limit) else None, float(tested.p[i]), *number, *middle,
+            limit if np.isfinite(limit) else None, float(tested.p[i]), *self.counts, *middle,
         )  # fmt: skip
 
 
@@ -264,7 +242,7 @@ def _columns(reference: Period, new: Period) -> list[_Column]:
 
     def add(about: Literal["scores", "calls", "quality"], name: str, one: np.ndarray, other: np.ndarray) -> None:
         values = np.concatenate([one, other]).astype(np.float64)
-        columns.append(_Column(about, name, ~np.isnan(values), values, ("KS", "PSI") if about == "scores" else ("h",)))
+        columns.append(_Column(about, name, values, ~np.isnan(values), len(one)))
 
     shared = [finding for finding in reference.findings if finding in new.findings]
     for finding in shared:
@@ -278,7 +256,5 @@ def _columns(reference: Period, new: Period) -> list[_Column]:
     for member, values in reference.features.items():
         if member in new.features:
             both = np.concatenate([values, new.features[member]])
-            known = np.isfinite(both).all(axis=1)
-            kernel = distances.gaussian_kernel(both[known])
-            columns.append(_Column("features", member, known, kernel, ("MMD",)))
+            columns.append(_Column("features", member, both, np.isfinite(both).all(axis=1), len(values)))
     return columns

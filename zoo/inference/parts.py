@@ -7,7 +7,7 @@ list. What it is a part of stands in the metadata of its schema.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from zoo.core.errors import CheckpointError, TableError
+from zoo.core.counting import counted
+from zoo.core.errors import CheckpointError, TableError, UsageError
 from zoo.inference import writers
 from zoo.inference.resume import Mark, differences, folder_of, has_begun
 from zoo.inference.shards import Share
@@ -28,6 +29,9 @@ _KEY, _COUNTS, _VERSION = "zoo_part", "zoo_counts", 1
 
 #: Rows of a row group of a part: a merge holds one of each part.
 _GROUP = 2**14
+
+#: Shards named in a message.
+_NAMED = 8
 
 
 @dataclass(frozen=True)
@@ -165,6 +169,56 @@ def open_part(path: Path) -> Iterator[Part]:
             yield from file.iter_batches(batch_size=rows)
 
         yield Part(path, facts, done, table, file.metadata.num_rows, batches)
+
+
+def require_whole(parts: Sequence[Part]) -> None:
+    """Refuses parts that are not all parts of one table, each once.
+
+    Args:
+        parts: One or more; they may have been closed.
+
+    Raises:
+        TableError: They are of different lists, models or numbers of shards; shows both.
+        UsageError: One is missing or given twice; names it.
+    """
+    _require_one_job(parts)
+    _require_all(parts)
+
+
+def _require_one_job(parts: Sequence[Part]) -> None:
+    """Refuses parts of different tables."""
+    first = parts[0]
+    for other in parts[1:]:
+        one, two = first.facts.job, other.facts.job
+        if changed := [name for name in {**one, **two} if one.get(name) != two.get(name)]:
+            told = "; ".join(f"{name} {one.get(name)} and {two.get(name)}" for name in changed[:_NAMED])
+            raise TableError(f"{first.path} and {other.path} are parts of different tables: {told}")
+        if not first.schema.equals(other.schema):
+            raise TableError(
+                f"{first.path} and {other.path} have different columns: {', '.join(first.schema.names)} there and "
+                f"{', '.join(other.schema.names)} here"
+            )
+
+
+def _require_all(parts: Sequence[Part]) -> None:
+    """Refuses gaps and doubles."""
+    by_index: dict[int, Path] = {}
+    for part in parts:
+        index = part.facts.index
+        if index in by_index:
+            raise UsageError(f"shard {index} of {part.facts.of} is given twice: {by_index[index]} and {part.path}")
+        by_index[index] = part.path
+    of = parts[0].facts.of
+    if missing := [str(index) for index in range(of) if index not in by_index]:
+        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        named = f"{', '.join(missing[:_NAMED])}{more}"
+        given = counted(len(parts), "part")
+        one = len(missing) == 1
+        what = f"shard {named} is missing: score it" if one else f"shards {named} are missing: score them"
+        raise UsageError(f"of {of} shards, {given} came, and {what}, then give all of them")
+    own, units = sum(part.facts.own for part in parts), parts[0].facts.units
+    if own != units:
+        raise TableError(f"{parts[0].path} and the others hold {own:,} images or studies, the list has {units:,}")
 
 
 def complete(path: Path, facts: PartFacts) -> Mark | None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from zoo.core.csv import CsvColumns, read_pieces
 from zoo.core.errors import TableError
-from zoo.inference.parts import PLACE, open_part
+from zoo.inference.parts import PLACE, open_part, require_whole
 from zoo.inference.writers import require_parquet
 
 #: A piece has about so many cells; the columns are told from so many rows.
@@ -88,6 +88,7 @@ def open_written(path: str | Path) -> Written:
     Raises:
         FileNotFoundError: There is no such file.
         TableError: It is no table, or a part or an incomplete folder of one.
+        UsageError: A part of a folder is missing.
         MissingExtraError: Parquet, and pyarrow is not installed.
 
     >>> import tempfile
@@ -107,7 +108,7 @@ def open_written(path: str | Path) -> Written:
         stated = (opened.metadata.metadata or {}).items()
         facts = {key.decode(errors="replace"): value.decode(errors="replace") for key, value in stated}
         names = _names(opened)
-    return Written(path, names, _origin(path, files[0], facts), files)
+    return Written(path, names, _origin(path, files, facts), files)
 
 
 def _files(path: Path) -> tuple[Path, ...]:
@@ -118,21 +119,25 @@ def _files(path: Path) -> tuple[Path, ...]:
     if not (path / _SUCCESS).is_file():
         raise TableError(
             f"{path}: a folder without manifest.json is no release, and one without {_SUCCESS} no complete table of "
-            "`zoo predict --engine ray`"
+            "`zoo predict --engine ray` (of shares, `zoo merge` makes one table)"
         )
     if not (files := tuple(sorted(path.glob("part-*.parquet")))):
         raise TableError(f"{path}: holds no part of a table")
     return files
 
 
-def _origin(path: Path, first: Path, facts: dict[str, str]) -> Mapping[str, str]:
-    """The facts of a file; those of a cluster's folder stand in its parts."""
+def _origin(path: Path, files: Sequence[Path], facts: dict[str, str]) -> Mapping[str, str]:
+    """The facts of a file; those of a cluster's folder stand in its parts, of which all have to be there."""
     if _PART not in facts:
         return facts
     if not path.is_dir():
         raise TableError(f"{path}: one part of a table: make the whole of it with `zoo merge`")
-    with open_part(first) as part:
-        job = part.facts.job
+    parts = []
+    for file in files:
+        with open_part(file) as part:
+            parts.append(part)
+    require_whole(parts)
+    job = parts[0].facts.job
     stated = {"manifest_sha256": job.get("model"), "decision": job.get("decision"), "runtime": job.get("runtime")}
     return {name: str(fact) for name, fact in stated.items() if fact}
 

@@ -117,7 +117,9 @@ def evaluate_release(
     """
     model = load.load(name, runtime=runtime, precision=precision)
     # The weights that other choices would give are fitted on validation data, so the members need some.
-    by_member = len(model.members) > 1 and runtime == "keras" and request.fit is not None and request.by == "image"
+    several = len(model.members) > 1 and request.fit is not None
+    no_members = _no_members(runtime, request.by) if several else ()
+    by_member = several and not no_members
     scored = score(model, data, dataset, progress, columns, by_member=by_member)
     study, path_of, study_of = scored.study, scored.path_of, scored.study_of
     validation, others = None, scored
@@ -130,7 +132,7 @@ def evaluate_release(
     paths = [path_of[image] for image in study.ids]
     found = leaks.find(study, validation, progress, request.trained_on, request.training_images, paths)
     seen, said = seen_before.among(model, paths, progress)
-    study = replace(study, notes=(said, *study.notes))
+    study = replace(study, notes=(said, *no_members, *study.notes))
     own, fit = model.decision, request.fit is not None
     joined = by_study(study, validation, study_of, own, fit=fit) if request.by == "study" else None
     if joined is not None:
@@ -152,6 +154,15 @@ def evaluate_release(
     method = results.method(network) if network is not None else ""
     shown = results.write(result, out, mistakes=wrong, method=method, command=request.command)
     return Evaluated(result, shown, _keep(decision, out, request))
+
+
+def _no_members(runtime: RuntimeName, by: str) -> tuple[str, ...]:
+    """Why a report has no table of the members of an ensemble, as a note; () if it has one."""
+    if runtime != "keras":
+        return (f"the table of the members is left out: runtime {runtime!r} computes their mean alone, 'keras' each",)
+    if by == "study":
+        return ("the table of the members is left out: it is made by image, and these rows are of studies",)
+    return ()
 
 
 def _by_member(name: str, scored: Scored, part: Study) -> dict[str, Scores]:

@@ -15,7 +15,7 @@ from zoo.core.errors import TableError, UsageError
 from zoo.core.files import whole_file
 from zoo.core.progress import Progress
 from zoo.inference import writers
-from zoo.inference.parts import PLACE, Part, open_part
+from zoo.inference.parts import PLACE, Part, open_part, require_whole
 from zoo.inference.resume import total
 
 #: Rows that are put in order at a time.
@@ -24,8 +24,8 @@ _ROWS = writers.GROUP
 #: Rows of a part that are read at a time.
 _READ = 2**14
 
-#: Shards named in a message.
-_NAMED = 8
+#: Files that are open beside the parts, at most.
+_OTHER_FILES = 64
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def merge(places: Sequence[Path], out: Path, progress: Progress) -> Merged:
         progress: Receives the progress.
 
     Raises:
-        UsageError: A part is missing or given twice; names it. Or there is none.
+        UsageError: A part is missing or given twice; names it. Or there is none, or more than can be open at once.
         TableError: Parts are of different lists, models or numbers of shards (the message shows both), a file is no
             part, or a row is missing or twice.
         ValueError: `out` has another extension.
@@ -70,9 +70,10 @@ def merge(places: Sequence[Path], out: Path, progress: Progress) -> Merged:
     kind = writers.format_of(out, "merged tables")
     writers.require_parquet("parts of a table")
     with ExitStack() as stack:
-        parts = [stack.enter_context(open_part(path)) for path in _files(places)]
-        _require_one_job(parts)
-        _require_all(parts)
+        paths = _files(places)
+        _allow_open(len(paths))
+        parts = [stack.enter_context(open_part(path)) for path in paths]
+        require_whole(parts)
         parts.sort(key=lambda part: part.facts.index)
         with whole_file(out) as new:
             rows = _write(parts, new, kind, progress)
@@ -94,40 +95,26 @@ def _files(places: Sequence[Path]) -> list[Path]:
     return list(found.values())
 
 
-def _require_one_job(parts: Sequence[Part]) -> None:
-    """Refuses parts of different tables."""
-    first = parts[0]
-    for other in parts[1:]:
-        one, two = first.facts.job, other.facts.job
-        if changed := [name for name in {**one, **two} if one.get(name) != two.get(name)]:
-            told = "; ".join(f"{name} {one.get(name)} and {two.get(name)}" for name in changed[:_NAMED])
-            raise TableError(f"{first.path} and {other.path} are parts of different tables: {told}")
-        if not first.schema.equals(other.schema):
-            raise TableError(
-                f"{first.path} and {other.path} have different columns: {', '.join(first.schema.names)} there and "
-                f"{', '.join(other.schema.names)} here"
-            )
+def _allow_open(files: int) -> None:
+    """Lets this process have so many files open, which Linux and macOS allow where it is asked for.
 
-
-def _require_all(parts: Sequence[Part]) -> None:
-    """Refuses gaps and doubles."""
-    by_index: dict[int, Path] = {}
-    for part in parts:
-        index = part.facts.index
-        if index in by_index:
-            raise UsageError(f"shard {index} of {part.facts.of} is given twice: {by_index[index]} and {part.path}")
-        by_index[index] = part.path
-    of = parts[0].facts.of
-    if missing := [str(index) for index in range(of) if index not in by_index]:
-        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
-        named = f"{', '.join(missing[:_NAMED])}{more}"
-        given = counted(len(parts), "part")
-        one = len(missing) == 1
-        what = f"shard {named} is missing: score it" if one else f"shards {named} are missing: score them"
-        raise UsageError(f"of {of} shards, {given} came, and {what}, then merge again")
-    own, units = sum(part.facts.own for part in parts), parts[0].facts.units
-    if own != units:
-        raise TableError(f"{parts[0].path} and the others hold {own:,} images or studies, the list has {units:,}")
+    Raises:
+        UsageError: The system does not allow it.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    most, utmost = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = files + _OTHER_FILES
+    if most == resource.RLIM_INFINITY or wanted <= most:
+        return
+    if utmost != resource.RLIM_INFINITY and wanted > utmost:
+        raise UsageError(
+            f"{counted(files, 'part')} are read at once, and this system lets a process open {utmost:,} files: raise "
+            "the limit (`ulimit -Hn`), or score fewer shards"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, utmost))
 
 
 def _write(parts: Sequence[Part], new: Path, kind: writers.Format, progress: Progress) -> int:

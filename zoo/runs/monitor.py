@@ -13,26 +13,30 @@ from zoo.core.csv import shortened
 from zoo.core.errors import ReleaseError, TableError
 from zoo.core.files import content_key
 from zoo.core.seeds import check_seed
+from zoo.data.images.listing import check_exist
 from zoo.evaluation.decision import Decision, positives, probabilities
-from zoo.evaluation.drift import MOST, MOST_FEATURES, Change, Drift, Period, Side, compare, independent
+from zoo.evaluation.drift import Change, Drift, Side, compare
+from zoo.evaluation.period import MOST, MOST_FEATURES, Period, independent
+from zoo.evaluation.statistics.counts import at_least
+from zoo.labels.facts import own_patient
 from zoo.names import sources
 from zoo.release.folder import ReleaseFolder
 from zoo.release.manifest import MANIFEST
 from zoo.release.tested import QUALITIES, OwnScores
 from zoo.report.drift_page import rows_of, verdict
-from zoo.runs.periods import UNREADABLE, Read, quality_shares, read_period
+from zoo.runs.period_images import UNREADABLE, quality_shares
+from zoo.runs.periods import Read, read_period
 
 #: Facts of the files that have to be equal, each with its words, and those that are only told.
 _SAME = {
     "manifest_sha256": "the manifest's sha256", "members": "the members", "decision": "the decision's hash",
-    "operating point": "the operating point",
 }  # fmt: skip
 _TOLD = {"runtime": "runtime and precision", "zoo": "version of zoo"}
 
 _TABLES = (".csv", ".gz", ".parquet")
 
-#: Thresholds and shares in CSV have six digits.
-_ROUNDING = 1e-5
+#: Digits of scores and thresholds in CSV, and how far two of them may be apart by that.
+_DIGITS, _ROUNDING = 6, 1e-5
 
 
 def monitor(reference: str | Path, new: str | Path, *, alpha: float = 0.05, seed: int = 0) -> Drift:
@@ -49,12 +53,14 @@ def monitor(reference: str | Path, new: str | Path, *, alpha: float = 0.05, seed
         TableError: A table cannot be used, or the two are of other findings, another model or another decision.
         ReleaseError: The release has no scores of its own.
         EvaluationError: There are too few images.
+        UsageError: `alpha` or `seed` is out of range.
     """
     check_seed(seed)
     if _is_table(reference):
         own = read_period(reference)
         now = read_period(new, among=own.period.findings)
     else:
+        check_exist([Path(new)])  # before a model is fetched
         found = sources.find(reference, ())
         tested = _scores_of(found, str(reference))
         now = read_period(new, among=found.spec.findings)
@@ -64,7 +70,8 @@ def monitor(reference: str | Path, new: str | Path, *, alpha: float = 0.05, seed
     drawn = []
     for read, draw in ((own, seed), (now, seed + 1)):
         rows = independent(read.period.units, most, draw)
-        drawn.append(replace(read.period.take(rows), features=read.features(rows)))
+        taken = read.period.take(rows)
+        drawn.append(replace(taken, scores=_rounded(taken.scores), features=read.features(rows)))
         notes += _counts(read, len(rows))
     notes += _shared_patients(own.period, now.period)
     periods = (own.period, now.period)
@@ -88,7 +95,19 @@ def as_text(found: Drift) -> str:
         lines.append(f"{row.name[:26]:27}{cells}{' ALARM' if row.alarm else ''}")
     if any(change.about == "calls" for change in found.alarms):
         lines.append("* the share of calls is beyond its limit")
+    lines += _known(found)
     return "\n".join([*lines, "", *(f"note: {note}" for note in found.notes)])
+
+
+def _known(found: Drift) -> Iterator[str]:
+    """The numbers of values that are compared."""
+    names: dict[tuple[int, int], list[str]] = {}
+    for change in found.changes:
+        names.setdefault((change.n, change.n_new), []).append(change.name)
+    most = max(names, key=lambda numbers: len(names[numbers]))
+    for (before, now), those in sorted(names.items(), key=lambda item: item[0] != most):
+        of = "" if (before, now) == most else f" of {', '.join(dict.fromkeys(those))}"
+        yield f"n{of}: {before:,} before, {now:,} now"
 
 
 def _sides(found: Drift) -> tuple[Side, Side]:
@@ -138,13 +157,26 @@ def _of_release(decision: Decision, tested: OwnScores, found: ReleaseFolder, nam
     }
     own = Read(period, facts=facts, thresholds=now.thresholds)
     if now.period.calls is None and set(now.period.findings) == set(names) and now.kind == "probabilities":
-        whole = np.full((len(now.period), len(decision.findings)), np.nan, np.float32)
-        whole[:, [decision.findings.index(one) for one in now.period.findings]] = now.period.scores
-        at = [decision.findings.index(one) for one in now.period.findings]
-        made = positives(whole, decision, point)[:, at]
-        said = f"{now.period.name} holds no calls: they were made at {point!r}, the release's own operating point"
-        now = replace(now, period=replace(now.period, calls=made), notes=(*now.notes, said))
+        now = _with_calls(now, decision, point)
     return own, now
+
+
+def _with_calls(now: Read, decision: Decision, point: str) -> Read:
+    """Adds calls to a table of probabilities alone."""
+    at = [decision.findings.index(finding) for finding in now.period.findings]
+    chances, limits = _rounded(now.period.scores), _rounded(np.array(decision.point(point).thresholds)[at])
+    calls = np.where(np.isnan(chances) | np.isnan(limits), np.nan, at_least(chances, limits))
+    said = f"{now.period.name} holds no calls: they were made at {point!r}, the release's own operating point"
+    return replace(now, period=replace(now.period, calls=calls), notes=(*now.notes, said))
+
+
+def _rounded(numbers: np.ndarray) -> np.ndarray:
+    """Numbers as CSV has them, so that equal ones, such as steps of an isotonic calibration, are equal in any file."""
+    values = numbers.astype(np.float64)
+    size = np.log10(np.abs(values), where=values != 0, out=np.zeros_like(values))
+    scale = 10.0 ** (_DIGITS - 1 - np.floor(size))
+    rounded: np.ndarray = np.round(values * scale) / scale
+    return rounded
 
 
 def _point_of(decision: Decision, now: Read) -> str:
@@ -223,14 +255,19 @@ def _told(own: Read, now: Read) -> Iterator[str]:
 def _counts(read: Read, compared: int) -> Iterator[str]:
     """What one image of each unit was, and what has no scores."""
     period, units = read.period, len(np.unique(read.period.units))
+    more = "false alarms are more frequent than stated (a column 'Patient ID' tells them)"
     if period.unit == "image":
         yield (
             f"{period.name}: patients are not known, so each image is taken for a patient of its own; where patients "
-            "have several images, false alarms are more frequent than stated (a column 'Patient ID' tells them)"
+            f"have several images, {more}"
         )
     elif units < len(period):
         of = f"{counted(len(period), 'image')} of {counted(units, period.unit)}"
         yield f"{period.name}: {of}, of which one each is drawn"
+    if period.unit == "study":
+        yield f"{period.name}: patients are not known, but studies are; where patients have several studies, {more}"
+    if period.unit != "image" and (own := sum(str(unit).startswith(own_patient("")) for unit in period.units)):
+        yield f"{period.name}: images whose {period.unit} is not known, each taken for one of its own: {own:,}"
     if compared < units:
         yield f"{period.name}: {compared:,} of {units:,} are compared, drawn at random"
     missing = np.isnan(period.scores).any(axis=1).sum() if period.findings else 0

@@ -12,18 +12,12 @@ import pandas as pd
 
 from zoo.core.csv import MISSING, CsvColumns, shortened
 from zoo.core.errors import TableError
-from zoo.evaluation.drift import Period, Unit
 from zoo.evaluation.files.long_form import UNTRAINED
-from zoo.evaluation.files.rows import patients_of
+from zoo.evaluation.period import Period
 from zoo.inference.written import Piece, Written, open_written
-from zoo.labels.columns import IMAGE_IDS, PATIENTS, STUDIES
 from zoo.labels.facts import LABEL_WORDS
 from zoo.labels.schemas import prediction_columns
-from zoo.labels.studies import studies_of_columns, study_of_name
-from zoo.release.tested import QUALITIES
-
-#: Names of the facts of images.
-UNREADABLE, REJECTED, DOUBTFUL = "unreadable", "rejected", "doubtful"
+from zoo.runs.period_images import Images
 
 _FEATURE = re.compile(r"(.+)_(\d{4,})")
 
@@ -34,11 +28,12 @@ class Read:
 
     Attributes:
         period: Its images, without their features.
-        kind: "probabilities", or "logits" after a prefix that says so.
+        kind: "probabilities", or "logits" where a name says so; with "of studies" behind it if images are joined.
         thresholds: Finding -> the threshold that made its calls; {} if calls are not known.
         facts: What the file states of its origin.
         members: Member -> the columns of its features.
         notes: What was assumed or left out.
+        source: The file, of which features are read later; or None.
     """
 
     period: Period
@@ -80,147 +75,28 @@ def read_period(path: str | Path, *, among: Sequence[str] = ()) -> Read:
     members = _members(source)
     inside = {header for headers in members.values() for header in headers}
     head = source.head([header for header in source.headers if header not in inside])
-    images = _Images(head, head.header(*IMAGE_IDS) or head.header("study"))
     finding, value = head.header("finding"), head.header("probability", "logit")
     if finding is not None and value is not None:
-        return _long(source, head, images, finding, value)
-    return _wide(source, head, images, members, among)
+        return _long(source, Images(head), _Cells(head, finding, value))
+    return _wide(source, head, Images(head), members, among)
 
 
-def quality_shares(words: np.ndarray) -> dict[str, np.ndarray]:
-    """Which images the quality checks rejected and doubted: 1, 0 and NaN; {} if nothing is known of any image.
-
-    >>> {word: share.tolist() for word, share in quality_shares(np.array(["ok", "rejected", "unknown"])).items()}
-    {'rejected': [0.0, 1.0, nan], 'doubtful': [0.0, 0.0, nan]}
-    """
-    unknown = (words == "unknown") | (words == "")
-    if unknown.all():
-        return {}
-    return {word: np.where(unknown, np.nan, words == word).astype(np.float32) for word in (REJECTED, DOUBTFUL)}
-
-
-class _Images:
-    """Facts of images, collected in the order in which images first appear."""
-
-    def __init__(self, head: CsvColumns, image: str | None) -> None:
-        self.image = image
-        self._error, self._quality = head.header("error"), head.header("quality")
-        self._patient = head.header(*PATIENTS)
-        study = head.header(*STUDIES)
-        self._study = study if study != image else None
-        self._path, self._of_studies = head.path, study is not None and study == image
-        self.names: dict[str, int] = {}
-        self.count = 0
-        self._errors: list[np.ndarray] = []
-        self._qualities: list[np.ndarray] = []
-        self._patients: list[str] = []
-        self._studies: list[str] = []
-
-    @property
-    def headers(self) -> list[str]:
-        """The columns that are read."""
-        found = (self.image, self._error, self._quality, self._patient, self._study)
-        return list(dict.fromkeys(header for header in found if header is not None))
-
-    def add(self, piece: Piece, rows: np.ndarray) -> None:
-        """Adds new images, whose facts stand in these rows of a piece."""
-        self.count += len(rows)
-        if self._error is not None:
-            texts = np.array(piece.texts(self._error), object)[rows]
-            self._errors.append(np.array([text not in ("", UNTRAINED) for text in texts], bool))
-        if self._quality is not None:
-            words = np.array(piece.texts(self._quality), object)[rows]
-            for row, word in zip(rows.tolist(), words, strict=True):
-                if word not in QUALITIES and word.lower() not in MISSING:
-                    raise piece.error(row, self._quality, f"{word!r} is none of {', '.join(QUALITIES)}")
-            self._qualities.append(words)
-        for header, texts_of in ((self._patient, self._patients), (self._study, self._studies)):
-            if header is not None:
-                texts_of += np.array(piece.texts(header), object)[rows].tolist()
-
-    def shares(self) -> dict[str, np.ndarray]:
-        """What the quality checks said, and which images could not be read; NaN where nothing was said."""
-        found = {}
-        if self._errors:
-            found[UNREADABLE] = np.concatenate(self._errors).astype(np.float32)
-        if self._qualities:
-            found |= quality_shares(np.concatenate(self._qualities))
-        return found
-
-    def units(self) -> tuple[np.ndarray, Unit]:
-        """Which patient each image is of; or which study; or else each for itself."""
-        names = [*self.names] if self.names else [f"row {row}" for row in range(self.count)]
-        header = self._patient or ""
-        table = CsvColumns(self._path, tuple(range(len(names))), {header: tuple(self._patients)} if header else {})
-        patients = patients_of(table, np.array(names))
-        if patients is not None:
-            return patients, "patient"
-        studies = studies_of_columns(self._patients or [""] * len(names), self._studies) if self._studies else None
-        if studies is None or not (studies != "").any():
-            studies = np.array([study_of_name(name) for name in names])
-        if (studies != "").any():
-            return np.where(studies == "", np.array([f"image {name}" for name in names]), studies), "study"
-        return np.arange(len(names)), "study" if self._of_studies else "image"
-
-
-def _long(source: Written, head: CsvColumns, images: _Images, finding: str, value: str) -> Read:
+def _long(source: Written, images: Images, cells: _Cells) -> Read:
     """A row per image and finding."""
-    image = images.image
-    if image is None:
+    if images.header is None:
         raise TableError(f"{source.path}: no column says which image a row is of; it has {shortened(source.headers)}")
-    positive, threshold, error = head.header("positive"), head.header("threshold"), head.header("error")
-    columns = [*images.headers, finding, value, *(h for h in (positive, threshold) if h is not None)]
-    places: dict[str, int] = {}
-    limits: dict[str, float] = {}
-    untrained: set[str] = set()
-    cells: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
-    for piece in source.pieces(columns):
-        codes, names = pd.factorize(np.array(piece.texts(image), object))
-        first = np.unique(codes, return_index=True)[1]
-        new = [i for i, name in enumerate(names) if name not in images.names]
-        for i in new:
-            images.names[names[i]] = len(images.names)
-        images.add(piece, first[new])
-        rows = np.array([images.names[name] for name in names], np.int64)[codes]
-        kinds, found = pd.factorize(np.array(piece.texts(finding), object))
-        for name in found:
-            places.setdefault(name, len(places))
-        column = np.array([places[name] for name in found], np.int64)[kinds]
-        if error is not None:
-            untrained |= {found[k] for k in np.unique(kinds[np.array(piece.texts(error), object) == UNTRAINED])}
-        calls = _calls(piece, positive) if positive is not None else np.full(len(codes), np.nan)
-        if threshold is not None:
-            _add_limits(limits, piece, threshold, kinds, list(found))
-        cells.append((rows, column, _finite(piece, value).astype(np.float32), calls.astype(np.float32)))
-    n, k = len(images.names), len(places)
-    rows, column = (np.concatenate([cell[i] for cell in cells]) for i in (0, 1))
-    taken = np.bincount(rows * k + column, minlength=n * k)
-    if (taken > 1).any():
-        at = int(np.argmax(taken > 1))
-        raise TableError(f"{source.path}: {[*images.names][at // k]!r} has {[*places][at % k]!r} twice")
-    scores, calls = np.full((n, k), np.nan, np.float32), np.full((n, k), np.nan, np.float32)
-    scores[rows, column] = np.concatenate([cell[2] for cell in cells])
-    calls[rows, column] = np.concatenate([cell[3] for cell in cells])
-    kept = [name for name in places if name not in untrained]
-    at_place = [places[name] for name in kept]
-    units, unit = images.units()
-    period = Period(
-        source.path.name, units, unit, tuple(kept), scores[:, at_place],
-        calls[:, at_place] if positive is not None else None, images.shares(),
-    )  # fmt: skip
-    limits = {name: limit for name, limit in limits.items() if name not in untrained}
-    return Read(period, "logits" if value.lower() == "logit" else "probabilities", limits, source.facts)
+    for piece in source.pieces(list(dict.fromkeys((*images.headers, *cells.headers)))):
+        cells.add(piece, images.add(piece))
+    scores, calls = cells.matrices(images.names)
+    period = Period(source.path.name, *images.units(), tuple(cells.findings), scores, calls, images.shares())
+    return Read(period, _kind(cells.kind, images), cells.thresholds, source.facts)
 
 
 def _wide(
-    source: Written,
-    head: CsvColumns,
-    images: _Images,
-    members: Mapping[str, Sequence[str]],
-    among: Sequence[str],
+    source: Written, head: CsvColumns, images: Images, members: Mapping[str, Sequence[str]], among: Sequence[str]
 ) -> Read:
     """A row per image, with findings or features as columns."""
-    kind, notes, image = "probabilities", tuple[str, ...](), images.image
+    kind, notes = "probabilities", tuple[str, ...]()
     # Beside custom findings any other number would be taken for one.
     facts = {*images.headers, head.header("images")}
     head = CsvColumns(head.path, head.lines, {h: texts for h, texts in head.columns.items() if h not in facts})
@@ -233,16 +109,90 @@ def _wide(
         headers = {}
     found: list[np.ndarray] = []
     for piece in source.pieces([*images.headers, *headers.values()]):
-        if image is not None:
-            for row, name in enumerate(piece.texts(image)):
-                if images.names.setdefault(name, len(images.names)) != images.count + row:
-                    raise piece.error(row, image, f"{name!r} is in the table twice")
-        images.add(piece, np.arange(len(piece)))
+        start = len(images)
+        again = np.flatnonzero(images.add(piece) != start + np.arange(len(piece)))
+        if len(again) and images.header is not None:
+            name = piece.texts(images.header)[again[0]]
+            raise piece.error(int(again[0]), images.header, f"{name!r} is in the table twice")
         values = [_finite(piece, header).astype(np.float32) for header in headers.values()]
         found.append(np.stack(values, 1) if values else np.empty((len(piece), 0), np.float32))
-    units, unit = images.units()
-    period = Period(source.path.name, units, unit, tuple(headers), np.concatenate(found), None, images.shares())
-    return Read(period, kind, {}, source.facts, members, notes, source)
+    scores = np.concatenate(found)
+    period = Period(source.path.name, *images.units(), tuple(headers), scores, None, images.shares())
+    return Read(period, _kind(kind, images), {}, source.facts, members, notes, source)
+
+
+def _kind(kind: str, images: Images) -> str:
+    return f"{kind} of studies" if images.of_studies else kind
+
+
+class _Cells:
+    """Scores, calls and thresholds of a table with a row per image and finding.
+
+    Args:
+        head: Its first rows.
+        finding: The column of findings.
+        value: The column of scores.
+
+    Attributes:
+        kind: What the scores are, see `Read`.
+    """
+
+    def __init__(self, head: CsvColumns, finding: str, value: str) -> None:
+        self.kind = "logits" if value.lower() == "logit" else "probabilities"
+        self._path, self._finding, self._value = head.path, finding, value
+        self._positive, self._threshold, self._error = map(head.header, ("positive", "threshold", "error"))
+        self._place: dict[str, int] = {}
+        self._untrained: set[str] = set()
+        self._limits: dict[str, float] = {}
+        self._cells: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+
+    @property
+    def headers(self) -> list[str]:
+        """The columns that are read."""
+        found = (self._finding, self._value, self._positive, self._threshold, self._error)
+        return [header for header in found if header is not None]
+
+    @property
+    def findings(self) -> list[str]:
+        """Those that the model was trained for."""
+        return [finding for finding in self._place if finding not in self._untrained]
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """Finding -> its threshold, where there is one."""
+        return {finding: self._limits[finding] for finding in self.findings if finding in self._limits}
+
+    def add(self, piece: Piece, images: np.ndarray) -> None:
+        """Adds rows, each of the image with this number."""
+        kinds, names = pd.factorize(np.array(piece.texts(self._finding), object))
+        for name in names:
+            self._place.setdefault(name, len(self._place))
+        places = np.array([self._place[name] for name in names], np.int64)[kinds]
+        if self._error is not None:
+            marks = np.array(piece.texts(self._error), object)
+            self._untrained |= {names[kind] for kind in np.unique(kinds[marks == UNTRAINED])}
+        if self._threshold is not None:
+            _add_limits(self._limits, piece, self._threshold, kinds, list(names))
+        calls = np.full(len(piece), np.nan) if self._positive is None else _calls(piece, self._positive)
+        values = np.stack([_finite(piece, self._value), calls]).astype(np.float32)
+        self._cells.append((images, places, values))
+
+    def matrices(self, images: Sequence[str]) -> tuple[np.ndarray, np.ndarray | None]:
+        """Scores and calls (None without) of all images and `findings`, float32 (n, k), NaN where there is none.
+
+        Raises:
+            TableError: An image has a finding twice.
+        """
+        rows, places, values = (np.concatenate(parts, -1) for parts in zip(*self._cells, strict=True))
+        n, k = len(images), len(self._place)
+        times = np.bincount(rows * k + places, minlength=n * k)
+        if (times > 1).any():
+            row, place = divmod(int(np.argmax(times > 1)), k)
+            raise TableError(f"{self._path}: {images[row]!r} has {[*self._place][place]!r} twice")
+        whole = np.full((2, n, k), np.nan, np.float32)
+        whole[:, rows, places] = values
+        scores, calls = whole[:, :, [self._place[finding] for finding in self.findings]]
+        return scores, calls if self._positive is not None else None
 
 
 def _members(source: Written) -> dict[str, list[str]]:

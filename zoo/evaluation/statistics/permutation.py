@@ -27,19 +27,19 @@ class Adjusted:
     limit: np.ndarray
 
 
-def divisions(n: int, new: int, count: int, seed: int) -> Iterator[np.ndarray]:
-    """Yields the given division of n rows, of which the last `new` are new, and `count` random ones, some at a time.
+def orders(n: int, count: int, seed: int) -> Iterator[np.ndarray]:
+    """Yields the given order of n rows and `count` random ones, some at a time; the last rows of each are called new.
 
     Returns:
-        bool (n, b) blocks, the given division in the first column of the first.
+        int32 (n, b) blocks, the place of each row in each order; the given order is the first column of the first.
 
-    >>> [block.sum(axis=0).tolist() for block in divisions(5, 2, 3, seed=0)]
-    [[2, 2, 2, 2]]
+    >>> [(block.shape, block[:, 0].tolist()) for block in orders(3, 4, seed=0)]
+    [((3, 5), [0, 1, 2])]
     """
     rng = np.random.default_rng(seed)
-    given = np.arange(n) >= n - new
+    given = np.arange(n, dtype=np.int32)
     for start in range(0, count + 1, _AT_A_TIME):
-        block = np.empty((n, min(_AT_A_TIME, count + 1 - start)), bool)
+        block = np.empty((n, min(_AT_A_TIME, count + 1 - start)), np.int32)
         for column in range(block.shape[1]):
             block[:, column] = given if start + column == 0 else rng.permutation(given)
         yield block
