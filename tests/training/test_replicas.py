@@ -105,10 +105,17 @@ def test_what_the_environment_says_of_other_processes(monkeypatch):
     assert processes.told() == Told(count=2)
     monkeypatch.setenv(ADDRESS, "node1:1234,node2:1234")
     monkeypatch.setenv(COUNT, "2")
-    with pytest.raises(UsageError, match=r"needs two whole numbers beside it, .* got '2' and None"):
-        processes.told()
-    monkeypatch.setenv(NUMBER, "1")
+    for number, address in (("", "node1:1234"), ("2", "node1:1234"), ("-1", "node1:1234"), ("1", "node1")):
+        monkeypatch.setenv(NUMBER, number)
+        monkeypatch.setenv(ADDRESS, address)
+        with pytest.raises(
+            UsageError, match=f"is HOST:PORT .* two whole numbers .* got '{address}', '2' and '{number}'"
+        ):
+            processes.told()
+    monkeypatch.setenv(ADDRESS, "node1:1234,node2:1234")
     assert processes.told() == Told("node1:1234", 2, 1)
+    with pytest.raises(UsageError, match=r"names 2 processes, and the recipe trains on 1 device, .* --set devices=all"):
+        replicas.prepare(1)
     monkeypatch.setattr(keras.config, "backend", lambda: "tensorflow")
     with pytest.raises(UsageError, match="train together on JAX alone, and the backend is tensorflow"):
         processes.join(2)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -56,17 +57,18 @@ def told() -> Told | None:
     """Reads what the environment says of other processes; None if this one is alone.
 
     Raises:
-        UsageError: A variable is missing, or not a number.
+        UsageError: A variable is missing, or not what it has to be.
     """
     env = os.environ
     if ADDRESS in env:
-        try:
-            return Told(env[ADDRESS].split(",")[0], int(env[COUNT]), int(env[NUMBER]))
-        except (KeyError, ValueError) as error:
+        address, count, number = env[ADDRESS].split(",")[0], env.get(COUNT, ""), env.get(NUMBER, "")
+        whole = count.isdecimal() and number.isdecimal() and int(number) < int(count)
+        if not whole or not re.fullmatch(r".+:\d+", address):
             raise UsageError(
-                f"{ADDRESS} needs two whole numbers beside it, {COUNT} and {NUMBER} (from 0), got "
-                f"{env.get(COUNT)!r} and {env.get(NUMBER)!r}"
-            ) from error
+                f"{ADDRESS} is HOST:PORT of the first process, and needs two whole numbers beside it, {COUNT} and "
+                f"{NUMBER} (from 0, below the other), got {address!r}, {count!r} and {number!r}"
+            )
+        return Told(address, int(count), int(number))
     if "SLURM_STEP_NODELIST" in env and (tasks := int(env.get("SLURM_NTASKS", 1))) > 1:
         return Told(count=tasks)
     return Told() if "," in env.get("TPU_WORKER_HOSTNAMES", "") else None
@@ -75,13 +77,21 @@ def told() -> Told | None:
 def join(devices: int | Literal["all"]) -> None:
     """Joins the other processes of the run, if there are any; call it before JAX is first used.
 
-    Without effect for a recipe of one device, and in a process that has joined.
+    Without effect in a process that has joined, and for a recipe of one device that Slurm or a TPU slice runs.
 
     Raises:
-        UsageError: The environment is incomplete, the backend is not JAX, or the others cannot be reached.
+        UsageError: The environment is incomplete, or names several processes for one device; the backend is not JAX, or
+            the others cannot be reached.
     """
     global _joined
-    if devices == 1 or _joined or (known := told()) is None:
+    if _joined or (known := told()) is None:
+        return
+    if devices == 1:
+        if known.address and (known.count or 1) > 1:
+            raise UsageError(
+                f"{COUNT} names {known.count} processes, and the recipe trains on 1 device, so that each would train "
+                f"alone: --set devices=all, or unset {ADDRESS}"
+            )
         return
     if keras.config.backend() != "jax":
         raise UsageError(

@@ -28,14 +28,12 @@ def prepare(devices: int | Literal["all"]) -> None:
     show that a recipe trains on several devices, and are not faster. GPUs are not divided.
 
     Args:
-        devices: As in the recipe; nothing is done for 1, and nothing divided for "all".
+        devices: As in the recipe; nothing is divided for 1 and "all".
 
     Raises:
         UsageError: The other processes cannot be joined.
     """
-    if devices == 1:
-        return
-    if devices != "all":
+    if devices != "all" and devices > 1:
         _divide_cpu(devices)
     processes.join(devices)
 
