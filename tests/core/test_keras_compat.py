@@ -83,6 +83,7 @@ def ours() -> set[str]:
     return set().union(*(own_names((ROOT / file).read_text("utf-8")) for file in FILES if file != HOME))
 
 
+@pytest.mark.once
 def test_no_other_file_uses_private_parts(ours):
     found = {file: list(private_uses((ROOT / file).read_text("utf-8"), ours)) for file in FILES}
     this = Path(__file__).relative_to(ROOT).as_posix()
@@ -90,6 +91,7 @@ def test_no_other_file_uses_private_parts(ours):
     assert {file: uses for file, uses in found.items() if uses and file != this} == {}
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "source",
     [

@@ -69,7 +69,7 @@ def run_litert(folder, pixels):
     [
         ("onnx", run_onnx, ["onnx", "onnxruntime"]),
         ("openvino", run_openvino, ["onnx", "openvino"]),
-        ("litert", run_litert, ["tensorflow"]),
+        pytest.param("litert", run_litert, ["tensorflow"], marks=pytest.mark.once_on_jax),
     ],
 )
 def test_the_files_alone_give_keras_logits_over_the_temperature(found, expected, tmp_path, format, run, libraries):
@@ -85,6 +85,7 @@ def test_the_files_alone_give_keras_logits_over_the_temperature(found, expected,
     assert exports.read(made.folder).facts == made.facts
 
 
+@pytest.mark.once_on_jax
 def test_a_saved_model_gives_keras_logits_over_the_temperature(found, expected, tmp_path):
     tf = pytest.importorskip("tensorflow")
     made = exporting.export(found, tmp_path / "out", "saved_model")

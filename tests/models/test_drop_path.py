@@ -18,7 +18,8 @@ def rates(network):
 
 
 def test_a_member_has_the_rate_that_its_spec_names_and_keeps_it_in_its_configuration():
-    model = Classifier.from_spec(MemberSpec("tiny", drop_path=0.4), 16, 3)
+    with uninitialized():
+        model = Classifier.from_spec(MemberSpec("tiny", drop_path=0.4), 16, 3)
     assert rates(model.backbone.network) == [0.4]
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(model))
     assert rates(again.backbone.network) == [0.4]
@@ -47,9 +48,12 @@ def test_convnext_receives_the_layers_and_keeps_its_weights():
 
 
 def test_both_branches_of_a_transformer_drop_paths():
-    network = vit((32, 32, 3), patch=16, width=8, heads=2, trained=2, depth=3, drop_path=0.2)
-    np.testing.assert_allclose(rates(network), [0.1, 0.1, 0.2, 0.2])
-    assert rates(vit((32, 32, 3), patch=16, width=8, heads=2, trained=2, depth=3)) == []
+    with uninitialized():
+        own, changed = (
+            vit((32, 32, 3), patch=16, width=8, heads=2, trained=2, depth=3, drop_path=rate) for rate in (0.0, 0.2)
+        )
+    assert rates(own) == []
+    np.testing.assert_allclose(rates(changed), [0.1, 0.1, 0.2, 0.2])
 
 
 def test_a_path_is_dropped_for_whole_images_and_scaled_where_it_is_kept():
@@ -63,7 +67,8 @@ def test_a_path_is_dropped_for_whole_images_and_scaled_where_it_is_kept():
     assert np.all(keras.ops.convert_to_numpy(path(np.ones((4, 2, 2, 3), "float32"), training=False)) == 1)
 
 
-def test_what_cannot_be_done_is_refused():
+def test_what_cannot_be_done_is_refused_before_a_network_is_built(monkeypatch):
+    monkeypatch.setattr(keras.applications, "DenseNet121", lambda **_: pytest.fail("it was built"))
     with pytest.raises(UsageError, match="'densenet121' has no stochastic depth"):
         Backbone("densenet121", 32, drop_path=0.1)
     with pytest.raises(RecipeError, match="drop_path must be in"):

@@ -151,12 +151,14 @@ def test_the_report_counts_unknown_ages_and_sexes_as_unknown(run, films):
     assert sum(group["n"] for group in groupings["age"]["groups"].values()) == test["Age"].notna().sum()
 
 
+@pytest.mark.once_on_jax
 def test_the_same_command_again_changes_nothing(run, films):
     before = (run / "finetuned_ensemble.weights.h5").read_bytes(), (run / "metrics.json").read_bytes()
     command("train", RECIPE, "--data", films, "--run", run)
     assert ((run / "finetuned_ensemble.weights.h5").read_bytes(), (run / "metrics.json").read_bytes()) == before
 
 
+@pytest.mark.once_on_jax
 def test_a_finished_run_is_not_reported_anew_on_other_data(run, films, here, tmp_path):
     copy = shutil.copytree(films, tmp_path / "films")
     files = ("metrics.json", "report.md", "split.json", "predictions.csv", "data.json", "history.csv")
@@ -189,6 +191,7 @@ def test_a_finished_run_is_not_reported_anew_on_other_data(run, films, here, tmp
     assert {name: (run / name).read_bytes() for name in files} == before
 
 
+@pytest.mark.once_on_jax
 def test_a_run_whose_release_is_gone_is_converted_from_its_training_weights(run, here, tmp_path):
     copy = shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoint", "figures"))
     here("release", copy, "--out", tmp_path / "copied")
@@ -204,6 +207,7 @@ def test_a_run_whose_release_is_gone_is_converted_from_its_training_weights(run,
     assert "the run is not finished (decision.json missing)" in unfinished
 
 
+@pytest.mark.once_on_jax
 def test_a_finished_run_gets_fitted_weights_without_training(run, films, here, tmp_path):
     """The weights in the release are those of the report; the graph, the logits and the decision are theirs."""
     copy = tmp_path / "tiny"
@@ -247,6 +251,7 @@ def test_installed_it_predicts_a_folder(run, films, zoo_home, tmp_path):
     np.testing.assert_allclose(table["probability"].to_numpy().reshape(-1, 14), chances, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.once_on_jax
 def test_the_submission_has_the_competitions_columns_and_order(run, films, here, tmp_path):
     sample = films / "sample_submission_2.csv"
     out = tmp_path / "submission.csv"
@@ -258,6 +263,7 @@ def test_the_submission_has_the_competitions_columns_and_order(run, films, here,
     assert ours[list(zoo.FINDINGS)].to_numpy().max() <= 1
 
 
+@pytest.mark.once_on_jax
 def test_max_hours_stops_with_a_status_of_its_own_and_the_recipes_own_script_goes_on(run, films, tmp_path):
     """The command and the script are one thing: what one began the other ends, like a run that nothing stopped.
 
@@ -284,6 +290,7 @@ def test_max_hours_stops_with_a_status_of_its_own_and_the_recipes_own_script_goe
     assert unknown[0] == unknown[1]
 
 
+@pytest.mark.once_on_jax
 def test_another_recipe_in_a_runs_folder_is_refused(run, films, here):
     _, errors = here("train", RECIPE, "--data", films, "--run", run, "--set", "stages.0.learning_rate=0.5", status=1)
     assert "stages.0.learning_rate" in errors
@@ -297,6 +304,7 @@ def test_the_kerascv_recipe_runs(films, tmp_path):
     assert (run / "release" / "manifest.json").is_file()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -318,6 +326,7 @@ def test_a_mistake_is_one_line_and_a_status(arguments, says, tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.once
 def test_a_mistake_in_a_recipe_is_told_before_keras_is_imported():
     code = "import sys; from zoo.cli import main; assert main(sys.argv[1:]) == 1; assert 'keras' not in sys.modules"
     for mistake in (["xrayslan"], ["xrayslam", "--set", "stages.0.epoch=3"]):

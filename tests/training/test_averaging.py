@@ -153,6 +153,7 @@ def test_a_stage_refuses_a_soup_that_cannot_be():
         dataclasses.replace(STAGE, soup=2)
 
 
+@pytest.mark.once_on_jax
 def test_a_run_saves_its_soup_and_resumes_to_the_same(tmp_path, monkeypatch):
     pytest.importorskip("tensorflow", reason="training needs TensorFlow's data pipeline")
     from zoo.training.stages import train

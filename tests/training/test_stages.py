@@ -145,6 +145,7 @@ def test_best_weights_are_a_copy_of_the_best_epoch_not_of_the_last(table, tmp_pa
     assert any(np.abs(a - b).max() > 1e-4 for a, b in zip(snapshots[1], snapshots[2], strict=True))
 
 
+@pytest.mark.once_on_jax
 def test_early_stopping_and_plateau_remember_across_a_restart(table, tmp_path, monkeypatch):
     """Keras' BackupAndRestore forgets `wait`: a run stopped in between would train longer."""
     values, epochs = [0.9, 0.8, 0.7, 0.6, 0.5], count()
@@ -216,6 +217,7 @@ def test_batch_norm_statistics_move_in_fine_tuning_only_when_asked(table, short,
         assert moved == (trains or not is_norm), a.path
 
 
+@pytest.mark.once_on_jax
 def test_members_trained_one_by_one_make_the_same_files(table, tmp_path):
     recipe = make_recipe(members=2, stages=(dataclasses.replace(STAGE, epochs=1),))
     recipe = dataclasses.replace(recipe, members="separate")
@@ -251,6 +253,7 @@ def test_another_recipe_split_or_trainer_in_the_folder_is_refused(table, short, 
         train(recipe, table, split, tmp_path)
 
 
+@pytest.mark.once_on_jax
 def test_other_labels_or_images_are_refused_with_what_changed(table, short, tmp_path):
     """In a stopped run and in a finished one, whose weights and records stay as they are."""
     split = split_of(table, short)
@@ -295,6 +298,7 @@ def test_what_cannot_be_trained_is_said_at_once(table, tmp_path):
         train(recipe, unlearnable, split, tmp_path)
 
 
+@pytest.mark.once_on_jax
 def test_finding_without_positives_is_named_and_the_rest_trains(table, tmp_path):
     recipe = make_recipe(stages=(dataclasses.replace(STAGE, epochs=1),))
     split = split_of(table, recipe)
@@ -313,6 +317,7 @@ def test_weights_that_are_no_longer_finite_stop_the_run(table, tmp_path, monkeyp
         train(recipe, table, split_of(table, recipe), tmp_path)
 
 
+@pytest.mark.once_on_jax
 def test_records_of_a_run_that_were_damaged_are_written_anew(table, short, whole, tmp_path):
     run = shutil.copytree(whole.run_dir, tmp_path / "run")
     names = ("recipe.json", "data.json", "split.json")

@@ -14,7 +14,7 @@ from zoo.config.pixels import PixelSpec
 from zoo.core.errors import UsageError
 from zoo.models import architectures, convolutions
 from zoo.models.architectures import Architecture
-from zoo.models.drop_path import stochastic_depth
+from zoo.models.drop_path import require_place, stochastic_depth
 from zoo.models.preprocessing import Preprocessing
 
 
@@ -152,6 +152,8 @@ def _build_network(row: Architecture, image_size: int | None, drop_path: float |
         builder = getattr(import_module(module), function)
     # Our transformers take the rate themselves; `keras.applications` does not.
     takes_rate = drop_path is not None and "drop_path" in inspect.signature(builder).parameters
+    if drop_path is not None and not takes_rate:
+        require_place(row, drop_path)  # before seconds of building
     options = {**row.options, "drop_path": drop_path} if takes_rate else row.options
     network = builder(input_shape=(image_size, image_size, 3), **options)
     if row.stem:

@@ -39,16 +39,21 @@ def stochastic_depth(network: keras.Model, row: Architecture, rate: float) -> ke
         >>> stochastic_depth(tiny((16, 16, 3)), get("tiny"), 0.3).get_layer("block_drop_path").rate
         0.3
     """
-    if not 0 <= rate < 1:
-        raise UsageError(f"backbone {row.name!r}: drop_path must be in [0, 1), got {rate}")
-    if row.drop_path is None:
-        raise UsageError(f"backbone {row.name!r} has no stochastic depth: leave drop_path out, got {rate}")
+    require_place(row, rate)
     if not row.drop_path:
         return _added(network, rate) if rate else network
     for layer in network.layers:
         if _drops_paths(layer):
             layer.rate = rate * (layer.rate / row.drop_path)
     return network
+
+
+def require_place(row: Architecture, rate: float) -> None:
+    """Raises a `UsageError` if the rate is out of range, or the blocks of an architecture have no place for it."""
+    if not 0 <= rate < 1:
+        raise UsageError(f"backbone {row.name!r}: drop_path must be in [0, 1), got {rate}")
+    if row.drop_path is None:
+        raise UsageError(f"backbone {row.name!r} has no stochastic depth: leave drop_path out, got {rate}")
 
 
 def _drops_paths(layer: Any) -> bool:
