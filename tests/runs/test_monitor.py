@@ -208,6 +208,12 @@ def test_steps_of_an_isotonic_calibration_are_equal_in_csv_and_parquet(tmp_path)
     assert not found[0].alarms
 
 
+def test_a_table_that_skips_rejected_images_is_told(tmp_path, old):
+    skipped = written(long_table(seed=1), tmp_path / "skipped.parquet", **{"rejected images": "skipped"})
+    said = "rejected images have no scores in skipped.parquet alone (--on-reject skip): scores may differ by that"
+    assert said in monitor(old, skipped).notes
+
+
 def test_operating_points_of_another_name_with_the_same_thresholds_are_one(tmp_path):
     points = ("the release's own", "half")
     one, other = (

@@ -16,7 +16,7 @@ from small_run import make_recipe
 
 from zoo.config.codec import from_dict
 from zoo.config.specs import to_dict
-from zoo.core.errors import RecipeError, UsageError
+from zoo.core.errors import RecipeError, TrainingError, UsageError
 from zoo.training import processes, replicas
 from zoo.training.processes import ADDRESS, COUNT, NUMBER, Told
 from zoo.training.recipe import Recipe, Stage, apply_overrides
@@ -119,6 +119,15 @@ def test_what_the_environment_says_of_other_processes(monkeypatch):
     monkeypatch.setattr(keras.config, "backend", lambda: "tensorflow")
     with pytest.raises(UsageError, match="train together on JAX alone, and the backend is tensorflow"):
         processes.join(2)
+
+
+@pytest.mark.parametrize(("number", "failed", "said"), [(0, [0, 1], "another process"), (1, [1], "the first process")])
+def test_a_process_does_not_go_on_alone_when_another_failed(monkeypatch, number, failed, said):
+    told = iter(failed)
+    for name, made in (("count", lambda: 2), ("number", lambda: number), ("largest", lambda _: next(told))):
+        monkeypatch.setattr(processes, name, made)
+    with pytest.raises(TrainingError, match=f"{said} of this run failed; its message says why"):
+        processes.in_turn(lambda: "read")
 
 
 def test_another_number_of_devices_is_refused_at_a_resume(made):

@@ -60,6 +60,7 @@ def add(commands: Any) -> None:
     holds = "CSV files, one a reader: the ids of --predictions, and a column of 0 and 1 for each finding read"
     sub.add_argument("--readers", type=Path, nargs="+", default=[], help=holds)
     _add_decision(sub)
+    _add_earlier_names(sub)
     sub.add_argument(
         "--resamples",
         type=number(int, 2),
@@ -138,12 +139,6 @@ def _add_decision(sub: Any) -> None:
         default=0.95,
         help="confidence of each guarantee, between 0 and 1 (default: 0.95)",
     )
-    # Earlier names of these options.
-    hidden: dict[str, Any] = {"help": argparse.SUPPRESS, "default": argparse.SUPPRESS}
-    sub.add_argument("--training-films", dest="training_images", type=Path, **hidden)
-    sub.add_argument("--tune", dest="validation", type=Path, nargs="+", **hidden)
-    sub.add_argument("--tune-share", dest="validation_share", type=float, **hidden)
-    sub.add_argument("--promise", dest="guarantee", type=float, **hidden)
     sub.add_argument(
         "--prevalence",
         nargs="+",
@@ -152,6 +147,15 @@ def _add_decision(sub: Any) -> None:
         help="adjust probabilities and thresholds to a target prevalence, such as Edema=0.05",
     )
     sub.add_argument("--coherent", action="store_true", help="report the effect of making probabilities coherent")
+
+
+def _add_earlier_names(sub: Any) -> None:
+    """Adds the names that options had before, which the help leaves out."""
+    hidden: dict[str, Any] = {"help": argparse.SUPPRESS, "default": argparse.SUPPRESS}
+    sub.add_argument("--training-films", dest="training_images", type=Path, **hidden)
+    sub.add_argument("--tune", dest="validation", type=Path, nargs="+", **hidden)
+    sub.add_argument("--tune-share", dest="validation_share", type=float, **hidden)
+    sub.add_argument("--promise", dest="guarantee", type=float, **hidden)
 
 
 def _request(options: argparse.Namespace) -> Request:

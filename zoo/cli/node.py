@@ -7,11 +7,14 @@ import logging
 import os
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo.cli.command import MODEL, NOT_A_DEVICE, command, refuse_unused
 from zoo.cli.serving import Numbers, add_limits, add_numbers, add_runtime, limits_of, log_lines
 from zoo.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from zoo.node.settings import Settings
 
 #: The limits and times.
 _NUMBERS: Numbers = (
@@ -61,21 +64,13 @@ def add(commands: Any) -> None:
 
 def _node(options: argparse.Namespace) -> int:
     from zoo.node.sending import Pacs
-    from zoo.node.settings import Peer, Settings, check_installed, check_web
-    from zoo.node.tls import Tls
+    from zoo.node.settings import Peer, check_installed, check_web
 
-    tls = Tls(options.tls_cert, options.tls_key, options.tls_senders, options.tls_archive)
-    settings = Settings(
-        aet=options.aet, host=options.host, port=options.port, allow=tuple(options.allow), insecure=options.insecure,
-        quiet=options.quiet_time, associations=options.max_associations, spool_objects=options.max_objects,
-        spool_bytes=int(options.max_spool * 1e9), tls=tls,
-    )  # fmt: skip
-    if bool(options.send_to) == bool(options.dicomweb):
-        raise UsageError("say where results go: --send-to AET@host:port, or --dicomweb URL")
-    _refuse_unused(options)
+    settings = _settings(options)
+    _check_options(options)
     limits, token = limits_of(options), os.environ.get("ZOO_DICOMWEB_TOKEN", "")
-    archive = Pacs(Peer.parse(options.send_to), settings.aet, tls) if options.send_to else None
-    tls.receiving()  # its files are read before the model
+    archive = Pacs(Peer.parse(options.send_to), settings.aet, settings.tls) if options.send_to else None
+    settings.tls.receiving()  # its files are read before the model
     check_installed()
     if options.dicomweb:
         check_web(options.dicomweb, token, options.insecure)
@@ -104,8 +99,22 @@ def _node(options: argparse.Namespace) -> int:
     return 0
 
 
-def _refuse_unused(options: argparse.Namespace) -> None:
-    """Refuses options that belong to the other road, so that none is ignored."""
+def _settings(options: argparse.Namespace) -> Settings:
+    from zoo.node.settings import Settings
+    from zoo.node.tls import Tls
+
+    return Settings(
+        aet=options.aet, host=options.host, port=options.port, allow=tuple(options.allow), insecure=options.insecure,
+        quiet=options.quiet_time, associations=options.max_associations, spool_objects=options.max_objects,
+        spool_bytes=int(options.max_spool * 1e9),
+        tls=Tls(options.tls_cert, options.tls_key, options.tls_senders, options.tls_archive),
+    )  # fmt: skip
+
+
+def _check_options(options: argparse.Namespace) -> None:
+    """Refuses options of both roads or of neither, and those that belong to the other one, so that none is ignored."""
+    if bool(options.send_to) == bool(options.dicomweb):
+        raise UsageError("say where results go: --send-to AET@host:port, or --dicomweb URL")
     if options.captures and options.heatmaps == "none":
         raise UsageError("--captures draws heatmaps, and --heatmaps none makes none")
     default = {name: value for name, _, value, _, _ in _NUMBERS}

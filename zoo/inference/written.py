@@ -138,7 +138,8 @@ def _origin(path: Path, files: Sequence[Path], facts: dict[str, str]) -> Mapping
             parts.append(part)
     require_whole(parts)
     job = parts[0].facts.job
-    stated = {"manifest_sha256": job.get("model"), "decision": job.get("decision"), "runtime": job.get("runtime")}
+    same = ("decision", "runtime", "zoo", "rejected images")
+    stated = {"manifest_sha256": job.get("model")} | {name: job.get(name) for name in same}
     return {name: str(fact) for name, fact in stated.items() if fact}
 
 

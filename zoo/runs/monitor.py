@@ -244,6 +244,9 @@ def _told(own: Read, now: Read) -> Iterator[str]:
         before, after = own.facts.get(fact), now.facts.get(fact)
         if before and after and before != after:
             yield f"{words} differ: {before} and {after}; that alone may change scores a little"
+    skipped = [read.period.name for read in (own, now) if "rejected images" in read.facts]
+    if len(skipped) == 1:
+        yield f"rejected images have no scores in {skipped[0]} alone (--on-reject skip): scores may differ by that"
     if one.findings and (one.calls is None or other.calls is None):
         yield "calls are not compared: not both tables hold them"
     for word in sorted({*one.shares} ^ {*other.shares}):

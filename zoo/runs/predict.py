@@ -88,7 +88,7 @@ def write_findings(
 
 def findings_metadata(predictor: Predictor, job: Mapping[str, str | int]) -> dict[str, str]:
     """What a Parquet file of findings states of its origin, for `zoo monitor` and for people."""
-    kept = ("runtime", "zoo", "decision", "operating point")
+    kept = ("runtime", "zoo", "decision", "operating point", "rejected images")
     return {
         "model": predictor.name,
         "manifest_sha256": predictor.manifest_sha256,

@@ -22,6 +22,8 @@ from zoo.inference.shards import Shard, share_of
 from zoo.inference.stream import Prediction
 from zoo.runs.predict import findings_job, findings_metadata
 from zoo.runs.writing import (
+    append,
+    append_nothing,
     beside,
     complete,
     in_order,
@@ -46,6 +48,11 @@ class StudyCounts:
     unreadable: int
     rejected: int = 0
     doubtful: int = 0
+
+    @classmethod
+    def of(cls, studies: int, done: resume.Mark) -> StudyCounts:
+        """The counts of a file of results."""
+        return cls(studies, done.items, done.failed, done.rejected, done.doubtful)
 
 
 def write_study_findings(
@@ -95,25 +102,20 @@ def write_study_findings(
     job = findings_job(predictor, batch_size, f"{writers.format_of(out).name} by study", wide, point)
     metadata = findings_metadata(predictor, job)
     kind = writers.format_of(out, metadata=metadata)
-    found = find_images(sources, progress.message)
-    roots = [str(one) for one in sources]
-    names_of = studies.studies_of(found, source, roots, ids=ids, limits=predictor.limits)
-    study_of = dict(zip(found, names_of.tolist(), strict=True))
     rule = predictor.decision.study_rule if predictor.decision is not None else StudyRule.plain(len(predictor.labels))
-    if found:
-        progress.message(f"{studies.described(names_of, source)}; {rule.described(predictor.labels)}")
+    study_of = _studies_of(predictor, sources, source, rule, ids, progress)
+    found = [*study_of]
     job["studies"] = str(source) if source in studies.RULES else contents.of(str(source)).digest
     share = None
     if shard is not None:
-        share = share_of(shard, found, names_of.tolist(), names_of.tolist())
+        share = share_of(shard, found, [*study_of.values()], [*study_of.values()])
         found, out, kind = list(share.paths), shard.part_of(out), part_of_job(share, job, ids, metadata)
     job = job_of(job, ids, share)
     studies_here = len({study_of[path] for path in found})
     if not restart and (earlier := complete(out, job, found, progress, kind)) is not None:
-        return StudyCounts(studies_here, earlier.items, earlier.failed, earlier.rejected, earlier.doubtful)
+        return StudyCounts.of(studies_here, earlier)
     with resume.open_journal(out, job, restart=restart, whole=kind.whole) as log:
-        before = [path for path, _ in log.files]
-        paths = _grouped(in_order(log.files, found, out), study_of, len(before), out)
+        paths = _grouped(in_order(log.files, found, out), study_of, len(log.files), out)
         settle(predictor, batch_size)
         place_of = {study: i for i, study in enumerate(dict.fromkeys(study_of[path] for path in paths))}
 
@@ -121,14 +123,10 @@ def write_study_findings(
             if also is not None:
                 for rows, logits in piece.by_study():
                     also(rows, logits)
-            held = [(path, contents.of(path)) for path in piece.paths]
             table = _table(predictor, printable_batch(piece.studies), piece.images, wide, point)
             if share is not None:
                 table = parts.placed(table, share.places[[place_of[name] for name in piece.studies.names]])
-            failed, rejected, doubtful = piece.counts
-            text = kind.piece(table, first=not log.done.items)
-            log.append(text, len(piece.paths), failed, held, rejected, doubtful)
-            parts.count(kind, log.done)
+            append(log, kind, table, piece.predictions)
 
         done = log.done.items
         parts.count(kind, log.done)
@@ -136,13 +134,22 @@ def write_study_findings(
         start = done // batch_size * batch_size
         batches = scored(predictor, paths, progress, batch_size, strict, start, None if share is None else share.images)
         beside(write, _pieces(batches, paths, [study_of[path] for path in paths], rule, start, done))
-        if not log.done.size:  # the share of a short list may be empty
-            none = _table(predictor, no_image(predictor), np.ones(1, np.int64), wide, point)
-            log.append(kind.piece(parts.nothing(none), first=True), 0)
+        if not log.done.size:
+            append_nothing(log, kind, _table(predictor, no_image(predictor), np.ones(1, np.int64), wide, point))
     keep(out, job, log, progress)
-    done_now = log.done
-    tell_quality(done_now, predictor, progress)
-    return StudyCounts(studies_here, done_now.items, done_now.failed, done_now.rejected, done_now.doubtful)
+    tell_quality(log.done, predictor, progress)
+    return StudyCounts.of(studies_here, log.done)
+
+
+def _studies_of(
+    predictor: Predictor, sources: Sequence[Path], source: str | Path, rule: StudyRule, ids: Ids, progress: Progress
+) -> dict[str, str]:
+    """Image -> its study, for all images found; says how they are grouped and joined."""
+    found = find_images(sources, progress.message)
+    names = studies.studies_of(found, source, [str(one) for one in sources], ids=ids, limits=predictor.limits)
+    if found:
+        progress.message(f"{studies.described(names, source)}; {rule.described(predictor.labels)}")
+    return dict(zip(found, names.tolist(), strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,16 +165,6 @@ class _Piece:
     studies: Prediction
     images: np.ndarray
     predictions: Prediction
-
-    @property
-    def paths(self) -> Sequence[str]:
-        """The images."""
-        return self.predictions.names
-
-    @property
-    def counts(self) -> tuple[int, int, int]:
-        """Numbers of images that are unreadable, rejected and doubtful."""
-        return self.predictions.counts
 
     def by_study(self) -> Iterator[tuple[Prediction, np.ndarray]]:
         """Yields the predictions of the images of each study, and its logits."""

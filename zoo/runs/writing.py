@@ -97,27 +97,35 @@ def write_images(
         def write(batch: Prediction) -> None:
             if also is not None:
                 also(batch)
-            held = [(path, contents.of(path)) for path in batch.names]
-            batch = names.shown(batch)
-            batch = printable_batch(batch)
-            table, done = table_of(batch), log.done.items
+            table, done = table_of(printable_batch(names.shown(batch))), log.done.items
             if share is not None:
                 table = parts.placed(table, share.places[done : done + len(batch.names)])
-            failed, rejected, doubtful = batch.counts
-            log.append(kind.piece(table, first=not done), len(batch.names), failed, held, rejected, doubtful)
-            parts.count(kind, log.done)
+            append(log, kind, table, batch)
 
         start = log.done.items
         tell_resumed(start, len(paths), progress)
         parts.count(kind, log.done)
         whole = None if share is None else share.images
         beside(write, scored(model, paths, progress, batch_size, strict, start, whole))
-        if not log.done.size:  # the share of a short list may be empty
-            log.append(kind.piece(parts.nothing(table_of(no_image(model))), first=True), 0)
+        if not log.done.size:
+            append_nothing(log, kind, table_of(no_image(model)))
     keep(out, job, log, progress)
     tell_quality(log.done, model, progress)
     names.tell(progress)
     return Counts.of(log.done)
+
+
+def append(log: resume.Journal, kind: writers.Format, table: pd.DataFrame, images: Prediction) -> None:
+    """Writes the rows of some images, with what tells whether their files change before the next call."""
+    held = [(path, contents.of(path)) for path in images.names]
+    failed, rejected, doubtful = images.counts
+    log.append(kind.piece(table, first=not log.done.items), len(held), failed, held, rejected, doubtful)
+    parts.count(kind, log.done)
+
+
+def append_nothing(log: resume.Journal, kind: writers.Format, table: pd.DataFrame) -> None:
+    """Writes the head of a table without rows, which the share of a short list may be; `table` is of any unit."""
+    log.append(kind.piece(parts.nothing(table), first=True), 0)
 
 
 def job_of(job: Mapping[str, str | int], ids: Ids, share: Share | None) -> dict[str, str | int]:

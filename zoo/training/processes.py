@@ -177,29 +177,38 @@ def by_first(action: Callable[[], T]) -> T | None:
         >>> by_first(lambda: "written")
         'written'
     """
-    if count() == 1:
-        return action()
-    result, failed = None, True
-    try:
-        if number() == 0:
-            result = action()
-        failed = False
-    finally:
-        failed = bool(largest(failed))
-    if failed:
-        raise TrainingError("the first process of this run failed; its message says why")
-    return result
+    return _only(number() == 0, action, "the first process")
 
 
 def in_turn(action: Callable[[], T]) -> T:
     """Lets the first process do something, and then the others the same; each gets its own result.
+
+    Raises:
+        TrainingError: Another process failed; it raises its own error.
 
     Example:
         >>> in_turn(lambda: "read")
         'read'
     """
     first = by_first(action)
-    return action() if number() else first  # type: ignore[return-value]
+    others = None if count() == 1 else _only(number() > 0, action, "another process")
+    return others if number() else first  # type: ignore[return-value]
+
+
+def _only(acts: bool, action: Callable[[], T], who: str) -> T | None:
+    """Lets some processes do something while the others wait; all stop if one of them fails."""
+    if count() == 1:
+        return action()
+    result, failed = None, True
+    try:
+        if acts:
+            result = action()
+        failed = False
+    finally:
+        failed = bool(largest(failed))
+    if failed:
+        raise TrainingError(f"{who} of this run failed; its message says why")
+    return result
 
 
 def require_same(text: str, what: str) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -85,55 +86,14 @@ class Recipe:
     teaching: TeachingSpec | None = None
 
     def __post_init__(self) -> None:
-        if not self.stages:
-            raise RecipeError(f"recipe {self.name!r}: stages is empty; give at least one Stage")
-        names = [s.name for s in self.stages]
-        files = [f for s in self.stages for f in (s.best_weights, s.last_weights) if f]
-        for kind, values in (("names", names), ("weights files", files)):
-            if len(set(values)) != len(values):
-                raise RecipeError(f"recipe {self.name!r}: stages need different {kind}, got {values}")
-        if self.tta is not None and self.tta.flip_left_right and not self.augment.flip_left_right:
-            raise RecipeError(
-                f"recipe {self.name!r}: tta.flip_left_right needs augment.flip_left_right above 0: the network would "
-                "see mirrored images for the first time"
-            )
-        if self.folds and (self.folds < 2 or self.split.by != "patient"):
-            raise RecipeError(f"recipe {self.name!r}: folds are 2 or more, and by patient as the split, or 0")
-        if self.members == "joint" and (self.folds or any(stage.snapshot for stage in self.stages)):
-            raise RecipeError(f"recipe {self.name!r}: folds and snapshots need members 'separate' or 'parallel'")
-        if self.stages[-1].snapshot:
-            raise RecipeError(f"recipe {self.name!r}: the last stage has no snapshot, since it gives the member itself")
-        if self.devices != 1 and self.members == "parallel":
-            raise RecipeError(
-                f"recipe {self.name!r}: devices must be 1 with members='parallel', whose processes have one each, got "
-                f"{self.devices!r}: use members='separate'"
-            )
+        wrong = next(chain(self._wrong_stages(), self._wrong_members(), self._wrong_values()), None)
+        if wrong is not None:
+            raise RecipeError(f"recipe {self.name!r}: {wrong}")
         if self.devices != "all":
             self.check_devices(self.devices)
         for stage in self.stages:
             stage.check_overrides(self.ensemble.members, self.members == "joint")
-        if (last := self.stages[-1]).image_size not in (None, self.ensemble.image_size):
-            raise RecipeError(
-                f"stage {last.name!r}: image_size of the last stage must be None or that of the ensemble, "
-                f"{self.ensemble.image_size}, got {last.image_size}"
-            )
-        sizes = {stage.image_size for stage in self.stages if stage.snapshot} - {None, self.ensemble.image_size}
-        if sizes:
-            raise RecipeError(
-                f"recipe {self.name!r}: a stage with a snapshot needs the ensemble's image_size, got {sizes}"
-            )
         read_rules(self.uncertain, self.ensemble.findings)
-        if self.teaching is not None and self.loss.weight_range is not None:
-            raise RecipeError(
-                f"recipe {self.name!r}: loss.weight_range must be None with a teacher: weights of positives would "
-                f"change the probabilities that are learned, got {self.loss.weight_range}"
-            )
-        if not 0 <= self.seed < 2**31:
-            raise RecipeError(f"recipe {self.name!r}: seed must be in [0, 2**31), got {self.seed}")
-        if self.checkpoint_minutes <= 0:
-            raise RecipeError(
-                f"recipe {self.name!r}: checkpoint_minutes must be above 0, got {self.checkpoint_minutes}"
-            )
 
     def check_devices(self, count: int) -> None:
         """Checks that batches can be divided among `count` devices.
@@ -149,6 +109,55 @@ class Recipe:
                     f"stage {stage.name!r}: batch_size must be a multiple of the {count} devices that share a batch, "
                     f"got {stage.batch_size}"
                 )
+
+    def _wrong_stages(self) -> Iterator[str]:
+        """What is wrong with the stages together."""
+        if not self.stages:
+            yield "stages is empty; give at least one Stage"
+        names = [stage.name for stage in self.stages]
+        files = [file for stage in self.stages for file in (stage.best_weights, stage.last_weights) if file]
+        for kind, values in (("names", names), ("weights files", files)):
+            if len(set(values)) != len(values):
+                yield f"stages need different {kind}, got {values}"
+        last, size = self.stages[-1], self.ensemble.image_size
+        if last.snapshot:
+            yield "the last stage has no snapshot, since it gives the member itself"
+        if last.image_size not in (None, size):
+            yield (
+                f"stage {last.name!r}: image_size of the last stage must be None or that of the ensemble, {size}, got "
+                f"{last.image_size}"
+            )
+        if sizes := {stage.image_size for stage in self.stages if stage.snapshot} - {None, size}:
+            yield f"a stage with a snapshot needs the ensemble's image_size, got {sizes}"
+
+    def _wrong_members(self) -> Iterator[str]:
+        """What is wrong with how the members are trained."""
+        if self.folds and (self.folds < 2 or self.split.by != "patient"):
+            yield "folds are 2 or more, and by patient as the split, or 0"
+        if self.members == "joint" and (self.folds or any(stage.snapshot for stage in self.stages)):
+            yield "folds and snapshots need members 'separate' or 'parallel'"
+        if self.devices != 1 and self.members == "parallel":
+            yield (
+                f"devices must be 1 with members='parallel', whose processes have one each, got {self.devices!r}: use "
+                "members='separate'"
+            )
+
+    def _wrong_values(self) -> Iterator[str]:
+        """Which other values are out of range, or do not fit together."""
+        if self.tta is not None and self.tta.flip_left_right and not self.augment.flip_left_right:
+            yield (
+                "tta.flip_left_right needs augment.flip_left_right above 0: the network would see mirrored images for "
+                "the first time"
+            )
+        if self.teaching is not None and self.loss.weight_range is not None:
+            yield (
+                "loss.weight_range must be None with a teacher: weights of positives would change the probabilities "
+                f"that are learned, got {self.loss.weight_range}"
+            )
+        if not 0 <= self.seed < 2**31:
+            yield f"seed must be in [0, 2**31), got {self.seed}"
+        if not self.checkpoint_minutes > 0:
+            yield f"checkpoint_minutes must be above 0, got {self.checkpoint_minutes}"
 
 
 def load_recipe(name_or_path: str | Path) -> Recipe:
