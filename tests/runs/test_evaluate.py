@@ -19,7 +19,7 @@ from zoo.evaluation.decision import Decision
 from zoo.labels.findings import FINDINGS
 from zoo.release.read import read_release
 from zoo.release.trained_on import TrainedOn
-from zoo.runs import evaluate, seen_before
+from zoo.runs import evaluate, results, seen_before
 
 FAST = ["--resamples", "20"]
 
@@ -214,7 +214,13 @@ def _release(folder, spec, **options):
     return write_release(folder, tiny_ensemble(spec), spec, Decision(spec.findings), **options)
 
 
-def test_a_release_that_knows_its_images_warns_with_counts(tmp_path, capsys):
+@pytest.fixture
+def no_heatmaps(monkeypatch):
+    """They take most of the time of an evaluation."""
+    monkeypatch.setattr(results, "mistakes", lambda *args, **options: [])
+
+
+def test_a_release_that_knows_its_images_warns_with_counts(no_heatmaps, tmp_path, capsys):
     make_phantoms(tmp_path / "films", 30, seed=5)  # 3 of them have no image
     films = tmp_path / "films" / "train2"
     names = pd.read_csv(tmp_path / "films" / "train2.csv")["Image_name"].tolist()
@@ -249,7 +255,7 @@ def test_a_release_that_knows_its_images_warns_with_counts(tmp_path, capsys):
     assert "trained_on" not in json.loads((tmp_path / "older" / "metrics.json").read_text())
 
 
-def test_a_table_of_a_known_set_is_recognised_and_unreadable_images_are_listed(tmp_path, capsys):
+def test_a_table_of_a_known_set_is_recognised_and_unreadable_images_are_listed(no_heatmaps, tmp_path, capsys):
     (tmp_path / "nih" / "images").mkdir(parents=True)
     rng = np.random.default_rng(0)
     names = [f"{i:08d}_000.png" for i in range(12)]
@@ -302,7 +308,7 @@ def test_a_predictor_explains_a_finding_by_name(tmp_path):
         predictor.explain(film, "Oedema")
 
 
-def test_the_members_of_a_release_have_their_table_where_a_part_is_fitted_on(tmp_path):
+def test_the_members_of_a_release_have_their_table_where_a_part_is_fitted_on(no_heatmaps, tmp_path):
     folder = tiny_release(tmp_path / "release")
     make_phantoms(tmp_path / "data", 40, seed=5)
     command = ["evaluate", str(folder), "--data", str(tmp_path / "data"), "--out", str(tmp_path / "out"), *FAST]
