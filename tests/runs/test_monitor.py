@@ -107,6 +107,9 @@ def test_the_command_gives_a_table_a_page_json_and_a_status(tmp_path, old, capsy
     assert found["alarm"] is True
     assert found["alpha"] == 0.01
     assert {c["name"] for c in found["changes"] if c["p"] <= 0.01} == {FINDINGS3[1]}
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["monitor", str(old), str(other), "--html", str(other)])
+    assert f"a page ends in .html, got {other}" in capsys.readouterr().err
     assert cli.main(["monitor", str(old), str(tmp_path / "none.csv")]) == 1
     assert "none.csv" in capsys.readouterr().err
 

@@ -119,6 +119,17 @@ def number(kind: type[int] | type[float], least: float, most: float | None = Non
     return read
 
 
+def add_page(sub: Any) -> None:
+    """Adds `--html`; only a page is written, so that a table given by mistake is not replaced."""
+
+    def page(text: str) -> Path:
+        if not text.lower().endswith((".html", ".htm")):
+            raise argparse.ArgumentTypeError(f"a page ends in .html, got {text}")
+        return Path(text)
+
+    sub.add_argument("--html", type=page, metavar="PAGE", help="also write a page")
+
+
 def add_json(sub: Any) -> None:
     """Adds `--json`, for commands whose answer a script may read."""
     sub.add_argument("--json", action="store_true", help="print JSON")

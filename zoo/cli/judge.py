@@ -13,6 +13,7 @@ from zoo.cli.command import (
     NOT_A_DEVICE,
     add_by,
     add_json,
+    add_page,
     command,
     number,
     print_json,
@@ -86,7 +87,7 @@ def _add_monitor(commands: Any) -> None:
         help="rate of false alarms, of all distances together (default: 0.05)",
     )
     sub.add_argument("--seed", type=number(int, 0), default=0, help="seed of the draws (default: 0)")
-    sub.add_argument("--html", type=Path, metavar="PAGE", help="also write a page")
+    add_page(sub)
     add_json(sub)
 
 

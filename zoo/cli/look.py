@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from zoo.cli.command import add_json, command, print_json, refuse_unused, tell_replaced
+from zoo.cli.command import add_json, add_page, command, print_json, refuse_unused, tell_replaced
 from zoo.cli.tables import add_table, named_columns, table_spec
 from zoo.core.errors import UsageError
 
@@ -53,7 +53,7 @@ def _add_data(commands: Any) -> None:
         help="what the shown split keeps in one part (default: patient)",
     )
     sub.add_argument("--quick", action="store_true", help="do not read the images: no copies, no unreadable images")
-    sub.add_argument("--html", type=Path, metavar="PAGE", help="also write a page")
+    add_page(sub)
     sub.add_argument("--json", type=Path, metavar="FILE", help="also write everything as JSON")
 
 
