@@ -1,8 +1,6 @@
 """`zoo train xrayslam_ported`: ports fetched, starts told and equal to the ports, one step of full-size networks."""
 
 import dataclasses
-import os
-import signal
 from collections.abc import Iterator
 from threading import Thread
 
@@ -16,9 +14,9 @@ from safetensors.numpy import load_file, save
 pytest.importorskip("tensorflow", reason="training reads its images through tf.data")
 
 from zoo.cli import main
-from zoo.cli.make import GOES_ON
 from zoo.config.pixels import NAMED
 from zoo.core import home
+from zoo.core.errors import TrainingError
 from zoo.data.phantoms.drawing import make_phantoms
 from zoo.hub import download
 from zoo.models.weights.files import named_weights
@@ -65,31 +63,24 @@ def servers(monkeypatch) -> Iterator[list[Server]]:
 @pytest.mark.real
 @pytest.mark.tensorflow_only
 @pytest.mark.filterwarnings("ignore")
-def test_its_members_start_from_ports_and_the_first_is_trained_a_step(servers, tmp_path, monkeypatch, capsys):
-    """One member after the other: the graph of all three would take a minute of CPU time and gigabytes."""
-    original, built, starts = fitting.build, [], {}
+def test_its_members_start_from_ports(servers, tmp_path, monkeypatch, capsys):
+    """Up to the first step, whose graph would take most of a minute: the next test takes it."""
+    original, starts = fitting.build, {}
 
     def remembers(*job):
-        os.kill(os.getpid(), signal.SIGTERM)  # training stops after the current step: the first
-        built.append(original(*job))
-        starts.update(_values(built[-1]))
-        return built[-1]
+        starts.update(_values(original(*job)))
+        raise TrainingError("it is built")
 
     monkeypatch.setattr(fitting, "build", remembers)
     data, run = tmp_path / "phantoms", tmp_path / "run"
     make_phantoms(data, 30, size=32, n_test=0, broken=0)
     changes = [f"{path}={value}" for path, value in SMALL.items()]
     options = [part for change in changes for part in ("--set", change)]
-    assert main(["train", "xrayslam_ported", "--data", str(data), "--run", str(run), *options]) == GOES_ON
+    assert main(["train", "xrayslam_ported", "--data", str(data), "--run", str(run), *options]) == 1
     said = capsys.readouterr()
+    assert "it is built" in said.err
     assert "start from random weights: efficientnetb3" in said.out + said.err
-    assert "stopped: SIGTERM" in said.out
     assert [len(server.requests) for server in servers] == [1, 1]
-    (model,) = built
-    assert model.optimizer.iterations == 1
-    after = _values(model)
-    changed = sum((after[name] != value).any() for name, value in starts.items())
-    assert changed > 0.9 * len(starts), (changed, len(starts))
     _assert_is_the_port(starts, "resnet50_v1_5")
 
     recipe = apply_overrides(load_recipe("xrayslam_ported"), changes)
