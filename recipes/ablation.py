@@ -53,7 +53,8 @@ ablation = Ablation(
             rotation=8.0, translation=0.05, zoom=0.1, brightness=0.1, contrast_low=0.8, contrast_high=1.25, mixup=0.2
         ),
         split=SplitSpec(by="patient", fractions=(0.6, 0.15, 0.25), seed=42),
-        members="separate",
+        # TensorFlow frees the graph of a training only with its process.
+        members="parallel",
         precision="float32",
     ),
     without={

@@ -1,6 +1,7 @@
 """Private parts of Keras, TensorFlow and JAX are used in one module, and they are what that module says they are."""
 
 import ast
+import gc
 import inspect
 import sys
 import tomllib
@@ -137,7 +138,7 @@ def test_every_use_states_what_it_uses_and_why():
         f for _, f in inspect.getmembers(keras_compat, inspect.isfunction) if f.__module__ == keras_compat.__name__
     ]
     functions = [function for function in functions if not function.__name__.startswith("_")]
-    assert len(functions) == 9
+    assert len(functions) == 10
     for function in functions:
         assert "Uses `" in function.__doc__
 
@@ -205,3 +206,26 @@ def test_kernels_are_forgotten_and_what_is_in_use_still_runs():
     variable = keras.Variable(np.ones(2, "float32"))
     keras_compat.forget_kernels()
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(variable + 1), [2, 2])
+
+
+@pytest.mark.tensorflow_only
+def test_a_model_that_was_trained_and_deleted_leaves_no_weights_in_memory():
+    import tensorflow as tf
+
+    def handles() -> int:
+        kind = type(tf.constant(0))
+        return sum(issubclass(type(one), kind) and one.dtype == tf.resource for one in gc.get_objects())
+
+    def fit() -> keras.Model:
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+        model.compile("adam", "mse")
+        model.fit(np.zeros((8, 4)), np.zeros((8, 2)), batch_size=4, verbose=0)
+        return model
+
+    with keras_compat.freeing_graphs():
+        kept = fit()
+    before = handles()
+    with keras_compat.freeing_graphs():
+        fit()
+    assert handles() == before
+    kept.fit(np.zeros((8, 4)), np.zeros((8, 2)), verbose=0)  # what is still in use was left alone

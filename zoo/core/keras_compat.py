@@ -8,7 +8,9 @@ operations behind `keras.ops`, which Keras does not document; an unknown one is 
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import MethodType
@@ -120,6 +122,42 @@ def forget_kernels() -> None:
         from tensorflow.python.eager import context
 
         context.context().clear_kernel_cache()
+
+
+@contextmanager
+def freeing_graphs() -> Iterator[None]:
+    """Frees, at its end, what was traced since its begin and belongs to no function any more.
+
+    TensorFlow's graph of a training step is a cycle that Python's collector does not see: a model that was trained and
+    deleted leaves it behind, with its weights and those of its optimizer, and any later training in the process adds
+    its own. There is no public way. Uses `FuncGraph` and `dismantle_func_graph` of
+    `tensorflow.python.framework.func_graph`, `FuncGraph._function_captures`, and `ConcreteFunction`. Collects garbage
+    on every backend.
+
+    Example:
+        >>> with freeing_graphs():
+        ...     pass
+    """
+    if keras.config.backend() != "tensorflow":
+        yield
+        gc.collect()
+        return
+    from tensorflow.python.eager.polymorphic_function.concrete_function import ConcreteFunction
+    from tensorflow.python.framework.func_graph import FuncGraph, dismantle_func_graph
+
+    before = weakref.WeakSet(_living(FuncGraph))
+    yield
+    gc.collect()
+    owned = {id(function.graph) for function in _living(ConcreteFunction)}
+    for graph in _living(FuncGraph):
+        if graph not in before and id(graph) not in owned:
+            dismantle_func_graph(graph)
+            graph._function_captures._cached_by_val_capture_tuples = []  # which hold the variables
+    gc.collect()
+
+
+def _living(kind: type) -> list[Any]:
+    return [one for one in gc.get_objects() if issubclass(type(one), kind)]
 
 
 def local_apply(optimizer: Any) -> Callable[[Sequence[Any], Sequence[Any]], None]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import gc
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import keras
 import numpy as np
 
 from zoo.core.files import write_text
+from zoo.core.keras_compat import freeing_graphs
 from zoo.core.progress import Progress
 from zoo.training import processes, resuming
 from zoo.training.checkpoint import Checkpoints
@@ -151,12 +151,13 @@ def run_jobs(
     """Runs the jobs from `position` on; returns "" when all are done, otherwise the reason why they stopped."""
     while position.job < len(jobs):
         job, around = jobs[position.job]
-        stopped = watch.reason or fit_job(job, around, position, arrays)
+        if watch.reason:
+            return watch.reason
+        with freeing_graphs():  # or the memory of this job would be in use beside that of the next
+            stopped = fit_job(job, around, position, arrays)
         if stopped:
             return stopped
         arrays = None
-        # Models contain reference cycles: without this, two of them would be in memory at once.
-        gc.collect()
     return watch.signal  # in the last epoch: what follows training is left to the next call
 
 
