@@ -148,14 +148,13 @@ def page(tensorflow: Times, jax: Times, options: argparse.Namespace) -> str:
     lines = [
         "# Inference on a CPU by kind of layer",
         "",
-        f"Three networks at {options.size} px in batches of {options.batch}, float32, random weights. Milliseconds of a "
-        "batch: each layer compiled",
-        "alone, on an input of its size in the network, and summed; the least of all rounds. The rest is the whole network "
-        "less its layers.",
+        f"Three networks at {options.size} px in batches of {options.batch}, float32, random weights. Milliseconds of",
+        "a batch: each layer compiled, on an input of its size in the network, summed; the least of all rounds.",
+        "The rest is the whole network less its layers.",
         "",
         "Made by `python tests/benchmarks/measure_layers.py`, which says how.",
         "",
-        "| network | part | TensorFlow, ms | of the whole | JAX, ms | JAX takes |",
+        "| network | part | TensorFlow, ms | of the whole | JAX, ms | JAX / TensorFlow |",
         "|---|---|---:|---:|---:|---:|",
         *(row for name in NETWORKS for row in rows(name, tensorflow, jax)),
         "",
@@ -169,9 +168,9 @@ def rows(network: str, tensorflow: Times, jax: Times) -> list[str]:
     kinds = sorted(kind for name, kind in tensorflow if name == network and kind != WHOLE)
     parts = [(kind, tensorflow[network, kind], jax[network, kind]) for kind in kinds]
     whole = tensorflow[network, WHOLE], jax[network, WHOLE]
-    rest = [total - sum(part[i] for part in parts) for i, total in enumerate(whole, 1)]
+    rest = whole[0] - sum(part[1] for part in parts), whole[1] - sum(part[2] for part in parts)
     return [
-        f"| {network} | {kind} | {first:.1f} | {100 * first / whole[0]:.0f} % | {second:.1f} | {second / first:.2f} times |"
+        f"| {network} | {kind} | {first:.1f} | {100 * first / whole[0]:.0f} % | {second:.1f} | {second / first:.2f} |"
         for kind, first, second in [*parts, (REST, *rest), (WHOLE, *whole)]
     ]
 
