@@ -1,6 +1,8 @@
-"""Counted nouns in sentences."""
+"""Counted nouns and lists in sentences."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 def counted(n: int, one: str, many: str = "") -> str:
@@ -18,3 +20,14 @@ def counted(n: int, one: str, many: str = "") -> str:
     if not many:
         many = f"{one[:-1]}ies" if one.endswith("y") and one[-2:-1] not in ("a", "e", "o", "u") else f"{one}s"
     return f"{n:,} {one if n == 1 else many}"
+
+
+def listed(texts: Sequence[str], most: int) -> str:
+    """Lists texts, at most `most` of them, and how many more there are.
+
+    Example:
+        >>> listed(["a", "b", "c"], 2)
+        'a, b and 1 more'
+    """
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + more

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from zoo.core.counting import listed
 from zoo.core.errors import TableError, closest
 
 #: Texts that mean a missing value.
@@ -157,9 +158,7 @@ def shortened(names: Iterable[str], most: int = 8) -> str:
     >>> shortened(["a", "b", "c"], 2)
     "'a', 'b' and 1 more"
     """
-    found = list(names)
-    more = f" and {len(found) - most} more" if len(found) > most else ""
-    return ", ".join(map(repr, found[:most])) + more
+    return listed([repr(name) for name in names], most)
 
 
 def _records(path: Path, strip: bool) -> Iterator[tuple[int, list[str]]]:

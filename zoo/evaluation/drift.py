@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from zoo.core.counting import counted
+from zoo.core.counting import counted, listed
 from zoo.core.errors import EvaluationError, UsageError
 from zoo.evaluation.period import Period, Unit
 from zoo.evaluation.statistics import distances, permutation
@@ -171,8 +171,7 @@ def _left_out(columns: Sequence[_Column]) -> Iterator[str]:
     """What has too few known values, in a sentence."""
     few = [f"{c.name} ({c.about}, {c.counts[0]:,} and {c.counts[1]:,})" for c in columns if min(c.counts) < LEAST]
     if few:
-        more = f" and {len(few) - _NAMED} more" if len(few) > _NAMED else ""
-        yield f"not compared, since fewer than {LEAST} values of a side are known: {', '.join(few[:_NAMED])}{more}"
+        yield f"not compared, since fewer than {LEAST} values of a side are known: {listed(few, _NAMED)}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 
 from zoo.config.specs import EnsembleSpec
+from zoo.core.counting import listed
 from zoo.core.errors import HubError, IntegrityError, ReleaseError
 from zoo.core.warn import warn_user
 from zoo.gate import reference as gate
@@ -286,5 +286,4 @@ def _anew(found: Reference) -> Iterator[None]:
 
 def _some(names: Collection[str]) -> str:
     """Lists the first names on one line, whatever characters they contain."""
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(repr(name)[:80] for name in islice(names, 5)) + more
+    return listed([repr(name)[:80] for name in names], 5)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from zoo.core.counting import counted
+from zoo.core.counting import counted, listed
 from zoo.core.errors import CheckpointError, TableError, UsageError
 from zoo.inference import writers
 from zoo.inference.resume import Mark, differences, folder_of, has_begun
@@ -210,8 +210,7 @@ def _require_all(parts: Sequence[Part]) -> None:
         by_index[index] = part.path
     of = parts[0].facts.of
     if missing := [str(index) for index in range(of) if index not in by_index]:
-        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
-        named = f"{', '.join(missing[:_NAMED])}{more}"
+        named = listed(missing, _NAMED)
         given = counted(len(parts), "part")
         one = len(missing) == 1
         what = f"shard {named} is missing: score it" if one else f"shards {named} are missing: score them"

@@ -25,13 +25,10 @@ def stochastic_depth(network: keras.Model, row: Architecture, rate: float) -> ke
     Args:
         network: The network of an architecture, as it was built.
         row: The architecture.
-        rate: Rate at the last block, in [0, 1).
+        rate: Rate at the last block, which `require_place` allows.
 
     Returns:
         The network itself, or a copy with new weights if layers had to be added.
-
-    Raises:
-        UsageError: The rate is out of range, or the blocks of this architecture have no place for it.
 
     Example:
         >>> from zoo.models.architectures import get
@@ -39,7 +36,6 @@ def stochastic_depth(network: keras.Model, row: Architecture, rate: float) -> ke
         >>> stochastic_depth(tiny((16, 16, 3)), get("tiny"), 0.3).get_layer("block_drop_path").rate
         0.3
     """
-    require_place(row, rate)
     if not row.drop_path:
         return _added(network, rate) if rate else network
     for layer in network.layers:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo.core.counting import counted
+from zoo.core.counting import counted, listed
 from zoo.core.files import write_text
 from zoo.evaluation.drift import Change, Drift
 from zoo.evaluation.report import RESEARCH_ONLY
@@ -56,9 +56,8 @@ def verdict(found: Drift) -> str:
     if not found.alarms:
         return f"No alarm: no distance of {len(found.changes)} is beyond its limit ({rate})."
     names = list(dict.fromkeys(change.name for change in found.alarms))
-    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     many = counted(len(found.alarms), "distance is", "distances are")
-    return f"ALARM: {many} beyond the limit, of {len(found.changes)}: {shown} ({rate})."
+    return f"ALARM: {many} beyond the limit, of {len(found.changes)}: {listed(names, 3)} ({rate})."
 
 
 def rows_of(found: Drift) -> list[Row]:

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from zoo.core.counting import listed
 from zoo.core.keras_compat import batches_seen
 from zoo.models.ensemble import Ensemble
 from zoo.training.stage import Stage
@@ -136,7 +137,7 @@ def _of_loss(
             alone[:, column] = targets[:, column]
         if not np.isfinite(float(loss(alone, together))):
             guilty.append(finding)
-    of = f" of {_listed(guilty)}" if guilty else ""
+    of = f" of {listed(guilty, _NAMED)}" if guilty else ""
     return f"the loss{of} ({value})"
 
 
@@ -150,16 +151,11 @@ def _of_weights(model: Ensemble, bad: list[Any]) -> str:
         kind = "gradient" if gradients else "weights"
     ids = {id(v) for v in bad}
     who = [member.name for member in model.members if any(id(v) in ids for v in member.weights)]
-    return f"{_members(who)}: {kind} of {_listed([v.path for v in bad])}"
+    return f"{_members(who)}: {kind} of {listed([v.path for v in bad], _NAMED)}"
 
 
 def _members(names: list[str]) -> str:
-    return f"member{'s' if len(names) > 1 else ''} {_listed(names)}"
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
+    return f"member{'s' if len(names) > 1 else ''} {listed(names, _NAMED)}"
 
 
 def _values(variables: Iterable[keras.Variable]) -> list[np.ndarray]:

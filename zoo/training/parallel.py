@@ -213,19 +213,19 @@ class _Crew:
 def _told(share: Share, threads: Sequence[int], left: Sequence[int]) -> str:
     """How the members that are left, by their place, are trained."""
     device = "GPU" if share.gpus else "processor core"
-    each = _threads([threads[i] for i in left])
+    each = f"with {_threads([threads[i] for i in left])}"
     if share.at_a_time == 1 and len(left) > 1:
         told = f"one {device} is free: {len(left)} members are trained one after the other, {each}"
     else:
         side_by_side = min(len(left), share.at_a_time)
         told = f"{counted(len(left), 'member')} in processes of their own, {side_by_side} at a time, {each}"
     if threads != share.threads:
-        given = _threads([share.threads[i] for i in left]).removeprefix("with ")
+        given = _threads([share.threads[i] for i in left])
         told += f" (as the run began, so that it ends bit for bit the same; this machine would give {given})"
     return told
 
 
 def _threads(numbers: Sequence[int]) -> str:
     if len(set(numbers)) == 1:
-        return f"with {counted(numbers[0], 'thread')} each"
-    return f"with {', '.join(map(str, numbers))} threads"
+        return f"{counted(numbers[0], 'thread')} each"
+    return f"{', '.join(map(str, numbers))} threads"

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from zoo.core.counting import listed
 from zoo.core.csv import CsvColumns, same_name, shortened
 from zoo.core.dialects import UNNAMED
 from zoo.core.errors import TableError
@@ -148,8 +149,7 @@ def shown(counts: Mapping[str, int], most: int = 5) -> str:
     "'severe' (10), 'mild' (2)"
     """
     often = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    more = f" and {len(often) - most} more" if len(often) > most else ""
-    return ", ".join(f"{text[:40]!r} ({n:,})" for text, n in often[:most]) + more
+    return listed([f"{text[:40]!r} ({n:,})" for text, n in often], most)
 
 
 def _facts(table: CsvColumns, spec: TableSpec) -> dict[str, str]:
