@@ -53,8 +53,8 @@ HOMES = {
     },
     "jax": {
         "runtimes/network.py",
+        "core/backend.py",
         "core/compilation.py",
-        "models/convolutions.py",
         "training/devices.py",
         "training/processes.py",
         "training/replicas.py",

@@ -3,9 +3,10 @@
     python tests/benchmarks/measure_layers.py --out tests/benchmarks/results-layers.md
 
 Each convolution and dense layer of the three networks is compiled alone, as Keras does it on either backend, and run on
-an input of its size in the network; each network is compiled whole as well. What the layers do not account for is the
-rest: normalisation, activations, sums and pooling. One process for each backend, in turns; the least of all rounds is
-taken. Some ten minutes with one thread.
+an input of its size in the network by one thread; each network is compiled whole as well. What the layers do not
+account for is the rest: normalisation, activations, sums and pooling. Then the whole networks on all cores, on JAX in
+one call and as the zoo calls it. One process for each backend, in turns; the least of all rounds is taken. Some fifteen
+minutes.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +27,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.machine import environment, pin
+from benchmarks.machine import available, environment, pin
 
 NETWORKS = ("resnet50", "efficientnetb3", "densenet121")
 BACKENDS = ("tensorflow", "jax")
-REST, WHOLE = "the rest", "whole network"
+REST, WHOLE, ALONE = "the rest", "whole network", "each image alone"
 
 #: Seconds for which a layer or a network is run again and again in a round.
 ROUND = 0.2
@@ -40,36 +42,59 @@ Times = dict[tuple[str, str], float]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--size", type=int, default=224, help="height and width of the images in pixels")
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--one", choices=BACKENDS, help=argparse.SUPPRESS)
+    parser.add_argument("--one", choices=("layers", "networks"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
+        measure = {"layers": measure_layers, "networks": measure_networks}[options.one]
         print(json.dumps([[*key, value] for key, value in measure(options.size, options.batch).items()]))
         return
+    layers, networks = least("layers", 1, options), least("networks", available(), options)
+    options.out.write_text(page(layers, networks, options))
+
+
+def least(what: str, threads: int, options: argparse.Namespace) -> dict[str, Times]:
+    """Backend -> the least of all rounds."""
     found: dict[str, list[Times]] = {backend: [] for backend in BACKENDS}
     for number in range(options.rounds):
         for backend in BACKENDS:
-            print(f"round {number + 1}: {backend}", flush=True)
-            found[backend].append(in_process(backend, options))
-    least = {
+            print(f"{what}, round {number + 1}: {backend}", flush=True)
+            found[backend].append(in_process(what, backend, threads, options))
+    return {
         backend: {key: min(times[key] for times in rounds) for key in rounds[0]} for backend, rounds in found.items()
     }
-    options.out.write_text(page(least["tensorflow"], least["jax"], options))
 
 
-def in_process(backend: str, options: argparse.Namespace) -> Times:
-    words = [__file__, "--one", backend, "--size", str(options.size), "--batch", str(options.batch)]
-    variables = os.environ | pin(options.threads) | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    told = subprocess.run([sys.executable, *words], env=variables, stdout=subprocess.PIPE, check=True, text=True).stdout
+def in_process(what: str, backend: str, threads: int, options: argparse.Namespace) -> Times:
+    sizes = ["--size", str(options.size), "--batch", str(options.batch), "--out", options.out]
+    variables = os.environ | pin(threads) | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [sys.executable, __file__, "--one", what, *sizes]
+    told = subprocess.run(command, env=variables, stdout=subprocess.PIPE, check=True, text=True).stdout
     return {(network, kind): value for network, kind, value in json.loads(told.splitlines()[-1])}
 
 
-def measure(size: int, batch: int) -> Times:
-    """Of this process' backend."""
+def measure_networks(size: int, batch: int) -> Times:
+    """Whole networks on this process' backend; on JAX also as the zoo calls it."""
+    import keras
+
+    from zoo.models.backbones import Backbone
+    from zoo.runtimes import network
+
+    times: Times = {}
+    for name in NETWORKS:
+        model = Backbone(name, size).network
+        values = images(batch, *model.input_shape[1:])
+        times[name, WHOLE] = milliseconds(compiled(model, values))
+        if keras.config.backend() == "jax":
+            times[name, ALONE] = milliseconds(partial(network.function(model), values, batch))
+    return times
+
+
+def measure_layers(size: int, batch: int) -> Times:
+    """Each kind of layer on this process' backend."""
     import keras
 
     from zoo.models.backbones import Backbone, leaf_layers
@@ -87,9 +112,9 @@ def measure(size: int, batch: int) -> Times:
                 alone = keras.Sequential(
                     [keras.Input(batch_shape=shape), layer.__class__.from_config(layer.get_config())]
                 )
-                known[key] = milliseconds(alone, shape)
+                known[key] = milliseconds(compiled(alone, images(*shape)))
             times[name, kind] += known[key]
-        times[name, WHOLE] = milliseconds(network, (batch, *network.input_shape[1:]))
+        times[name, WHOLE] = milliseconds(compiled(network, images(batch, *network.input_shape[1:])))
     return dict(times)
 
 
@@ -107,15 +132,16 @@ def kind_of(layer: Any) -> str | None:
     return "squeeze-and-excite" if isinstance(layer, keras.layers.Dense) else None
 
 
-def milliseconds(model: Any, shape: tuple[int, ...]) -> float:
-    """The least time of a call of a compiled model, in milliseconds."""
-    values = np.random.default_rng(0).normal(size=shape).astype("float32")
-    call = compiled(model, values)
-    call()
-    least, end = np.inf, time.perf_counter() + ROUND
-    for _ in range(2):
+def images(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=shape).astype("float32")
+
+
+def milliseconds(call: Callable[[], Any]) -> float:
+    """The least time of a call, in milliseconds."""
+    for _ in range(3):
         call()
-    while time.perf_counter() < end:
+    least, end = np.inf, time.perf_counter() + ROUND
+    while not np.isfinite(least) or time.perf_counter() < end:
         began = time.perf_counter()
         call()
         least = min(least, time.perf_counter() - began)
@@ -142,21 +168,31 @@ def compiled(model: Any, values: np.ndarray) -> Callable[[], Any]:
     return lambda: jax.block_until_ready(function(*states, given))
 
 
-def page(tensorflow: Times, jax: Times, options: argparse.Namespace) -> str:
-    """The table, and what it was measured on."""
-    facts = environment(options.threads)
+def page(layers: dict[str, Times], networks: dict[str, Times], options: argparse.Namespace) -> str:
+    """The tables, and what they were measured on."""
+    facts = environment(available())
     lines = [
         "# Inference on a CPU by kind of layer",
         "",
         f"Three networks at {options.size} px in batches of {options.batch}, float32, random weights. Milliseconds of",
-        "a batch: each layer compiled, on an input of its size in the network, summed; the least of all rounds.",
-        "The rest is the whole network less its layers.",
+        "a batch, the least of all rounds. Made by `python tests/benchmarks/measure_layers.py`, which says how.",
         "",
-        "Made by `python tests/benchmarks/measure_layers.py`, which says how.",
+        "## One thread",
+        "",
+        "Each layer compiled alone, on an input of its size in the network, summed. The rest is the whole network less",
+        "its layers.",
         "",
         "| network | part | TensorFlow, ms | of the whole | JAX, ms | JAX / TensorFlow |",
         "|---|---|---:|---:|---:|---:|",
-        *(row for name in NETWORKS for row in rows(name, tensorflow, jax)),
+        *(row for name in NETWORKS for row in rows(name, layers["tensorflow"], layers["jax"])),
+        "",
+        "## All cores",
+        "",
+        "The zoo computes one image at a time on each core, since XLA shares a call among them only in part.",
+        "",
+        "| network | TensorFlow, ms | JAX in one call, ms | JAX as the zoo calls it, ms | that / TensorFlow |",
+        "|---|---:|---:|---:|---:|",
+        *(whole_row(name, networks["tensorflow"], networks["jax"]) for name in NETWORKS),
         "",
         f"- {facts['processor']}, {facts['system']}; threads: {facts['threads']}",
         "- " + ", ".join(f"{name} {version}" for name, version in facts["packages"].items()),
@@ -173,6 +209,11 @@ def rows(network: str, tensorflow: Times, jax: Times) -> list[str]:
         f"| {network} | {kind} | {first:.1f} | {100 * first / whole[0]:.0f} % | {second:.1f} | {second / first:.2f} |"
         for kind, first, second in [*parts, (REST, *rest), (WHOLE, *whole)]
     ]
+
+
+def whole_row(network: str, tensorflow: Times, jax: Times) -> str:
+    first, one, alone = tensorflow[network, WHOLE], jax[network, WHOLE], jax[network, ALONE]
+    return f"| {network} | {first:.0f} | {one:.0f} | {alone:.0f} | {alone / first:.2f} |"
 
 
 if __name__ == "__main__":

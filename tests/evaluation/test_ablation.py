@@ -1,6 +1,7 @@
 """What an ingredient was worth: its difference over seeds and patients, and the table of all of them."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -80,17 +81,30 @@ def test_the_table_shows_what_is_done_and_counts_what_is_not():
     assert rows["GeM"].gain.low > 0.05
     assert not rows["EMA"].gain.excludes_zero
     assert rows["focal loss"].gain.value == 0
-    assert np.isnan(rows["focal loss"].gain.low)
+    assert rows["focal loss"].gain.low is None
     assert rows["mixup"].gain is None
     text = markdown(found, "400 images")
     assert "on 400 images of 200 patients of the test part" in text
     assert "The data show a gain by: GeM." in text
     assert "| focal loss | 1 |" in text
     assert "too few seeds for an interval" in text
-    assert "| mixup | 0 | nan | not done | nan |" not in text
-    assert "| mixup | 0 | | not done | |" in text
+    assert "| mixup | 0 |  | not done |  |" in text
     assert "Not complete: 5 of 15 cells are missing." in text
     assert "2 intervals at 95%: if no ingredient did anything, 0.1 of them" in text
+
+
+def test_what_cannot_be_told_is_no_number_in_json_and_a_word_in_the_page():
+    base = drawn(np.random.default_rng(2))
+    negative = replace(base, labels=np.zeros_like(base.labels))
+    for scores, value in ((base, pytest.approx(0)), (negative, None)):
+        found = table(["all", "EMA", "GeM"], 2, {"all": {0: scores}, "EMA": {0: scores}}, {"all": [1.0]})
+        saved = json.loads(json.dumps(asdict(found), allow_nan=False))
+        assert [row["minutes"] for row in saved["rows"]] == [1.0, None, None]
+        gain = saved["rows"][1]["gain"]
+        assert (gain["value"], gain["low"], gain["high"], gain["each"]) == (value, None, None, [value])
+    page = markdown(found, "120 images")
+    assert "mean of 1 seed: undefined" in page
+    assert "| EMA | 1 | undefined | undefined |  |" in page
 
 
 def test_without_the_full_recipe_there_is_no_table():

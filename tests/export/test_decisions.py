@@ -54,8 +54,10 @@ class Network:
     def __init__(self, logits):
         self.logits = np.float32(logits)
 
-    def predict_on_batch(self, batch):
+    def __call__(self, batch, training=None):
         return np.tile(self.logits, (len(batch), 1))
+
+    predict_on_batch = __call__
 
 
 @pytest.mark.parametrize(

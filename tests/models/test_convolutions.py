@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from zoo.core import backend
 from zoo.models import convolutions
 from zoo.models.backbones import Backbone, leaf_layers
 from zoo.models.weights.files import uninitialized
@@ -73,7 +74,7 @@ def test_on_a_cpu_it_takes_no_grouped_convolution_and_elsewhere_it_does(monkeypa
         return str(jax.make_jaxpr(lambda x: ours.stateless_call([v.value for v in ours.weights], [], x)[0])(images))
 
     assert "conv_general_dilated" not in program()
-    monkeypatch.setattr(convolutions, "_on_jax_cpu", lambda: False)
+    monkeypatch.setattr(backend, "is_jax_on_cpu", lambda: False)
     assert "conv_general_dilated" in program()
 
 

@@ -1,6 +1,7 @@
 """`zoo ablate` at its smallest: two ingredients, two seeds, stopped in the middle and gone on with."""
 
 import json
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -52,18 +53,22 @@ def test_every_cell_is_trained_once_and_the_same_command_goes_on(phantoms, tmp_p
 
     def counted(recipe, *arguments, **options):
         trained.append((recipe.seed, recipe.stages[0].ema_momentum))
-        if len(trained) == 3:
-            raise KeyboardInterrupt  # the process is killed at its third training
+        if len(trained) == 2:
+            return SimpleNamespace(stopped="max_hours")
+        if len(trained) == 4:
+            raise KeyboardInterrupt  # the process is killed
         return real(recipe, *arguments, **options)
 
     monkeypatch.setattr(ablate.stages, "train", counted)
     (tmp_path / "small.py").write_text(DEFINITION)
     asked = ["ablate", str(tmp_path / "small.py"), "--data", str(phantoms), "--out", str(tmp_path / "out")]
+    assert main(asked) == 75
+    assert "| studies | 1 |" in capsys.readouterr().out  # what is done so far
     assert main(asked) == 130
     assert len(list((tmp_path / "out" / "cells").iterdir())) == 3
     assert main(asked) == 0
     # By study or not is no matter of training: two trainings a seed make three cells, and none is made twice.
-    assert trained == [(3, 0.9), (3, None), (4, 0.9), (4, 0.9), (4, None)]
+    assert trained == [(3, 0.9), (3, None), (3, None), (4, 0.9), (4, 0.9), (4, None)]
     shown = capsys.readouterr().out
     assert "| EMA | 2 |" in shown
     assert "| studies | 2 |" in shown
@@ -73,7 +78,7 @@ def test_every_cell_is_trained_once_and_the_same_command_goes_on(phantoms, tmp_p
     assert not list((tmp_path / "out" / "runs").iterdir())
     assert_means_of_studies(tmp_path / "out" / "cells")
     assert main(asked) == 0
-    assert len(trained) == 5
+    assert len(trained) == 6
     assert main([*asked, "--set", "stages.0.epochs=1"]) == 1
     assert "made with another recipe" in capsys.readouterr().err
 

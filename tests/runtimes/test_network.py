@@ -1,9 +1,12 @@
 """The network as a function: the same logits however it is called, and no program more than is needed."""
 
+from threading import Barrier
+
 import numpy as np
 import pytest
 from builders import tiny_ensemble, tiny_spec
 
+from zoo.core import backend
 from zoo.runtimes import network
 from zoo.runtimes.runtime import FEW
 
@@ -64,9 +67,33 @@ def test_the_short_last_batch_of_many_goes_through_the_graph_even_as_the_first_c
 
 
 @pytest.mark.jax_only
-def test_a_short_batch_takes_the_program_of_a_full_one(model, pixels, calls):
+def test_on_a_cpu_each_image_is_computed_alone_by_one_program(model, pixels, calls):
+    model.predict_function = None  # it would be compiled already
+    function = network.function(model, FEW)
+    whole = function(pixels, 16)
+    for full in (0, 16):
+        np.testing.assert_array_equal(function(pixels[3:10], full), whole[3:10])
+    assert calls == [1]
+
+
+@pytest.mark.jax_only
+def test_elsewhere_a_short_batch_takes_the_program_of_a_full_one(model, pixels, calls, monkeypatch):
+    monkeypatch.setattr(backend, "is_jax_on_cpu", lambda: False)
     model.predict_function = None  # it would be compiled already
     function = network.function(model, FEW)
     whole = function(pixels, 16)
     np.testing.assert_array_equal(function(pixels[:3], 16), whole[:3])
     assert calls == [16]
+
+
+@pytest.mark.jax_only
+def test_on_a_cpu_as_many_images_are_computed_at_once_as_there_are_cores(pixels, monkeypatch):
+    monkeypatch.setattr(network, "cores", lambda: 4)
+    together = Barrier(4, timeout=20)
+
+    def mean(image, full):
+        together.wait()
+        assert full == len(image) == 1
+        return image.mean((1, 2))
+
+    np.testing.assert_array_equal(network._each_alone(mean)(pixels[:8], 8), pixels[:8].mean((1, 2)))

@@ -73,6 +73,19 @@ def current() -> str | None:
     return keras.config.backend() if keras is not None and hasattr(keras, "config") else None
 
 
+def is_jax_on_cpu() -> bool:
+    """Says whether Keras runs on JAX and JAX on a CPU; imports JAX if so.
+
+    >>> isinstance(is_jax_on_cpu(), bool)
+    True
+    """
+    if current() != "jax":
+        return False
+    import jax
+
+    return jax.default_backend() == "cpu"
+
+
 def require_tested(what: str) -> str:
     """Returns the backend of the imported Keras, and refuses others than TensorFlow and JAX.
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from zoo.core.counting import counted
 from zoo.evaluation.metrics import roc_auc
+from zoo.evaluation.result.numbers import finite
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.seeds import SeedDifference, auc_difference
 from zoo.evaluation.statistics.ratios import mean_over_findings
@@ -20,17 +21,19 @@ class Row:
 
     Attributes:
         name: "all", or the ingredient that was taken out.
-        auc: Mean over seeds of the mean AUC over findings; NaN if no seed is done.
+        auc: Mean over seeds of the mean AUC over findings; None if no seed is done, or no finding has both a positive
+            and a negative label in the test part.
         seeds: Number of seeds that are done.
-        minutes: Mean minutes of training, for a variant that shares its training those of all of it.
+        minutes: Mean minutes of training, for a variant that shares its training those of all of it; None if no seed
+            is done.
         gain: What the ingredient adds: mean AUC with it minus without it, on the seeds that both have; None for "all",
             and until both have a seed.
     """
 
     name: str
-    auc: float
+    auc: float | None
     seeds: int
-    minutes: float
+    minutes: float | None
     gain: SeedDifference | None = None
 
 
@@ -91,8 +94,8 @@ def table(
     return Table(tuple(rows), planned, patients)
 
 
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values)) if values else float("nan")
+def _mean(values: Sequence[float]) -> float | None:
+    return finite(float(np.mean(values))) if values else None
 
 
 def markdown(found: Table, images: str) -> str:
@@ -105,29 +108,41 @@ def markdown(found: Table, images: str) -> str:
     first, *others = found.rows
     lines = [
         f"Mean AUC over findings on {images} of {counted(found.patients, 'patient')} of the test part. "
-        f"All ingredients, mean of {counted(first.seeds, 'seed')}: {first.auc:.4f}.",
+        f"All ingredients, mean of {counted(first.seeds, 'seed')}: {_number(first.auc)}.",
         "",
         "| taken out | seeds | mean AUC without it | what it adds, with 95% interval | minutes of training |",
         "| --- | ---: | ---: | --- | ---: |",
     ]
-    for row in sorted(others, key=lambda row: -row.gain.value if row.gain else np.inf):
-        auc, minutes = (f"{row.auc:.4f} ", f"{row.minutes:.1f} ") if row.seeds else ("", "")
-        lines.append(f"| {row.name} | {row.seeds} | {auc}| {_gain(row.gain)} | {minutes}|")
+    for row in sorted(others, key=_order):
+        auc = _number(row.auc) if row.seeds else ""
+        minutes = "" if row.minutes is None else f"{row.minutes:.1f}"
+        lines.append(f"| {row.name} | {row.seeds} | {auc} | {_gain(row.gain)} | {minutes} |")
     lines += ["", *_notes(found, others)]
     return "\n".join(lines) + "\n"
+
+
+def _order(row: Row) -> float:
+    return np.inf if row.gain is None or row.gain.value is None else -row.gain.value
+
+
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.4f}"
 
 
 def _gain(gain: SeedDifference | None) -> str:
     if gain is None:
         return "not done"
-    if np.isnan(gain.low):
+    if gain.value is None:
+        return "undefined"
+    if gain.low is None:
         return f"{gain.value:+.4f} (too few seeds for an interval)"
     return f"{gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"
 
 
 def _notes(found: Table, others: Sequence[Row]) -> list[str]:
-    gains = [(row.name, row.gain) for row in others if row.gain and not np.isnan(row.gain.low)]
-    helps, harms = ([n for n, g in gains if g.low > 0], [n for n, g in gains if g.high < 0])
+    gains = [(row.name, row.gain) for row in others if row.gain and row.gain.low is not None]
+    told = [(name, gain.value or 0) for name, gain in gains if gain.excludes_zero]
+    helps, harms = ([name for name, gain in told if gain > 0], [name for name, gain in told if gain < 0])
     words = [
         f"The data show a gain by: {', '.join(helps)}." if helps else "The data show a gain by no ingredient.",
         f"They show a loss by: {', '.join(harms)}." if harms else "",

@@ -9,6 +9,7 @@ import numpy as np
 
 from zoo.core.errors import EvaluationError
 from zoo.evaluation.metrics import roc_auc
+from zoo.evaluation.result.numbers import finite
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.statistics.intervals import bootstrap
 from zoo.evaluation.statistics.ratios import mean_over_findings
@@ -20,8 +21,9 @@ class SeedDifference:
     """The mean over seeds of a difference in mean AUC.
 
     Attributes:
-        value: Mean over seeds of the first way's mean AUC over findings minus the second's.
-        low: Lower limit of its confidence interval; NaN with a single patient or seed.
+        value: Mean over seeds of the first way's mean AUC over findings minus the second's; None if no finding has both
+            a positive and a negative label.
+        low: Lower limit of its confidence interval; None with a single patient or seed.
         high: Upper limit.
         seeds: Number of seeds.
         patients: Number of patients.
@@ -31,17 +33,17 @@ class SeedDifference:
     True
     """
 
-    value: float
-    low: float
-    high: float
+    value: float | None
+    low: float | None
+    high: float | None
     seeds: int
     patients: int
-    each: tuple[float, ...]
+    each: tuple[float | None, ...]
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether the interval leaves out 0."""
-        return self.low > 0 or self.high < 0
+        """Whether there is an interval, and it leaves out 0."""
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
 def auc_difference(
@@ -93,4 +95,4 @@ def auc_difference(
             low, high = value - spread, value + spread
         else:
             low = high = value
-    return SeedDifference(value, float(low), float(high), seeds, patients, tuple(each.tolist()))
+    return SeedDifference(finite(value), finite(low), finite(high), seeds, patients, tuple(finite(one) for one in each))

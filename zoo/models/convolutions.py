@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from zoo.core import keras_compat
+from zoo.core import backend, keras_compat
 
 
 def quicken(layer: keras.layers.Layer) -> None:
@@ -27,7 +27,7 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
     def call(self, inputs: Any) -> Any:
         """Convolves a batch (batch, rows, columns, channels)."""
         # A graph that is traced for an export keeps the single operation.
-        if isinstance(inputs, keras.KerasTensor) or not (self._is_plain() and _on_jax_cpu()):
+        if isinstance(inputs, keras.KerasTensor) or not (self._is_plain() and backend.is_jax_on_cpu()):
             return super().call(inputs)
         outputs = _shifted_products(inputs, self.kernel, self.strides, self.padding)
         if self.use_bias:
@@ -37,14 +37,6 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
     def _is_plain(self) -> bool:
         plain = self.data_format == "channels_last" and self.depth_multiplier == 1 and self.compute_dtype == "float32"
         return plain and tuple(self.dilation_rate) == (1, 1) and self.padding in ("valid", "same")
-
-
-def _on_jax_cpu() -> bool:
-    if keras.config.backend() != "jax":
-        return False
-    import jax
-
-    return jax.default_backend() == "cpu"
 
 
 def _shifted_products(images: Any, kernel: Any, strides: tuple[int, int], padding: str) -> Any:

@@ -19,6 +19,7 @@ from zoo.core import home
 from zoo.core.errors import ReleaseError
 from zoo.core.files import content_key, write_json
 from zoo.core.warn import warn_user
+from zoo.data.images.arrays import filled_up
 from zoo.data.images.reading import read_image
 from zoo.data.phantoms.drawing import draw_phantom
 from zoo.models.weights.header import read_release_header
@@ -190,9 +191,13 @@ def check_logits(release: ReleaseFolder) -> None:
 
 def predict(model: Any, golden: np.ndarray) -> np.ndarray:
     """Returns float32 logits of a few images, with the default batch size of `Predictor.predict`."""
-    batch = np.zeros((_BATCH, *golden.shape[1:]), np.uint8)
-    batch[: len(golden)] = golden
-    return np.asarray(model.predict_on_batch(batch), np.float32)[: len(golden)]
+    import keras
+
+    batch = filled_up(golden, _BATCH)
+    # TensorFlow takes many seconds to trace the graph of a large network, and computes the same without.
+    eager = keras.config.backend() == "tensorflow"
+    logits = model(batch, training=False) if eager else model.predict_on_batch(batch)
+    return np.asarray(logits, np.float32)[: len(golden)]
 
 
 def _array(release: ReleaseFolder, name: str) -> np.ndarray:
