@@ -97,6 +97,16 @@ def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def undrawn() -> Iterator[None]:
+    """Pages without figures: drawing them takes most of the time of an evaluation, and tests/report looks at them."""
+    from zoo.report import drawing
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drawing, "render", lambda chart, folder: ["<svg></svg>" for _ in chart.panels])
+        yield
+
+
 @pytest.fixture(autouse=True)
 def the_backend_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     """A command with `--backend` names it in the environment, which the children of later tests would get."""

@@ -15,6 +15,7 @@ from zoo.evaluation.decision import Decision
 from zoo.evaluation.studies.rule import StudyRule
 from zoo.release.write import write_release
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 FAST = ["--resamples", "20"]
 RULE = StudyRule(("mean", "max", "mean"), "validation", studies=7)
 

@@ -12,6 +12,7 @@ pytest.importorskip("sklearn", reason="the pixel baseline is scikit-learn's")
 from zoo.cli import main
 from zoo.data.phantoms.drawing import make_phantoms
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 RECIPE = Path(__file__).parents[1] / "tiny_recipe.py"
 COLUMNS = ("--image-column", "file", "--patient-column", "case")
 

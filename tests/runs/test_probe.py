@@ -26,6 +26,7 @@ from zoo.runs.audit import audit
 from zoo.training.probes.spec import OUT_OF_FOLD, ProbeSpec
 
 pytest.importorskip("sklearn")
+pytestmark = pytest.mark.usefixtures("undrawn")
 FINDINGS = ["Atelectasis", "Edema", "Fracture", "Pneumonia"]
 
 

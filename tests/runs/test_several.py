@@ -19,7 +19,6 @@ import zoo
 from zoo.cli import main
 from zoo.data.phantoms.drawing import make_phantoms
 from zoo.data.tables import reading
-from zoo.report import html
 from zoo.runs import results
 
 pytestmark = pytest.mark.tensorflow_only  # resuming on JAX is tested elsewhere; these are facts of tables
@@ -30,11 +29,10 @@ OWN = {"Pleural Effusion": "Effusion", "Cardiomegaly": "Cardiomegaly", "Support 
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _no_page():
-    """The page and its heatmaps take most of the time of a run, and nothing here looks at them."""
+def _no_heatmaps(undrawn):
+    """They take most of the time of a run, and nothing here looks at them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(results, "mistakes", lambda *args, **options: [])
-        patch.setattr(html, "write_report", lambda result, folder, **options: folder / "report.md")
         yield
 
 

@@ -152,9 +152,9 @@ def test_the_report_counts_unknown_ages_and_sexes_as_unknown(run, films):
 
 
 @pytest.mark.once_on_jax
-def test_the_same_command_again_changes_nothing(run, films):
+def test_the_same_command_again_changes_nothing(run, films, here):
     before = (run / "finetuned_ensemble.weights.h5").read_bytes(), (run / "metrics.json").read_bytes()
-    command("train", RECIPE, "--data", films, "--run", run)
+    here("train", RECIPE, "--data", films, "--run", run)
     assert ((run / "finetuned_ensemble.weights.h5").read_bytes(), (run / "metrics.json").read_bytes()) == before
 
 
@@ -208,7 +208,7 @@ def test_a_run_whose_release_is_gone_is_converted_from_its_training_weights(run,
 
 
 @pytest.mark.once_on_jax
-def test_a_finished_run_gets_fitted_weights_without_training(run, films, here, tmp_path):
+def test_a_finished_run_gets_fitted_weights_without_training(run, films, here, undrawn, tmp_path):
     """The weights in the release are those of the report; the graph, the logits and the decision are theirs."""
     copy = tmp_path / "tiny"
     shutil.copytree(run, copy)
@@ -297,10 +297,10 @@ def test_another_recipe_in_a_runs_folder_is_refused(run, films, here):
 
 
 @pytest.mark.tensorflow_only  # KerasCV's layers run in the pipeline of tf.data, whatever trains
-def test_the_kerascv_recipe_runs(films, tmp_path):
+def test_the_kerascv_recipe_runs(films, here, undrawn, tmp_path):
     pytest.importorskip("keras_cv")
     run = tmp_path / "kerascv"
-    command("train", "kerascv_options", "--data", films, "--run", run, "--set", "stages.0.epochs=1")
+    here("train", "kerascv_options", "--data", films, "--run", run, "--set", "stages.0.epochs=1")
     assert (run / "release" / "manifest.json").is_file()
 
 

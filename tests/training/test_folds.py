@@ -31,6 +31,7 @@ from zoo.training.jobs import plan, single
 from zoo.training.recipe import Stage
 from zoo.training.stages import train
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 STAGES = (
     Stage("stage1", epochs=1, batch_size=8, learning_rate=3e-3, snapshot=True),
     Stage("stage2", epochs=1, batch_size=8, learning_rate=1e-3),
