@@ -87,6 +87,22 @@ def test_csv_and_parquet_in_both_forms_hold_the_same_period(tmp_path):
             assert np.nansum(period.calls) == table["positive"].sum()
 
 
+@pytest.mark.parametrize("end", ["csv", "parquet"])
+def test_a_table_whose_first_thousand_images_are_unreadable_keeps_its_findings(tmp_path, end):
+    wide = wide_of(long_table(n=1100))
+    wide.loc[:1020, [*FINDINGS3]] = np.nan
+    wide.loc[:1050, FINDINGS3[0]] = np.nan
+    wide[FINDINGS3[2]] = np.nan
+    read = read_period(written(wide, tmp_path / f"wide.{end}"))
+    assert set(read.period.findings) == set(FINDINGS3[:2])
+    counts = dict(zip(read.period.findings, (~np.isnan(read.period.scores)).sum(0), strict=True))
+    assert counts == {FINDINGS3[0]: 49, FINDINGS3[1]: 79}
+    assert f"wide.{end}: columns without a single prediction, left out: {FINDINGS3[2]}" in read.notes
+    wide[[*FINDINGS3]] = np.nan
+    with pytest.raises(TableError, match="none of its 1,100 rows has a prediction"):
+        read_period(written(wide, tmp_path / f"none.{end}"))
+
+
 def test_the_command_gives_a_table_a_page_json_and_a_status(tmp_path, old, capsys):
     same, other = (written(long_table(seed=s, shift=x), tmp_path / f"{s}.csv") for s, x in ((1, 0), (2, 2.5)))
     assert cli.main(["monitor", str(old), str(same)]) == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias
 
 from zoo.core.csv import MISSING, CsvColumns, same_name, shortened
@@ -89,7 +90,12 @@ def names_of(finding: str, schema: LabelSchema) -> tuple[str, ...]:
 
 
 def prediction_columns(
-    table: CsvColumns, schema: Schema = "auto", prefix: str | None = None, among: Collection[str] = ()
+    table: CsvColumns,
+    schema: Schema = "auto",
+    prefix: str | None = None,
+    among: Collection[str] = (),
+    *,
+    whole: bool = True,
 ) -> Chosen:
     """Finds the columns that hold predictions.
 
@@ -99,6 +105,7 @@ def prediction_columns(
             columns with a common prefix, or those named as in CheXpert, NIH or `among`; otherwise all numeric columns.
         prefix: Prefix of each finding's name; detected if not given.
         among: Names that have labels.
+        whole: Whether these are all rows; else columns with the name of a finding are taken without a value so far.
 
     Raises:
         TableError: No column is named like a finding, a finding of the given list has no column, or several prefixes
@@ -107,7 +114,7 @@ def prediction_columns(
     known = find_schema(schema)
     prefix = _prefix(table, known) if prefix is None else _given(table, prefix)
     headers = _headers(table, known, prefix, among)
-    blank = [h for h in headers.values() if all(text.lower() in MISSING for text in table.columns[h])]
+    blank = [h for h in headers.values() if all(text.lower() in MISSING for text in table.columns[h])] if whole else []
     if blank and known.name != "own":
         headers = {finding: header for finding, header in headers.items() if header not in blank}
     where = f" behind {prefix!r}" if prefix else ""
@@ -125,8 +132,17 @@ def prediction_columns(
     if prefix:
         notes += (f"{table.path.name}: columns were read without their prefix {prefix!r}",)
     if blank:
-        notes += (f"{table.path.name}: columns without a single prediction, left out: {', '.join(blank)}",)
+        notes += (without_prediction(table.path, blank),)
     return Chosen(headers, prefix, notes + _unused(table, known, headers))
+
+
+def without_prediction(path: Path, columns: Sequence[str]) -> str:
+    """Says which columns of a table are left out since no row has a value.
+
+    >>> without_prediction(Path("a.csv"), ["Mass"])
+    'a.csv: columns without a single prediction, left out: Mass'
+    """
+    return f"{path.name}: columns without a single prediction, left out: {', '.join(columns)}"
 
 
 def without_label_prefix(header: str) -> str:

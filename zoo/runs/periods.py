@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from zoo.core.counting import counted
 from zoo.core.csv import MISSING, CsvColumns, shortened
 from zoo.core.errors import TableError
 from zoo.evaluation.files.long_form import UNTRAINED
 from zoo.evaluation.period import Period
 from zoo.inference.written import Piece, Written, open_written
 from zoo.labels.facts import LABEL_WORDS
-from zoo.labels.schemas import prediction_columns
+from zoo.labels.schemas import prediction_columns, without_prediction
 from zoo.runs.period_images import Images
 
 _FEATURE = re.compile(r"(.+)_(\d{4,})")
@@ -101,7 +102,7 @@ def _wide(
     facts = {*images.headers, head.header("images")}
     head = CsvColumns(head.path, head.lines, {h: texts for h, texts in head.columns.items() if h not in facts})
     try:
-        chosen = prediction_columns(head, "auto", None, {*among})
+        chosen = prediction_columns(head, "auto", None, {*among}, whole=False)
         headers, kind, notes = chosen.headers, "logits" if chosen.are_logits else kind, chosen.notes
     except TableError:
         if not members:
@@ -117,6 +118,13 @@ def _wide(
         values = [_finite(piece, header).astype(np.float32) for header in headers.values()]
         found.append(np.stack(values, 1) if values else np.empty((len(piece), 0), np.float32))
     scores = np.concatenate(found)
+    known = dict(zip(headers, ~np.isnan(scores).all(0), strict=True))
+    if not any(known.values()) and not members:
+        raise TableError(f"{source.path}: none of its {counted(len(scores), 'row')} has a prediction")
+    if blank := [headers[finding] for finding in headers if not known[finding]]:
+        notes += (without_prediction(source.path, blank),)
+    headers = {finding: header for finding, header in headers.items() if known[finding]}
+    scores = scores[:, list(known.values())]
     period = Period(source.path.name, *images.units(), tuple(headers), scores, None, images.shares())
     return Read(period, _kind(kind, images), {}, source.facts, members, notes, source)
 
