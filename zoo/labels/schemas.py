@@ -122,6 +122,8 @@ def prediction_columns(
         for finding in known.findings:
             if finding not in headers:
                 table.required(prefix + finding, "columns are matched by name")
+    if not headers and blank:
+        raise TableError(f"{table.path}: no row has a prediction in {', '.join(map(repr, blank))}")
     if not headers:
         raise TableError(
             f"{table.path}: no column{where} is named like a finding of {known.name!r}; it has "

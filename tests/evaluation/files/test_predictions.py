@@ -193,6 +193,8 @@ def test_a_column_without_a_single_prediction_is_left_out(write):
     found = read_predictions(write("id,Edema,Mass\na,.1,\nb,.2,NaN\n"))
     assert found.findings == ("Edema",)
     assert said("without a single prediction, left out: Mass", found.notes)
+    with pytest.raises(TableError, match="no row has a prediction in 'Edema', 'Mass'"):
+        read_predictions(write("id,Edema,Mass\na,,\nb,,NaN\n"))
 
 
 def test_what_zoo_predict_writes_is_read(write):
