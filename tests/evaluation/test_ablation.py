@@ -74,13 +74,13 @@ def test_the_table_shows_what_is_done_and_counts_what_is_not():
     base = drawn(rng, 200)
     noise = {"all": 0.1, "EMA": 0.1, "GeM": 3.0}
     cells = {name: {seed: drawn(rng, noise=much, base=base) for seed in range(3)} for name, much in noise.items()}
-    cells["focal loss"] = {0: cells["all"][0]}
-    found = table(["all", "EMA", "GeM", "focal loss", "mixup"], 3, cells, {"all": [1.0, 2.0], "GeM": [4.0]})
+    cells["focal loss"] = {0: drawn(rng, noise=0.1, base=base)}
+    cells["by study"] = cells["all"]
+    found = table(["all", "EMA", "GeM", "focal loss", "by study", "mixup"], 3, cells, {"all": [1.0, 2.0], "GeM": [4.0]})
     rows = {row.name: row for row in found.rows}
     assert rows["all"].minutes == 1.5
     assert rows["GeM"].gain.low > 0.05
     assert not rows["EMA"].gain.excludes_zero
-    assert rows["focal loss"].gain.value == 0
     assert rows["focal loss"].gain.low is None
     assert rows["mixup"].gain is None
     text = markdown(found, "400 images")
@@ -89,7 +89,9 @@ def test_the_table_shows_what_is_done_and_counts_what_is_not():
     assert "| focal loss | 1 |" in text
     assert "too few seeds for an interval" in text
     assert "| mixup | 0 |  | not done |  |" in text
-    assert "Not complete: 5 of 15 cells are missing." in text
+    assert "| by study | 3 | " in text
+    assert "| nothing: it changes no AUC here |" in text
+    assert "Not complete: 5 of 18 cells are missing." in text
     assert "2 intervals at 95%: if no ingredient did anything, 0.1 of them" in text
 
 

@@ -134,13 +134,15 @@ def _gain(gain: SeedDifference | None) -> str:
         return "not done"
     if gain.value is None:
         return "undefined"
+    if not any(gain.each):
+        return "nothing: it changes no AUC here"
     if gain.low is None:
         return f"{gain.value:+.4f} (too few seeds for an interval)"
     return f"{gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"
 
 
 def _notes(found: Table, others: Sequence[Row]) -> list[str]:
-    gains = [(row.name, row.gain) for row in others if row.gain and row.gain.low is not None]
+    gains = [(row.name, row.gain) for row in others if row.gain and row.gain.low is not None and any(row.gain.each)]
     told = [(name, gain.value or 0) for name, gain in gains if gain.excludes_zero]
     helps, harms = ([name for name, gain in told if gain > 0], [name for name, gain in told if gain < 0])
     words = [
