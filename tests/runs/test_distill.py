@@ -20,8 +20,9 @@ from zoo.release.write import write_release
 pytest.importorskip("tensorflow", reason="training reads its images through tf.data")
 pytest.importorskip("sklearn", reason="the pixel baseline is scikit-learn's")
 
-#: "Fracture" is no output that the teacher was trained on.
 pytestmark = pytest.mark.usefixtures("undrawn")
+
+#: "Fracture" is no output that the teacher was trained on.
 SPEC = EnsembleSpec("old", (MemberSpec("tiny"), MemberSpec("tiny", alias="other")), 16, untrained=("Fracture",))
 SMALL = ("--set", "stages.0.epochs=2", "--set", "stages.0.batch_size=16", "--set", "stages.0.warmup_steps=1")
 SPLIT = ("--set", "split.fractions=[0.4, 0.3, 0.3]")

@@ -55,6 +55,7 @@ def test_predictions_against_labels_give_a_table_metrics_and_a_report(files, cap
     assert "not a medical device" in shown
     page = (out / "report.html").read_text("utf-8")
     assert "Research software, not a medical device" in page
+    assert (out / "figures" / "roc.png").is_file()
 
 
 def test_a_decision_is_fitted_on_a_share_of_the_patients_and_reported_on_the_others(files):
