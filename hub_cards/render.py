@@ -4,7 +4,8 @@
     python hub_cards/render.py xrayslam-demo RUN           renders one card with the results of a finished `zoo train`
     python hub_cards/render.py xrayslam-demo RUN --readme  also prints the README's tables of these results
 
-`facts.json` holds the part of a run's results that the card shows; the whole `metrics.json` is a hundred times as long.
+`facts.json` holds the part of a run's results that the card shows; the whole `metrics.json` is more than ten times as
+long.
 Run the script in a checkout, with `PYTHONPATH=.` if the package is not installed.
 """
 
