@@ -28,7 +28,7 @@ def models() -> str:
         f"| `{name}` | {registry.info(name).summary} |" for name in registry.list_models(kind="backbone")
     )
     recipes = (ROOT / "recipes" / "README.md").read_text("utf-8")
-    recipes = re.sub(r"\]\((?!http|#)[^)]*\)", "]", recipes).replace("# Recipes", "## Recipes", 1)
+    recipes = re.sub(r"\[([^]]*)\]\((?!http|#)[^)]*\)", r"\1", recipes).replace("# Recipes", "## Recipes", 1)
     return (
         "# Models and recipes\n\nMade from the registry: `zoo list --catalog` prints the first table.\n\n"
         f"## Models by name\n\n{catalog_table.markdown(catalog_table.rows())}\n\n"

@@ -126,6 +126,17 @@ def test_the_readme_shows_commands_that_the_parser_takes():
         parser().parse_args(words[1:])
 
 
+def test_changes_of_a_recipe_on_a_page_are_some_that_a_recipe_takes():
+    """Each `--set PATH=VALUE`, in a sentence too."""
+    from zoo.training.recipe import apply_overrides, load_recipe
+
+    text = "".join(page.read_text("utf-8") for page in (*PAGES, ROOT / "README.md", ROOT / "recipes" / "README.md"))
+    changes = {quoted or plain for quoted, plain in re.findall(r"--set (?:'([^']+)'|([^\s`\"']+))", text)}
+    assert len(changes) > 8
+    for change in changes - {"path=value"}:
+        apply_overrides(load_recipe("xrayslam"), [change])
+
+
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "recipes/README.md"])
 def test_links_to_files_lead_somewhere(page):
     """The site's own links are checked when it is built."""
@@ -146,6 +157,7 @@ def test_the_site_is_built_without_a_warning_and_fetches_nothing(tmp_path):
     assert not re.findall(r"""(?:src|href)="https?://[^"]*\.(?:js|css|woff2?)[^"]*\"""", page)
     models = (tmp_path / "site" / "reference" / "models.html").read_text("utf-8")
     assert "xrv-densenet121-all" in models
+    assert "[xrayslam_kaggle.ipynb" not in models  # a link of recipes/README.md that leads out of the site
     assert "densenet121" in models
 
 
