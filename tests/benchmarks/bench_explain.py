@@ -50,7 +50,7 @@ def model() -> Ensemble:
 
 @pytest.fixture(scope="module")
 def made() -> Phantoms:
-    """Films that no model was trained on."""
+    """Images that no model was trained on."""
     return phantoms(FILMS, SEED_OF_FILMS)
 
 
@@ -67,7 +67,7 @@ def test_scores(record: Callable[..., None], describe: Callable[..., None], mode
     describe(
         FOUND,
         f"{about(model)} {len(made.films)} phantoms that it was not trained on, {len(made.masks)} findings with a "
-        "mask. In brackets: 95% intervals from 2,000 resamples of films. A map without a positive value is a miss.",
+        "mask. In brackets: 95% intervals from 2,000 resamples of images. A map without a positive value is a miss.",
     )
     centre = np.zeros((1, *shape))
     centre[0, shape[0] // 2, shape[1] // 2] = 1
@@ -96,7 +96,7 @@ def by_finding(
 ) -> None:
     logits = np.asarray(model.predict(pixels(made.films, model.input_shape[1]), batch_size=BATCH, verbose=0))
     auc, area = roc_auc(made.labels, logits), made.masks.mean(axis=(1, 2))
-    describe(BY_FINDING, "AUC on the same images; area: the mask's share of the film.")
+    describe(BY_FINDING, "AUC on the same images; area: the mask's share of the image.")
     for j in np.unique(made.finding):
         rows = made.finding == j
         text = interval({k: got[k][rows] for k in ("pointing game", "energy inside")}, made.film[rows])
@@ -187,7 +187,7 @@ def tape_gradcam(network: Classifier, films: np.ndarray, wanted: np.ndarray) -> 
 
 @dataclass
 class Phantoms:
-    """Films with their labels, and one row for each finding with a mask on one of them."""
+    """Images with their labels, and one row for each finding with a mask on one of them."""
 
     films: list[np.ndarray]
     labels: np.ndarray

@@ -1,6 +1,6 @@
 """From a folder of images to a file of findings, beside the bare runtime and beside loops as people write them.
 
-All of a section take the same network and the same films. The bare runtime has their pixels in memory already: it is
+All of a section take the same network and the same images. The bare runtime has their pixels in memory already: it is
 what reading and writing at the same time could at best come to. The release is that of ZOO_BENCH_RELEASE, as in
 `bench_inference.py`; without it the weights are random ones, and int8 is left out.
 """

@@ -1,4 +1,4 @@
-"""Films a second of the three-member ensemble in each runtime, beside the same weights in PyTorch.
+"""Images a second of the three-member ensemble in each runtime, beside the same weights in PyTorch.
 
 The release is that of the folder which ZOO_BENCH_RELEASE names; only one that was trained can carry an int8 export that
 was accepted. Without it the weights are random ones, and int8 is left out. One takes half an hour on two cores:
