@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 
 from zoo.config.specs import MAX_FINDINGS, MAX_MEMBERS, EnsembleSpec, MemberSpec, from_dict, override, to_dict
@@ -79,6 +80,8 @@ def test_a_member_is_called_by_its_backbone_unless_named():
         ({"weighting": ((1.0,) * 14, (1.0,) * 13)}, r"2 rows of 14 numbers, got \[14, 13\]"),
         ({"weighting": ((1.0,) * 14, (-1.0,) * 14)}, "finite numbers >= 0"),
         ({"weighting": ((0.0,) + (1.0,) * 13,) * 2}, "0 in every member for Atelectasis, which is not among"),
+        ({"weighting": ((1e308,) * 14, (1e308,) * 14)}, "the sum of a finding is infinite"),
+        ({"weighting": 0.5}, "a word, 2 numbers, or 2 rows of numbers, got 0.5"),
         ({"weighting": "fited"}, "weighting must be 'uniform', 'fitted', 'fitted_per_finding' or numbers, got 'fited'"),
         ({"untrained": ("Effusion",)}, "untrained 'Effusion' is none of its findings"),
         ({"untrained": FINDINGS}, "all of its findings are untrained"),
@@ -87,6 +90,25 @@ def test_a_member_is_called_by_its_backbone_unless_named():
 def test_an_impossible_ensemble_is_refused_before_it_is_built(changes, message):
     with pytest.raises(RecipeError, match=message):
         ensemble(**changes)
+
+
+def test_weights_may_be_lists_and_arrays():
+    rows = np.array([[1.0, 0.0], [0.5, 0.5]])
+    for given, kept in (
+        ([0.9, 0.1], (0.9, 0.1)),
+        (rows, ((1.0, 0.0), (0.5, 0.5))),
+        ([*rows], ((1.0, 0.0), (0.5, 0.5))),
+    ):
+        spec = ensemble(weighting=given, findings=FINDINGS[:2])
+        assert spec.weighting == kept
+        assert from_dict(EnsembleSpec, to_dict(spec)) == spec
+    assert ensemble(weighting=[]).weighting == "uniform"
+
+
+@pytest.mark.parametrize("name", ["tested", "uniform", "fitted", "fitted_per_finding", "greedy", "given"])
+def test_a_member_is_not_called_like_a_file_of_a_release_or_a_choice_of_weights(name):
+    with pytest.raises(RecipeError, match="is none of"):
+        MemberSpec("tiny", alias=name)
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0, float("nan")])

@@ -1,6 +1,7 @@
 """Augmentation: what each step does to pixels, and that an image becomes what its own draws say."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -183,7 +184,15 @@ def test_specs_are_saved_and_read_back(spec):
 
 
 @pytest.mark.parametrize(
-    "field, value", [("rot90", 1.5), ("brightness", -0.1), ("targeted_hue", 0.6), ("rotation", 999.0)]
+    "field, value",
+    [
+        ("rot90", 1.5),
+        ("brightness", -0.1),
+        ("targeted_hue", 0.6),
+        ("rotation", 999.0),
+        ("mixup", math.inf),
+        ("contrast_high", math.inf),
+    ],
 )
 def test_values_out_of_range_name_the_field(field, value):
     with pytest.raises(RecipeError, match=field):

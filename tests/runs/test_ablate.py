@@ -1,6 +1,7 @@
 """`zoo ablate` at its smallest: two ingredients, two seeds, stopped in the middle and gone on with."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pandas as pd
@@ -96,13 +97,17 @@ def assert_means_of_studies(folder):
 
 
 def test_definitions_that_do_not_fit_are_refused(tmp_path, capsys):
-    bad = {
-        "without={": ("without={'nothing': ('by_study=true',), ", "without 'nothing' nothing changes"),
-        "seeds=(3, 4)": ("seeds=(3,)", "two different seeds or more"),
-        "by_study=false": ("stages.0.epochs=1", "unknown field 'stages'"),
-        "ablation = Ablation": ("other = Ablation", "expected an Ablation called 'ablation'"),
-    }
-    for old, (new, message) in bad.items():
+    bad = (
+        ("without={", "without={'nothing': ('by_study=true',), ", "without 'nothing' nothing changes"),
+        ("seeds=(3, 4)", "seeds=(3,)", "two different seeds or more"),
+        ("by_study=false", "stages.0.epochs=1", "unknown field 'stages'"),
+        ("by_study=false", "recipe.cache=never", "without 'studies' nothing changes"),
+        ("by_study=false", "recipe.seed=9", "without 'studies' recipe.seed changes, which is the same for all"),
+        ("by_study=false", "recipe.split.seed=2", "without 'studies' recipe.split changes, which is the same for all"),
+        ('"by_study=false"', "'recipe.ensemble.findings=[\"Edema\"]'", "ensemble.findings changes, which is the same"),
+        ("ablation = Ablation", "other = Ablation", "expected an Ablation called 'ablation'"),
+    )
+    for old, new, message in bad:
         (tmp_path / "bad.py").write_text(DEFINITION.replace(old, new))
         assert main(["ablate", str(tmp_path / "bad.py"), "--data", str(tmp_path)]) == 1
         assert message in capsys.readouterr().err
@@ -127,3 +132,21 @@ def test_a_cell_that_was_cut_off_or_altered_is_none(tmp_path):
     listed.write_text(whole)
     logits.write_text("Image_name,logit_Edema\na.png,0.6\n")
     assert ablate._facts(tmp_path) is None
+
+
+def test_a_variant_starts_from_weights_of_others_with_the_pixels_that_they_expect(tmp_path, monkeypatch):
+    from zoo.config.pixels import NAMED
+    from zoo.names import porting
+    from zoo.runs import ablate
+    from zoo.training.ablation import load_ablation
+
+    changes = "recipe.stages.0.ema_momentum=null", "recipe.ensemble.members.0.weights=port"
+    (tmp_path / "small.py").write_text(DEFINITION.replace(*changes))
+
+    def start_of(member):
+        return replace(member, pixels=NAMED["xrv"]) if member.weights == "port" else member
+
+    monkeypatch.setattr(porting, "start_of", start_of)
+    work = ablate._Work(tmp_path, load_ablation(tmp_path / "small.py"), None)
+    pixels = [work.variant(name, 3).recipe.ensemble.members[0].pixels for name in ("all", "EMA")]
+    assert pixels == [None, NAMED["xrv"]]

@@ -1,6 +1,7 @@
 """`zoo distill` at its smallest: tables, images alone and both; killed in the teacher's pass and in training."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -10,6 +11,9 @@ import pytest
 import zoo
 from zoo.cli import main
 from zoo.config.specs import EnsembleSpec, MemberSpec
+from zoo.config.tta import TtaSpec
+from zoo.core.errors import CheckpointError
+from zoo.core.progress import Silent
 from zoo.data.phantoms.drawing import make_phantoms
 from zoo.evaluation.decision import Decision
 from zoo.labels.findings import FINDINGS
@@ -19,6 +23,8 @@ from zoo.release.write import write_release
 
 pytest.importorskip("tensorflow", reason="training reads its images through tf.data")
 pytest.importorskip("sklearn", reason="the pixel baseline is scikit-learn's")
+
+from zoo.runs.teacher_logits import cached_logits
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -133,7 +139,7 @@ def test_images_alone_teach_and_the_release_says_what_its_figures_measure(teache
     shutil.copytree(phantoms / "train2", images)
     assert ask(teacher, images, tmp_path / "run", "--alpha", "0.1") == 1
     assert "alpha must be 0" in capsys.readouterr().err
-    assert ask(teacher, images, tmp_path / "run2") == 0
+    assert ask(teacher, images, tmp_path / "run2", "--set", 'tta={"scales": [0.9]}') == 0
     release = ReleaseFolder(tmp_path / "run2" / "release")
     assert release.provenance["distillation"]["labels"] == "the teacher's decisions"
     assert "agreement with\nthe teacher, not accuracy" in (release.folder / "README.md").read_text()
@@ -141,12 +147,24 @@ def test_images_alone_teach_and_the_release_says_what_its_figures_measure(teache
     decision = zoo.load(release.folder).decision
     assert decision.temperature == (1.5,)  # the teacher's calibration
     assert decision.temperature_origin.recipe == "the teacher's"
+    assert decision.tta == TtaSpec(scales=(0.9,)), "the views that its thresholds were fitted with"
+    assert "logits are averaged over 2 views" in (tmp_path / "run2" / "report.html").read_text()
     split = json.loads((tmp_path / "run2" / "split.json").read_text())
     assert split["by"] == "image"
 
 
+def test_logits_of_other_images_are_refused_or_replaced_and_names_may_be_any_bytes(teacher, phantoms, tmp_path):
+    first, odd = next((phantoms / "train2").iterdir()), os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png")
+    shutil.copy(first, odd)
+    model, out = zoo.load(teacher), tmp_path / "logits.csv"
+    cached_logits(model, [str(first)], out, Silent())
+    with pytest.raises(CheckpointError, match=r"logits\.csv"):
+        cached_logits(model, [odd], out, Silent())
+    found = cached_logits(model, [odd], out, Silent(), restart=True)
+    np.testing.assert_array_equal(cached_logits(model, [odd], out, Silent()), found)
+
+
 def test_a_copy_without_labels_of_a_labelled_image_is_left_out(phantoms, tmp_path):
-    from zoo.core.progress import Silent
     from zoo.runs import taught_data
 
     table = pd.DataFrame(

@@ -63,8 +63,9 @@ def test_what_does_not_fit_is_refused():
         DistillationLoss()(ops.convert_to_tensor(LABELS, "float32"), ops.convert_to_tensor(STUDENT))
     with pytest.raises(UsageError, match="the teacher's logits are"):
         targets(TEACHER, LABELS[:1], 1.0)
-    with pytest.raises(RecipeError, match="temperature must be above 0"):
-        TeachingSpec("x", "", temperature=0)
+    for temperature in (0, 1e-10, 101, float("nan")):
+        with pytest.raises(RecipeError, match="temperature must be"):
+            TeachingSpec("x", "", temperature=temperature)
     with pytest.raises(RecipeError, match=r"alpha must be in \[0, 1\), got 1"):
         TeachingSpec("x", "", alpha=1)
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from small_run import FINDINGS, digest, make_recipe, make_table, split_of
 
+from zoo.config.specs import MemberSpec
 from zoo.core.errors import RecipeError, SplitError
 from zoo.core.progress import Silent
 from zoo.data.images.reading import read_image
@@ -90,6 +91,21 @@ def test_each_member_becomes_k_members_and_snapshots_with_seeds_of_their_own(tmp
     assert [member.name for member in folds.bases_of(recipe).members] == bases
     plain = make_recipe(members=2)
     assert folds.model_of(plain) == plain.ensemble
+
+
+def test_snapshots_and_members_of_one_name_are_refused_before_training(tmp_path):
+    recipe, first = in_folds(STAGES), MemberSpec("tiny", alias="tiny0-stage1")
+    both = dataclasses.replace(recipe.ensemble, members=(*recipe.ensemble.members, first))
+    with pytest.raises(RecipeError, match="members need different names"):
+        plan(dataclasses.replace(recipe, ensemble=both), tmp_path)
+
+
+def test_a_snapshot_without_folds_has_a_decision_of_its_own(table, tmp_path, monkeypatch):
+    recipe = in_folds(STAGES, folds=0)
+    model = Ensemble.from_spec(folds.model_of(recipe))
+    monkeypatch.setattr("zoo.training.assess.load_best", lambda *_: model)
+    found = assess(recipe, table, split_of(table, recipe), tmp_path, Silent())
+    assert set(found.member_decisions) == {"tiny0-stage1", "tiny0"}
 
 
 def test_two_members_of_one_backbone_have_different_seeds(tmp_path):

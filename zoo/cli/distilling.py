@@ -34,7 +34,7 @@ def add(commands: Any) -> None:
         "(default: auto)",
     )  # fmt: skip
     sub.add_argument(
-        "--temperature", type=float, default=2.0, help="divides the logits of both in the loss (default: 2)"
+        "--temperature", type=float, default=2.0, help="divides the logits of both in the loss, 0.1 to 100 (default: 2)"
     )
     sub.add_argument(
         "--alpha", type=number(float, 0), default=0.0,

@@ -28,11 +28,11 @@ MAX_IMAGE_SIZE, MAX_MEMBERS, MAX_FINDINGS = 2048, 32, 1024
 #: Largest number of images that a file may state; every whole number up to it is exact as a float.
 MAX_COUNT = 2**53
 
-#: A member's name is also used for a file and a layer, so names that some of these already have are excluded.
-_NAME, _TAKEN = (
-    re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"),
-    ("ensemble", "parity", "trained_on", "gate", "image", "logits"),
-)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+
+#: A member's name is also used for a file, a layer, and a row in the table of choices of weights, so names that some of
+#: these already have are excluded.
+_TAKEN = ("ensemble", "parity", "trained_on", "gate", "tested", "image", "logits", *weights.CHOICES)
 
 #: JSON Schema patterns and limits for the same rules; JSON Schema accepts no numbers beyond these limits.
 NAME_PATTERN, MAX_NUMBER = f"^{_NAME.pattern}$", sys.float_info.max
@@ -130,8 +130,7 @@ class EnsembleSpec:
     FORMER: ClassVar = {"member_weights": "weighting"}
 
     def __post_init__(self) -> None:
-        if self.weighting == ():
-            object.__setattr__(self, "weighting", "uniform")
+        object.__setattr__(self, "weighting", weights.tidied(self.weighting))
         names = [m.name for m in self.members]
         if not _NAME.fullmatch(self.name):
             rule = "letters, digits, '.', '_' and '-' (at most 96)"

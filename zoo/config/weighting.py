@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from zoo.core.errors import RecipeError
 
 #: How the members are weighted, in a word: equally, or by a fit on the validation part (`evaluation.ensembling`).
 Word = Literal["uniform", "fitted", "fitted_per_finding"]
+
+#: Names of all choices of weights that reports compare, besides the name of a member.
+CHOICES = (*get_args(Word), "greedy", "given")
 
 #: One number for each member, or one row (of findings) for each member; () is the plain mean.
 Weights = Sequence[float | Sequence[float]]
@@ -25,6 +28,21 @@ def numbers(weighting: Word | Weights) -> Weights:
     ((), (0.9, 0.1))
     """
     return () if isinstance(weighting, str) else weighting
+
+
+def tidied(weighting: Any) -> Any:
+    """Makes tuples of lists and arrays, and "uniform" of none at all; anything else stays as it is, for `problem`.
+
+    >>> tidied([[1, 0], [0.5, 0.5]]), tidied([])
+    (((1, 0), (0.5, 0.5)), 'uniform')
+    """
+    found = _tuples(weighting)
+    return "uniform" if found == () else found
+
+
+def _tuples(value: Any) -> Any:
+    plain = value.tolist() if hasattr(value, "tolist") else value  # of NumPy
+    return tuple(map(_tuples, plain)) if isinstance(plain, list | tuple) else plain
 
 
 def check_stored(weighting: Word | Weights) -> None:
@@ -69,6 +87,8 @@ def problem(weighting: Word | Weights, members: int, findings: Sequence[str], un
         words = ", ".join(map(repr, get_args(Word)))
         return "" if weighting in get_args(Word) else f"weighting must be {words} or numbers, got {weighting!r}"
     weights = weighting
+    if not isinstance(weights, Sequence) or not all(isinstance(w, Sequence | int | float) for w in weights):
+        return f"weighting must be a word, {members} numbers, or {members} rows of numbers, got {weights!r}"
     rows = [w for w in weights if isinstance(w, Sequence)]
     if not rows:
         numbers = [float(w) for w in weights if not isinstance(w, Sequence)]
@@ -79,6 +99,8 @@ def problem(weighting: Word | Weights, members: int, findings: Sequence[str], un
         return f"weighting by finding must be {members} rows of {len(findings)} numbers, got {shape}"
     if not all(0 <= w < math.inf for row in rows for w in row):
         return "weighting must be finite numbers >= 0"
+    if not all(sum(column) < math.inf for column in zip(*rows, strict=True)):
+        return "weighting must be smaller numbers: the sum of a finding is infinite"
     silent = [f for f, column in zip(findings, zip(*rows, strict=True), strict=True) if not sum(column)]
     if left := [finding for finding in silent if finding not in untrained]:
         return f"weighting is 0 in every member for {', '.join(left)}, which is not among the untrained findings"

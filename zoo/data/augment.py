@@ -69,8 +69,9 @@ class AugmentSpec:
     def __post_init__(self) -> None:
         for name in (f.name for f in fields(self) if f.name != "kerascv"):
             value, highest = getattr(self, name), _HIGHEST.get(name, 1.0)
-            if not 0.0 <= value <= highest:
-                raise RecipeError(f"augment.{name} must be 0 to {highest:g}, got {value}")
+            if not 0.0 <= value <= highest or value == math.inf:
+                limits = f"0 to {highest:g}" if highest < math.inf else "0 or a finite number above it"
+                raise RecipeError(f"augment.{name} must be {limits}, got {value}")
         if self.mixup and self.kerascv == "mixup":
             raise RecipeError(
                 "augment.mixup and augment.kerascv='mixup' would mix each image twice: keep augment.mixup alone, which "

@@ -38,7 +38,8 @@ def markdown(result: Evaluation) -> str:
         "",
         RESEARCH_ONLY,
         "",
-        f"{rows}, split `{result.split_hash[:12] or 'unnamed'}`. In brackets: {_how(result.interval)}.",
+        f"{rows}, split `{result.split_hash[:12] or 'unnamed'}`. In brackets: {_how(result.interval)}. A "
+        "number without one: too few patients to tell.",
         "",
         *_finding_table(result),
         "",
@@ -236,18 +237,19 @@ def choice_name(choice: str, members: Members) -> str:
 
 def worse_than_a_member(result: Evaluation) -> list[str]:
     """Says of which members the ensemble is significantly worse in mean AUC, and what to do; one sentence each."""
-    found = []
-    for name in result.members.members if result.members else ():
-        less = result.differences[name].macro.auc if name in result.differences else None
-        if less is not None and less.high is not None and less.high < 0:
-            what = (
-                "the mean with equal weights" if result.members and result.members.used == UNIFORM else "the ensemble"
-            )
-            to_do = (
-                "fit the weights with `--set ensemble.weighting=fitted`; a finished run is not trained again"
-                if result.members and result.members.used == UNIFORM
-                else "that member can be loaded alone"
-            )
+    block, found = result.members, []
+    if block is None:
+        return []
+    if block.used == UNIFORM:
+        what = "the mean with equal weights"
+        to_do = "fit the weights with `--set ensemble.weighting=fitted`; a finished run is not trained again"
+    else:
+        what, to_do = "the ensemble", "that member can be loaded alone"
+    for name in block.members:
+        # `zoo evaluate` does not evaluate the members by themselves; the best one is still among the choices.
+        choice = block.choices.get(name)
+        less = result.differences[name].macro.auc if name in result.differences else choice and choice.auc_difference
+        if less and less.high is not None and less.high < 0:
             found.append(f"In mean AUC {what} is worse than {name} alone by {_cell(less)}: {to_do}.")
     return found
 

@@ -25,6 +25,7 @@ from zoo.evaluation import ablation as results
 from zoo.evaluation.ablation import Table
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.studies.rule import join
+from zoo.names import porting
 from zoo.runs import training_data
 from zoo.runs.training_data import Prepared
 from zoo.training import assess, interruption, stages
@@ -59,6 +60,12 @@ class _Work:
     folder: Path
     ablation: Ablation
     held: Prepared
+
+    def variant(self, name: str, seed: int) -> Variant:
+        """A variant as it is trained: weights of ports that it names come with the pixels that they expect."""
+        found = self.ablation.variant(name, seed)
+        ensemble = porting.with_starts(found.recipe.ensemble)
+        return dataclasses.replace(found, recipe=dataclasses.replace(found.recipe, ensemble=ensemble))
 
 
 def ablate(
@@ -97,7 +104,7 @@ def ablate(
     try:
         with interruption.at_once():
             held = training_data.prepare(ablation.recipe, data, dataset, folder, progress, cache)
-            work = _Work(folder, dataclasses.replace(ablation, recipe=held.recipe), held)
+            work = _Work(folder, _with_findings(ablation, held.recipe.ensemble.findings), held)
             for seed in ablation.seeds:
                 stopped = stopped or _train_seed(work, seed, until, progress)
     except interruption.Signalled as stop:
@@ -105,9 +112,15 @@ def ablate(
     return Outcome(folder, stopped, _compare(work))
 
 
+def _with_findings(ablation: Ablation, findings: tuple[str, ...]) -> Ablation:
+    """The ablation with the findings of the table, which a table of one's own decides."""
+    ensemble = dataclasses.replace(ablation.recipe.ensemble, findings=findings)
+    return dataclasses.replace(ablation, recipe=dataclasses.replace(ablation.recipe, ensemble=ensemble))
+
+
 def _train_seed(work: _Work, seed: int, until: float | None, progress: Progress) -> str:
     """Trains what is missing of one seed; returns why it stopped, or ""."""
-    held, variants = work.held, {name: work.ablation.variant(name, seed) for name in work.ablation.variants}
+    held, variants = work.held, {name: work.variant(name, seed) for name in work.ablation.variants}
     for cell in (_cell(work, name, seed) for name in variants):
         if cell.exists() and _facts(cell) is None:
             progress.message(f"{cell}: damaged; it is trained anew")
@@ -206,7 +219,7 @@ def _compare(work: _Work) -> Table | None:
     ablation = work.ablation
     for name in ablation.variants:
         for seed in ablation.seeds:
-            if _done(work, name, seed, ablation.variant(name, seed)):
+            if _done(work, name, seed, work.variant(name, seed)):
                 cell = _cell(work, name, seed)
                 done.setdefault(name, {})[seed] = _scores(cell, work)
                 minutes.setdefault(name, []).append(json.loads((cell / _FACTS).read_text("utf-8"))["seconds"] / 60)

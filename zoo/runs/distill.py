@@ -84,7 +84,8 @@ def distill(
         run: Folder of the run; created if missing.
         progress: Receives the progress of every step.
         max_hours: Stops training cleanly after this many hours.
-        restart: Whether to move an earlier run in `run` away and start anew, instead of resuming it.
+        restart: Whether to move an earlier run in `run` away and start anew, instead of resuming it; and to replace
+            the `logits` of the lesson if they are of another teacher or of other images.
 
     Raises:
         CheckpointError: The run would be resumed with another teacher, recipe or other data.
@@ -97,17 +98,17 @@ def distill(
         move_away(run, progress)
     try:
         with interruption.at_once():
-            return _distill(lesson, run, progress, max_hours)
+            return _distill(lesson, run, progress, max_hours, restart)
     except interruption.Signalled as stop:
         return Outcome(run, stopped=stop.name)
 
 
-def _distill(lesson: Lesson, run: Path, progress: Progress, max_hours: float | None) -> Outcome:
+def _distill(lesson: Lesson, run: Path, progress: Progress, max_hours: float | None, restart: bool) -> Outcome:
     teacher = load(lesson.teacher, runtime=lesson.runtime)
     with removed_on_failure(run, progress):
         held = _prepare(lesson, teacher, run, progress)
     paths = list(held.table["Image_path"])
-    logits = cached_logits(teacher, paths, lesson.logits or run / "teacher.csv", progress)
+    logits = cached_logits(teacher, paths, lesson.logits or run / "teacher.csv", progress, restart=restart)
     facts = _facts(teacher, held, progress)
     table, kept = held.table, None
     if not _is_labelled(held):

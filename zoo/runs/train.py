@@ -211,7 +211,7 @@ def _report(
         study = Study({found.spec.name: found.scores}, tested["Image_name"].to_numpy(str), groups, {}, ())
         shared = leaks.find(study, None, progress, run / "split.json", paths=paths)
         result = results.complete(found.result, found.scores, found.decision, groups=groups, leakage=shared)
-        result = dataclasses.replace(result, notes=taught.notes or result.notes)
+        result = dataclasses.replace(result, notes=(*taught.notes, *(result.notes or ())))
         advance()
         wrong = results.mistakes(found.model, paths, found.scores, found.decision)
         advance()

@@ -14,6 +14,12 @@ from zoo.training.recipe import Recipe, run_definition, split_override
 #: Name of the variant from which nothing is taken out.
 ALL = "all"
 
+#: Fields of the recipe that are the same for all variants: those of one seed are compared on one test part.
+_SHARED = ("seed", "split", "dataset", "table")
+
+#: Fields of the recipe that change nothing that is trained or scored.
+_IDLE = ("name", "cache", "checkpoint_minutes", "fill_missing")
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -44,7 +50,7 @@ class Ablation:
 
     Raises:
         RecipeError: No ingredients, an ingredient called "all", fewer than two seeds or equal ones, or a change that
-            does not fit; the message names it.
+            changes nothing or that does not fit; the message names it.
 
     Example:
         >>> from zoo.training.recipe import load_recipe
@@ -67,8 +73,19 @@ class Ablation:
         for seed in self.seeds:
             check_seed(seed)
         for ingredient in self.without:
-            if self.variant(ingredient, self.seeds[0]) == self.variant(ALL, self.seeds[0]):
-                raise RecipeError(f"ablation {self.name!r}: without {ingredient!r} nothing changes")
+            if wrong := self._wrong(ingredient):
+                raise RecipeError(f"ablation {self.name!r}: without {ingredient!r} {wrong}")
+
+    def _wrong(self, ingredient: str) -> str:
+        """What is wrong with the changes that take out an ingredient; "" if nothing is."""
+        whole, less = (self.variant(name, self.seeds[0]) for name in (ALL, ingredient))
+        idle = {field: getattr(whole.recipe, field) for field in _IDLE}
+        if replace(less, recipe=replace(less.recipe, **idle)) == whole:
+            return "nothing changes"
+        other = [field for field in _SHARED if getattr(less.recipe, field) != getattr(whole.recipe, field)]
+        if less.recipe.ensemble.findings != whole.recipe.ensemble.findings:
+            other.append("ensemble.findings")
+        return f"recipe.{other[0]} changes, which is the same for all variants" if other else ""
 
     @property
     def variants(self) -> tuple[str, ...]:

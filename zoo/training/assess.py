@@ -124,7 +124,7 @@ def assess(
     test["pixel baseline"] = _baseline(table, folds.learned_from(recipe, split), recipe, progress)
     result = dataclasses.replace(report.evaluate(test, decisions), members=weighed.members)
     result = dataclasses.replace(result, notes=(*(result.notes or ()), *tta_note(decisions[name])))
-    alone = {m.name: decisions[m.name] for m in recipe.ensemble.members if m.name in decisions}
+    alone = {m.name: decisions[m.name] for m in weighed.spec.members if m.name in decisions}
     return Assessment(model, weighed.spec, decisions[name], members or alone, result, test[name])
 
 
@@ -151,7 +151,10 @@ def _without_views(
 def _with_thresholds(calibrated: Decision, scores: Scores, trained: list[bool]) -> Decision:
     values, labels, _ = left_out(scores.logits, scores.labels, scores.findings, trained)
     points = fit_points(dataclasses.replace(scores, logits=values, labels=labels), decision=calibrated)
-    return dataclasses.replace(calibrated, operating_points=points, default=next(iter(points)), trained=tuple(trained))
+    default = next(iter(points))
+    return dataclasses.replace(
+        calibrated, operating_points=points, default=default, trained=tuple(trained), tta=scores.tta
+    )
 
 
 class Held(NamedTuple):

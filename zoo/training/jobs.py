@@ -89,6 +89,7 @@ def plan(recipe: Recipe, run_dir: Path) -> list[Job]:
     """
     if recipe.members == "joint":
         return _stages(recipe.stages, recipe.ensemble, run_dir, recipe.seed, "")
+    folds.bases_of(recipe)  # two of one name are refused now, not when they are evaluated after training
     jobs: list[Job] = []
     for member in folds.lineup(recipe):
         if not member.snapshot:

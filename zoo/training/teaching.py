@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zoo.core.errors import RecipeError, UsageError
+from zoo.evaluation.calibration.fits import sigmoid
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class TeachingSpec:
     Attributes:
         teacher: Name of the teacher, without its folder.
         manifest_sha256: sha256 of the manifest of its release, which identifies the teacher.
-        temperature: T, by which both logits are divided.
+        temperature: T, by which both logits are divided, in [0.1, 100]; below, T^2 leaves no gradient in float32.
         alpha: Weight of the labels, in [0, 1).
 
     Raises:
@@ -41,8 +42,8 @@ class TeachingSpec:
     alpha: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.temperature <= 100:
-            raise RecipeError(f"teaching: temperature must be above 0 and at most 100, got {self.temperature}")
+        if not 0.1 <= self.temperature <= 100:
+            raise RecipeError(f"teaching: temperature must be 0.1 to 100, got {self.temperature}")
         if not 0 <= self.alpha < 1:
             raise RecipeError(f"teaching: alpha must be in [0, 1), got {self.alpha}")
 
@@ -67,6 +68,6 @@ def targets(logits: np.ndarray, labels: np.ndarray, temperature: float) -> np.nd
     """
     if np.shape(logits) != np.shape(labels):
         raise UsageError(f"the teacher's logits are {np.shape(logits)}, the labels {np.shape(labels)}")
-    softened = 1.0 / (1.0 + np.exp(-np.asarray(logits, np.float64) / temperature))
+    softened = sigmoid(np.asarray(logits, np.float64) / temperature)
     known = np.where(np.isnan(softened), np.nan, labels)
     return np.concatenate([softened, known], axis=1).astype(np.float32)

@@ -146,6 +146,8 @@ def test_the_report_says_what_to_do_where_equal_weights_are_worse_than_a_member(
     (line,) = [line for line in worse_than_a_member(result) if "good" in line]
     assert line.startswith("In mean AUC the mean with equal weights is worse than good alone by -0.")
     assert "fit the weights with `--set ensemble.weighting=fitted`; a finished run is not trained again" in line
+    alone = dataclasses.replace(result, differences={})  # as `zoo evaluate` makes it, which has no other models
+    assert [line] == worse_than_a_member(alone)
     text = report.markdown(result)
     assert line in text
     assert "The members are weighted equally." in text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -113,13 +115,23 @@ def test_findings_that_were_not_trained_have_no_part_in_the_fit():
     ("scores", "why"),
     [
         (members({"a": (1, 1, 1)}), "one member"),
-        (members({"a": (1, 1, 1), "b": (1, 1, 1)}, n=8), "4 patients for a cross-validation in 5 folds"),
+        (members({"a": (1, 1, 1), "b": (1, 1, 1)}, n=8), "4 patients with labels for a cross-validation in 5 folds"),
     ],
 )
 def test_with_too_little_to_fit_the_weights_are_uniform_and_say_why(scores, why):
     found = fit_weights(scores)
     assert (found.weighting, found.shrinkage) == ("uniform", 1)
     assert found.origin.notes == (f"uniform, without a fit: {why}",)
+
+
+def test_patients_without_labels_are_in_no_fold():
+    scores = members({"a": (1, 1, 1), "b": (1, 1, 1)}, n=100)
+    (first, *_), labels = scores.values(), next(iter(scores.values())).labels.copy()
+    labels[first.clusters > 0] = np.nan
+    labels[first.clusters == 0] = [[1, 1, 1], [0, 0, 0]]
+    found = fit_weights({n: dataclasses.replace(s, labels=labels) for n, s in scores.items()})
+    assert found.weighting == "uniform"
+    assert found.origin.notes == ("uniform, without a fit: 1 patient with a label for a cross-validation in 5 folds",)
 
 
 def test_nothing_is_fitted_on_the_test_part():

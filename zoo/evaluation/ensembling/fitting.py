@@ -137,12 +137,13 @@ def _checked(members: Mapping[str, Scores]) -> Scores:
 
 def _too_few(data: Fittable) -> str:
     """Why nothing can be fitted; "" if it can."""
-    patients = int(data.clusters.max()) + 1
     if data.z.shape[2] == 1:
         return "one member"
-    if np.isnan(data.y).all():
+    if not len(data.y):
         return "no finding has both classes in the validation part"
-    return f"{counted(patients, 'patient')} for a cross-validation in {FOLDS} folds" if patients < FOLDS else ""
+    patients = int(data.clusters.max()) + 1
+    labelled = counted(patients, "patient with a label", "patients with labels")
+    return f"{labelled} for a cross-validation in {FOLDS} folds" if patients < FOLDS else ""
 
 
 def _numbers(weights: np.ndarray) -> tuple[float, ...]:

@@ -39,12 +39,17 @@ class Fittable:
 
     @classmethod
     def of(cls, members: Sequence[Scores], trained: Sequence[bool] = ()) -> Fittable:
-        """Leaves out findings of a single class, and those that were not trained (() if all were)."""
+        """Leaves out findings of a single class or not trained (`trained` is () if all were), and rows without labels.
+
+        The folds of a cross-validation are then of patients with labels, of which each has some.
+        """
         first = members[0]
         n, positives = first.counts
         used = (positives > 0) & (n > positives) & np.asarray(trained or [True] * len(n), bool)
         labels = np.where(used, first.labels.astype(np.float64), np.nan)
-        return cls(np.stack([m.logits for m in members], axis=2), labels, first.clusters)
+        rows = ~np.isnan(labels).all(axis=1)
+        clusters = np.unique(first.clusters[rows], return_inverse=True)[1]
+        return cls(np.stack([m.logits[rows] for m in members], axis=2), labels[rows], clusters)
 
     def rows(self, chosen: np.ndarray) -> Fittable:
         """Selects rows by a mask."""
