@@ -4,7 +4,7 @@ The release is that of the folder which ZOO_BENCH_RELEASE names; only one that w
 was accepted. Without it the weights are random ones, and int8 is left out. One takes half an hour on two cores:
 
     zoo phantoms phantoms --images 1500 --seed 42
-    zoo train xrayslam_demo --set ensemble.image_size=224 --set stages.0.epochs=3 --backend tensorflow \\
+    zoo train xrayslam_demo --set ensemble.image_size=224 --backend tensorflow \\
         --data phantoms --data-name phantoms --run run
     zoo release run --out release
     zoo export release --format openvino --precision int8 --data phantoms --trained-on run

@@ -1,7 +1,7 @@
 """Trains a recipe once for each fold of the patients and writes what each model says of the images it has not seen.
 
     python tests/benchmarks/cross_validate.py nih_lite --data DIR --out DIR2
-    zoo evaluate --predictions DIR2/predictions.csv --labels DIR/Data_Entry.csv --out DIR2/results
+    zoo evaluate --predictions DIR2/predictions.csv --labels DIR/Data_Entry*.csv --out DIR2/results
 
 The tested fold serves as the validation part of the training, so the recipe must not select anything on it: no early
 stopping, and the last weights or their average are kept. `nih_lite` is such a recipe. Run again to resume.
