@@ -35,8 +35,9 @@ def load(
             logits by at most 1e-4 of the largest logit. Only "keras" supports `explain`.
         precision: "float32"; with "openvino" also "bfloat16" if the CPU supports it (accepted on 12 phantoms: at least
             99 % of the decisions stay, all but one where they are few, and no probability changes by more than 0.05),
-            "int8" if the release includes an accepted int8 export, or "auto", the fastest of these on this CPU,
-            measured once; what is refused is left for the next more exact one, with a warning.
+            "int8" if the release includes an accepted int8 export, or "auto", which takes a less exact one of these
+            where it is at least 1.15 times as fast on this CPU, measured once; what is refused is left for the next
+            more exact one, with a warning.
         members: Names of the members to load and download; all by default. A single member uses its own temperature and
             thresholds; a subset of several members has none.
         force_download: Whether to download files again that are already in the cache.
