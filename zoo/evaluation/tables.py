@@ -38,8 +38,7 @@ def markdown(result: Evaluation) -> str:
         "",
         RESEARCH_ONLY,
         "",
-        f"{rows}, split `{result.split_hash[:12] or 'unnamed'}`. In brackets: {_how(result.interval)}. A "
-        "number without one: too few patients to tell.",
+        f"{rows}, split `{result.split_hash[:12] or 'unnamed'}`. In brackets: {_how(result.interval)}.",
         "",
         *_finding_table(result),
         "",
@@ -58,9 +57,10 @@ def _how(interval: Resampling) -> str:
     said, drawn = f"{interval.level:.0%} intervals", f"{interval.resamples:,} resamples of patients"
     if interval.method == PERCENTILES:
         return f"{said} from {drawn}, seed {interval.seed}"
+    few = "A number without one: too few patients to tell"  # percentiles have none where all resamples are equal, too
     if not interval.resamples:
-        return f"{said} clustered by patient"
-    return f"{said} clustered by patient, those of means with correlations from {drawn}, seed {interval.seed}"
+        return f"{said} clustered by patient. {few}"
+    return f"{said} clustered by patient, those of means with correlations from {drawn}, seed {interval.seed}. {few}"
 
 
 def _finding_table(result: Evaluation) -> list[str]:
