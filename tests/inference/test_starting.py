@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -273,6 +274,22 @@ def test_auto_falls_back_where_its_choice_does_not_start_after_all(error):
     ]
     with pytest.raises(ReleaseError, match="no weights"):  # float32 has nothing to fall back to
         choosing.started("float32", lambda precision: (_ for _ in ()).throw(ReleaseError("no weights")))
+
+
+def test_features_are_computed_where_auto_chose_int8_for_the_logits(monkeypatch):
+    pytest.importorskip("openvino", reason=EXTRA)
+    from zoo.runtimes import openvino_runtime
+
+    graph = SimpleNamespace(facts=SimpleNamespace(features={"a": 3}))
+    monkeypatch.setattr(openvino_runtime, "native", lambda: frozenset({"float32"}))
+    monkeypatch.setattr(starting.sources, "find", lambda *_: None)
+    monkeypatch.setattr(starting, "_graph", lambda *_: graph)
+    monkeypatch.setattr(starting, "_in_openvino", lambda graph, precision: precision)
+    with pytest.warns(UserWarning, match="leaves bfloat16 for float32"):
+        found = starting.start_features("x", starting.LoadOptions("openvino", "auto").settled("int8"))
+    assert found == ("float32", {"a": 3})
+    with pytest.raises(UsageError, match="there is no int8 graph of the features"):
+        starting.start_features("x", starting.LoadOptions("openvino", "int8"))
 
 
 def test_auto_with_logits_that_bfloat16_changes_is_float32(folder, monkeypatch, tmp_path):

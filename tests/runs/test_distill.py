@@ -137,6 +137,10 @@ def test_another_teacher_is_refused(teacher, phantoms, taught, tmp_path, capsys)
 def test_images_alone_teach_and_the_release_says_what_its_figures_measure(teacher, phantoms, tmp_path, capsys):
     images = tmp_path / "images"
     shutil.copytree(phantoms / "train2", images)
+    (images / "notes.txt").write_text("no table")
+    assert ask(teacher, images, tmp_path / "run") == 1
+    assert "If notes.txt is no table, move it" in capsys.readouterr().err
+    (images / "notes.txt").unlink()
     assert ask(teacher, images, tmp_path / "run", "--alpha", "0.1") == 1
     assert "alpha must be 0" in capsys.readouterr().err
     assert ask(teacher, images, tmp_path / "run2", "--set", 'tta={"scales": [0.9]}') == 0

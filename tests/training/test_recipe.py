@@ -35,6 +35,7 @@ def test_a_recipe_survives_json():
         ("reduce_lr_factor", 1.0),
         ("min_learning_rate", 1.0),
         ("unfreeze_top", -1),
+        ("image_size", 0),
         ("warmup_steps", 5),
         ("best_weights", "../x.weights.h5"),
         ("last_weights", "x.keras"),

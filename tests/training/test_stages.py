@@ -11,7 +11,16 @@ import pandas as pd
 import pytest
 from small_run import FINDINGS, digest, make_recipe, make_table, split_of
 
-from zoo.core.errors import CheckpointError, RecipeError, SplitError, TableError, TrainingError, UnknownNameError
+from zoo.core.errors import (
+    CheckpointError,
+    RecipeError,
+    SplitError,
+    TableError,
+    TrainingError,
+    UnknownNameError,
+    UsageError,
+    WeightsError,
+)
 from zoo.core.progress import Silent
 from zoo.data.identity import DataIdentity
 from zoo.data.tables.reading import labels_of
@@ -52,6 +61,27 @@ def validation_auc(recipe, table, weights):
     images = np.stack([np.asarray(keras.utils.load_img(p, "grayscale"))[..., None] for p in table["Image_path"][rows]])
     labels = labels_of(table, FINDINGS)[rows]
     return float(np.nanmean(roc_auc(labels, model.predict(images, verbose=0))))
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "message"),
+    [
+        ({"backbone": "tini"}, UnknownNameError, "unknown backbone 'tini'"),
+        ({"head": "gpa"}, UnknownNameError, "unknown head 'gpa'"),
+        ({"weights": "gone.weights.h5"}, WeightsError, "no weights file at gone"),
+        ({"weights": "imagenet"}, WeightsError, "no published ImageNet weights"),
+        ({"backbone": "resnet50"}, RecipeError, "'tiny1' takes images of 32 pixels or more, got 16"),
+        ({"backbone": "resnet50", "drop_path": 0.1}, UsageError, "has no stochastic depth"),
+    ],
+)
+def test_a_member_that_cannot_be_built_is_refused_before_another_is_trained(table, tmp_path, changes, kind, message):
+    recipe = dataclasses.replace(make_recipe(members=2), members="separate")
+    first, second = recipe.ensemble.members
+    members = (first, dataclasses.replace(second, **changes))
+    recipe = dataclasses.replace(recipe, ensemble=dataclasses.replace(recipe.ensemble, members=members))
+    with pytest.raises(kind, match=message):
+        train(recipe, table, split_of(table, recipe), tmp_path)
+    assert not (tmp_path / "recipe.json").exists()
 
 
 class Recorder(Silent):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from safetensors.numpy import load_file
@@ -21,6 +21,8 @@ from zoo.export import exporting, graph_cache
 from zoo.release import layout, manifest
 from zoo.release.folder import ReleaseFolder
 from zoo.runtimes.runtime import Runtime
+
+T = TypeVar("T")
 
 #: Images per round, and number of rounds. The fastest round counts, since other work only slows it down.
 _IMAGES, _ROUNDS = 16, 3
@@ -80,12 +82,12 @@ def fastest(found: ReleaseFolder, members: Sequence[str] | None, start: Callable
     return best
 
 
-def started(best: str, start: Callable[[str], Runtime]) -> Runtime:
+def started(best: str, start: Callable[[str], T]) -> T:
     """Starts the chosen precision or, where it is refused after all, the next more exact one, with a warning.
 
     Args:
         best: The choice of `fastest`.
-        start: Given a precision, returns its runtime.
+        start: Given a precision, returns its runtime, or whatever else is started in it.
 
     Raises:
         ReleaseError: Not even float32 can be started.

@@ -41,6 +41,7 @@ class LoadOptions:
         precision: "float32", "bfloat16", "int8" or "auto".
         members: Names of the members to load; None for all.
         force_download: Whether to download files again that are already in the Hub cache.
+        by_auto: Whether "auto" chose the precision, so that where it cannot be had the next more exact one will do.
 
     Raises:
         UnknownNameError: There is no such runtime or precision.
@@ -55,6 +56,7 @@ class LoadOptions:
     precision: Choice = "float32"
     members: tuple[str, ...] | None = None
     force_download: bool = False
+    by_auto: bool = False
 
     def __post_init__(self) -> None:
         if self.runtime not in RUNTIMES:
@@ -68,7 +70,8 @@ class LoadOptions:
 
     def settled(self, precision: str) -> LoadOptions:
         """Returns options that load the same model again: with the precision that "auto" chose, and no new download."""
-        return replace(self, precision=precision, force_download=False)  # type: ignore[arg-type]
+        by_auto = self.by_auto or self.precision == "auto"
+        return replace(self, precision=precision, force_download=False, by_auto=by_auto)  # type: ignore[arg-type]
 
 
 #: Runtime -> precisions that it supports.
@@ -131,8 +134,7 @@ def openvino(name: str | Path, found: ReleaseFolder, members: Sequence[str] | No
     """
     from zoo.runtimes.openvino_runtime import native
 
-    if precision == "bfloat16" and "bfloat16" not in native():
-        raise UsageError("this CPU does not compute in bfloat16: use precision 'float32' or 'auto'")
+    _require_native(precision)
     rest = "float32"
     if precision == "int8":
         graph = int8(found, members)
@@ -146,25 +148,38 @@ def openvino(name: str | Path, found: ReleaseFolder, members: Sequence[str] | No
     return started
 
 
+def _require_native(precision: str) -> None:
+    if precision != "bfloat16":
+        return
+    from zoo.runtimes.openvino_runtime import native
+
+    if precision not in native():
+        raise UsageError("this CPU does not compute in bfloat16: use precision 'float32' or 'auto'")
+
+
 @quiet_start()
 def start_features(name: str, options: LoadOptions) -> tuple[Runtime, dict[str, int]]:
     """Returns a runtime of the pooled features of a release on "openvino" or "onnx", and the sizes by member.
 
     Raises:
-        UsageError: The precision is int8, for which there is no graph of the features.
+        UsageError: The precision is int8, for which there is no graph of the features, and "auto" did not choose it.
         ExportError: The features differ from those of Keras.
     """
-    if options.precision == "int8":
-        raise UsageError("there is no int8 graph of the features: load the model in float32 or bfloat16")
     found, members, format = sources.find(name, ()), options.members, options.runtime
     assert format != "keras"
-    graph = _graph(name, found, members, format, options.precision, "features")
-    sizes = dict(graph.facts.features)
-    if format == "openvino":
-        return _in_openvino(graph, options.precision), sizes
-    from zoo.runtimes.onnx_runtime import OnnxRuntime
 
-    return OnnxRuntime(graph.folder / "model.onnx"), sizes
+    def start_in(precision: str) -> tuple[Runtime, dict[str, int]]:
+        if precision == "int8":
+            raise UsageError("there is no int8 graph of the features: load the model in float32 or bfloat16")
+        _require_native(precision)
+        graph = _graph(name, found, members, format, precision, "features")
+        if format == "openvino":
+            return _in_openvino(graph, precision), dict(graph.facts.features)
+        from zoo.runtimes.onnx_runtime import OnnxRuntime
+
+        return OnnxRuntime(graph.folder / "model.onnx"), dict(graph.facts.features)
+
+    return choosing.started(options.precision, start_in) if options.by_auto else start_in(options.precision)
 
 
 def _in_openvino(graph: Export, precision: str, rest: str = "float32") -> Runtime:

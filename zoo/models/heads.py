@@ -202,9 +202,14 @@ def build_head(name: str, findings: int, dropout: float = 0.3) -> keras.layers.L
         >>> build_head("gem", 14).findings
         14
     """
+    require(name)
+    return HEADS[name](findings, dropout)
+
+
+def require(name: str) -> None:
+    """Raises an `UnknownNameError` unless there is such a head."""
     if name not in HEADS:
         raise UnknownNameError("head", name, HEADS, "zoo.register_head adds one.")
-    return HEADS[name](findings, dropout)
 
 
 def register_head(name: str, builder: Callable[..., keras.layers.Layer], *, replace: bool = False) -> None:

@@ -28,7 +28,7 @@ from zoo.evaluation.studies.rule import join
 from zoo.names import porting
 from zoo.runs import training_data
 from zoo.runs.training_data import Prepared
-from zoo.training import assess, interruption, stages
+from zoo.training import assess, building, interruption, stages
 from zoo.training.ablation import Ablation, Variant
 
 #: Files of a cell: the test part's logits, and what they were made from.
@@ -126,6 +126,8 @@ def _train_seed(work: _Work, seed: int, until: float | None, progress: Progress)
             progress.message(f"{cell}: damaged; it is trained anew")
             shutil.rmtree(cell)
     missing = [name for name, variant in variants.items() if not _done(work, name, seed, variant)]
+    for name in missing:
+        building.check(variants[name].recipe, fresh=True)
     trainings: dict[str, list[str]] = {}
     for name in missing:
         trainings.setdefault(_training_key(variants[name]), []).append(name)

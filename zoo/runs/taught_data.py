@@ -115,12 +115,25 @@ def make_split(recipe: Recipe, table: pd.DataFrame, run: Path, progress: Progres
 def _has_table(data: Path, recipe: Recipe, dataset: str | None) -> bool:
     if dataset is not None or recipe.table.names_columns or not data.is_dir():
         return True
-    return any(path.suffix.lower() in _TABLES for path in data.iterdir())
+    return any(_is_table(path) for path in data.iterdir())
+
+
+def _is_table(path: Path) -> bool:
+    return path.suffix.lower() in _TABLES
 
 
 def _table(recipe: Recipe, data: Path, form: str, progress: Progress) -> pd.DataFrame:
     schema = LabelSchema("teacher", recipe.ensemble.findings) if form == "csv" else None
-    return reading.read_table(form, data, uncertain="keep", schema=schema, columns=recipe.table, say=progress.message)
+    say, columns = progress.message, recipe.table
+    try:
+        return reading.read_table(form, data, uncertain="keep", schema=schema, columns=columns, say=say)
+    except TableError as error:
+        found = sorted(path.name for path in data.iterdir() if _is_table(path)) if data.is_dir() else []
+        if len(found) != 1:
+            raise
+        raise TableError(
+            f"{error}. If {found[0]} is no table, move it away: images alone are taught as well"
+        ) from error
 
 
 def _for_findings(table: pd.DataFrame, findings: Sequence[str], progress: Progress) -> pd.DataFrame:

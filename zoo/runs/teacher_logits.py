@@ -62,7 +62,8 @@ def cached_logits(
     except CheckpointError as error:
         if not restart:
             raise
-        progress.message(f"--replace: the teacher's logits are computed anew: {error}")
+        why = str(error).partition(": --replace")[0]
+        progress.message(f"--replace: {why}: the teacher's logits are computed anew")
         write(restart=True)
     held = read_columns(out)
     row_of = {name: row for row, name in enumerate(held.texts("image"))}

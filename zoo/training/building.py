@@ -8,12 +8,45 @@ from pathlib import Path
 
 import keras
 
-from zoo.core.errors import WeightsError
+from zoo.core.errors import RecipeError, WeightsError
 from zoo.core.files import sha256, whole_file
+from zoo.models import architectures, heads
+from zoo.models.drop_path import require_place
 from zoo.models.ensemble import Ensemble
+from zoo.models.weights import pretrained
 from zoo.models.weights.files import uninitialized
 from zoo.training import processes
 from zoo.training.jobs import Job
+from zoo.training.recipe import Recipe
+
+
+def check(recipe: Recipe, fresh: bool) -> None:
+    """Raises what building a member would raise, since the last one may be built after days of training.
+
+    Args:
+        recipe: The recipe.
+        fresh: Whether nothing was trained yet; later, files that members start from may be gone.
+
+    Raises:
+        UnknownNameError: No such backbone or head.
+        UsageError: A backbone cannot have the rate of stochastic depth.
+        RecipeError: The images of a stage are too small for a backbone.
+        WeightsError: There are no weights to start from.
+    """
+    for member in recipe.ensemble.members:
+        row = architectures.get(member.backbone)
+        heads.require(member.head)
+        if member.drop_path is not None:
+            require_place(row, member.drop_path)
+        for stage in recipe.stages:
+            size = stage.image_size or recipe.ensemble.image_size
+            if size < row.min_size:
+                raise RecipeError(
+                    f"stage {stage.name!r}: member {member.name!r} takes images of {row.min_size} pixels or more, got "
+                    f"{size}"
+                )
+        if fresh and member.weights is not None:
+            pretrained.require(row, member.weights)
 
 
 def build(job: Job, fresh: bool = True, known: Mapping[str, str] | None = None) -> Ensemble:

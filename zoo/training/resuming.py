@@ -42,8 +42,7 @@ def refuse_changes(recipe: Recipe, data: DataIdentity, run_dir: Path) -> None:
     Raises:
         CheckpointError: The message names the differences.
     """
-    begun = any(True for where in ("", "members/*/") for _ in run_dir.glob(f"{where}checkpoint/[0-9]*"))
-    if not begun or not (run_dir / "recipe.json").is_file():
+    if not has_begun(run_dir) or not (run_dir / "recipe.json").is_file():
         return
     try:
         saved = json.loads((run_dir / "recipe.json").read_bytes())
@@ -56,6 +55,11 @@ def refuse_changes(recipe: Recipe, data: DataIdentity, run_dir: Path) -> None:
     _refuse_recipe(saved, recipe, run_dir)
     if before is not None:
         refuse_other_data(before, data, run_dir)
+
+
+def has_begun(run_dir: Path) -> bool:
+    """Whether a run, or a member of it, has a checkpoint."""
+    return any(True for where in ("", "members/*/") for _ in run_dir.glob(f"{where}checkpoint/[0-9]*"))
 
 
 def identity_of(recipe: Recipe, split: Split, precision: str, data: DataIdentity, devices: str = ONE) -> dict[str, Any]:

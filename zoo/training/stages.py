@@ -24,8 +24,7 @@ from zoo.data.images.reading import Reader, read_image
 from zoo.data.splits import Split
 from zoo.models.ensemble import Ensemble
 from zoo.models.weights.files import uninitialized
-from zoo.training import devices, folds, interruption, loop, parallel, processes, replicas, resuming
-from zoo.training.building import save_weights
+from zoo.training import building, devices, folds, interruption, loop, parallel, processes, replicas, resuming
 from zoo.training.examples import Examples
 from zoo.training.interruption import Interruption
 from zoo.training.jobs import member_folder, plan
@@ -110,6 +109,7 @@ def train(
         devices.precision(recipe.precision) as precision,
     ):
         devices.leave_gpu_to_the_backend()
+        building.check(recipe, fresh=not resuming.has_begun(run_dir))
         whole, parts = _parts(recipe, table, split, read, teacher)
         for note in whole.examples.notes:
             progress.message(note)
@@ -169,7 +169,7 @@ def merge_members(recipe: Recipe, run_dir: Path) -> None:
     for file in [f for stage in recipe.stages for f in (stage.best_weights, stage.last_weights) if f]:
         for member, who in zip(alone, folds.lineup(recipe), strict=True):
             member.load_weights(member_folder(run_dir, who.trainer) / (who.snapshot or file))
-        save_weights(model, run_dir / file)
+        building.save_weights(model, run_dir / file)
 
 
 def _parts(

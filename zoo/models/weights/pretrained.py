@@ -43,9 +43,8 @@ def load_pretrained(backbone: Backbone, source: str | Path) -> None:
     Raises:
         WeightsError: The file is missing, cannot be downloaded, is damaged or belongs to another architecture.
     """
+    require(backbone.architecture, source)
     path = fetch_imagenet(backbone.architecture) if str(source) == "imagenet" else _path_of(source)
-    if not path.is_file():
-        raise WeightsError(f"{backbone.name}: no weights file at {path}; weights is 'imagenet', a path, or None")
     if path.suffix == ".safetensors":
         load_safetensors(backbone, path, _prefix(path))
         return
@@ -63,6 +62,20 @@ def load_pretrained(backbone: Backbone, source: str | Path) -> None:
             raise
         name, reason = backbone.architecture.name, " ".join(str(error).split())[:300]
         raise WeightsError(f"{path} is not a readable weights file of {name}: {reason}") from error
+
+
+def require(architecture: Architecture, source: str | Path) -> None:
+    """Checks that there are such weights for an architecture; reads and downloads nothing.
+
+    Raises:
+        WeightsError: There are no published ImageNet weights, or no such file.
+    """
+    name = architecture.name
+    if str(source) == "imagenet":
+        if not architecture.imagenet_url:
+            raise WeightsError(f"{name}: there are no published ImageNet weights; use weights=None or a path")
+    elif not (path := _path_of(source)).is_file():
+        raise WeightsError(f"{name}: no weights file at {path}; weights is 'imagenet', a path, or None")
 
 
 def _path_of(source: str | Path) -> Path:
@@ -85,9 +98,8 @@ def fetch_imagenet(architecture: Architecture) -> Path:
     Raises:
         WeightsError: There is no such file, it cannot be downloaded, or it has another hash.
     """
+    require(architecture, "imagenet")
     name, url = architecture.name, architecture.imagenet_url
-    if not url:
-        raise WeightsError(f"{name}: there are no published ImageNet weights; use weights=None or a path")
     file = url.rpartition("/")[2]
     path = home() / "pretrained" / file
     theirs = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models" / file
