@@ -18,6 +18,7 @@ import numpy as np
 
 from zoo.core.errors import WeightsError
 from zoo.models.backbones import leaf_layers
+from zoo.training.building import without_optimizer
 from zoo.training.recipe import Stage
 
 
@@ -125,7 +126,8 @@ def _set_mean(model: keras.Model, folder: Path, stage: Stage, epochs: Sequence[i
         path = epoch_file(folder, stage, epoch)
         if not path.is_file():
             raise WeightsError(f"stage {stage.name!r}: the weights to be averaged are missing: {path}")
-        model.load_weights(path)
+        with without_optimizer(model):
+            model.load_weights(path)
         values = [np.asarray(keras.ops.convert_to_numpy(v), np.float64) for v in model.weights]
         sums = [total + value for total, value in zip(sums, values, strict=True)] if sums else values
     for variable, total in zip(model.weights, sums, strict=True):

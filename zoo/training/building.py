@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import keras
@@ -90,10 +90,17 @@ def save_weights(model: keras.Model, path: Path) -> None:
 
 
 def _save_weights(model: keras.Model, path: Path) -> None:
-    # Keras would include the optimizer of a compiled model, which makes the file three times as large.
+    with without_optimizer(model), whole_file(path) as new:
+        model.save_weights(new)
+
+
+@contextmanager
+def without_optimizer(model: keras.Model) -> Iterator[None]:
+    """Hides the optimizer of a compiled model, which Keras would save, making the file three times as large, and miss
+    in the file with a warning.
+    """
     optimizer, model.optimizer = getattr(model, "optimizer", None), None
     try:
-        with whole_file(path) as new:
-            model.save_weights(new)
+        yield
     finally:
         model.optimizer = optimizer
