@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -48,6 +49,23 @@ def test_the_one_unused_for_longest_is_dropped_and_all_on_request(releases):
     assert (kept.free(), kept.free()) == (2, 0)
     get(b)
     assert loads[4:] == ["b"]
+
+
+class Cyclic:
+    """Refers to itself, as the layers of a network refer to each other."""
+
+    def __init__(self):
+        self.own = self
+
+
+def test_the_memory_of_a_dropped_model_is_freed_at_once(releases):
+    kept = Kept(1)
+    first = weakref.ref(kept.get(releases[0], Cyclic))
+    second = weakref.ref(kept.get(releases[1], Cyclic))
+    assert first() is None
+    assert second() is not None
+    kept.free()
+    assert second() is None
 
 
 def test_another_release_of_the_same_name_is_loaded_and_replaces_the_old_one(releases):

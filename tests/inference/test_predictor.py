@@ -232,6 +232,10 @@ def test_a_member_decides_by_its_own_thresholds_or_not_at_all(folder, films):
         other.findings(films)
     with pytest.raises(UnknownNameError, match="tiny0"):
         zoo.load(folder, members=["tinyO"])
+    assert zoo.load(folder, members=["tiny0", "tiny0"]).decision == own.decision
+    for wrong in ("tiny0", []):
+        with pytest.raises(UsageTypeError, match="members is a list of one name or more"):
+            zoo.load(folder, members=wrong)
 
 
 def test_an_unknown_operating_point_names_those_there_are(predictor, films):

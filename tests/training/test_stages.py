@@ -316,6 +316,9 @@ def test_what_cannot_be_trained_is_said_at_once(table, tmp_path):
     large = make_recipe(stages=(dataclasses.replace(STAGE, batch_size=1000),))
     with pytest.raises(RecipeError, match="batch_size 1000 is above the"):
         train(large, table, split, tmp_path)
+    idle = make_recipe(stages=(dataclasses.replace(STAGE, accumulate=10),))
+    with pytest.raises(RecipeError, match="accumulate 10 is above its 9 batches, so that no step would be taken"):
+        train(idle, table, split, tmp_path)
     with pytest.raises(UnknownNameError, match="did you mean 'focal'"):
         train(dataclasses.replace(recipe, loss=LossSpec("focl")), table, split, tmp_path)
     blank = table.assign(**dict.fromkeys(FINDINGS, np.float32(np.nan)))

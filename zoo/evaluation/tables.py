@@ -212,7 +212,7 @@ def how_weighted(members: Members) -> str:
     'The members are weighted equally.'
     """
     if members.fit is None:
-        given = "as the recipe says" if members.used == GIVEN else "equally"
+        given = "by given numbers" if members.used == GIVEN else "equally"
         return f"The members are weighted {given}."
     fit, by_finding = members.fit, ""
     if fit.shrinkage_by_finding is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 from collections import OrderedDict
@@ -56,6 +57,7 @@ class Kept:
                     del self._models[other]  # another release of the same name
                 while len(self._models) >= self._most:
                     self._models.popitem(last=False)
+                gc.collect()
                 self._models[key] = load()
             self._models.move_to_end(key)
             found: T = self._models[key]  # type: ignore[assignment]
@@ -66,6 +68,7 @@ class Kept:
         with self._lock:
             n = len(self._models)
             self._models.clear()
+        gc.collect()  # the layers of a network refer to each other
         return n
 
     def _forget(self) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from zoo.core.errors import UsageTypeError
 from zoo.gate.verdict import OnReject, check_on_reject
 from zoo.inference.kept import Kept
 from zoo.inference.predictor import Predictor
@@ -52,6 +53,7 @@ def load(
     Raises:
         UnknownNameError: There is no such model or member; names the closest ones.
         FileNotFoundError: The model has no weights on this machine; states how to get some.
+        UsageTypeError: `members` is a name instead of a list, or empty.
         ReleaseError: The release is incomplete or altered, gives other logits here, or has no int8 export.
         ExportError: The runtime does not support a layer, or the logits of its graph differ from those of Keras.
         HubError: The Hub cannot provide the release.
@@ -60,7 +62,9 @@ def load(
     Example:
         >>> load("xrayslam-demo").findings(["image.jpg"])  # doctest: +SKIP
     """
-    chosen = None if members is None else tuple(members)
+    if isinstance(members, str) or (members is not None and not members):
+        raise UsageTypeError(f"members is a list of one name or more, or None for all, got {members!r}")
+    chosen = None if members is None else tuple(dict.fromkeys(members))
     check_on_reject(on_reject)
     predictor = Predictor.load(name, LoadOptions(runtime, precision, chosen, force_download))
     predictor.on_reject = on_reject

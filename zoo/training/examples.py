@@ -67,15 +67,13 @@ class Examples:
         Raises:
             UsageError: There are logits and no teacher in the recipe, or the other way round.
             SplitError: No finding has both classes in the validation part, so val_auc is undefined.
-            RecipeError: The batch size of a stage exceeds the number of training images.
+            RecipeError: A stage would take no step: its batch size exceeds the number of training images, or its
+                `accumulate` that of all its batches.
         """
         labels, paths = reading.labels_of(table, recipe.ensemble.findings), table["Image_path"].to_numpy()
         train, validation = split.rows("train"), split.rows("validation")
         for stage in recipe.stages:
-            if stage.batch_size > len(train):
-                raise RecipeError(
-                    f"stage {stage.name!r}: batch_size {stage.batch_size} is above the {len(train)} training images"
-                )
+            _check_steps(recipe, stage, len(train))
         if not np.any(np.any(labels[validation] == 1, axis=0) & np.any(labels[validation] == 0, axis=0)):
             raise SplitError(
                 f"no finding has both classes in the {counted(len(validation), 'image')} of the validation part: "
@@ -140,6 +138,19 @@ class Examples:
             read=self.read,
             share=processes.share(),
         )
+
+
+def _check_steps(recipe: Recipe, stage: Stage, images: int) -> None:
+    where = f"stage {stage.name!r}"
+    if stage.batch_size > images:
+        raise RecipeError(f"{where}: batch_size {stage.batch_size} is above the {images} training images")
+    for own in map(stage.of, recipe.ensemble.members):
+        batches = own.epochs * pipeline.steps_per_epoch(images, stage.batch_size)
+        if own.accumulate > batches:
+            raise RecipeError(
+                f"{where}: accumulate {own.accumulate} is above its {counted(batches, 'batch', 'batches')}, so that no "
+                "step would be taken"
+            )
 
 
 def training_targets(recipe: Recipe, table: pd.DataFrame, split: Split) -> tuple[np.ndarray, tuple[str, ...]]:
