@@ -40,6 +40,12 @@ def test_a_failing_import_shows_what_it_wrote(tmp_path):
     assert "ImportError: libcudart is missing" in done.stderr
 
 
+def test_an_import_that_is_stopped_shows_nothing(tmp_path):
+    done = _imported(tmp_path, "raise KeyboardInterrupt")
+    assert "KeyboardInterrupt" in done.stderr
+    assert "written below Python" not in done.stderr
+
+
 def test_a_stated_log_level_is_obeyed(tmp_path):
     assert _imported(tmp_path, TF_CPP_MIN_LOG_LEVEL="0").stderr == "written below Python\nafterwards\n"
 
