@@ -2,8 +2,10 @@
 
 import json
 import threading
+import tomllib
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +45,12 @@ def test_a_missing_and_an_old_package_are_named_with_the_line_that_installs_them
     assert found["[dicom]"].found == "DICOM files: without numpy 2.4.6 (>=99 is asked for)"
     assert found["[node]"].found == "a DICOM node: without no-such-thing, numpy 2.4.6 (>=99 is asked for)"
     assert found["[node]"].remedy == "pip install 'xrayslam-zoo[node]'"
+
+
+def test_every_extra_of_a_user_is_looked_at():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["project"]
+    backends, developers = {"cpu", "tensorflow", "jax", "torch"}, {"bench", "parity", "docs", "dev"}
+    assert set(doctor.EXTRAS) == set(project["optional-dependencies"]) - backends - developers
 
 
 def test_without_any_backend_nothing_works(monkeypatch):

@@ -28,6 +28,7 @@ EXTRAS = {
     "api": "the HTTP service",
     "app": "the page",
     "parquet": "Parquet tables",
+    "ray": "scoring on a cluster with Ray",
 }
 
 #: Seconds to wait for the Hub.
