@@ -276,6 +276,18 @@ def test_auto_falls_back_where_its_choice_does_not_start_after_all(error):
         choosing.started("float32", lambda precision: (_ for _ in ()).throw(ReleaseError("no weights")))
 
 
+def test_what_auto_chose_on_another_machine_falls_back_on_this_one(folder, monkeypatch):
+    pytest.importorskip("openvino", reason=EXTRA)
+    from zoo.runtimes import openvino_runtime
+
+    monkeypatch.setattr(openvino_runtime, "native", lambda: frozenset({"float32"}))
+    sent = starting.LoadOptions("openvino", "auto").settled("bfloat16")
+    with pytest.warns(UserWarning, match="leaves bfloat16 for float32: this CPU does not compute in bfloat16"):
+        assert starting.start(folder, sent)[0].precision == "float32"
+    with pytest.raises(UsageError, match="this CPU does not compute in bfloat16"):
+        starting.start(folder, starting.LoadOptions("openvino", "bfloat16"))
+
+
 def test_features_are_computed_where_auto_chose_int8_for_the_logits(monkeypatch):
     pytest.importorskip("openvino", reason=EXTRA)
     from zoo.runtimes import openvino_runtime

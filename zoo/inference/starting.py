@@ -115,12 +115,13 @@ def start(name: str | Path, options: LoadOptions) -> tuple[Runtime, ReleaseFolde
 
         graph = _graph(name, found, members, "onnx", "float32")
         return OnnxRuntime(graph.folder / "model.onnx"), found
-    if precision == "auto":
+    if precision == "auto" or options.by_auto:
 
         def start_in(kind: str) -> Runtime:
             return openvino(name, found, members, kind)
 
-        return choosing.started(choosing.fastest(found, members, start_in), start_in), found
+        best = choosing.fastest(found, members, start_in) if precision == "auto" else precision
+        return choosing.started(best, start_in), found
     return openvino(name, found, members, precision), found
 
 
