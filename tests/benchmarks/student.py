@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -31,8 +32,9 @@ from benchmarks.machine import available, environment
 import zoo
 from zoo.core.counting import counted
 from zoo.core.files import write_json
-from zoo.data.images.listing import list_images
+from zoo.core.progress import Silent
 from zoo.data.images.reading import read_image
+from zoo.data.scan import scan
 from zoo.data.tables.reading import labels_of, read_table
 from zoo.evaluation.comparison import compare
 from zoo.evaluation.metrics import roc_auc
@@ -63,9 +65,11 @@ def main() -> None:
     folder = options.folder.resolve()
     releases = make(folder, options.students, options.size)
     quantised = {name: int8(folder, name) for name in options.students}
-    scores = judge(folder, releases)
-    timed = rates(folder, releases, options.size, [name for name, found in quantised.items() if found["accepted"]])
-    options.out.write_text(page(scores, timed, quantised, options.size))
+    table, unreadable = judged(folder)
+    scores = judge(table, releases)
+    accepted = [name for name, found in quantised.items() if found["accepted"]]
+    timed = rates(list(table["Image_path"])[:TIMED], releases, options.size, accepted)
+    options.out.write_text(page(scores, unreadable, timed, quantised, options.size))
 
 
 def make(folder: Path, students: Sequence[str], size: int) -> dict[str, Path]:
@@ -92,9 +96,16 @@ def command(*words: object) -> None:
     subprocess.run([Path(sys.executable).with_name("zoo"), *map(str, words)], check=True)
 
 
-def judge(folder: Path, releases: dict[str, Path]) -> dict[str, Scores]:
-    """What all models say of the images that none of them saw."""
-    table = read_table("competition", folder / "judged")
+def judged(folder: Path) -> tuple[pd.DataFrame, int]:
+    """The table of the images that no model saw, less those that cannot be read, and the number of these."""
+    data = folder / "judged"
+    table = read_table("competition", data)
+    bad = table["Image_path"].isin(scan(list(table["Image_path"]), folder / "judged.json", data, Silent()).unreadable)
+    return table[~bad], int(bad.sum())
+
+
+def judge(table: pd.DataFrame, releases: dict[str, Path]) -> dict[str, Scores]:
+    """What all models say of the images of a table."""
     scores = {}
     for name, release in releases.items():
         model = zoo.load(release, runtime="openvino")
@@ -112,9 +123,11 @@ def logits_of(runtime: Runtime, images: np.ndarray) -> np.ndarray:
     return np.concatenate([runtime.logits(images[at : at + BATCH]) for at in range(0, len(images), BATCH)])
 
 
-def rates(folder: Path, releases: dict[str, Path], size: int, quantised: Sequence[str]) -> dict[tuple[str, str], float]:
+def rates(
+    paths: Sequence[str], releases: dict[str, Path], size: int, quantised: Sequence[str]
+) -> dict[tuple[str, str], float]:
     """(Model, precision) -> images a second: the median of rounds in which each model has its turn."""
-    images = pixels(sorted(map(str, list_images(folder / "judged" / "train2")))[:TIMED], size)
+    images = pixels(paths, size)
     asked = [(name, "float32") for name in releases] + [(name, "int8") for name in quantised]
     runtimes = {
         (name, precision): zoo.load(releases[name], runtime="openvino", precision=precision).runtime  # type: ignore[arg-type]
@@ -141,19 +154,25 @@ def int8(folder: Path, student: str) -> dict[str, Any]:
     return found
 
 
-def page(scores: dict[str, Scores], timed: dict[tuple[str, str], float], quantised: dict[str, Any], size: int) -> str:
+def page(
+    scores: dict[str, Scores],
+    unreadable: int,
+    timed: dict[tuple[str, str], float],
+    quantised: dict[str, Any],
+    size: int,
+) -> str:
     """The table, and what it was measured on."""
     teacher, facts = scores["teacher"], environment(available())
     compared = compare(scores)
     rows = [row(name, model, compared, timed) for name, model in scores.items()]
-    judged = f"{counted(len(teacher.labels), 'image')} of {counted(len(set(teacher.patients)), 'patient')}"
+    seen = f"{counted(len(teacher.labels), 'image')} of {counted(len(set(teacher.patients)), 'patient')}"
     lines = [
         "# A small student of the three-backbone ensemble",
         "",
-        f"Phantoms at {size} px. AUC: mean over {len(teacher.findings)} findings on {judged} that no model saw; 95 % "
-        "intervals by patient. Rates: OpenVINO on decoded pixels, as multiples of the teacher's in float32; same "
-        f"threads and batches of {BATCH}, the median of {ROUNDS} rounds in turns. Phantoms are drawn: the figures say "
-        "nothing of real radiographs.",
+        f"Phantoms at {size} px. AUC: mean over {len(teacher.findings)} findings on {seen} that no model saw "
+        f"({unreadable} more cannot be read); 95 % intervals by patient. Rates: OpenVINO on decoded pixels, as "
+        f"multiples of the teacher's in float32; same threads and batches of {BATCH}, the median of {ROUNDS} rounds in "
+        "turns. Phantoms are drawn: the figures say nothing of real radiographs.",
         "",
         "Made by `python tests/benchmarks/student.py`, which says how.",
         "",
