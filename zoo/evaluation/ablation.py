@@ -110,7 +110,7 @@ def markdown(found: Table, images: str) -> str:
         f"Mean AUC over findings on {images} of {counted(found.patients, 'patient')} of the test part. "
         f"All ingredients, mean of {counted(first.seeds, 'seed')}: {_number(first.auc)}.",
         "",
-        "| taken out | seeds | mean AUC without it | what it adds, with 95% interval | minutes of training |",
+        "| taken out | seeds | mean AUC without it | what it adds, with 95% interval | minutes of one training |",
         "| --- | ---: | ---: | --- | ---: |",
     ]
     for row in sorted(others, key=_order):
@@ -153,7 +153,7 @@ def _notes(found: Table, others: Sequence[Row]) -> list[str]:
         if gains
         else "",
         "Each interval covers the patients of this test part and the seeds of training, paired by both; it says "
-        "nothing of other data, image sizes or lengths of training.",
+        "nothing of other data, image sizes or lengths of training. Minutes are of all members, mean over seeds.",
     ]
     if any(row.seeds < found.planned for row in found.rows):
         missing = sum(found.planned - row.seeds for row in found.rows)
