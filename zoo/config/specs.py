@@ -23,7 +23,7 @@ from zoo.labels.findings import FINDINGS
 FORMAT_VERSION = 1
 
 #: Limits that are checked before memory is allocated for a file.
-MAX_IMAGE_SIZE, MAX_MEMBERS, MAX_FINDINGS = 2048, 32, 1024
+MIN_IMAGE_SIZE, MAX_IMAGE_SIZE, MAX_MEMBERS, MAX_FINDINGS = 8, 2048, 32, 1024
 
 #: Largest number of images that a file may state; every whole number up to it is exact as a float.
 MAX_COUNT = 2**53
@@ -121,7 +121,7 @@ class EnsembleSpec:
 
     name: Annotated[str, Keywords(pattern=NAME_PATTERN)]
     members: Annotated[tuple[MemberSpec, ...], Keywords(minItems=1, maxItems=MAX_MEMBERS)]
-    image_size: Annotated[int, Keywords(minimum=8, maximum=MAX_IMAGE_SIZE)] = 224
+    image_size: Annotated[int, Keywords(minimum=MIN_IMAGE_SIZE, maximum=MAX_IMAGE_SIZE)] = 224
     findings: Names = FINDINGS
     weighting: weights.Word | Annotated[tuple[_Weight | _Row, ...], Keywords(maxItems=MAX_MEMBERS)] = "uniform"
     untrained: Annotated[tuple[str, ...], Keywords(maxItems=MAX_FINDINGS, uniqueItems=True)] = ()
@@ -141,8 +141,8 @@ class EnsembleSpec:
             raise RecipeError(f"ensemble {self.name!r}: members need different names, got {names}")
         if len(names) > 1 and self.name in names:
             raise RecipeError(f"ensemble {self.name!r}: a member of several needs a name other than the ensemble's")
-        if not 8 <= self.image_size <= MAX_IMAGE_SIZE:
-            raise RecipeError(f"image_size must be 8 to {MAX_IMAGE_SIZE}, got {self.image_size}")
+        if not MIN_IMAGE_SIZE <= self.image_size <= MAX_IMAGE_SIZE:
+            raise RecipeError(f"image_size must be {MIN_IMAGE_SIZE} to {MAX_IMAGE_SIZE}, got {self.image_size}")
         if not 1 <= len(self.findings) <= MAX_FINDINGS or len(set(self.findings)) != len(self.findings):
             raise RecipeError(f"findings must be 1 to {MAX_FINDINGS} different names, got {self.findings}")
         if strange := [name for name in self.untrained if name not in self.findings]:

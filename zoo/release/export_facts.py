@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from zoo.config.json_schema import Keywords
-from zoo.config.specs import MAX_FINDINGS, MAX_IMAGE_SIZE, MAX_MEMBERS, to_dict
+from zoo.config.specs import MAX_FINDINGS, MAX_IMAGE_SIZE, MAX_MEMBERS, MIN_IMAGE_SIZE, to_dict
 from zoo.release import layout
 from zoo.release.layout import MAX_FILES
 from zoo.release.manifest import Count, Listed, Sha256
@@ -182,7 +182,7 @@ class GraphFacts:
     model: Annotated[str, Keywords(maxLength=96)]
     members: _Names
     findings: _Names
-    image_size: Annotated[int, Keywords(minimum=8, maximum=MAX_IMAGE_SIZE)]
+    image_size: Annotated[int, Keywords(minimum=MIN_IMAGE_SIZE, maximum=MAX_IMAGE_SIZE)]
     temperature: Annotated[
         tuple[Annotated[float, Keywords(exclusiveMinimum=0)], ...], Keywords(minItems=1, maxItems=MAX_FINDINGS)
     ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from zoo.config.specs import MAX_IMAGE_SIZE, MemberSpec
+from zoo.config.specs import MAX_IMAGE_SIZE, MIN_IMAGE_SIZE, MemberSpec
 from zoo.core.errors import RecipeError
 
 
@@ -143,8 +143,8 @@ class Stage:
         self._require(self.soup is None or self.soup >= 2, "soup", "at least 2 (epochs), or None")
         self._require(self.soup is None or self.average_last is None, "soup", "None with average_last")
         self._require(self.layer_decay is None or 0 < self.layer_decay <= 1, "layer_decay", "in (0, 1], or None")
-        sized = self.image_size is None or 8 <= self.image_size <= MAX_IMAGE_SIZE
-        self._require(sized, "image_size", f"8 to {MAX_IMAGE_SIZE}, or None")
+        sized = self.image_size is None or MIN_IMAGE_SIZE <= self.image_size <= MAX_IMAGE_SIZE
+        self._require(sized, "image_size", f"{MIN_IMAGE_SIZE} to {MAX_IMAGE_SIZE}, or None")
         warms = not self.warmup_steps or self.schedule == "warmup_cosine"
         self._require(warms, "warmup_steps", "0 unless schedule is 'warmup_cosine'")
         for name in ("best_weights", "last_weights"):
