@@ -73,6 +73,11 @@ class Architecture:
                 f"backbone {self.name!r}: builder must be a function or 'module:function', got {self.builder!r}"
             )
 
+    def require_image_size(self, size: int) -> None:
+        """Raises a `UsageError` unless the network can take images of `size` pixels a side."""
+        if size < self.min_size:
+            raise UsageError(f"backbone {self.name!r} takes images of {self.min_size} pixels or more, got {size}")
+
 
 def get(name: str) -> Architecture:
     """Returns the architecture called `name`.

@@ -62,8 +62,8 @@ class Backbone(keras.Model):
         drop_path: float | None = None,
     ) -> None:
         row = architectures.get(architecture)
-        if image_size is not None and image_size < row.min_size:
-            raise UsageError(f"backbone {row.name!r} takes images of {row.min_size} pixels or more, got {image_size}")
+        if image_size is not None:
+            row.require_image_size(image_size)
         if channels not in (1, 3):
             raise UsageError(f"backbone {row.name!r}: channels must be 1 (grey) or 3 (RGB), got {channels}")
         network = _build_network(row, image_size, drop_path)

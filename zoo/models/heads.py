@@ -207,7 +207,11 @@ def build_head(name: str, findings: int, dropout: float = 0.3) -> keras.layers.L
 
 
 def require(name: str) -> None:
-    """Raises an `UnknownNameError` unless there is such a head."""
+    """Raises an `UnknownNameError` unless there is such a head.
+
+    Example:
+        >>> require("gap")
+    """
     if name not in HEADS:
         raise UnknownNameError("head", name, HEADS, "zoo.register_head adds one.")
 

@@ -17,7 +17,7 @@ from zoo.config.codec import read_document
 from zoo.config.specs import MAX_MEMBERS, EnsembleSpec, from_dict
 from zoo.config.weighting import check_stored
 from zoo.core import files as disk
-from zoo.core.errors import IntegrityError, RecipeError, ReleaseError, UnknownNameError, WeightsError
+from zoo.core.errors import IntegrityError, RecipeError, ReleaseError, UnknownNameError, UsageError, WeightsError
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.result import Evaluation
 from zoo.gate import reference
@@ -147,10 +147,8 @@ class ReleaseFolder:
         spec = self.ensemble
         try:
             for member in spec.members:
-                least = architectures.get(member.backbone).min_size
-                if spec.image_size < least:
-                    raise RecipeError(f"{member.backbone!r} takes images of {least} px or more, not {spec.image_size}")
-        except (RecipeError, UnknownNameError) as error:
+                architectures.get(member.backbone).require_image_size(spec.image_size)
+        except (UsageError, UnknownNameError) as error:
             raise ReleaseError(f"{self.folder / 'config.json'}: {manifest.plain(error)}") from None
         if self.json("labels.json").get("findings") != list(spec.findings):
             raise ReleaseError(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import keras
 
-from zoo.core.errors import RecipeError, WeightsError
+from zoo.core.errors import RecipeError, UsageError, WeightsError
 from zoo.core.files import sha256, whole_file
 from zoo.models import architectures, heads
 from zoo.models.drop_path import require_place
@@ -39,12 +39,10 @@ def check(recipe: Recipe, fresh: bool) -> None:
         if member.drop_path is not None:
             require_place(row, member.drop_path)
         for stage in recipe.stages:
-            size = stage.image_size or recipe.ensemble.image_size
-            if size < row.min_size:
-                raise RecipeError(
-                    f"stage {stage.name!r}: member {member.name!r} takes images of {row.min_size} pixels or more, got "
-                    f"{size}"
-                )
+            try:
+                row.require_image_size(stage.image_size or recipe.ensemble.image_size)
+            except UsageError as error:
+                raise RecipeError(f"stage {stage.name!r}: member {member.name!r}: {error}") from None
         if fresh and member.weights is not None:
             pretrained.require(row, member.weights)
 
