@@ -1,8 +1,7 @@
 """Renders the committed model cards.
 
-    python hub_cards/render.py                             renders every card, after a change of template.md or a .toml
-    python hub_cards/render.py xrayslam-demo RUN           renders one card with the results of a finished `zoo train`
-    python hub_cards/render.py xrayslam-demo RUN --readme  also prints the README's tables of these results
+    python hub_cards/render.py                     renders every card, after a change of template.md or a .toml
+    python hub_cards/render.py xrayslam-demo RUN   renders one card with the results of a finished `zoo train`
 
 `facts.json` holds the part of a run's results that the card shows; the whole `metrics.json` is more than ten times as
 long.
@@ -14,7 +13,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -144,32 +142,17 @@ def lines(facts: Mapping[str, Mapping[str, Any]]) -> str:
     return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
-def readme_tables(run: Path) -> str:
-    """The README's tables: the comparison of models, and the AUC of each finding."""
-    report = (run / "report.md").read_text("utf-8").splitlines()
-    models = report[next(i for i, line in enumerate(report) if line.startswith("| Model |")) :]
-    rows = [line.split(" | ")[:4] for line in report if line.startswith("| ")]
-    findings = rows[: next(i for i, row in enumerate(rows) if row[0].startswith("| **Mean"))]
-    table = [" | ".join(row) + " |" for row in findings]
-    return "\n".join([*models, "", table[0], "| --- | ---: | ---: | --- |", *table[1:]])
-
-
 def main() -> None:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", nargs="?", choices=sorted(path.stem for path in CARDS.glob("*.toml")))
     parser.add_argument("run", nargs="?", type=Path)
-    parser.add_argument("--readme", action="store_true")
     options = parser.parse_args()
-    if options.readme and options.run is None:
-        parser.error("--readme needs the folder of a run")
     if options.run is not None:
         write_text(CARDS / options.name / "facts.json", lines(facts_of(options.run)))
     for name in [options.name] if options.name else sorted(path.stem for path in CARDS.glob("*.toml")):
         (CARDS / name).mkdir(exist_ok=True)
         write_text(CARDS / name / "README.md", render(name))
-    if options.readme:
-        sys.stdout.write(readme_tables(options.run) + "\n")
 
 
 if __name__ == "__main__":

@@ -3,10 +3,14 @@
 import json
 import shutil
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from benchmarks import machine, run, scale, tables
+from benchmarks import demo, machine, run, scale, tables
+from builders import tiny_spec
+from finished_run import finished_run
 
 pytest.importorskip("pytest_benchmark", reason="the harness is built on pytest-benchmark")
 
@@ -135,3 +139,28 @@ def test_simulated_fleets_take_the_time_that_is_plain_without_trouble_and_pieces
     seconds, failures = scale.simulate(1_000_000, failing, 1000, seed=2)
     assert 5000 < seconds < 7000
     assert 15 < failures < 45  # 20 workers for about 1.5 hours
+
+
+def test_the_page_of_the_demo_holds_each_seeds_figures_and_what_the_first_one_cost():
+    result = finished_run(tiny_spec())["result"]
+    text = demo.page({42: result, 43: result}, {"seconds": 512.4, "processor": 901.0, "memory": 5.34})
+    auc = result.numbers.macro.auc
+    cell = f"{auc.value:.3f} [{auc.low:.3f}, {auc.high:.3f}]"
+    assert f"| {result.model} | {cell} | {cell} |" in text
+    assert "seed 42 took 512 s and 901 s of the processors; 5.3 GB of memory" in text
+    assert " took " not in demo.page({42: result}, {"seconds": None, "processor": None, "memory": None})
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="memory is read on Linux alone")
+def test_memory_is_that_of_a_process_and_all_that_it_started():
+    script = (
+        "import subprocess, sys; p = subprocess.Popen(['sleep', '60']); print(flush=True); sys.stdin.read(); p.kill()"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        pids = list(demo.family(process.pid))
+        assert len(pids) == 2
+        assert all(demo.memory(pid) > 0 for pid in pids)
+        process.communicate(b"")
+    assert demo.memory(process.pid) == 0

@@ -20,7 +20,6 @@ from huggingface_hub.repocard_data import model_index_to_eval_results
 from zoo.config.specs import MemberSpec, to_dict
 from zoo.core import home
 from zoo.core.errors import ReleaseError
-from zoo.evaluation.report import markdown
 from zoo.evaluation.result import to_json
 from zoo.names.catalog import CATALOG
 from zoo.release import card
@@ -75,15 +74,11 @@ def test_a_card_takes_its_facts_from_a_run(run, tmp_path, monkeypatch):
     }
     for name, document in documents.items():
         (tmp_path / "run" / f"{name}.json").write_text(json.dumps(document), "utf-8")
-    (tmp_path / "run" / "report.md").write_text(markdown(run["result"]), "utf-8")
     monkeypatch.setattr(render, "CARDS", tmp_path / "cards")
     (tmp_path / "cards" / "tiny-ensemble").mkdir(parents=True)
     facts = tmp_path / "cards" / "tiny-ensemble" / "facts.json"
     facts.write_text(render.lines(render.facts_of(tmp_path / "run")), "utf-8")
     assert render.render("tiny-ensemble") == card.render(tiny_spec(), **run)
-    tables = render.readme_tables(tmp_path / "run")
-    assert f"| Edema | {run['result'].findings['Edema'].auc.n} |" in tables
-    assert "| pixel baseline |" in tables
 
 
 def _shown(number):
