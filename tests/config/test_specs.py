@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from zoo.config.specs import MAX_FINDINGS, MAX_MEMBERS, EnsembleSpec, MemberSpec, from_dict, override, to_dict
-from zoo.core import home
 from zoo.core.errors import RecipeError, UnknownNameError
 from zoo.labels.findings import FINDINGS
 
@@ -251,12 +250,6 @@ def test_files_that_call_the_weights_of_members_otherwise_are_read(before, now):
     assert from_dict(EnsembleSpec, {**saved, "member_weights": before}, limited=True).weighting == now
     with pytest.raises(RecipeError, match="'member_weights' is the former name of 'weighting'; give one of them"):
         from_dict(EnsembleSpec, {**saved, "member_weights": before, "weighting": "uniform"})
-
-
-def test_the_weights_of_the_included_model_are_read_under_their_former_name():
-    config = json.loads((home.INCLUDED / "nih-lite" / "config.json").read_text("utf-8"))["ensemble"]
-    assert "member_weights" in config
-    assert from_dict(EnsembleSpec, config).weighting == "uniform"
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,10 @@ def test_a_committed_card_is_what_its_facts_render_to(name):
     assert (CARDS / name / "README.md").read_bytes().decode("utf-8") == render.render(name)
 
 
+def test_the_release_in_the_wheel_has_the_committed_card():
+    assert (home.INCLUDED / "nih-lite" / "README.md").read_bytes() == (CARDS / "nih-lite" / "README.md").read_bytes()
+
+
 def test_the_facts_beside_a_card_are_all_that_it_shows_of_a_run(run):
     few = render.shown(run["result"])
     assert card.render(tiny_spec(), **(run | {"result": few})) == card.render(tiny_spec(), **run)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import warnings
 
 import numpy as np
 import pytest
@@ -120,6 +121,22 @@ def test_members_of_one_kind_that_were_exchanged(tmp_path):
     found = {check.name: check for check in sources.verify(tmp_path / "alike")}
     assert not found["parity"].ok
     assert "another network" in found["parity"].detail
+
+
+def test_large_logits_may_differ_in_proportion(tmp_path, monkeypatch):
+    """The rounding of float32 grows with them: those of a probe of few images reach hundreds."""
+    spec = tiny_spec(1)
+    model = tiny_ensemble(spec)
+    kernel = next(v for v in reversed(model.weights) if v.path.endswith("kernel"))
+    kernel.assign(1000 * np.asarray(kernel))
+    release = write_release(tmp_path / "large", model, spec, Decision(spec.findings))
+    found = read_release(release).golden
+    largest = np.abs(found.logits["ensemble"]).max()
+    assert largest > 50
+    assert found.tolerance == pytest.approx(min(0.25, 1e-4 * largest))
+    monkeypatch.setattr(golden, "gap", lambda *_: 0.9 * found.tolerance)
+    with warnings.catch_warnings(action="error"):
+        zoo.load(release)
 
 
 def test_the_check_is_made_once_for_a_manifest_its_members_and_the_versions(copy, monkeypatch):
