@@ -60,11 +60,13 @@ def demo(folder: Path, seed: int) -> dict[str, Any]:
     # The model that it installs is none of the user's.
     variables = {**os.environ, "ZOO_HOME": str(folder / "home")}
     process = subprocess.Popen([zoo, "demo", "--run", run, "--set", f"seed={seed}"], env=variables)
-    while process.poll() is None:
-        peak = max(peak, sum(memory(pid) for pid in family(process.pid)))
-        time.sleep(1)
-    if process.returncode:
-        raise SystemExit(process.returncode)
+    while True:
+        try:
+            if status := process.wait(timeout=5):  # reading the memory is work for the processor, too
+                raise SystemExit(status)
+            break
+        except subprocess.TimeoutExpired:
+            peak = max(peak, sum(memory(pid) for pid in family(process.pid)))
     if resumed:
         return {"seconds": None, "processor": None, "memory": None}
     spent = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -138,7 +138,7 @@ def test_every_use_states_what_it_uses_and_why():
         f for _, f in inspect.getmembers(keras_compat, inspect.isfunction) if f.__module__ == keras_compat.__name__
     ]
     functions = [function for function in functions if not function.__name__.startswith("_")]
-    assert len(functions) == 10
+    assert len(functions) == 11
     for function in functions:
         assert "Uses `" in function.__doc__
 

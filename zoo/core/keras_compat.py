@@ -88,6 +88,40 @@ def variable_position(optimizer: keras.optimizers.Optimizer, variable: Any) -> i
     return position
 
 
+def adam_step(optimizer: keras.optimizers.Adam, gradient: Any, variable: Any, learning_rate: Any) -> None:
+    """One step of Adam for one variable, in the kernel that TensorFlow has for it.
+
+    Keras makes it of some thirty operations, most of them a pass over the memory. There is no public way to the moving
+    averages of the gradient and of its square: `Optimizer.variables` names them by path alone. Uses `Adam._momentums`
+    and `Adam._velocities`.
+
+    Args:
+        optimizer: A built one, without AMSGrad.
+        gradient: The gradient, of the variable's shape.
+        variable: The variable, or the TensorFlow variable inside it.
+        learning_rate: Rate of this step.
+    """
+    import tensorflow as tf
+
+    inner: Any = optimizer
+    position, kind = variable_position(optimizer, variable), variable.dtype
+    held = (variable, inner._momentums[position], inner._velocities[position])
+    var, m, v = (each.value if isinstance(each, keras.Variable) else each for each in held)
+    step = tf.cast(inner.iterations + 1, kind)
+    tf.raw_ops.ResourceApplyAdam(
+        var=var.handle,
+        m=m.handle,
+        v=v.handle,
+        beta1_power=tf.pow(tf.cast(inner.beta_1, kind), step),
+        beta2_power=tf.pow(tf.cast(inner.beta_2, kind), step),
+        lr=tf.cast(learning_rate, kind),
+        beta1=inner.beta_1,
+        beta2=inner.beta_2,
+        epsilon=inner.epsilon,
+        grad=tf.cast(gradient, kind),
+    )
+
+
 def moving_averages(optimizer: keras.optimizers.Optimizer) -> list[tuple[keras.Variable, keras.Variable]]:
     """Pairs each variable that an optimiser trains with the variable that holds its moving average.
 
