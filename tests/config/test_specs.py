@@ -114,6 +114,8 @@ def test_a_member_is_not_called_like_a_file_of_a_release_or_a_choice_of_weights(
 def test_dropout_is_a_share(rate):
     with pytest.raises(RecipeError, match=r"member 'tiny': dropout must be in \[0, 1\)"):
         MemberSpec("tiny", dropout=rate)
+    with pytest.raises(RecipeError, match=r"member 'tiny': batch_norm_momentum must be in \[0, 1\), or None"):
+        MemberSpec("tiny", batch_norm_momentum=rate)
 
 
 @pytest.mark.parametrize(
@@ -191,6 +193,7 @@ def test_an_override_reads_the_text_in_the_fields_type(path, text, expected):
         ("inner.epochs", "1.5", r"inner\.epochs: expected int, got 1\.5"),
         ("inner.rate", "fast", r"inner\.rate: expected float, got 'fast'"),
         ("inner.rate", "NaN", r"inner\.rate: expected float, got 'NaN'"),
+        ("inner.rate", "1e400", r"inner\.rate: expected float, got '1e400'"),
         ("limit", "-Infinity", "limit: expected float, got '-Infinity'"),
         ("flag", "yes", "flag: expected bool, got 'yes'"),
         ("kind", "c", "kind: one of 'a', 'b', got 'c'"),

@@ -191,6 +191,7 @@ def test_specs_are_saved_and_read_back(spec):
         ("targeted_hue", 0.6),
         ("rotation", 999.0),
         ("mixup", math.inf),
+        ("mixup", 1e308),
         ("contrast_high", math.inf),
     ],
 )

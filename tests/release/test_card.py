@@ -115,6 +115,25 @@ def test_a_card_tells_what_a_stage_does_otherwise_for_a_member():
     assert "\n- In stage1, efficientnetb3: epochs 4, learning rate 0.002.\n" in training
 
 
+def test_a_card_tells_which_weights_of_a_stage_are_kept(run):
+    def told(folds=0, **changes):
+        recipe = run["provenance"]["recipe"]
+        recipe = {**recipe, "folds": folds, "stages": [{**recipe["stages"][0], **changes}]}
+        return _block(
+            card.render(tiny_spec(), **(run | {"provenance": run["provenance"] | {"recipe": recipe}})), "training"
+        )
+
+    assert "- The weights with the best AUC on the validation part are kept" in told()
+    assert "- The weights with the best AUC on the fold that they were trained without are kept" in told(folds=3)
+    soup = told(soup=4)
+    assert "a greedy soup (Wortsman et al. 2022): of those at the end of the 4 epochs with the best AUC" in soup
+    assert "best AUC on the validation part are kept" not in soup
+    more = told(ema_momentum=0.9, accumulate=2, layer_decay=0.7, image_size=16)
+    assert "- In only: the moving average of the weights is validated and kept, with momentum 0.9.\n" in more
+    assert more.count("- In only: ") == 4
+    assert "- In only: " not in told()
+
+
 def test_the_ensembles_card_claims_no_result():
     text = (CARDS / "xrayslam-ensemble" / "README.md").read_text("utf-8")
     results = _block(text, "results")

@@ -4,10 +4,12 @@ import json
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from zoo.cli import main
+from zoo.core.progress import Silent
 from zoo.data.phantoms.drawing import make_phantoms
 from zoo.labels.studies import study_of_name
 
@@ -132,6 +134,41 @@ def test_a_cell_that_was_cut_off_or_altered_is_none(tmp_path):
     listed.write_text(whole)
     logits.write_text("Image_name,logit_Edema\na.png,0.6\n")
     assert ablate._facts(tmp_path) is None
+
+
+def test_the_table_tells_what_is_left_out_and_that_cells_were_made_on_two_backends(phantoms, tmp_path, monkeypatch):
+    """As where the same command goes on with another KERAS_BACKEND, and a finding has no positives to learn from."""
+    from zoo.runs import ablate
+    from zoo.training.ablation import load_ablation
+
+    (tmp_path / "small.py").write_text(DEFINITION)
+    ablation, folder = load_ablation(tmp_path / "small.py"), tmp_path / "out"
+    folder.mkdir()
+    held = ablate.training_data.prepare(ablation.recipe, phantoms, None, folder, Silent())
+    held.table.loc[held.split.rows("train"), "Edema"] = np.float32(0)
+    work = ablate._Work(folder, ablation, held)
+    rng = np.random.default_rng(0)
+
+    def assessed(recipe, table, split, run, progress, read):
+        rows, trained = split.rows("test"), ablate.trained_findings(recipe, table, split)
+        logits = rng.normal(size=(len(rows), 14))
+        scores = ablate.assess.scores_of(table, split, "test", rows, logits, recipe, trained)
+        return SimpleNamespace(scores=scores)
+
+    monkeypatch.setattr(ablate.assess, "assess", assessed)
+    for seed, backend in ((3, "tensorflow"), (4, "jax")):
+        monkeypatch.setattr(ablate.resuming, "versions", lambda backend=backend: {"backend": backend})
+        for name in ablation.variants:
+            ablate._score(work.variant(name, seed), work, folder, ablate._cell(work, name, seed), 1.0, Silent())
+    found = ablate._compare(work)
+    assert found.notes == (
+        "Not trained by every variant, so left out: Edema.",
+        "The cells were not all made alike, which may be part of the differences: backend jax; backend tensorflow.",
+    )
+    page = (folder / ablate.PAGE).read_text()
+    assert all(note in page for note in found.notes)
+    scores = ablate._scores(ablate._cell(work, "all", 3), work, ablate._trained(work))
+    assert np.isnan(scores.labels[:, held.recipe.ensemble.findings.index("Edema")]).all()
 
 
 def test_a_variant_starts_from_weights_of_others_with_the_pixels_that_they_expect(tmp_path, monkeypatch):

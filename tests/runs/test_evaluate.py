@@ -1,12 +1,13 @@
 """`zoo evaluate` as a user calls it: files of predictions, and a release on labelled films."""
 
 import argparse
+import dataclasses
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
-from builders import tiny_release, tiny_spec
+from builders import tiny_ensemble, tiny_release, tiny_spec
 from PIL import Image
 
 import zoo
@@ -19,6 +20,7 @@ from zoo.evaluation.decision import Decision
 from zoo.labels.findings import FINDINGS
 from zoo.release.read import read_release
 from zoo.release.trained_on import TrainedOn
+from zoo.release.write import write_release
 from zoo.runs import evaluate, results, seen_before
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -322,3 +324,15 @@ def test_the_members_of_a_release_have_their_table_where_a_part_is_fitted_on(no_
     assert evaluate._no_members("keras", "image") == ()
     (said,) = evaluate._no_members("openvino", "image")
     assert said.startswith("the table of the members is left out: runtime 'openvino' computes their mean alone")
+
+
+def test_members_with_a_finding_that_no_data_trained_have_their_table_too(no_heatmaps, tmp_path):
+    spec = dataclasses.replace(tiny_spec(), untrained=("Edema",))
+    write_release(tmp_path / "release", tiny_ensemble(spec), spec, Decision(spec.findings), card="# tiny")
+    make_phantoms(tmp_path / "data", 40, seed=5)
+    command = ["evaluate", str(tmp_path / "release"), "--data", str(tmp_path / "data"), "--out", str(tmp_path / "out")]
+    assert main([*command, "--fit", "auto", "--validation-share", "0.5", *FAST]) == 0
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["findings"]["Edema"]["auc"]["value"] is None
+    uniform = metrics["members"]["choices"]["uniform"]["auc"]
+    assert (uniform["value"], uniform["n"]) == (metrics["macro"]["auc"]["value"], metrics["macro"]["auc"]["n"])

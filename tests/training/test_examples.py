@@ -67,8 +67,9 @@ def test_uncertain_labels_are_targets_in_training_alone(tmp_path):
         "training part: uncertain labels taken as 0.55..0.85: 4 (Edema 4)",
         "validation and test parts: uncertain labels taken as unknown: 16",
     )
-    logits = np.zeros((len(split.rows("test")), 3), np.float32)
-    assert np.isnan(assess.scores_of(table, split, "test", split.rows("test"), logits, recipe).labels[:4, :2]).all()
+    logits, trained = np.zeros((len(split.rows("test")), 3), np.float32), (True,) * 3
+    scores = assess.scores_of(table, split, "test", split.rows("test"), logits, recipe, trained)
+    assert np.isnan(scores.labels[:4, :2]).all()
     assert (examples.labels[4:][~np.isnan(examples.labels[4:])] % 1 == 0).all()
     again = Examples.from_table(recipe, table, split)
     np.testing.assert_array_equal(again.labels, examples.labels)

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import math
 
 import pytest
 from small_run import make_recipe
@@ -39,6 +40,9 @@ def test_a_recipe_survives_json():
         ("warmup_steps", 5),
         ("best_weights", "../x.weights.h5"),
         ("last_weights", "x.keras"),
+        ("learning_rate", math.inf),
+        ("weight_decay", math.inf),
+        ("clipnorm", math.inf),
     ],
 )
 def test_a_stage_that_cannot_be_names_its_field(name, value):
@@ -53,6 +57,13 @@ def test_a_recipe_that_cannot_be_says_why():
         make_recipe(stages=(stage(), stage(name="t", best_weights="s.weights.h5")))
     with pytest.raises(RecipeError, match="different names"):
         make_recipe(stages=(stage(), stage(best_weights="t.weights.h5")))
+    with pytest.raises(RecipeError, match="checkpoint_minutes must be finite"):
+        make_recipe(checkpoint_minutes=math.inf)
+    for folds in (33, 10**23):
+        with pytest.raises(
+            RecipeError, match=f"folds and snapshots make {folds:,} members, and a model has 32 at most"
+        ):
+            dataclasses.replace(make_recipe(), folds=folds, members="separate")
     with pytest.raises(RecipeError, match="weight_range"):
         LossSpec(weight_range=(3.0, 0.5))
 

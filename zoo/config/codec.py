@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import math
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -181,13 +182,20 @@ def _parse(hint: Any, text: str) -> Any:
     if set(typing.get_args(hint)) == {str, type(None)}:
         return None if text in ("None", "null") else text
     try:
-        return json.loads(text, parse_constant=_no_number)
+        return json.loads(text, parse_constant=_no_number, parse_float=_finite)
     except ValueError:
         return {"None": None, "True": True, "False": False}.get(text, text)
 
 
 def _no_number(text: str) -> None:
     raise ValueError(f"{text} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    """A number that is not rounded to infinity, as 1e400 would be."""
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"{text} is too large")
+    return value
 
 
 def _convert(hint: Any, value: Any, where: str, how: _Reading) -> Any:

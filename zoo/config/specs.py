@@ -74,7 +74,7 @@ class MemberSpec:
     head: str = "gap"
     dropout: Annotated[float, Keywords(minimum=0, exclusiveMaximum=1)] = 0.3
     weights: str | None = None
-    batch_norm_momentum: float | None = None
+    batch_norm_momentum: Annotated[float, Keywords(minimum=0, exclusiveMaximum=1)] | None = None
     zero_residuals: bool = False
     drop_path: Annotated[float, Keywords(minimum=0, exclusiveMaximum=1)] | None = None
     alias: str = ""
@@ -86,6 +86,10 @@ class MemberSpec:
             raise RecipeError(f"a member's name has {rule}; got {self.name[:80]!r}")
         if not 0.0 <= self.dropout < 1.0:
             raise RecipeError(f"member {self.name!r}: dropout must be in [0, 1), got {self.dropout}")
+        if self.batch_norm_momentum is not None and not 0.0 <= self.batch_norm_momentum < 1.0:
+            raise RecipeError(
+                f"member {self.name!r}: batch_norm_momentum must be in [0, 1), or None, got {self.batch_norm_momentum}"
+            )
         if self.zero_residuals and self.weights is not None:
             raise RecipeError(
                 f"member {self.name!r}: zero_residuals changes random weights, but it starts from {self.weights!r}"

@@ -84,7 +84,7 @@ class AugmentSpec:
 
 
 _HIGHEST = {
-    "mixup": math.inf,
+    "mixup": 1000.0,  # all shares are near a half there; beyond 1e307 the draws are all 0
     "rotation": 180.0,
     "zoom": 0.9,
     "contrast_low": math.inf,

@@ -46,12 +46,14 @@ class Table:
         planned: Number of seeds that were planned.
         patients: Number of patients in the test part.
         level: Confidence level of each interval.
+        notes: Sentences on the cells.
     """
 
     rows: tuple[Row, ...]
     planned: int
     patients: int
     level: float = 0.95
+    notes: tuple[str, ...] = ()
 
 
 def table(
@@ -158,4 +160,4 @@ def _notes(found: Table, others: Sequence[Row]) -> list[str]:
     if any(row.seeds < found.planned for row in found.rows):
         missing = sum(found.planned - row.seeds for row in found.rows)
         words.append(f"Not complete: {missing} of {found.planned * len(found.rows)} cells are missing.")
-    return [" ".join(word for word in words if word)]
+    return [" ".join(word for word in (*words, *found.notes) if word)]

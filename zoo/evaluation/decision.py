@@ -77,12 +77,12 @@ def positives(probabilities: np.ndarray, decision: Decision, point: str | None =
 
 @dataclass(frozen=True)
 class TtaEffect:
-    """What averaging over views changes on the validation part: with views minus without, before calibration.
+    """What averaging over views changes on the images that the decision was fitted on, each side calibrated on them.
 
     The limits are of the paired 95 % interval, clustered by patient (docs/concepts/intervals.md).
 
     Attributes:
-        log_loss: Change of the mean log loss over findings; below 0 is better.
+        log_loss: Change of the mean log loss over findings, with views minus without; below 0 is better.
         log_loss_low: Lower limit.
         log_loss_high: Upper limit.
         auc: Change of the mean AUC over findings; above 0 is better.

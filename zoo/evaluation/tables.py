@@ -182,8 +182,8 @@ def _model_table(result: Evaluation) -> list[str]:
 
 def _member_tables(result: Evaluation, members: Members) -> list[str]:
     lines = [
-        f"{how_weighted(members)} Log losses in nats; of the validation part beside the members, of the "
-        f"{spoken_part(result.split)} beside the weights.",
+        f"{how_weighted(members)} Log losses in nats; of the {spoken_part(members.fitted_on)} beside the members, of "
+        f"the {spoken_part(result.split)} beside the weights.",
         "",
         "| Member | Weight | Greedy selection | Log loss alone | Log loss added without it | AUC lost without it |",
         "|---|---:|---:|---:|---:|---:|",
@@ -214,6 +214,9 @@ def how_weighted(members: Members) -> str:
     if members.fit is None:
         given = "by given numbers" if members.used == GIVEN else "equally"
         return f"The members are weighted {given}."
+    if members.fit.not_fitted:
+        part = spoken_part(members.fit.origin.split)
+        return f"The members are weighted equally: no weights could be fitted on the {part} ({members.fit.not_fitted})."
     fit, by_finding = members.fit, ""
     if fit.shrinkage_by_finding is not None:
         by_finding = f", for each finding, shrunk towards those of all findings by {fit.shrinkage_by_finding:g}"
@@ -231,7 +234,7 @@ def choice_name(choice: str, members: Members) -> str:
     """
     named = {UNIFORM: "uniform", FITTED: "fitted", BY_FINDING: "fitted by finding", GIVEN: "as given"}
     if choice in members.members:
-        return f"{choice} alone (smallest log loss on the validation part)"
+        return f"{choice} alone (smallest log loss on the {spoken_part(members.fitted_on)})"
     return named.get(choice, "greedy selection" if choice == GREEDY else choice)
 
 

@@ -35,7 +35,7 @@ def _members(block: Members) -> Table:
         "Log loss added without it",
         "AUC lost without it",
     )
-    return Table("The members; log losses in nats on the validation part", head, tuple(rows))
+    return Table(f"The members; log losses in nats on the {spoken_part(block.fitted_on)}", head, tuple(rows))
 
 
 def _choices(block: Members, split: str) -> Table:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,9 @@ from zoo.evaluation.studies.rule import join
 from zoo.names import porting
 from zoo.runs import training_data
 from zoo.runs.training_data import Prepared
-from zoo.training import assess, building, interruption, stages
+from zoo.training import assess, building, interruption, resuming, stages
 from zoo.training.ablation import Ablation, Variant
+from zoo.training.examples import trained_findings
 
 #: Files of a cell: the test part's logits, and what they were made from.
 _LOGITS, _FACTS = "predictions.csv", "cell.json"
@@ -211,6 +213,7 @@ def _score(variant: Variant, work: _Work, run: Path, cell: Path, seconds: float,
     with whole_folder(cell) as new:
         frame.to_csv(new / _LOGITS, index=False)
         facts = {"of": _identity(work, variant), "seconds": round(seconds, 1), "logits": sha256(new / _LOGITS)}
+        facts["versions"] = resuming.versions()
         write_json(new / _FACTS, seal(facts))
 
 
@@ -218,24 +221,42 @@ def _compare(work: _Work) -> Table | None:
     """Compares the cells that are done, and writes the table."""
     done: dict[str, dict[int, Scores]] = {}
     minutes: dict[str, list[float]] = {}
-    ablation = work.ablation
+    versions: set[str] = set()
+    ablation, trained = work.ablation, _trained(work)
     for name in ablation.variants:
         for seed in ablation.seeds:
             if _done(work, name, seed, work.variant(name, seed)):
                 cell = _cell(work, name, seed)
-                done.setdefault(name, {})[seed] = _scores(cell, work)
-                minutes.setdefault(name, []).append(json.loads((cell / _FACTS).read_text("utf-8"))["seconds"] / 60)
+                done.setdefault(name, {})[seed] = _scores(cell, work, trained)
+                facts = json.loads((cell / _FACTS).read_text("utf-8"))
+                minutes.setdefault(name, []).append(facts["seconds"] / 60)
+                if "versions" in facts:  # none in cells of earlier versions
+                    versions.add(", ".join(f"{what} {version}" for what, version in facts["versions"].items()))
     table = results.table(ablation.variants, len(ablation.seeds), done, minutes)
     if table is None:
         return None
+    out = [finding for finding, known in zip(ablation.recipe.ensemble.findings, trained, strict=True) if not known]
+    notes = [f"Not trained by every variant, so left out: {', '.join(out)}."] if out else []
+    # It went on under other versions, or on another backend.
+    more = "The cells were not all made alike, which may be part of the differences: "
+    notes += [f"{more}{'; '.join(sorted(versions))}."] if len(versions) > 1 else []
+    table = dataclasses.replace(table, notes=tuple(notes))
     write_json(work.folder / TABLE, to_dict(table))
     images = counted(len(work.held.split.rows("test")), "image")
     write_text(work.folder / PAGE, f"# {ablation.name}\n\n{results.markdown(table, images)}")
     return table
 
 
-def _scores(cell: Path, work: _Work) -> Scores:
+def _trained(work: _Work) -> list[bool]:
+    """Whether each finding was trained by all variants, so that all are compared on the same findings."""
+    held, seed = work.held, work.ablation.seeds[0]
+    recipes = [work.variant(name, seed).recipe for name in work.ablation.variants]
+    each = [trained_findings(recipe, held.table, held.split) for recipe in recipes]
+    return [all(column) for column in zip(*each, strict=True)]
+
+
+def _scores(cell: Path, work: _Work, trained: Sequence[bool]) -> Scores:
     recipe, columns = work.ablation.recipe, read_columns(cell / _LOGITS)
     logits = np.stack([columns.numbers(f"logit_{finding}") for finding in recipe.ensemble.findings], axis=1)
     held = work.held
-    return assess.scores_of(held.table, held.split, "test", held.split.rows("test"), logits, recipe)
+    return assess.scores_of(held.table, held.split, "test", held.split.rows("test"), logits, recipe, trained)

@@ -147,7 +147,9 @@ def evaluate_release(
     result = result if fit else replace(result, split=WHOLE)
     if by_member and validation is not None:
         parts = _by_member(model.name, others, validation), _by_member(model.name, scored, study)
-        result = replace(result, members=weigh(model.spec, *parts, trained=model.trained, seed=request.seed).members)
+        block = weigh(model.spec, *parts, trained=model.trained, seed=request.seed).members
+        left = () if block else ("the table of the members is left out: no label of the validation part is known",)
+        result = replace(result, members=block, notes=(*(result.notes or ()), *left))
     scores = study.scores[model.name]
     network = model.model if runtime == "keras" else None
     wrong = results.mistakes(network, paths, scores, decision)

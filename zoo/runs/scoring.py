@@ -106,7 +106,8 @@ def score(
     ids = table["Image_name"].to_numpy(str)
     study = Study({model.name: scores}, ids, results.groups_of(table), {model.name: "logits"}, tuple(notes))
     files, studies = table["Image_path"].tolist(), studies_of(table)[0].tolist()
-    members = dict(zip(model.members, (np.where(np.isnan(logits), np.nan, z) for z in each), strict=bool(each)))
+    alone = (left_out(z, labels, model.labels, model.trained)[0] for z in each)
+    members = dict(zip(model.members, alone, strict=bool(each)))
     return Scored(study, dict(zip(ids, files, strict=True)), dict(zip(ids, studies, strict=True)), out, members)
 
 

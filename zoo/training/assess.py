@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +13,6 @@ import pandas as pd
 
 from zoo.config.specs import EnsembleSpec
 from zoo.config.weighting import numbers
-from zoo.core.files import write_text
 from zoo.core.progress import Progress
 from zoo.data.images.reading import Reader, read_image
 from zoo.data.splits import Split, patients_of
@@ -31,8 +30,8 @@ from zoo.evaluation.tta import effect_of_tta, tta_note
 from zoo.evaluation.untrained import left_out
 from zoo.labels.parts import OUT_OF_FOLD
 from zoo.models.ensemble import Ensemble
-from zoo.training import folds, out_of_fold
-from zoo.training.examples import training_targets
+from zoo.training import folds, out_of_fold, predicting
+from zoo.training.examples import trained_findings
 from zoo.training.out_of_fold import OutOfFold
 from zoo.training.predicting import BATCH, load_best, predict_logits
 from zoo.training.recipe import Recipe
@@ -88,9 +87,8 @@ def assess(
     """
     model = load_best(recipe, run)
     predict = _by_fold if recipe.folds else _by_part
-    fitted_on, own, tested, apart = predict(model, recipe, table, split, progress, read)
-    name = recipe.ensemble.name
-    trained = _trained(table, folds.learned_from(recipe, split), recipe)
+    name, trained = recipe.ensemble.name, trained_findings(recipe, table, split)
+    fitted_on, own, tested, apart = predict(model, recipe, table, split, trained, progress, read)
     studies = studies_of(table)[0]
 
     def decide(held: Held) -> Decision:
@@ -102,7 +100,7 @@ def assess(
     weighed = weigh(
         folds.model_of(recipe),
         {model_name: held.scores for model_name, held in fitted_on.items()},
-        {m: scores_of(table, split, "test", split.rows("test"), values, recipe) for m, values in tested.items()},
+        {m: scores_of(table, split, "test", split.rows("test"), z, recipe, trained) for m, z in tested.items()},
         trained=trained,
         bases=[member.base for member in folds.lineup(recipe)],
     )
@@ -121,9 +119,11 @@ def assess(
         alone_seen = _without_views(model, recipe, table, split, seen, progress, read)
         effect = effect_of_tta(seen.scores, alone_seen, decide(seen) if recipe.folds else decisions[name])
         decisions[name] = dataclasses.replace(decisions[name], tta_effect=effect)
-    test["pixel baseline"] = _baseline(table, folds.learned_from(recipe, split), recipe, progress)
+    test["pixel baseline"] = _baseline(table, folds.learned_from(recipe, split), recipe, trained, progress)
     result = dataclasses.replace(report.evaluate(test, decisions), members=weighed.members)
-    result = dataclasses.replace(result, notes=(*(result.notes or ()), *tta_note(decisions[name])))
+    *_, untrained = left_out(test[name].logits, test[name].labels, test[name].findings, trained)
+    notes = (*(result.notes or ()), *([untrained] if untrained else ()), *tta_note(decisions[name]))
+    result = dataclasses.replace(result, notes=notes)
     alone = {m.name: decisions[m.name] for m in weighed.spec.members if m.name in decisions}
     return Assessment(model, weighed.spec, decisions[name], members or alone, result, test[name])
 
@@ -185,15 +185,17 @@ def _by_part(
     recipe: Recipe,
     table: pd.DataFrame,
     split: Split,
+    trained: Sequence[bool],
     progress: Progress,
     read: Reader,
 ) -> Found:
     """The validation part, for decisions, and the logits of the test part."""
     rows = {part: split.rows(part) for part in ("validation", "test")}
     logits = predict_logits(model, table, rows, recipe, progress, read)
+    of, places = "validation", rows["validation"]
     held = {
-        name: Held(scores_of(table, split, "validation", rows["validation"], values, recipe), rows["validation"])
-        for name, values in logits["validation"].items()
+        name: Held(scores_of(table, split, of, places, values, recipe, trained), places)
+        for name, values in logits[of].items()
     }
     return Found(held, {}, logits["test"], None)
 
@@ -203,6 +205,7 @@ def _by_fold(
     recipe: Recipe,
     table: pd.DataFrame,
     split: Split,
+    trained: Sequence[bool],
     progress: Progress,
     read: Reader,
 ) -> Found:
@@ -210,7 +213,7 @@ def _by_fold(
     found = out_of_fold.predict(model, recipe, table, split, progress, read)
     (test,) = predict_logits(model, table, {"test": split.rows("test")}, recipe, progress, read).values()
     held = {
-        name: Held(scores_of(table, split, OUT_OF_FOLD, found.rows, values, recipe), found.rows)
+        name: Held(scores_of(table, split, OUT_OF_FOLD, found.rows, values, recipe, trained), found.rows)
         for name, values in found.logits.items()
     }
     own = {}
@@ -230,13 +233,21 @@ def _write(
         mean = {"validation": fitted_on, **mean}
     else:
         out_of_fold.write(dataclasses.replace(apart, logits={**apart.logits, name: fitted_on}), recipe, table, run)
-    _write_predictions(run / "predictions.csv", table, split, mean, recipe)
+    predicting.write(run / predicting.FILE, table, split, mean, recipe)
 
 
 def scores_of(
-    table: pd.DataFrame, split: Split, part: str, rows: np.ndarray, logits: np.ndarray, recipe: Recipe
+    table: pd.DataFrame,
+    split: Split,
+    part: str,
+    rows: np.ndarray,
+    logits: np.ndarray,
+    recipe: Recipe,
+    trained: Sequence[bool],
 ) -> Scores:
     """The scores of some rows of a table, with their labels and patients.
+
+    The labels of findings that no data trained are unknown here, so that no figure and no fit counts them.
 
     Args:
         table: Canonical table.
@@ -245,11 +256,12 @@ def scores_of(
         rows: (n,) rows of the table.
         logits: (n, findings) of these rows.
         recipe: Gives the findings, and the views that logits were averaged over.
+        trained: Whether each finding was trained (`trained_findings`).
     """
     findings = recipe.ensemble.findings
     return Scores(
         logits=logits,
-        labels=reading.labels_of(table, findings)[rows],
+        labels=np.where(trained, reading.labels_of(table, findings)[rows], np.nan),
         findings=findings,
         split=part,
         split_hash=split.hash,
@@ -258,15 +270,7 @@ def scores_of(
     )
 
 
-def _trained(table: pd.DataFrame, split: Split, recipe: Recipe) -> list[bool]:
-    """Whether each finding had both classes in the training part; the outputs for the others are meaningless."""
-    if recipe.teaching is not None:
-        return [finding not in recipe.ensemble.untrained for finding in recipe.ensemble.findings]
-    labels, _ = training_targets(recipe, table, split)
-    return [bool((column == 1).any() and (column == 0).any()) for column in labels.T]
-
-
-def _baseline(table: pd.DataFrame, split: Split, recipe: Recipe, progress: Progress) -> Scores:
+def _baseline(table: pd.DataFrame, split: Split, recipe: Recipe, trained: Sequence[bool], progress: Progress) -> Scores:
     """Scores of a logistic regression on 32 px images, trained and tested on the same parts, for comparison."""
     from zoo.data.pipeline import evaluation_batches, image_errors
 
@@ -280,20 +284,5 @@ def _baseline(table: pd.DataFrame, split: Split, recipe: Recipe, progress: Progr
     pixels, n = np.concatenate(found), len(split.rows("train"))
     labels = reading.labels_of(table, recipe.ensemble.findings)[split.rows("train")]
     fitted = baseline.fit_pixel_baseline(pixels[:n], labels)
-    return scores_of(
-        table, split, "test", split.rows("test"), fitted.logits(pixels[n:]), dataclasses.replace(recipe, tta=None)
-    )
-
-
-def _write_predictions(
-    path: Path, table: pd.DataFrame, split: Split, logits: Mapping[str, np.ndarray], recipe: Recipe
-) -> None:
-    frames = []
-    for part, values in logits.items():
-        frame = pd.DataFrame(values, columns=[f"logit_{f}" for f in recipe.ensemble.findings])
-        rows = table.iloc[split.rows(part)]
-        frame.insert(0, "Patient_ID", rows["Patient_ID"].to_numpy())
-        frame.insert(0, "Image_name", rows["Image_name"].to_numpy())
-        frame.insert(0, "split", part)
-        frames.append(frame)
-    write_text(path, pd.concat(frames).to_csv(index=False))
+    plain = dataclasses.replace(recipe, tta=None)
+    return scores_of(table, split, "test", split.rows("test"), fitted.logits(pixels[n:]), plain, trained)

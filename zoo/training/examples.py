@@ -15,7 +15,7 @@ from zoo.data.images.reading import Reader, read_image
 from zoo.data.splits import Split
 from zoo.data.tables import reading
 from zoo.labels import uncertain
-from zoo.training import processes, teaching
+from zoo.training import folds, processes, teaching
 from zoo.training.recipe import Recipe, Stage
 
 
@@ -167,3 +167,11 @@ def training_targets(recipe: Recipe, table: pd.DataFrame, split: Split) -> tuple
     others = int(np.sum(labels[held_out] == uncertain.UNCERTAIN))
     apart = [f"validation and test parts: uncertain labels taken as unknown: {others:,}"] if others else []
     return found.values, (*found.notes("training part"), *apart)
+
+
+def trained_findings(recipe: Recipe, table: pd.DataFrame, split: Split) -> list[bool]:
+    """Whether each finding had both classes in what was learned from; the outputs for the others are meaningless."""
+    if recipe.teaching is not None:
+        return [finding not in recipe.ensemble.untrained for finding in recipe.ensemble.findings]
+    labels, _ = training_targets(recipe, table, folds.learned_from(recipe, split))
+    return [bool((column == 1).any() and (column == 0).any()) for column in labels.T]

@@ -11,9 +11,11 @@ import numpy as np
 import pandas as pd
 
 from zoo.config.tta import TtaSpec
+from zoo.core.files import write_text
 from zoo.core.progress import Progress
 from zoo.data.images.arrays import filled_up
 from zoo.data.images.reading import Reader, read_image
+from zoo.data.splits import Split
 from zoo.data.tta import views
 from zoo.models.ensemble import Ensemble
 from zoo.models.weights.files import uninitialized
@@ -22,6 +24,9 @@ from zoo.training.recipe import Recipe
 
 #: Images per prediction step.
 BATCH = 32
+
+#: File in the run folder with the logits of the ensemble.
+FILE = "predictions.csv"
 
 
 def load_best(recipe: Recipe, run: Path) -> Ensemble:
@@ -92,3 +97,16 @@ def _over_views(
             parts.append(mean[: len(images)])
         advance()
     return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+def write(path: Path, table: pd.DataFrame, split: Split, logits: Mapping[str, np.ndarray], recipe: Recipe) -> None:
+    """Writes one row for each image of some parts: its part, name, patient and logits."""
+    frames = []
+    for part, values in logits.items():
+        frame = pd.DataFrame(values, columns=[f"logit_{f}" for f in recipe.ensemble.findings])
+        rows = table.iloc[split.rows(part)]
+        frame.insert(0, "Patient_ID", rows["Patient_ID"].to_numpy())
+        frame.insert(0, "Image_name", rows["Image_name"].to_numpy())
+        frame.insert(0, "split", part)
+        frames.append(frame)
+    write_text(path, pd.concat(frames).to_csv(index=False))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
-from zoo.config.specs import EnsembleSpec, override
+from zoo.config.specs import MAX_MEMBERS, EnsembleSpec, override
 from zoo.config.tta import TtaSpec
 from zoo.core import home
 from zoo.core.errors import RecipeError, UnknownNameError
@@ -134,6 +135,9 @@ class Recipe:
         """What is wrong with how the members are trained."""
         if self.folds and (self.folds < 2 or self.split.by != "patient"):
             yield "folds are 2 or more, and by patient as the split, or 0"
+        each = max(self.folds, 1) * (1 + sum(stage.snapshot for stage in self.stages))
+        if (count := each * len(self.ensemble.members)) > MAX_MEMBERS:
+            yield f"folds and snapshots make {count:,} members, and a model has {MAX_MEMBERS} at most"
         if self.members == "joint" and (self.folds or any(stage.snapshot for stage in self.stages)):
             yield "folds and snapshots need members 'separate' or 'parallel'"
         if self.devices != 1 and self.members == "parallel":
@@ -156,8 +160,8 @@ class Recipe:
             )
         if not 0 <= self.seed < 2**31:
             yield f"seed must be in [0, 2**31), got {self.seed}"
-        if not self.checkpoint_minutes > 0:
-            yield f"checkpoint_minutes must be above 0, got {self.checkpoint_minutes}"
+        if not 0 < self.checkpoint_minutes < math.inf:
+            yield f"checkpoint_minutes must be finite and above 0, got {self.checkpoint_minutes}"
 
 
 def load_recipe(name_or_path: str | Path) -> Recipe:

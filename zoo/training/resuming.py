@@ -64,15 +64,19 @@ def has_begun(run_dir: Path) -> bool:
 
 def identity_of(recipe: Recipe, split: Split, precision: str, data: DataIdentity, devices: str = ONE) -> dict[str, Any]:
     """What must be equal for a run to be resumed, and the versions, of which a change gives a warning."""
-    versions = {"zoo": __version__, "keras": keras.__version__, "backend": keras.config.backend()}
     return {
         "recipe": to_dict(recipe),
         "split": split.hash,
         "data": data.key,
         "precision": precision,
         "devices": devices,
-        "versions": versions,
+        "versions": versions(),
     }
+
+
+def versions() -> dict[str, str]:
+    """What a result depends on beside the recipe and the data, of which a change gives a warning."""
+    return {"zoo": __version__, "keras": keras.__version__, "backend": keras.config.backend()}
 
 
 def resume(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -128,6 +129,8 @@ class Stage:
             self._require(getattr(self, name) >= least, name, f"at least {least}")
         for name in ("weight_decay", "warmup_steps", "min_learning_rate", "back_offs"):
             self._require(getattr(self, name) >= 0, name, "at least 0")
+        for name in ("learning_rate", "weight_decay", "min_learning_rate", "clipnorm"):
+            self._require((getattr(self, name) or 0) < math.inf, name, "finite")
         self._require(self.learning_rate > 0, "learning_rate", "above 0")
         self._require(self.min_learning_rate <= self.learning_rate, "min_learning_rate", "at most learning_rate")
         self._require(self.clipnorm is None or self.clipnorm > 0, "clipnorm", "above 0, or None")

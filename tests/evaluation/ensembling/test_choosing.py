@@ -159,3 +159,44 @@ def test_the_report_says_what_to_do_where_equal_weights_are_worse_than_a_member(
     assert "The weights of the members were fitted on the validation part, and shrunk towards equal" in report.markdown(
         fitted
     )
+
+
+def test_weights_that_could_not_be_fitted_are_called_so():
+    members = tuple(MemberSpec("tiny", alias=name) for name in ("good", "fair", "noise"))
+    few = {
+        name: dataclasses.replace(scores, patients=np.arange(300) % 3) for name, scores in part("validation", 1).items()
+    }
+    for weighting in ("fitted", "fitted_per_finding", "uniform"):
+        spec = EnsembleSpec("all", members, findings=FINDINGS, weighting=weighting)
+        found = weigh(spec, few, part("test", 2))
+        assert found.spec.weighting == "uniform"
+        text = report.markdown(dataclasses.replace(report.evaluate(found.test), members=found.members))
+        assert "chosen by cross-validation" not in text
+        told = (
+            "weighted equally: no weights could be fitted on the validation part (3 patients with labels for a cross-"
+        )
+        assert (told in text) is (weighting != "uniform")
+        # No row of the table is the uniform weights under another name.
+        assert {"fitted", "fitted_per_finding"} & set(found.members.choices) == {weighting} - {"uniform"}
+
+
+def test_the_report_names_the_part_that_weights_were_fitted_on():
+    members = tuple(MemberSpec("tiny", alias=name) for name in ("good", "fair", "noise"))
+    spec = EnsembleSpec("all", members, findings=FINDINGS)
+    held = {name: dataclasses.replace(scores, split="out-of-fold") for name, scores in part("validation", 1).items()}
+    found = weigh(spec, held, part("test", 2))
+    result = dataclasses.replace(report.evaluate(found.test), members=found.members)
+    assert from_json(json.loads(json.dumps(to_json(result)))) == result
+    text = report.markdown(result)
+    assert "of the out-of-fold predictions beside the members, of the test part beside the weights" in text
+    assert "good alone (smallest log loss on the out-of-fold predictions)" in text
+    (section,) = sections(result)
+    assert section.tables[0].caption.endswith("on the out-of-fold predictions")
+    assert "validation" not in text
+
+
+def test_without_a_known_label_there_is_nothing_to_compare():
+    members = tuple(MemberSpec("tiny", alias=name) for name in ("good", "fair", "noise"))
+    held = {n: dataclasses.replace(s, labels=np.full(s.labels.shape, np.nan)) for n, s in part("validation", 1).items()}
+    found = weigh(EnsembleSpec("all", members, findings=FINDINGS, weighting="fitted"), held, part("test", 2))
+    assert (found.spec.weighting, found.members) == ("uniform", None)

@@ -25,7 +25,8 @@ class Weighed:
         spec: The specification with numbers in place of "fitted".
         validation: Ensemble and members -> scores on the validation part, with these weights.
         test: The same on the test part.
-        members: The members' weights and values, and other choices; None for a single member.
+        members: The members' weights and values, and other choices; None for a single member, and if no label of the
+            validation part is known.
     """
 
     spec: EnsembleSpec
@@ -70,18 +71,20 @@ def weigh(
     """
     name = next(iter(validation))
     held, tested = ({n: scores for n, scores in part.items() if n != name} for part in (validation, test))
-    if len(held) < 2:
+    if len(held) < 2 or not validation[name].counts[0].any():
         return Weighed(_stored(spec, "uniform", ()), validation, test, None)
     fitted = {FITTED: fit_weights(held, "fitted", trained=trained, seed=seed)}
     fitted[BY_FINDING] = fit_weights(held, "fitted_per_finding", trained=trained, seed=seed)
     first = next(iter(held.values()))
     labels, z = first.labels, np.stack([scores.logits for scores in held.values()], axis=2)
-    weights: dict[str, Weights] = {UNIFORM: ()} | {n: numbers(found.weighting) for n, found in fitted.items()}
+    used: str = spec.weighting if isinstance(spec.weighting, str) else GIVEN
+    weights: dict[str, Weights] = {UNIFORM: ()}
+    # What could not be fitted would be the uniform weights under another name.
+    weights |= {n: numbers(found.weighting) for n, found in fitted.items() if n == used or found.weighting != UNIFORM}
     weights[GREEDY] = tuple(selection.greedy(z, labels).tolist())
     alone = {member: selection.loss(scores.logits, labels) for member, scores in held.items()}
     best = min(alone, key=lambda member: alone[member])
     weights[best] = tuple(float(member == best) for member in held)
-    used: str = spec.weighting if isinstance(spec.weighting, str) else GIVEN
     names = list(bases) or [member.name for member in spec.members]
     if used == GIVEN:
         weights[GIVEN] = _joined(spec, names, list(held))
@@ -91,7 +94,7 @@ def weigh(
         validation, test = (_with_mean(part, name, shares[used]) for part in (validation, test))
     choices, values = compare_weights(held, tested, shares, used, (alone, best))
     fit = _fit(fitted[used]) if used in fitted else None
-    return Weighed(spec, validation, test, Members(used, best, values, choices, fit))
+    return Weighed(spec, validation, test, Members(used, best, values, choices, fit, first.split))
 
 
 def _stored(

@@ -16,6 +16,7 @@ from zoo.evaluation.calibration.fitting import FOLDS
 from zoo.evaluation.decision import Origin
 from zoo.evaluation.ensembling import shrinkage
 from zoo.evaluation.ensembling.shrinkage import Fittable
+from zoo.evaluation.result.members import NOT_FITTED
 from zoo.evaluation.scores import Scores
 
 #: Decimals of fitted weights; that of a member of 32 stays above 0.
@@ -28,7 +29,7 @@ class FittedWeights:
 
     Attributes:
         weighting: As in `EnsembleSpec.weighting`: one number for each member, or one row (one number for each finding)
-            for each member; "uniform" if nothing could be fitted. The numbers of a finding sum to 1.
+            for each member; "uniform" if nothing could be fitted. The numbers of a finding sum to 1, up to rounding.
         shrinkage: Share of the uniform weights in them.
         shrinkage_by_finding: Share of the weights of all findings in those of each finding, of which 1 leaves one
             number for each member; None if none were fitted by finding.
@@ -88,7 +89,7 @@ def fit_weights(
         method, first.split, first.split_hash, n, positives, date=date or datetime.now(UTC).date().isoformat()
     )
     if few := _too_few(data):
-        return FittedWeights("uniform", 1.0, None, _with_notes(origin, [f"uniform, without a fit: {few}"]))
+        return FittedWeights("uniform", 1.0, None, _with_notes(origin, [NOT_FITTED + few]))
     chosen = shrinkage.choose(data, shrinkage.common, shrinkage.uniform, seed)
     notes = [chosen.note("the uniform weights")]
 
