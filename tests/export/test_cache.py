@@ -1,6 +1,8 @@
 """What is made once is made by one process, whole or not at all, and made again where it was damaged."""
 
 import threading
+import warnings
+from types import SimpleNamespace
 
 import pytest
 from exported import CHECK, graph_facts
@@ -35,6 +37,43 @@ def test_what_was_damaged_is_made_again(tmp_path, name, content):
     (made.folder / name).write_bytes(content)
     assert graph_cache.obtain(tmp_path / "graph", maker(calls)) == made
     assert len(calls) == 2
+
+
+def test_what_lost_its_facts_is_made_again(tmp_path):
+    made = graph_cache.obtain(tmp_path / "graph", maker([]))
+    (made.folder / layout.FACTS).unlink()
+    assert graph_cache.obtain(tmp_path / "graph", maker([])) == made
+
+
+def test_where_nothing_can_be_written_it_is_made_once_for_this_process(tmp_path):
+    (tmp_path / "home").write_text("no folder")
+    calls = []
+    with pytest.warns(UserWarning, match="home/exports/graph: cannot be written: .*made for this process alone"):
+        first = graph_cache.obtain(tmp_path / "home" / "exports" / "graph", maker(calls))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert graph_cache.obtain(tmp_path / "home" / "exports" / "graph", maker(calls)) == first
+    assert len(calls) == 1
+
+
+def test_openvino_keeps_nothing_where_nothing_can_be_written(tmp_path, monkeypatch, zoo_home):
+    graph = SimpleNamespace(content={"model.xml": "0" * 64})
+    with graph_cache.compiled(graph) as folder:
+        assert folder.parent == zoo_home / "compiled"
+    monkeypatch.setenv("ZOO_HOME", str(tmp_path / "file"))
+    (tmp_path / "file").write_text("no folder")
+    with graph_cache.compiled(graph) as folder:
+        assert folder is None
+
+
+def test_bfloat16_that_was_accepted_on_one_processor_is_compared_anew_on_another(monkeypatch):
+    member = SimpleNamespace(name="tiny0")
+    found = SimpleNamespace(spec=SimpleNamespace(members=[member]), manifest_sha256="0" * 64)
+    kinds = "float32", "bfloat16", "int8"
+    here = [graph_cache.folder_of(found, None, "openvino", kind) for kind in kinds]
+    monkeypatch.setattr(graph_cache, "processor", lambda: "another")
+    there = [graph_cache.folder_of(found, None, "openvino", kind) for kind in kinds]
+    assert [a == b for a, b in zip(here, there, strict=True)] == [True, False, True]
 
 
 def test_what_was_interrupted_leaves_nothing(tmp_path):

@@ -13,7 +13,7 @@ from exported import export_facts
 from PIL import Image
 
 import zoo
-from zoo.core.errors import ExportError, HubError, IntegrityError, ReleaseError, UnknownNameError, UsageError
+from zoo.core.errors import ExportError, HubError, IntegrityError, ReleaseError, UnknownNameError, UsageError, WriteError
 from zoo.export import exporting
 from zoo.inference import choosing, starting
 from zoo.release import manifest
@@ -322,6 +322,35 @@ def test_auto_with_logits_that_bfloat16_changes_is_float32(folder, monkeypatch, 
     assert ours.runtime.precision == "float32"
     with pytest.raises(ExportError, match="use precision 'float32' or 'auto'"):
         zoo.load(folder, runtime="openvino", precision="bfloat16")
+
+
+def test_auto_is_float32_where_a_full_disk_refuses_the_rest(folder, monkeypatch):
+    pytest.importorskip("openvino", reason=EXTRA)
+    from zoo.release.read import read_release
+    from zoo.runtimes import openvino_runtime
+
+    clock, refused = [0.0], [True]
+    monkeypatch.setattr(openvino_runtime, "native", lambda: frozenset({"float32", "bfloat16"}))
+    monkeypatch.setattr(choosing.time, "perf_counter", lambda: clock[0])
+
+    def start(precision):
+        if precision == "bfloat16" and refused:
+            raise WriteError("graph: cannot be written: No space left on device")
+        return Timed(clock, {"float32": 3.0, "bfloat16": 1.0}[precision])
+
+    found = read_release(folder)
+    with pytest.warns(UserWarning, match=r"'auto' uses float32: bfloat16 is refused .*No space left"):
+        assert choosing.fastest(found, None, start) == "float32"
+    refused.clear()
+    assert choosing.fastest(found, None, start) == "bfloat16"  # a disk does not stay full for ever
+
+
+def test_the_command_line_says_what_auto_chose(folder, capsys):
+    from zoo.cli.serving import load_model
+
+    for precision, said in (("auto", "precision 'auto': keras float32\n"), ("float32", "")):
+        load_model(SimpleNamespace(model=str(folder), runtime="keras", precision=precision))
+        assert capsys.readouterr().err == said
 
 
 def test_auto_gives_a_predictor(folder):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.cli.command import MODEL, NOT_A_DEVICE, command, refuse_unused
-from zoo.cli.serving import Numbers, add_limits, add_numbers, add_runtime, limits_of, log_lines
+from zoo.cli.serving import Numbers, add_limits, add_numbers, add_runtime, limits_of, load_model, log_lines
 from zoo.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -76,12 +76,11 @@ def _node(options: argparse.Namespace) -> int:
         check_web(options.dicomweb, token, options.insecure)
     from zoo.core.home import home
     from zoo.dicom import Wanted
-    from zoo.inference.load import load
     from zoo.node import running
     from zoo.node.dicomweb import Poller, WebServer
 
     log_lines(logging.INFO)
-    predictor = load(options.model, runtime=options.runtime, precision=options.precision)
+    predictor = load_model(options)
     predictor.limits = limits
     wanted = Wanted(options.point, options.heatmaps, options.captures)
     spool = options.spool or home() / "node" / options.aet

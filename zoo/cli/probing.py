@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.cli.command import MODEL, NOT_A_DEVICE, add_replace, add_set, command, number, refuse_existing
-from zoo.cli.serving import add_runtime
+from zoo.cli.serving import add_runtime, load_model
 from zoo.cli.tables import add_table, table_spec
 from zoo.core.errors import MissingExtraError
 from zoo.core.home import release_dir
@@ -39,7 +39,6 @@ def _probe(options: argparse.Namespace) -> int:
     from zoo.core.terminal import TerminalProgress
     from zoo.data.images.listing import check_exist
     from zoo.evaluation import report
-    from zoo.inference.load import load
     from zoo.runs import probe
     from zoo.training.probes.spec import ProbeSpec, with_overrides
 
@@ -51,7 +50,7 @@ def _probe(options: argparse.Namespace) -> int:
             raise MissingExtraError("zoo probe", library, extra)
     spec = with_overrides(ProbeSpec(folds=options.folds, balanced=options.balanced), options.set)
     check_exist([options.data])  # before a model is fetched
-    model = load(options.model, runtime=options.runtime, precision=options.precision)
+    model = load_model(options)
     with TerminalProgress() as progress:
         outcome = probe.probe(
             model, options.data, options.out, progress,

@@ -8,12 +8,15 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo.cli.command import MODEL, NOT_A_DEVICE, command, refuse_unused, tell_replaced
 from zoo.cli.tables import add_table, named_columns, table_spec
 from zoo.core.errors import UsageError
 from zoo.data.images.limits import Limits
+
+if TYPE_CHECKING:
+    from zoo.inference.predictor import Predictor
 
 #: Option, type, default, unit and help of each number.
 Numbers = tuple[tuple[str, type, Any, str, str], ...]
@@ -112,7 +115,6 @@ def log_lines(level: int) -> None:
 
 def _app(options: argparse.Namespace) -> int:
     from zoo.app.server import check_installed, run
-    from zoo.inference.load import load
     from zoo.service.settings import Settings
 
     settings = Settings(
@@ -124,7 +126,7 @@ def _app(options: argparse.Namespace) -> int:
     check_installed()
     log_lines(logging.WARNING)
     logging.getLogger("zoo.app").setLevel(logging.INFO)
-    predictor = load(options.model, runtime=options.runtime, precision=options.precision)
+    predictor = load_model(options)
     predictor.limits = limits
     if options.decision is not None:
         predictor = predictor.with_decision(options.decision)
@@ -133,7 +135,6 @@ def _app(options: argparse.Namespace) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from zoo.inference.load import load
     from zoo.service.settings import Settings, check_installed
 
     settings = Settings(
@@ -147,7 +148,8 @@ def _serve(options: argparse.Namespace) -> int:
     from zoo.service.server import run
 
     log_lines(logging.INFO)
-    predictor = load(options.model, runtime=options.runtime, precision=options.precision, on_reject=options.on_reject)
+    predictor = load_model(options)
+    predictor.on_reject = options.on_reject
     predictor.limits = limits
     if options.decision is not None:
         predictor = predictor.with_decision(options.decision)
@@ -188,6 +190,16 @@ def add_runtime(sub: Any) -> None:
     runtimes, precisions = ("keras", "openvino", "onnx"), ("float32", "bfloat16", "int8", "auto")
     sub.add_argument("--runtime", default="keras", choices=runtimes, help="runtime of the model (default: keras)")
     sub.add_argument("--precision", default="float32", choices=precisions, help="number type (default: float32)")
+
+
+def load_model(options: argparse.Namespace) -> Predictor:
+    """Loads the model that the options name, and says which precision "auto" chose."""
+    from zoo.inference.load import load
+
+    predictor = load(options.model, runtime=options.runtime, precision=options.precision)
+    if options.precision == "auto":
+        print(f"precision 'auto': {predictor.runtime.name} {predictor.runtime.precision}", file=sys.stderr)
+    return predictor
 
 
 def _export(options: argparse.Namespace) -> int:

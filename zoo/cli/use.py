@@ -18,7 +18,7 @@ from zoo.cli.command import (
     refuse_unused,
     tell_replaced,
 )
-from zoo.cli.serving import add_limits, add_runtime, limits_of
+from zoo.cli.serving import add_limits, add_runtime, limits_of, load_model
 from zoo.core import home
 from zoo.core.counting import counted
 from zoo.core.errors import UsageError
@@ -281,12 +281,11 @@ def _studies(options: argparse.Namespace) -> str | None:
 
 def _load(options: argparse.Namespace) -> Predictor:
     from zoo.data.images.listing import check_exist
-    from zoo.inference.load import load
 
     # What was mistyped is told before a model is fetched or loaded.
     local = [image for image in options.images if isinstance(image, Path)]
     check_exist([*local, *filter(None, [getattr(options, "decision", None)])])
     limits = limits_of(options)
-    predictor = load(options.model, runtime=options.runtime, precision=options.precision)
+    predictor = load_model(options)
     predictor.limits = limits
     return predictor

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import platform
 import stat
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from zoo.core import backend, home
 from zoo.core.files import content_key
+from zoo.core.process import processor
 
 
 @contextmanager
@@ -46,11 +46,7 @@ def kept() -> Iterator[None]:
 
 def _folder() -> Path:
     """The folder for this processor: a program for another one, in a home that machines share, could crash."""
-    facts = platform.machine() + platform.processor()
-    with suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-        facts += "".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
-    return home.home() / "compiled" / content_key(facts, 16)
+    return home.home() / "compiled" / content_key(processor(), 16)
 
 
 def _private(folder: Path) -> Path | None:

@@ -1,9 +1,13 @@
-"""Processes: no network runs in a forked one, where it would never return; and how many cores this one may use."""
+"""Processes: no network runs in a forked one, where it would never return; the cores and the kind of the processor."""
 
 from __future__ import annotations
 
 import os
+import platform
 import sys
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
 
 from zoo.core.errors import StateError
 
@@ -41,3 +45,23 @@ def cores() -> int:
         True
     """
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+@cache
+def processor() -> str:
+    """Returns the kind of this processor in words: architecture, name and instruction sets.
+
+    What was measured or compiled on one kind does not hold on another. The name alone does not tell them apart: that of
+    a virtual machine is often the same with and without AVX-512 or AMX.
+
+    Example:
+        >>> processor() == processor() != ""
+        True
+    """
+    facts = {platform.machine()}
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+        facts |= {line for line in lines if line.startswith(("model name", "flags", "Features"))}
+    if len(facts) == 1:  # another system than Linux
+        facts.add(platform.processor())
+    return "; ".join(sorted(facts))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,6 +14,7 @@ from safetensors.numpy import load_file
 from zoo.core import home
 from zoo.core.errors import ExportError, ReleaseError, UsageError
 from zoo.core.files import content_key, write_json
+from zoo.core.process import processor
 from zoo.core.warn import warn_user
 from zoo.export import exporting, graph_cache
 from zoo.release import layout, manifest
@@ -30,8 +29,8 @@ _IMAGES, _ROUNDS = 16, 3
 #: From the most to the least exact precision.
 _PRECISIONS = ("float32", "bfloat16", "int8")
 
-#: What excludes a precision; `RuntimeError` is what OpenVINO raises.
-REFUSALS = (ReleaseError, ExportError, RuntimeError)
+#: What excludes a precision; `RuntimeError` is what OpenVINO raises, `OSError` a full disk.
+REFUSALS = (ReleaseError, ExportError, RuntimeError, OSError)
 
 #: Increased when other things decide which precisions are accepted, so that machines decide again.
 _RULES = 2
@@ -128,14 +127,6 @@ def clearly_fastest(rates: Mapping[str, float]) -> str:
     return best or "float32"
 
 
-def cpu() -> str:
-    """Returns the name of this CPU as reported by the operating system."""
-    with suppress(OSError, StopIteration):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line for line in lines if line.startswith("model name")).partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
 def _candidates(found: ReleaseFolder, members: Sequence[str] | None) -> list[str]:
     from zoo.runtimes.openvino_runtime import native
 
@@ -168,7 +159,7 @@ def _key(found: ReleaseFolder, members: Sequence[str] | None) -> str:
     facts = (
         _RULES,
         MARGIN,
-        cpu(),
+        processor(),
         sorted(native()),
         exporting.versions(),
         found.manifest_sha256,

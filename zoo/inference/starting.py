@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from zoo.core import compilation, home
 from zoo.core.errors import ExportError, MissingExtraError, ReleaseError, UnknownNameError, UsageError
 from zoo.core.files import content_key, write_text
-from zoo.core.process import require_own_process
+from zoo.core.process import processor, require_own_process
 from zoo.core.quiet import quiet_start
 from zoo.export import exporting, graph_cache
 from zoo.inference import choosing
@@ -186,8 +186,7 @@ def start_features(name: str, options: LoadOptions) -> tuple[Runtime, dict[str, 
 def _in_openvino(graph: Export, precision: str, rest: str = "float32") -> Runtime:
     from zoo.runtimes.openvino_runtime import OpenVinoRuntime
 
-    compiled = graph_cache.compiled(graph)
-    with graph_cache.locked(compiled):
+    with graph_cache.compiled(graph) as compiled:
         path = graph.folder / "model.xml"
         return OpenVinoRuntime(path, precision, rest=rest, divisor=graph.temperature, compiled=compiled)
 
@@ -234,7 +233,7 @@ def _graph(
 
 def _hold_against_golden(found: ReleaseFolder, graph: Export, started: Any, rest: str) -> None:
     """Compares the logits of an int8 network made elsewhere with the recorded ones, once per set of versions."""
-    facts = (found.manifest_sha256, to_json(graph.facts.files), rest, exporting.versions(), choosing.cpu())
+    facts = (found.manifest_sha256, to_json(graph.facts.files), rest, exporting.versions(), processor())
     seen = home.home() / "checked" / content_key(facts)
     if seen.exists():
         return

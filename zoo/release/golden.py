@@ -18,6 +18,7 @@ from zoo.config.specs import to_dict
 from zoo.core import home
 from zoo.core.errors import ReleaseError
 from zoo.core.files import content_key, write_json
+from zoo.core.process import processor
 from zoo.core.warn import warn_user
 from zoo.data.images.arrays import filled_up
 from zoo.data.images.reading import read_image
@@ -231,6 +232,7 @@ def _facts(release: ReleaseFolder, model: Ensemble) -> dict[str, Any]:
         "backend": backend,
         "versions": [sys.modules[backend].__version__, keras.__version__, __version__],
         "machine": platform.node(),
+        "processor": processor(),
     }
 
 

@@ -116,6 +116,8 @@ def evaluate_release(
         request: Options of the evaluation.
     """
     model = load.load(name, runtime=runtime, precision=precision)
+    if precision == "auto":
+        progress.message(f"precision 'auto': {model.runtime.name} {model.runtime.precision}")
     # The weights that other choices would give are fitted on validation data, so the members need some.
     several = len(model.members) > 1 and request.fit is not None
     no_members = _no_members(runtime, request.by) if several else ()

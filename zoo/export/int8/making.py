@@ -106,6 +106,7 @@ def export_int8(
     network = build_checked(found)
     plain = formats.to_openvino(formats.graph_of(network, facts), 1)
     target = graph_cache.folder_of(found, None, "openvino", "int8")
+    graph_cache.remove_remains(target)
     with graph_cache.locked(target), exporting.whole(target) as new, tempfile.TemporaryDirectory() as beside:
         reference = OpenVinoRuntime(formats.save_openvino(plain, Path(beside), facts))
         quantised = _quantise(found, plain, reference, images, progress)
