@@ -7,7 +7,7 @@ from zoo.config.tta import TtaSpec
 from zoo.core.errors import ExportError
 from zoo.evaluation.decision import Decision, OperatingPoint, Origin
 from zoo.export import exporting
-from zoo.export.decisions import kept
+from zoo.export.decisions import kept, kept_of_scores
 from zoo.release import golden
 
 FINDINGS = ("Edema", "Fracture")
@@ -82,6 +82,22 @@ def test_bfloat16_is_accepted_by_what_changes_for_the_user(logits, moved, refusa
     assert (check.decisions_kept, check.decisions, check.tolerance) == (1.0, 24, None)
     assert check.probability < 1e-4
     assert check.difference == pytest.approx(0.9, abs=1e-5)
+
+
+def test_scores_near_their_thresholds_are_changed_where_the_drawn_images_are_not():
+    """Radiographs were: 35 of 1,600 decisions on 200 of them, and none of 96 on the drawn images."""
+    network, other = Network([3.0, -3.0]), Network([3.1, -3.1])
+    arguments = network, other.predict_on_batch, 16, (1.0,), "bfloat16", decision(0.5, 0.5)
+    far = np.float32([[4.0, -4.0]] * 98 + [[0.05, 4.0], [4.0, -0.05]])  # 2 of 200 decisions change with one sign of two
+    assert exporting.hold_against_keras(*arguments, far).decisions_kept == 1.0
+    near = np.float32([[4.0, -4.0]] * 97 + [[0.05, 0.05], [-0.05, 4.0], [-0.05, -0.05]])
+    with pytest.raises(ExportError, match="scores of the test part: 60 of 4800 decisions change"):
+        exporting.hold_against_keras(*arguments, near)
+
+
+def test_each_change_counts_both_ways_and_the_largest_bounds_nothing():
+    found = kept_of_scores(decision(0.5, None), np.float32([[0.2, 0.0]] * 5000), np.float32([[0.3, 9.0], [-0.1, 0.0]]))
+    assert (found.share, found.n, found.probability) == (0.75, 4000, None)
 
 
 def test_what_the_export_divided_its_logits_by_is_undone():

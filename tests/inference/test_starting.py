@@ -13,7 +13,15 @@ from exported import export_facts
 from PIL import Image
 
 import zoo
-from zoo.core.errors import ExportError, HubError, IntegrityError, ReleaseError, UnknownNameError, UsageError, WriteError
+from zoo.core.errors import (
+    ExportError,
+    HubError,
+    IntegrityError,
+    ReleaseError,
+    UnknownNameError,
+    UsageError,
+    WriteError,
+)
 from zoo.export import exporting
 from zoo.inference import choosing, starting
 from zoo.release import manifest
@@ -312,9 +320,9 @@ def test_auto_with_logits_that_bfloat16_changes_is_float32(folder, monkeypatch, 
     monkeypatch.setattr(openvino_runtime, "native", lambda: frozenset({"float32", "bfloat16"}))
     hold = exporting.hold_against_keras
 
-    def moved(model, run, size, temperature, precision, decision=None):
+    def moved(model, run, size, temperature, precision, *rest):
         factor = 0.1 if precision == "bfloat16" else 1.0
-        return hold(model, lambda images: run(images) * factor, size, temperature, precision, decision)
+        return hold(model, lambda images: run(images) * factor, size, temperature, precision, *rest)
 
     monkeypatch.setattr(exporting, "hold_against_keras", moved)
     with pytest.warns(UserWarning, match=r"'auto' uses float32: bfloat16 is refused on this machine: .*probability"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,6 +14,9 @@ MAX_CHANGE = 0.05
 
 #: Largest permitted mean change of the probabilities.
 MAX_MEAN_CHANGE = 0.01
+
+#: Largest number of images of the test part whose scores are compared with every change.
+_SCORES = 1000
 
 
 @dataclass(frozen=True)
@@ -76,3 +79,31 @@ def kept(decision: Decision, exact: np.ndarray, other: np.ndarray) -> Kept:
     change = np.abs(first - second)[:, learned]
     share = float((a == b)[decided].mean()) if n else None
     return Kept(share, n, *((float(change.max()), float(change.mean())) if change.size else (None, None)))
+
+
+def kept_of_scores(decision: Decision, scores: np.ndarray, change: np.ndarray) -> Kept:
+    """What such changes of the logits would leave of the decisions on other images.
+
+    Few images lie near a threshold, and drawn ones are further from it than radiographs: none of their decisions may
+    change where one in fifty of those of radiographs does. How far arithmetic moves a logit is much the same on both,
+    which way is not, so that each change counts both ways.
+
+    Args:
+        decision: Decision of the model.
+        scores: float32 (n, findings) logits of the test part, before the temperature.
+        change: float32 (m, findings) differences that were found on other images.
+
+    Returns:
+        The shares over all pairs of an image and a change. `probability` is None: over so many pairs the largest change
+        would bound the largest logit alone.
+
+    Example:
+        >>> decision = Decision(("Edema", "Fracture"))
+        >>> found = kept_of_scores(decision, np.float32([[0.05, 4.0], [-3.0, 0.3]]), np.float32([[0.1, 0.2]]))
+        >>> found.share, found.n
+        (0.875, 8)
+    """
+    changes = np.concatenate([change, -change])
+    exact = np.repeat(scores[:_SCORES], len(changes), axis=0)
+    other = exact + np.tile(changes, (len(exact) // len(changes), 1))
+    return replace(kept(decision, exact, other), probability=None)

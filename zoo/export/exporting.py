@@ -117,12 +117,14 @@ def export(
         output = _features(sum(counts.values()), batch)
         facts = replace(facts, features=counts, temperature=(1.0,), output=output)
     write = formats.writer(facts, batch)
-    decision = None
+    decision, scores = None, None
     if precision == "bfloat16" and values == "logits":
         decision = decision_of(found, members) or Decision(found.spec.findings)
+        if found.tested is not None and decision is found.decision:
+            scores = found.tested.logits
     with whole(Path(target)) as new:
         run = write(network, found, new)
-        check = hold_against_keras(network, run, found.spec.image_size, facts.temperature, precision, decision)
+        check = hold_against_keras(network, run, found.spec.image_size, facts.temperature, precision, decision, scores)
         made = finish(new, facts, check)
     return Export(Path(target), made)
 
@@ -194,6 +196,7 @@ def hold_against_keras(
     temperature: Sequence[float],
     precision: str,
     decision: Decision | None = None,
+    scores: np.ndarray | None = None,
 ) -> KerasCheck:
     """Compares an export with the network on the golden images and on newly drawn ones.
 
@@ -205,6 +208,7 @@ def hold_against_keras(
         precision: Its number type; int8 has no tolerance here, since it is accepted on other images.
         decision: If given, the export is accepted by what becomes of this decision, over its views, and not by the
             size of its logits.
+        scores: float32 (n, findings) logits of the test part, on which the same changes must leave the decision, too.
 
     Returns:
         The entry "check" of `export.json`.
@@ -230,8 +234,13 @@ def hold_against_keras(
         if decision.tta is not None:
             exact = mean_over_views(lambda view: golden.predict(model, view), images, decision.tta) / divisor
             other = mean_over_views(run, images, decision.tta)
-        kept = decisions.kept(decision, exact * divisor, other * divisor)
-        if reasons := kept.beyond():
+        exact, other = exact * divisor, other * divisor
+        kept = decisions.kept(decision, exact, other)
+        reasons = kept.beyond()
+        if not reasons and scores is not None:
+            reasons = decisions.kept_of_scores(decision, scores, other - exact).beyond()
+            reasons = reasons and f"such changes are too large for the scores of the test part: {reasons}"
+        if reasons:
             raise ExportError(
                 f"the export was not written: in {precision}, over {counted(len(images), 'image')}, {reasons}; use "
                 "precision 'float32' or 'auto'"

@@ -35,7 +35,8 @@ def folder_of(
     # How far bfloat16 is from float32 depends on the processor: what was accepted on one is compared anew on another.
     where = processor() if precision == "bfloat16" else ""
     # "logits": the graphs of earlier versions divided them by the temperature, under other keys.
-    facts = (values, found.manifest_sha256, names, format, precision, exporting.versions(), layout.EXPORT_VERSION, where)
+    versions = (exporting.versions(), layout.EXPORT_VERSION)
+    facts = (values, found.manifest_sha256, names, format, precision, *versions, where)
     return home.home() / "exports" / content_key(facts)
 
 

@@ -33,7 +33,7 @@ _PRECISIONS = ("float32", "bfloat16", "int8")
 REFUSALS = (ReleaseError, ExportError, RuntimeError, OSError)
 
 #: Increased when other things decide which precisions are accepted, so that machines decide again.
-_RULES = 2
+_RULES = 3
 
 #: Minimum speed-up for choosing a less exact precision: two measurements of one precision differ by some percent.
 MARGIN = 1.15

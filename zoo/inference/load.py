@@ -35,7 +35,8 @@ def load(
             do not import Keras once the graph is cached in `ZOO_HOME`. In float32 their logits differ from Keras'
             logits by at most 1e-4 of the largest logit. Only "keras" supports `explain`.
         precision: "float32"; with "openvino" also "bfloat16" if the CPU supports it (accepted on 12 phantoms: at least
-            99 % of the decisions stay, all but one where they are few, and no probability changes by more than 0.05),
+            99 % of the decisions stay, all but one where they are few, and no probability changes by more than 0.05;
+            and of those on the scores of its test part, with the same changes, 99 % would stay),
             "int8" if the release includes an accepted int8 export, or "auto", which takes a less exact one of these
             where it is at least 1.15 times as fast on this CPU, measured once; what is refused is left for the next
             more exact one, with a warning.
