@@ -126,6 +126,23 @@ def test_the_readme_shows_commands_that_the_parser_takes():
         parser().parse_args(words[1:])
 
 
+#: What stands in the code of a page -> the extra that it takes; `train` holds `report`, and `node` holds `dicom`.
+EXTRAS = {
+    'openvino"': "serve", "--runtime openvino": "serve", "--format onnx": "serve", "zoo serve": "api", "zoo app": "app",
+    "zoo node": "node", ".parquet": "parquet", ".dcm": "dicom|node", "zoo probe": "train", "zoo train": "train",
+    "zoo evaluate": "report|train", "--engine ray": "ray",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md"], ids=lambda page: page.stem)
+def test_a_page_names_the_extras_that_its_code_takes(page):
+    text = page.read_text("utf-8")
+    code = "\n".join(re.findall(r"^```(?:python|sh)\n(.*?)^```$", text, re.S | re.M))
+    named = r"\[[a-z,]*\b(?:{0})\b[a-z,]*\]|`(?:{0})`"
+    missing = {what for what, extra in EXTRAS.items() if what in code and not re.search(named.format(extra), text)}
+    assert missing == set()
+
+
 def test_changes_of_a_recipe_on_a_page_are_some_that_a_recipe_takes():
     """Each `--set PATH=VALUE`, in a sentence too."""
     from zoo.training.recipe import apply_overrides, load_recipe
