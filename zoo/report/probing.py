@@ -59,7 +59,8 @@ def _words(curve: LearningCurve) -> list[str]:
         f"1 \u2212 AUC = {curve.floor:.3f} + {curve.scale:.3g} \u00d7 patients^\u2212{curve.exponent:.2f}. Twice the "
         f"{counted(most, 'patient')} would add {decimals(gain.value)} [{decimals(gain.low)}, {decimals(gain.high)}]"
         + ("." if shown else ": these data do not show that more patients help.")
-        + " The intervals of this section's curve are percentiles of resamples of patients.",
+        + " The intervals cover the patients that are scored and the choice of subsets, hardly the patients that heads "
+        "are fitted on: in a simulation, those of the points held the true value in 90 to 93 %.",
         f"Patients needed in addition for a gain of {'; '.join(parts)}. "
         f"Nothing is said beyond {counted(curve.horizon, 'patient')}.",
     ]

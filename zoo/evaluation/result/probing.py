@@ -19,7 +19,7 @@ class CrossValidation:
         folds: Number of folds.
         n: Number of images.
         patients: Number of patients.
-        findings: Finding -> AUC with its bootstrap interval over patients.
+        findings: Finding -> AUC with its interval over patients.
         mean: Mean AUC over findings.
     """
 

@@ -6,15 +6,12 @@ import numpy as np
 
 from zoo.evaluation.metrics import roc_auc
 from zoo.evaluation.statistics.influences import auc_influence, by_patient
-from zoo.evaluation.statistics.intervals import bootstrap
-from zoo.evaluation.statistics.ranking import Ranked
-from zoo.evaluation.statistics.ratios import ratio
 
 
-def fold_aucs(
-    labels: np.ndarray, logits: np.ndarray, fold: np.ndarray, clusters: np.ndarray, resamples: int, seed: int
+def fold_contributions(
+    labels: np.ndarray, logits: np.ndarray, fold: np.ndarray, clusters: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the AUC of each finding, and that of each bootstrap resample of patients.
+    """Returns the AUC of each finding, and what each patient contributes to it (see `statistics.influences`).
 
     An AUC is the share of the pairs of a positive and a negative image of the same fold that are ranked right: models
     of different folds have logits on different scales (Forman and Scholz 2010, "Apples-to-apples in cross-validation
@@ -25,41 +22,6 @@ def fold_aucs(
         logits: (n, k), each row by a model that was fitted without the row's fold.
         fold: int (n,), fold of each row.
         clusters: int (n,), each row's patient numbered from 0.
-        resamples: Number of resamples.
-        seed: The same seed draws the same patients.
-
-    Returns:
-        float64 (k,) and (resamples, k); NaN where no fold has both classes.
-
-    >>> labels, logits = np.array([[1], [0], [1], [0]]), np.array([[9.0], [8.0], [2.0], [1.0]])
-    >>> fold_aucs(labels, logits, np.array([0, 0, 1, 1]), np.arange(4), 10, 0)[0].tolist()
-    [1.0]
-    """
-    ranked = [
-        [(rows, Ranked.of(labels[rows, j], logits[rows, j])) for rows in (np.flatnonzero(fold == f) for f in set(fold))]
-        for j in range(labels.shape[1])
-    ]
-
-    def statistic(weights: np.ndarray) -> dict[str, np.ndarray]:
-        columns = []
-        for parts in ranked:
-            right, pairs = np.zeros(weights.shape[1]), np.zeros(weights.shape[1])
-            for rows, own in parts:
-                drawn = weights[rows]
-                both = drawn[own.positives].sum(axis=0) * drawn[own.negatives].sum(axis=0)
-                right += np.nan_to_num(own.areas(drawn, ("auc",))["auc"]) * both
-                pairs += both
-            columns.append(ratio(right, pairs))
-        return {"auc": np.stack(columns, axis=1)}
-
-    value = statistic(np.ones((len(labels), 1), np.float32))["auc"][0]
-    return value, bootstrap(statistic, clusters, resamples=resamples, seed=seed)["auc"]
-
-
-def fold_contributions(
-    labels: np.ndarray, logits: np.ndarray, fold: np.ndarray, clusters: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the AUC of `fold_aucs`, and what each patient contributes to it (see `statistics.influences`).
 
     Returns:
         float64 (k,), NaN where no fold has both classes, and (patients, k).

@@ -10,10 +10,9 @@ import numpy as np
 from zoo.core.progress import Progress
 from zoo.evaluation.result import Estimate
 from zoo.evaluation.result.probing import CrossValidation, Gain, LearningCurve, LearningPoint
-from zoo.evaluation.statistics.intervals import percentiles
 from zoo.evaluation.statistics.spreads import Spread, correlation_of
 from zoo.evaluation.uncertainty import freedom_of, mean_interval
-from zoo.training.probes.aucs import fold_aucs, fold_contributions
+from zoo.training.probes.aucs import fold_contributions
 from zoo.training.probes.folds import cross_fit
 from zoo.training.probes.linear import Prepared
 from zoo.training.probes.power_law import fit_power_law
@@ -21,10 +20,10 @@ from zoo.training.probes.power_law import fit_power_law
 #: Parts of the patients that the learning curve is drawn from, and the fewest patients of a subset.
 SHARES, FEWEST = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1 / 2**0.5, 1.0), 10
 
-#: Random subsets of each size, and bootstrap resamples of an interval.
-REPEATS, RESAMPLES = 3, 500
+#: Random subsets of each size, and curves that are drawn for the interval of what the power law says.
+REPEATS, DRAWN = 3, 500
 
-#: Confidence level of the cross-validated AUCs.
+#: Confidence level of all intervals.
 LEVEL = 0.95
 
 #: Gains in AUC that the report states the price of, and how far beyond the patients there are the power law is used.
@@ -89,14 +88,14 @@ def learning_curve(
     """Fits the heads on random subsets of the patients of ever more folds, and a power law to their mean AUC.
 
     The images of each fold are scored by heads that were fitted on subsets of the other patients, at the strength of
-    the released heads. The intervals come from a bootstrap over the patients that are scored, with a random choice
-    among the subsets in each resample.
+    the released heads. The intervals of the points are those of the cross-validated AUCs. Those of what the power law
+    says come from curves that are drawn with the covariance that patients and subsets give the points.
 
     Args:
         sample: The images.
         strengths: Member -> inverse strength of the penalty.
         progress: Receives the progress after each subset.
-        seed: Seed of the subsets and of the bootstrap.
+        seed: Seed of the subsets and of the drawn curves.
 
     Returns:
         The curve; None if fewer than three sizes have a finding with both classes in every subset.
@@ -105,40 +104,60 @@ def learning_curve(
     if len(sizes) < 3:
         return None
     repeats = [REPEATS if size != sizes[-1] else 1 for size in sizes]
-    values, samples = [], []
-    rng = np.random.default_rng(seed)
+    found = []
     with progress.task("learning curve", sum(repeats)) as advance:
         for size, times in zip(sizes, repeats, strict=True):
-            found = []
+            each = []
             for repeat in range(times):
                 logits = _logits(sample, strengths, size, used, (seed, repeat))
-                args = sample.fold, sample.clusters, RESAMPLES, seed
-                found.append([np.nanmean(a, axis=-1) for a in fold_aucs(sample.labels[:, used], logits, *args)])
+                each.append(fold_contributions(sample.labels[:, used], logits, sample.fold, sample.clusters))
                 advance()
-            values.append(float(np.mean([value for value, _ in found])))
-            drawn = rng.integers(0, times, (RESAMPLES, times))
-            each = np.stack([resampled for _, resampled in found])
-            samples.append(each[drawn, np.arange(RESAMPLES)[:, None]].mean(axis=1))
-    return _described(sample, sizes, used, np.array(values), np.stack(samples, axis=1))
+            found.append(_Point.of(each, sample.labels[:, used], sample.clusters))
+    return _described(sample, sizes, used, found, seed)
+
+
+@dataclass(frozen=True, eq=False)
+class _Point:
+    """One size: the mean AUC with its interval, and what moves it: patients (c,), and which subsets were drawn."""
+
+    mean: Estimate
+    value: float
+    shared: np.ndarray
+    subsets: float
+
+    @classmethod
+    def of(cls, each: Sequence[tuple[np.ndarray, np.ndarray]], labels: np.ndarray, clusters: np.ndarray) -> _Point:
+        """From the AUC (k,) and contributions (c, k) of every subset."""
+        value, shared = (np.mean([one[i] for one in each], axis=0) for i in (0, 1))
+        defined = ~np.isnan(value)
+        mean, own = float(value[defined].mean()), shared[:, defined].mean(axis=1)
+        between = np.var([np.nanmean(one) for one, _ in each], ddof=1) / len(each) if len(each) > 1 else 0.0
+        patients = int(max(freedom_of(y, clusters) for y in labels.T)) + 1
+        spread = Spread.linear(mean, np.append(own, np.sqrt(between)), patients, "logit")
+        return cls(_estimate(mean, spread.interval(LEVEL), labels), mean, own, float(between))
 
 
 def _described(
-    sample: Sample, sizes: Sequence[int], used: np.ndarray, values: np.ndarray, samples: np.ndarray
+    sample: Sample, sizes: Sequence[int], used: np.ndarray, found: Sequence[_Point], seed: int
 ) -> LearningCurve:
     at, most = np.array(sizes, float), sizes[-1]
-    weights = 1 / np.maximum(np.nanvar(samples, axis=0), 1e-8)
+    values, shared = np.array([point.value for point in found]), np.stack([point.shared for point in found], axis=1)
+    subsets = np.array([point.subsets for point in found])
+    weights = 1 / np.maximum(np.sum(shared**2, axis=0) + subsets, 1e-8)
     law = fit_power_law(at, (1 - values)[None], weights)
-    drawn = fit_power_law(at, 1 - np.nan_to_num(samples, nan=0.5), weights)
+    rng, many = np.random.default_rng(seed), len(shared)
+    errors = rng.standard_normal((DRAWN, many)) @ shared * np.sqrt(many / (many - 1))
+    errors += rng.standard_normal((DRAWN, len(sizes))) * np.sqrt(subsets)
+    drawn = fit_power_law(at, 1 - values - errors, weights)
     labels = sample.labels[:, used]
-    low, high = percentiles(samples)
-    rows = zip(sizes, values, low, high, strict=True)
-    points = (LearningPoint(n, _estimate(value, ends, labels)) for n, value, *ends in rows)
+    points = (LearningPoint(n, point.mean) for n, point in zip(sizes, found, strict=True))
     gained = float((law.error(most) - law.error(2 * most))[0])
-    ends = percentiles(drawn.error(most) - drawn.error(2 * most))
+    tails = (1 - LEVEL) / 2, (1 + LEVEL) / 2
+    ends = np.quantile(drawn.error(most) - drawn.error(2 * most), tails)
     gains = []
     for gain in GAINS:
         needed = float(law.size(law.error(most) - gain)[0]) - most
-        limits = np.quantile(drawn.size(drawn.error(most) - gain) - most, [0.025, 0.975], method="nearest")
+        limits = np.quantile(drawn.size(drawn.error(most) - gain) - most, tails, method="nearest")
         gains.append(Gain(gain, *(_within(x, most) for x in (needed, *limits))))
     return LearningCurve(
         findings=tuple(sample.findings[j] for j in used),
@@ -148,7 +167,7 @@ def _described(
         floor=float(law.floor[0]),
         scale=float(law.scale[0]),
         exponent=float(law.exponent[0]),
-        doubling=_estimate(gained, [float(end) for end in ends], labels),
+        doubling=_estimate(gained, ends, labels),
         gains=tuple(gains),
         horizon=HORIZON * most,
     )
