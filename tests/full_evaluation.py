@@ -57,7 +57,7 @@ def everything(points: Sequence[str] = ()) -> dict:
         kinds=dict.fromkeys(models, "logits"),
         ensemble=EnsembleOf("ranks", ("other", "a third")),
         comparison=comparison.compare(models),
-        readers=readers.reader_points(models, calls, resamples=FEW),
+        readers=readers.reader_points(models, calls),
         projection=coherence.reordering(p, coherence.project(p, FINDINGS), FINDINGS),
         notes=("A note of the caller.",),
     )

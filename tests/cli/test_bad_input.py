@@ -129,7 +129,7 @@ def test_a_bad_file_or_folder_is_one_line(command, name, bad, release, capsys):
         "evaluate --predictions {csv} --out out --prevalence Edema",
         "evaluate --predictions {csv} --out out --prevalence Edema=2 --fit auto",
         "evaluate --predictions {csv} --out out --guarantee 0.9",
-        "evaluate --predictions {csv} --out out --resamples 0",
+        "evaluate --predictions {csv} --out out --seed -1",
         "evaluate --predictions {csv} --out out --validation-share 2 --fit auto",
         "evaluate --predictions {csv} --out out --id nothing",
         "evaluate --predictions {csv} --out out --dataset other",
@@ -189,7 +189,7 @@ def test_a_bad_word_or_number_is_one_line(command, bad, release, capsys):
         ("probe {port} --data none.csv --out o", "no such file or folder: none.csv"),
         ("probe {port} --data {csv} --out o --folds 1", "argument --folds: has to be at least 2, got 1"),
         ("evaluate {port} --data none.csv --out o", "no such file or folder: none.csv"),
-        ("evaluate {port} --data {csv} --out o --resamples 0", "argument --resamples: has to be at least 2, got 0"),
+        ("evaluate {port} --data {csv} --out o --seed -1", "argument --seed: has to be at least 0, got -1"),
         (
             "evaluate {port} --data {csv} --out o --fit auto --guarantee 90",
             "--guarantee: has to be from 0 to 1, got 90",

@@ -59,7 +59,7 @@ def release(tmp_path_factory):
         "data DATA --header-facts --dataset csv",
         "cache DATA --out OUT/cache --size 32 --dataset csv",
         "audit --data DATA --out OUT/audit --header-facts --dataset csv --predictions SCORES",
-        "evaluate MODEL --data DATA --out OUT/evaluation --by study --header-facts --dataset csv --resamples 20",
+        "evaluate MODEL --data DATA --out OUT/evaluation --by study --header-facts --dataset csv",
         "gate MODEL --data DATA --out OUT/gated --header-facts --dataset csv",
     ],
 )

@@ -16,7 +16,6 @@ from zoo.evaluation.studies.rule import StudyRule
 from zoo.release.write import write_release
 
 pytestmark = pytest.mark.usefixtures("undrawn")
-FAST = ["--resamples", "20"]
 RULE = StudyRule(("mean", "max", "mean"), "validation", studies=7)
 
 
@@ -48,7 +47,7 @@ def data(tmp_path_factory):
 
 def evaluated(release, data, out, *more):
     command = ["evaluate", str(release), "--data", str(data / "table.csv"), "--out", str(out), "--by", "study"]
-    assert main([*command, *FAST, *more]) == 0
+    assert main([*command, *more]) == 0
     return json.loads((out / "metrics.json").read_text())
 
 

@@ -24,7 +24,6 @@ from zoo.release.write import write_release
 from zoo.runs import evaluate, results, seen_before
 
 pytestmark = pytest.mark.usefixtures("undrawn")
-FAST = ["--resamples", "20"]
 
 
 @pytest.fixture
@@ -46,7 +45,7 @@ def files(tmp_path):
 def test_predictions_against_labels_give_a_table_metrics_and_a_report(files, capsys):
     out = files / "results"
     command = ["evaluate", "--predictions", str(files / "model.csv"), "--labels", str(files / "labels.csv")]
-    assert main([*command, "--out", str(out), *FAST]) == 0
+    assert main([*command, "--out", str(out)]) == 0
     shown = capsys.readouterr().out
     metrics = json.loads((out / "metrics.json").read_text())
     for finding in ("Atelectasis", "Edema", "Fracture"):
@@ -63,7 +62,7 @@ def test_predictions_against_labels_give_a_table_metrics_and_a_report(files, cap
 def test_a_decision_is_fitted_on_a_share_of_the_patients_and_reported_on_the_others(files):
     command = ["evaluate", "--predictions", str(files / "model.csv"), "--labels", str(files / "labels.csv")]
     asked = ["--fit", "platt", "--validation-share", "0.5", "--promise", "0.6", "--confidence", "0.8"]
-    asked += ["--prevalence", "Edema=0.2", "--coherent", "--out", str(files / "out"), *FAST]
+    asked += ["--prevalence", "Edema=0.2", "--coherent", "--out", str(files / "out")]
     assert main([*command, *asked]) == 0
     metrics = json.loads((files / "out" / "metrics.json").read_text())
     assert (metrics["n"], metrics["patients"], metrics["split"], len(metrics["split_hash"])) == (40, 20, "test", 64)
@@ -106,7 +105,7 @@ def test_validation_data_of_their_own_or_marked_as_such(files, capsys):
     model = pd.read_csv(files / "model.csv").set_index("Image_name").loc[labels["Image_name"]].reset_index()
     model[chosen].to_csv(files / "validation.csv", index=False)
     model[~chosen].to_csv(files / "rest.csv", index=False)
-    asked = ["--fit", "temperature", *FAST]
+    asked = ["--fit", "temperature"]
     command = ["evaluate", "--predictions", str(files / "model.csv"), "--labels", str(files / "parts.csv")]
     assert main([*command, *asked, "--out", str(files / "marked")]) == 0
     command = ["evaluate", "--predictions", str(files / "rest.csv"), "--labels", str(files / "labels.csv")]
@@ -142,7 +141,7 @@ def test_validation_data_of_their_own_or_marked_as_such(files, capsys):
 )
 def test_what_cannot_be_asked_is_said_in_one_line(files, capsys, asked, message):
     command = ["evaluate", "--predictions", str(files / "model.csv"), "--labels", str(files / "labels.csv")]
-    assert main([*command, *asked, "--out", str(files / "x"), *FAST]) == 1
+    assert main([*command, *asked, "--out", str(files / "x")]) == 1
     err = capsys.readouterr().err
     assert message in err
     assert len(err.strip().splitlines()) == 1
@@ -152,7 +151,7 @@ def test_patients_and_names_of_the_training_are_found_in_predictions(files, caps
     films = {"images": ["film0.png", "film70.jpg", "elsewhere.png"], "patients": ["p0", "p35", "p99"]}
     (files / "split.json").write_text(json.dumps({"parts": {"train": films, "test": {"images": ["film9.png"]}}}))
     command = ["evaluate", "--predictions", str(files / "model.csv"), "--labels", str(files / "labels.csv")]
-    assert main([*command, "--trained-on", str(files / "split.json"), "--out", str(files / "out"), *FAST]) == 0
+    assert main([*command, "--trained-on", str(files / "split.json"), "--out", str(files / "out")]) == 0
     found = json.loads((files / "out" / "metrics.json").read_text())["leakage"]
     assert found["files"]["names"] == ["film0.png"]
     assert found["patients"]["names"] == ["p0", "p35"]
@@ -171,7 +170,7 @@ def test_probabilities_that_are_none_are_asked_about(files, capsys):
     table["prob_Edema"] = table["prob_Edema"] * 7 - 2
     table.to_csv(files / "model.csv", index=False)
     command = ["evaluate", "--predictions", str(files / "model.csv"), "--labels", str(files / "labels.csv")]
-    assert main([*command, "--kind", "probabilities", "--out", str(files / "out"), *FAST]) == 1
+    assert main([*command, "--kind", "probabilities", "--out", str(files / "out")]) == 1
     err = capsys.readouterr().err
     assert "Edema" in err
     assert err.count("\n") == 1
@@ -196,7 +195,7 @@ def test_a_release_on_labelled_films(tmp_path, capsys):
     (tmp_path / "split.json").write_text(json.dumps(split | {"parts": parts}))
     command = ["evaluate", str(folder), "--data", str(tmp_path / "films"), "--trained-on", str(tmp_path / "split.json")]
     command += ["--training-films", str(tmp_path / "trained")]
-    assert main([*command, "--out", str(tmp_path / "out"), *FAST]) == 0
+    assert main([*command, "--out", str(tmp_path / "out")]) == 0
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert metrics["split"] == "all"  # the table was not divided
     assert metrics["leakage"]["files"]["shared"]["positives"] == 3
@@ -234,7 +233,7 @@ def test_a_release_that_knows_its_images_warns_with_counts(no_heatmaps, tmp_path
     (films / names[29]).write_bytes((films / names[8]).read_bytes())  # an equal file under another name
     spec = tiny_spec(1, findings=FINDINGS)
     known = _release(tmp_path / "known", spec, trained_on=record)
-    command = ["evaluate", "--data", str(tmp_path / "films"), *FAST]
+    command = ["evaluate", "--data", str(tmp_path / "films")]
     assert main([*command, str(known), "--out", str(tmp_path / "out")]) == 0
     shown, told = (" ".join(text.split()) for text in capsys.readouterr())
     said = "known was trained on 6 of these 27 images, and 3 were used for its validation: figures on them flatter"
@@ -269,7 +268,7 @@ def test_a_table_of_a_known_set_is_recognised_and_unreadable_images_are_listed(n
     table = table.assign(**{"Patient ID": range(12), "Patient Age": 50, "Patient Gender": "F", "View Position": "PA"})
     table.to_csv(tmp_path / "nih" / "Data_Entry_2017.csv", index=False)
     folder = _release(tmp_path / "release", tiny_spec(1, findings=FINDINGS))
-    assert main(["evaluate", str(folder), "--data", str(tmp_path / "nih"), "--out", str(tmp_path / "out"), *FAST]) == 0
+    assert main(["evaluate", str(folder), "--data", str(tmp_path / "nih"), "--out", str(tmp_path / "out")]) == 0
     shown, told = (" ".join(text.split()) for text in capsys.readouterr())
     assert "read as 'nih'" in told
     assert "2 of 12 images of the table were left out (no file: 1, not readable: 1)" in told
@@ -314,7 +313,7 @@ def test_a_predictor_explains_a_finding_by_name(tmp_path):
 def test_the_members_of_a_release_have_their_table_where_a_part_is_fitted_on(no_heatmaps, tmp_path):
     folder = tiny_release(tmp_path / "release")
     make_phantoms(tmp_path / "data", 40, seed=5)
-    command = ["evaluate", str(folder), "--data", str(tmp_path / "data"), "--out", str(tmp_path / "out"), *FAST]
+    command = ["evaluate", str(folder), "--data", str(tmp_path / "data"), "--out", str(tmp_path / "out")]
     assert main([*command, "--fit", "auto", "--validation-share", "0.5"]) == 0
     found = json.loads((tmp_path / "out" / "metrics.json").read_text())["members"]
     assert list(found["members"]) == ["tiny0", "tiny1"]

@@ -62,15 +62,7 @@ def add(commands: Any) -> None:
     sub.add_argument("--readers", type=Path, nargs="+", default=[], help=holds)
     _add_decision(sub)
     _add_earlier_names(sub)
-    sub.add_argument(
-        "--resamples",
-        type=number(int, 2),
-        default=2000,
-        help="bootstrap resamples for margins of readers (default: 2000)",
-    )
-    sub.add_argument(
-        "--seed", type=number(int, 0), default=0, help="seed of resamples and --validation-share (default: 0)"
-    )
+    sub.add_argument("--seed", type=number(int, 0), default=0, help="seed of --validation-share (default: 0)")
     sub.add_argument("--out", type=Path, required=True, help="folder for metrics.json and the report")
 
 
@@ -170,7 +162,7 @@ def _request(options: argparse.Namespace) -> Request:
         validation=options.validation, validation_share=options.validation_share,
         prevalence=_prevalence(options.prevalence), coherent=options.coherent,
         trained_on=options.trained_on, training_images=options.training_images,
-        resamples=options.resamples, seed=options.seed, command=shlex.join(["zoo", *sys.argv[1:]]), by=options.by,
+        seed=options.seed, command=shlex.join(["zoo", *sys.argv[1:]]), by=options.by,
     )  # fmt: skip
 
 

@@ -126,6 +126,8 @@ def readers(result: Evaluation) -> Section:
         )
         for model, by_finding in block.models.items()
     ]
+    drawn = block.interval.resamples  # in older files
+    resampled = f" (percentiles of {drawn:,} resamples of patients)" if drawn else ""
     points = [
         (reader, finding, point.sensitivity, point.false_positive_rate)
         for reader, by_finding in block.readers.items()
@@ -138,8 +140,8 @@ def readers(result: Evaluation) -> Section:
         words=(
             "A reader is a point in the ROC plane. If the point lies below the curve, the model has the higher "
             "sensitivity at the reader's false positive rate. It is significantly below or above if the interval of "
-            f"the distance excludes 0 (percentiles of {block.interval.resamples:,} resamples of patients). A reader "
-            "whose own readings went into the labels appears better than elsewhere.",
+            f"the distance excludes 0{resampled}; with too few patients there is none. A reader whose own readings "
+            "went into the labels appears better than elsewhere.",
         ),
         tables=(
             *sides,

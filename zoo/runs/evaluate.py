@@ -21,7 +21,7 @@ from zoo.evaluation.calibration.prior_shift import shift_decision
 from zoo.evaluation.comparison import How
 from zoo.evaluation.decision import Decision
 from zoo.evaluation.ensembling.choosing import weigh
-from zoo.evaluation.files.study import Drawn, Study, evaluate_study, read_files, with_ensemble
+from zoo.evaluation.files.study import Study, evaluate_study, read_files, with_ensemble
 from zoo.evaluation.refit import Fit, refit
 from zoo.evaluation.result import Evaluation
 from zoo.evaluation.result.checks import SameImages, SharedNames
@@ -47,8 +47,7 @@ class Request:
         coherent: Whether to report the effect of projecting the probabilities to coherent ones.
         trained_on: Run folder or `split.json` of the training, to detect data leakage.
         training_images: Folder of the training images, to find copies of them by content.
-        resamples: Number of bootstrap resamples of patients, for the margins of readers.
-        seed: Seed of the resamples and of the validation share.
+        seed: Seed of the validation share.
         command: Command line that reproduces the evaluation, for the report.
         by: "study" makes one row of the images of a study (`runs.by_study`), for a release on labelled images.
     """
@@ -60,7 +59,6 @@ class Request:
     coherent: bool = False
     trained_on: Path | None = None
     training_images: Path | None = None
-    resamples: int = 2000
     seed: int = 0
     command: str = ""
     by: Literal["image", "study"] = "image"
@@ -285,8 +283,7 @@ def _measure(
 ) -> Evaluation:
     """Computes all figures of the report."""
     with progress.task("measuring", 2) as advance:
-        drawn: Drawn = {"resamples": request.resamples, "seed": request.seed, "level": 0.95}
-        result = evaluate_study(study, how=how, decision=decision, coherent=request.coherent, **drawn)
+        result = evaluate_study(study, how=how, decision=decision, coherent=request.coherent)
         advance()
         main = with_ensemble(study, how)[result.model]
         result = results.complete(result, main, decision, groups=study.groups, leakage=leakage)

@@ -13,7 +13,6 @@ from zoo.evaluation.metrics import roc_auc
 evaluate_study = as_json(evaluate_study)
 
 FINDINGS = ("Cardiomegaly", "Edema", "Consolidation", "Atelectasis", "Pleural Effusion")
-RESAMPLES = 40
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +38,9 @@ def studies(tmp_path_factory) -> Path:
     return folder
 
 
-def evaluate_files(predictions, labels=None, *, ensemble=None, decision=None, resamples=2000, **reading):
+def evaluate_files(predictions, labels=None, *, ensemble=None, decision=None, **reading):
     study = read_files(predictions, labels, **reading)
-    return evaluate_study(study, how=ensemble, decision=decision, resamples=resamples)
+    return evaluate_study(study, how=ensemble, decision=decision)
 
 
 def write(path: Path, ids, findings, values) -> None:
@@ -53,7 +52,7 @@ def write(path: Path, ids, findings, values) -> None:
 def result(studies):
     files = [studies / f"{name}.csv" for name in ("first_predictions", "second_predictions", "raw")]
     readers = [studies / f"{name}.csv" for name in ("bc4", "bc6", "bc8")]
-    return evaluate_files(files, studies / "truth.csv", ensemble="ranks", readers=readers, resamples=RESAMPLES)
+    return evaluate_files(files, studies / "truth.csv", ensemble="ranks", readers=readers)
 
 
 def test_the_result_is_a_report_with_what_the_files_add(result):
@@ -99,7 +98,7 @@ def test_one_file_with_labels_of_its_own(tmp_path):
     ]
     path = tmp_path / "nih.csv"
     path.write_text("Image Index,Finding Labels,prob_Mass,prob_Edema\n" + "".join(rows))
-    result = evaluate_files([path], resamples=RESAMPLES)
+    result = evaluate_files([path])
     assert (result["model"], result["n"], result["findings"]["Mass"]["auc"]["positives"]) == ("nih", 40, 26)
     assert (result["comparison"], result["readers"], result["ensemble"]) == (None, None, None)
     assert "f1@half" in result["findings"]["Mass"]
@@ -147,7 +146,7 @@ def test_scores_are_refused_where_probabilities_are_needed(studies):
         evaluate_files(both, studies / "truth.csv", ensemble="logits")
     with pytest.raises(ValueError, match=r"raw: .* refused for calibration and thresholds; are these logits"):
         evaluate_files([both[1]], studies / "truth.csv", decision=Decision(FINDINGS))
-    assert evaluate_files([both[1]], studies / "truth.csv", kind="logits", resamples=5)["kinds"] == {"raw": "logits"}
+    assert evaluate_files([both[1]], studies / "truth.csv", kind="logits")["kinds"] == {"raw": "logits"}
 
 
 def test_files_of_one_name_are_told_apart_by_their_folders(studies, tmp_path):
@@ -169,9 +168,9 @@ def test_saturated_probabilities_are_remarked_on_in_a_mean_of_logits(tmp_path):
     paths = [tmp_path / "sure.csv", tmp_path / "unsure.csv"]
     paths[0].write_text("id,Edema,label_Edema\na,0,0\nb,1,1\nc,.5,1\n")
     paths[1].write_text("id,Edema\na,.2,\nb,.4,\nc,.5,\n".replace(",\n", "\n"))
-    notes = evaluate_files(paths, ensemble="logits", resamples=5)["notes"]
+    notes = evaluate_files(paths, ensemble="logits")["notes"]
     assert any(note.startswith("sure: 2 probabilities are 0 or 1") for note in notes)
-    assert not any("are 0 or 1, whose" in n for n in evaluate_files(paths, ensemble="ranks", resamples=5)["notes"])
+    assert not any("are 0 or 1, whose" in n for n in evaluate_files(paths, ensemble="ranks")["notes"])
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypedDict
 
 import numpy as np
 
@@ -35,14 +34,6 @@ _WANTED_OF_READERS = (
 
 #: A probability closer than this to 0 or 1 was rounded to it.
 _SMALLEST = 1e-15
-
-
-class Drawn(TypedDict):
-    """Settings of the bootstrap, as all evaluation functions take them."""
-
-    resamples: int
-    seed: int
-    level: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,8 +121,6 @@ def evaluate_study(
     how: How | None = None,
     decision: Decision | None = None,
     coherent: bool = False,
-    resamples: int = 2000,
-    seed: int = 0,
     level: float = 0.95,
 ) -> Evaluation:
     """Evaluates the models and readers of a study.
@@ -141,8 +130,6 @@ def evaluate_study(
         how: What the ensemble of all models averages: "logits", "probabilities" or "ranks". None makes no ensemble.
         decision: Decision of the reported model.
         coherent: Whether to add a second model: the reported one with its probabilities from `coherence.project`.
-        resamples: Number of resamples of patients, for the margins of readers.
-        seed: Seed of the resamples.
         level: Confidence level.
 
     Returns:
@@ -164,14 +151,13 @@ def evaluate_study(
     reported, projection = dict(models), None
     if coherent:
         reported[f"{main}, coherent"], projection = _projected(models[main], decision)
-    drawn: Drawn = {"resamples": resamples, "seed": seed, "level": level}
     result = report.evaluate(reported, decision, level=level)
     return replace(
         result,
         kinds=dict(study.kinds),
         ensemble=EnsembleOf(how, tuple(study.scores)) if how else None,
         comparison=compare(models, level=level) if len(models) > 1 else None,
-        readers=reader_points(models, study.readers, **drawn) if study.readers else None,
+        readers=reader_points(models, study.readers, level=level) if study.readers else None,
         projection=projection,
         notes=(*study.notes, *_saturated(study, how)),
     )

@@ -186,7 +186,8 @@ class Estimates:
         return iter(self.by_measure)
 
 
-#: Methods of intervals: percentiles of resamples, or the one that suits each measure (docs/concepts/intervals.md).
+#: Methods of intervals: percentiles of resamples, as in older files, or the one that suits each measure
+#: (docs/concepts/intervals.md).
 PERCENTILES, BY_MEASURE = "bootstrap over patients", "by measure, clustered by patient"
 
 
