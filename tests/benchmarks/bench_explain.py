@@ -23,7 +23,7 @@ from zoo.data.images.reading import read_image
 from zoo.data.phantoms.drawing import draw_phantom
 from zoo.data.phantoms.patients import draw_exams
 from zoo.evaluation.metrics import roc_auc
-from zoo.evaluation.statistics.intervals import bootstrap, percentiles
+from zoo.evaluation.statistics.intervals import bootstrap
 from zoo.explain.cam import METHODS, gap_kernel
 from zoo.explain.explanation import Explanation, enlarge, explain_batch
 from zoo.explain.pointing import energy_inside, pointing_game
@@ -245,7 +245,9 @@ def interval(values: dict[str, np.ndarray], clusters: np.ndarray) -> dict[str, s
         return {name: v @ weights / weights.sum(axis=0) for name, v in values.items()}
 
     samples = bootstrap(means, np.unique(clusters, return_inverse=True)[1], resamples=2000, seed=0)
-    return {name: f"{v.mean():.3f}{brackets(*percentiles(samples[name]))}" for name, v in values.items()}
+    return {
+        name: f"{v.mean():.3f}{brackets(*np.quantile(samples[name], (0.025, 0.975)))}" for name, v in values.items()
+    }
 
 
 def brackets(low: np.ndarray, high: np.ndarray) -> str:
