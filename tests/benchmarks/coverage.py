@@ -5,6 +5,8 @@
 Writes `results-coverage.md`. Cells are kept in `coverage-cells.jsonl` as they finish, and the next run goes on from
 there; each takes about a minute of one core.
 
+Readers' margins and differences over seeds are drawn on their own (`coverage_more.py`).
+
 A cell is a number of patients with a positive image, an AUC and a kind of data. Two models score two findings of the
 same patients; the second model ranks worse, and its errors resemble the first one's. Their mean is an ensemble. The
 logits are those of two normal distributions, calibrated but for a temperature of 1 / 1.2; positives are called at the
@@ -20,13 +22,15 @@ from __future__ import annotations
 import argparse
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from statistics import NormalDist
 
 import numpy as np
+from coverage_kinds import KINDS, Kind, errors, labels
+from coverage_more import margins, seeds, true_margins, true_seeds
 
 from zoo.evaluation.ensembling.fitting import mean_logits
 from zoo.evaluation.measures import measures
@@ -50,26 +54,6 @@ LESS = {"other": ("auc", "average_precision", "log_loss"), "mean": ("auc", "log_
 EQUAL = np.ones(2)
 
 
-@dataclass(frozen=True)
-class Kind:
-    """A kind of data: share of patients with a positive image, images a patient, and whether scores are rounded."""
-
-    prevalence: float = 0.2
-    images: int = 1
-    rounded: bool = False
-
-    @property
-    def alike(self) -> float:
-        """Correlation of the errors in the images of one patient."""
-        return 0.6 if self.images > 1 else 0.0
-
-
-KINDS = {
-    "Two images a patient": Kind(images=2),
-    "One image a patient": Kind(),
-    "Rare: 2 % of the patients are positive": Kind(prevalence=0.02),
-    "Tied scores": Kind(rounded=True),
-}
 SIZES, AUCS = (10, 15, 30, 60, 200), (0.75, 0.9, 0.97)
 
 #: Second model: how far its classes are apart, as a share of the first one's.
@@ -94,32 +78,23 @@ def cells() -> Iterator[Cell]:
 
 def draw(auc: float, kind: Kind, patients: int, rng: np.random.Generator) -> dict[str, Scores]:
     """The two models' scores and those of their mean, of two findings."""
-    images, n = kind.images, patients * kind.images
-    identifiers = np.repeat(np.arange(patients), images)
-    shared, labels, own, other = _errors(patients, kind, rng), *np.zeros((3, n, 2))
+    n, identifiers = patients * kind.images, np.repeat(np.arange(patients), kind.images)
+    shared, truth, own, other = errors(patients, kind, rng), *np.zeros((3, n, 2))
     prior = float(np.log(kind.prevalence / (1 - kind.prevalence)))
     for j in range(2):
-        sick = np.flatnonzero(rng.random(patients) < kind.prevalence)
-        labels[images * sick, j] = 1
-        if images > 1:
-            labels[images * sick[rng.random(len(sick)) < 0.8] + 1, j] = 1
-        errors = (shared + _errors(patients, kind, rng)) / np.sqrt(2)
-        worse = (2 * errors + _errors(patients, kind, rng)) / np.sqrt(5)
-        for logits, e, apart in ((own, errors, 1.0), (other, worse, APART)):
+        truth[:, j] = labels(patients, kind, rng)
+        better = (shared + errors(patients, kind, rng)) / np.sqrt(2)
+        worse = (2 * better + errors(patients, kind, rng)) / np.sqrt(5)
+        for logits, e, apart in ((own, better, 1.0), (other, worse, APART)):
             d = np.sqrt(2) * NormalDist().inv_cdf(auc) * apart
-            scores = d * labels[:, j] + e
+            scores = d * truth[:, j] + e
             scores = np.round(2 * scores) / 2 if kind.rounded else scores
             logits[:, j] = 1.2 * (d * scores - d * d / 2 + prior)
     found = {
-        name: Scores(z, labels, FINDINGS, "test", patients=identifiers) for name, z in (("own", own), ("other", other))
+        name: Scores(z, truth, FINDINGS, "test", patients=identifiers) for name, z in (("own", own), ("other", other))
     }
     mean = mean_logits(list(found.values()), np.full((2, 2), 0.5))
-    return found | {"mean": Scores(mean, labels, FINDINGS, "test", patients=identifiers)}
-
-
-def _errors(patients: int, kind: Kind, rng: np.random.Generator) -> np.ndarray:
-    own = np.repeat(rng.standard_normal(patients), kind.images)
-    return np.sqrt(kind.alike) * own + np.sqrt(1 - kind.alike) * rng.standard_normal(patients * kind.images)
+    return found | {"mean": Scores(mean, truth, FINDINGS, "test", patients=identifiers)}
 
 
 def numbers(drawn: dict[str, Scores], kind: Kind) -> dict[str, float]:
@@ -201,16 +176,36 @@ def truth(auc: float, kind: Kind) -> dict[str, float]:
     return found
 
 
-def run(cell: Cell, draws: int) -> dict[str, list[float]]:
+def evaluated(auc: float, kind: Kind, patients: int, rng: np.random.Generator) -> dict[str, tuple[float, float]]:
+    """The limits of what `zoo evaluate` tells of one sample; none without a positive of each finding."""
+    drawn = draw(auc, kind, patients, rng)
+    return limits(drawn, kind) if (drawn["own"].labels == 1).any(axis=0).all() else {}
+
+
+#: What is simulated: the limits in one sample, the true values, and in which cells.
+WHAT: dict[str, tuple[Callable[..., dict[str, tuple[float, float]]], Callable[[float, Kind], dict[str, float]]]] = {
+    "evaluation": (evaluated, truth),
+    "readers": (margins, true_margins),
+    "seeds": (seeds, true_seeds),
+}
+
+
+def keys() -> Iterator[tuple[str, Cell]]:
+    """All that is simulated: readers and seeds in some of the cells."""
+    for what, sizes in {"evaluation": SIZES, "readers": (10, 60), "seeds": (10, 60)}.items():
+        for cell in cells():
+            few = what == "evaluation" or (cell.auc != 0.9 and (what == "readers" or KINDS[cell.kind].images > 1))
+            if cell.positives in sizes and few:
+                yield what, cell
+
+
+def run(what: str, cell: Cell, draws: int) -> dict[str, list[float]]:
     """Number -> share of the intervals that hold the true value, share of the draws with an interval, median width."""
     kind, rng = KINDS[cell.kind], np.random.default_rng(zlib.crc32(repr(cell).encode()))
-    true = truth(cell.auc, kind)
+    sample, true = WHAT[what][0], WHAT[what][1](cell.auc, kind)
     found: dict[str, list[tuple[float, float]]] = {}
     for _ in range(draws):
-        drawn = draw(cell.auc, kind, round(cell.positives / kind.prevalence), rng)
-        if not ((drawn["own"].labels == 1).any(axis=0)).all():
-            continue
-        for name, ends in limits(drawn, kind).items():
+        for name, ends in sample(cell.auc, kind, round(cell.positives / kind.prevalence), rng).items():
             found.setdefault(name, []).append(ends)
     result = {}
     for name in sorted(found):
@@ -223,22 +218,27 @@ def run(cell: Cell, draws: int) -> dict[str, list[float]]:
     return result
 
 
-def table(done: dict[Cell, dict[str, list[float]]], draws: int) -> str:
+def table(stored: dict[str, dict[str, list[float]]], draws: int) -> str:
     """The coverage of every number in every cell, in per cent."""
+    done: dict[Cell, dict[str, list[float]]] = {}
+    finished = [(cell, key) for what, cell in keys() if (key := _key(what, cell, draws)) in stored]
+    for cell, key in finished:
+        done.setdefault(cell, {}).update(stored[key])
     error = 100 * np.sqrt(LEVEL * (1 - LEVEL) / draws)
     every = [value for result in done.values() for value in result.values() if value[1] > FEW]
     outside = sum(_outside(value, draws) for value in every)
     lines = [
         "# Coverage of the intervals",
         "",
-        f"{len(done)} of {sum(1 for _ in cells())} cells are done. Per cent of the 95 % intervals that hold the true "
-        f"value; {draws:,} draws a cell, so that two standard errors of the simulation are {2 * error:.1f} %. Figures "
-        f"outside 93 to 97 % by more than that are **bold**: {outside:,} of {len(every):,}. In parentheses: per cent "
-        f"of the draws with an interval, where not all have one; with less than {FEW:.0%}, 'too few'.",
+        f"{len(finished)} of {sum(1 for _ in keys())} cells are done. Per cent of the 95 % intervals that hold the "
+        f"true value; {draws:,} draws a cell, so that two standard errors of the simulation are {2 * error:.1f} %. "
+        f"Figures outside 93 to 97 % by more than that are **bold**: {outside:,} of {len(every):,}. In parentheses: "
+        f"per cent of the draws with an interval, where not all have one; with less than {FEW:.0%}, 'too few'.",
         "",
         "Columns: patients with a positive image, and AUC. 'mean': over two findings. 'less other': of two models. "
         "'less mean': a model less the mean of both. 'gap': between two halves of the patients, of groups with 10 "
-        "positive images or more. 'at': at a threshold.",
+        "positive images or more. 'at': at a threshold. 'margin': of a reader, 'seeds': a "
+        "difference over three seeds of training, both in some of the cells.",
         "",
         "Made by `python tests/benchmarks/coverage.py`, which says how the patients are drawn.",
     ]
@@ -249,7 +249,7 @@ def table(done: dict[Cell, dict[str, list[float]]], draws: int) -> str:
         heads = [f"{cell.positives}, {cell.auc}" for cell in own]
         lines += ["", f"## {kind}", "", f"| | {' | '.join(heads)} |", "|---|" + "---:|" * len(own)]
         for name in sorted({name for result in own.values() for name in result}, key=_order):
-            lines.append(f"| {name} | {' | '.join(_text(result[name], draws) for result in own.values())} |")
+            lines.append(f"| {name} | {' | '.join(_text(result.get(name), draws) for result in own.values())} |")
     return "\n".join(lines) + "\n"
 
 
@@ -266,7 +266,9 @@ def _order(name: str) -> tuple[int, str]:
     return next(i for i, word in enumerate(("mean less", "mean gap", "mean", "less", "gap", "")) if word in name), name
 
 
-def _text(value: list[float], draws: int) -> str:
+def _text(value: list[float] | None, draws: int) -> str:
+    if value is None:
+        return ""
     held, shown, _ = value
     if shown < FEW:
         return "too few"
@@ -289,16 +291,20 @@ def main() -> None:
     stored = {}
     if options.cells.exists():
         stored = {row["key"]: row["result"] for row in map(json.loads, options.cells.read_text().splitlines())}
-    for cell in list(cells())[which::of]:
-        key = json.dumps([asdict(cell), options.draws])
+    for what, cell in list(keys())[which::of]:
+        key = _key(what, cell, options.draws)
         if key in stored:
             continue
-        stored[key] = {name: [round(float(x), 4) for x in value] for name, value in run(cell, options.draws).items()}
+        found = run(what, cell, options.draws)
+        stored[key] = {name: [round(float(x), 4) for x in value] for name, value in found.items()}
         with options.cells.open("a") as file:
             file.write(json.dumps({"key": key, "result": stored[key]}) + "\n")  # one line: several runs may share it
-        print(cell, {name: round(100 * value[0], 1) for name, value in stored[key].items()}, flush=True)
-        done = {c: stored[k] for c in cells() if (k := json.dumps([asdict(c), options.draws])) in stored}
-        options.out.write_text(table(done, options.draws), encoding="utf-8")
+        print(what, cell, {name: round(100 * value[0], 1) for name, value in stored[key].items()}, flush=True)
+        options.out.write_text(table(stored, options.draws), encoding="utf-8")
+
+
+def _key(what: str, cell: Cell, draws: int) -> str:
+    return json.dumps([asdict(cell), draws, *([] if what == "evaluation" else [what])])
 
 
 if __name__ == "__main__":
