@@ -66,6 +66,19 @@ def test_openvino_keeps_nothing_where_nothing_can_be_written(tmp_path, monkeypat
         assert folder is None
 
 
+def test_compiled_models_stay_while_they_are_what_was_left(zoo_home):
+    graph, seen = SimpleNamespace(content={"model.xml": "0" * 64}), []
+    for write in ("one", "", "other", "", "damaged", ""):
+        with graph_cache.compiled(graph) as folder:
+            seen.append(sorted(path.name for path in folder.glob("*.blob")))
+            folder.mkdir(parents=True, exist_ok=True)
+            if write in ("one", "other"):
+                (folder / f"{write}.blob").write_text(write)
+        if write == "damaged":
+            (folder / "one.blob").write_text("enO")
+    assert seen == [[], ["one.blob"], ["one.blob"], ["one.blob", "other.blob"], ["one.blob", "other.blob"], []]
+
+
 def test_bfloat16_that_was_accepted_on_one_processor_is_compared_anew_on_another(monkeypatch):
     member = SimpleNamespace(name="tiny0")
     found = SimpleNamespace(spec=SimpleNamespace(members=[member]), manifest_sha256="0" * 64)

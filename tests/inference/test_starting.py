@@ -164,6 +164,21 @@ def test_a_graph_that_was_replaced_is_compiled_anew(tmp_path, zoo_home):
     assert len([*(zoo_home / "compiled").glob("openvino-*")]) == 2
 
 
+def test_a_compiled_model_that_was_damaged_is_compiled_anew(folder, zoo_home):
+    """OpenVINO reads a file of its cache with changed bytes, and gives other logits."""
+    pytest.importorskip("openvino", reason=EXTRA)
+    expected = zoo.load(folder, runtime="openvino").predict(images(2))
+    (blob,) = (zoo_home / "compiled").rglob("*.blob")
+    whole, before = blob.read_bytes(), blob.stat().st_mtime_ns
+    np.testing.assert_array_equal(zoo.load(folder, runtime="openvino").predict(images(2)), expected)
+    assert blob.stat().st_mtime_ns == before  # read, not written again
+    middle = len(whole) // 2
+    for damaged in (whole[:middle], whole[:middle] + bytes(2000) + whole[middle + 2000 :], b""):
+        blob.write_bytes(damaged)
+        np.testing.assert_array_equal(zoo.load(folder, runtime="openvino").predict(images(2)), expected)
+        assert blob.read_bytes() != damaged
+
+
 def test_int8_that_the_release_does_not_carry_says_what_makes_it(folder):
     pytest.importorskip("openvino", reason=EXTRA)
     with pytest.raises(ReleaseError, match=r"zoo export NAME --format openvino --precision int8 --data DIR"):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -21,6 +22,7 @@ from zoo.export import exporting
 from zoo.release import exports, layout
 from zoo.release.exports import Export
 from zoo.release.folder import ReleaseFolder
+from zoo.release.manifest import MANIFEST, describe, read_json, to_json, write_json
 
 
 def folder_of(
@@ -45,7 +47,8 @@ def compiled(graph: Export) -> Iterator[Path | None]:
     """The folder of OpenVINO's own cache of compiled models for one graph, locked; None where nothing can be written.
 
     OpenVINO knows a graph by the path of its `model.xml` alone: of a release that was replaced, whose graph has other
-    numbers in `model.bin`, it would run the former one.
+    numbers in `model.bin`, it would run the former one. Nor does it notice damage: a file with some bytes changed gave
+    other logits. Files that are not those that the last block left are therefore removed, and compiled anew.
     """
     folder = home.home() / "compiled" / f"openvino-{content_key(graph.content, 16)}"
     with ExitStack() as held:
@@ -54,7 +57,22 @@ def compiled(graph: Export) -> Iterator[Path | None]:
         except WriteError:
             yield None
             return
+        known = _as_left(folder)
+        if not known:
+            shutil.rmtree(folder, ignore_errors=True)
         yield folder
+        # Other options, such as the number of cores, add a file.
+        if folder.is_dir() and {path.name for path in folder.iterdir()} - {MANIFEST} != {*known}:
+            with suppress(OSError):
+                write_json(folder / MANIFEST, to_json(describe(folder)))
+
+
+def _as_left(folder: Path) -> dict[str, Any]:
+    """What is noted of the files of a folder; {} where nothing is, as after a kill, or where they are others now."""
+    with suppress(ReleaseError, OSError):
+        noted = read_json(folder / MANIFEST)
+        return noted if noted == to_json(describe(folder)) else {}
+    return {}
 
 
 def obtain(folder: Path, make: Callable[[Path], object]) -> Export:
