@@ -115,6 +115,7 @@ def workbook():
         (b"a,b\n1,2\n3", r"line 3: 1 fields, but the header has 2 \(a text with the separator"),
         (b"a,b\n1,2,3\n", "line 2: 3 fields, but the header has 2"),
         (b"a b,A_B\n1,2\n", "columns 'a b', 'A_B' have one name"),
+        (b"a.jpg,p1,0,0\nb.jpg,p2,1,0\n", "columns '0', '0' have one name .*a line of column names first"),
         (b'a,b\n"1,2\n', "line 2: not a readable table: unexpected end of data"),
         (b"sep=:\na:b\n1:2\n", "separated by ':'; use a comma, semicolon, tab or bar"),
         (workbook(), "an Excel workbook, not a text table: save it as 'CSV UTF-8'"),

@@ -222,7 +222,7 @@ def _header(path: Path, fields: Sequence[str]) -> list[str]:
         twice = [field for field in header if same_name(field) == name]
         raise TableError(
             f"{path}: columns {shortened(twice)} have one name (case, spaces and signs do not count): "
-            "rename or delete one"
+            "rename or delete one, or write a line of column names first if there is none"
         )
     return header
 
