@@ -192,6 +192,9 @@ def test_out_of_fold_scores_can_be_fitted_and_those_of_the_test_part_cannot():
     labels = np.array([[1], [0]] * 20)
     scores = Scores(np.where(labels, 1.0, -1.0), labels, ("Edema",), "out-of-fold")
     assert fit_decision(scores, calibration="none").point("max_f1").origin.split == "out-of-fold"
+    origin = fit_decision(scores, calibration="auto").temperature_origin
+    assert origin is not None
+    assert "chosen by cross-validated log loss on the out-of-fold predictions (" in origin.notes[0]
     with pytest.raises(SplitError, match="or on out-of-fold predictions, these scores are of 'test'"):
         fit_decision(dataclasses.replace(scores, split="test"))
 

@@ -18,6 +18,7 @@ from zoo.evaluation.decision import Decision, Origin
 from zoo.evaluation.scores import Scores
 from zoo.evaluation.statistics.intervals import cluster_folds, clustered_mean
 from zoo.evaluation.statistics.reliability import calibration_error
+from zoo.labels.parts import spoken_part
 
 #: With fewer positives or negatives, a finding gets no Platt scaling and no isotonic steps of its own.
 MIN_CLASS = 10
@@ -131,6 +132,7 @@ class Choice:
         method: The simplest method within one standard error of the best, unless a simpler method has a lower loss.
         losses: Method -> mean log loss in nats on labels that it was not fitted to; always includes "none".
         behind: Method -> difference of its loss to the best method's, and the standard error of this difference.
+        split: Part that it was chosen on.
 
     >>> Choice("none", {"none": 0.4}, {"none": (0.0, 0.0)}).note.split(" chosen")[0]
     'none'
@@ -139,13 +141,14 @@ class Choice:
     method: Method
     losses: Mapping[str, float]
     behind: Mapping[str, tuple[float, float]]
+    split: str = "validation"
 
     @property
     def note(self) -> str:
         """The choice and its reason in one sentence."""
         losses = ", ".join(f"{name} {loss:.5f}" for name, loss in self.losses.items())
         return (
-            f"{self.method} chosen by cross-validated log loss on the validation part ({losses}): "
+            f"{self.method} chosen by cross-validated log loss on the {spoken_part(self.split)} ({losses}): "
             "the simplest within one standard error of the best"
         )
 
@@ -195,7 +198,7 @@ def choose(scores: Scores, methods: Sequence[Method] = CANDIDATES, *, folds: int
         for place, method in enumerate(methods)
         if behind[method][0] <= behind[method][1] and means[method] <= min(means[m] for m in methods[: place + 1])
     )
-    return Choice(simplest, means, behind)
+    return Choice(simplest, means, behind, scores.split)
 
 
 def _too_few_to_choose(scores: Scores) -> str:
